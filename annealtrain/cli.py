@@ -1,0 +1,137 @@
+"""The command line: `annealtrain COMMAND ...`. Errors of the user end in one line and exit code 2."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import annealtrain
+from annealtrain.errors import InputError, nearest
+
+USAGE = """\
+annealtrain: train neural networks layer by layer with annealing instead of backpropagation
+
+  annealtrain train [key=value ...]     train a network; --help lists models, solvers and all settings
+  annealtrain resume RUN_FOLDER         go on with an interrupted run
+  annealtrain eval RUN_FOLDER           score a finished run's weights again
+  annealtrain estimate [key=value ...]  spins, couplers and memory of each layer, without training
+  annealtrain data                      the datasets at hand, and how to get the others
+
+Try:  annealtrain train model=lenet solver=sa
+Every command takes --help; annealtrain --version tells the version."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # Bash completion calls the program without the command word: it stands in the line to complete.
+    if "query=bash" in arguments and "COMP_LINE" in os.environ:
+        return _complete(arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"annealtrain {annealtrain.__version__}")
+        return 0
+    command, rest = arguments[0], arguments[1:]
+    if command not in COMMANDS:
+        print(
+            f"annealtrain: no command {command!r}{nearest(command, COMMANDS)}; see annealtrain --help", file=sys.stderr
+        )
+        return 2
+    # Solvers and layers of the user's own live beside where they are called.
+    sys.path.insert(0, os.getcwd())
+    try:
+        return COMMANDS[command](rest)
+    except KeyboardInterrupt as interrupt:
+        print(f"annealtrain {command}: {interrupt or 'interrupted'}", file=sys.stderr)
+        return 130
+    except InputError as error:
+        print(f"annealtrain {command}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"annealtrain {command}: cannot use {error.filename} ({error.strerror}): "
+            "check the path, or choose another hydra.run.dir",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _train(arguments: list[str]) -> int:
+    from annealtrain.hydra_app import run_hydra
+
+    run_hydra(arguments)
+    return 0
+
+
+def _resume(arguments: list[str]) -> int:
+    folder = _run_folder("resume", "Go on with an interrupted run, from its saved configuration.", arguments)
+    from annealtrain.train import resume
+
+    resume(folder, f"annealtrain resume {folder}")
+    return 0
+
+
+def _eval(arguments: list[str]) -> int:
+    folder = _run_folder(
+        "eval", "Score a finished run's weights again; exit code 1 if they differ from what was recorded.", arguments
+    )
+    from annealtrain.train import evaluate
+
+    return 0 if evaluate(folder) else 1
+
+
+def _estimate(arguments: list[str]) -> int:
+    parser = _parser("estimate", "Print what each layer of a composed configuration asks of memory and of a QPU.")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for annealtrain train")
+    parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    given = parser.parse_intermixed_args(arguments)
+    from annealtrain.hydra_app import compose_config
+    from annealtrain.train import estimate
+
+    print(estimate(compose_config(given.overrides, given.config_dir)))
+    return 0
+
+
+def _data(arguments: list[str]) -> int:
+    parser = _parser("data", "Show which datasets are at hand, where, and how to get the others.")
+    parser.add_argument("--data-dir", metavar="DIR", help="default: $ANNEALTRAIN_DATA, else ~/.cache/annealtrain")
+    parser.add_argument("--download", metavar="NAME", help="fetch a dataset with torchvision")
+    given = parser.parse_args(arguments)
+    from annealtrain import datasets
+
+    if given.download:
+        print(f"{given.download} is in {datasets.download(given.download, given.data_dir)}")
+        return 0
+    for row in datasets.available(given.data_dir):
+        print(f"{row.name:14}{'at hand' if row.present else 'absent ':9}{row.folder}\n{'':14}{row.detail}")
+    return 0
+
+
+def _run_folder(command: str, description: str, arguments: list[str]) -> Path:
+    parser = _parser(command, description)
+    parser.add_argument("folder", type=Path, help="a run folder, as annealtrain train prints it at its end")
+    folder: Path = parser.parse_args(arguments).folder
+    return folder
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"annealtrain {command}", description=description)
+
+
+def _complete(arguments: list[str]) -> int:
+    words = os.environ["COMP_LINE"].split()
+    typing_command = len(words) < 2 or (len(words) == 2 and not os.environ["COMP_LINE"].endswith(" "))
+    if typing_command:
+        print(" ".join(COMMANDS))
+    elif words[1] in ("train", "estimate"):
+        os.environ["COMP_LINE"] = os.environ["COMP_LINE"].replace(words[1] + " ", "", 1)
+        return _train(arguments)
+    return 0
+
+
+COMMANDS = {"train": _train, "resume": _resume, "eval": _eval, "estimate": _estimate, "data": _data}

@@ -1,0 +1,72 @@
+"""What a person sees of a run: a live line while it trains, and its accuracies at the end."""
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+Row = dict[str, Any]
+
+
+class Display:
+    """A live progress display of one run; silent where `live` is False."""
+
+    def __init__(self, epochs: int, layers: int, *, start: int, live: bool) -> None:
+        self.layers, self._progress = layers, None
+        if not live:
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[what]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=Console(file=sys.stderr),
+        )
+        self._task = self._progress.add_task("", total=epochs, completed=start, what="first accuracies")
+
+    def __enter__(self) -> "Display":
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def solving(self, epoch: int, layer: int, done: float) -> None:
+        """Show layer `layer` of epoch `epoch` with a fraction `done` of its units solved."""
+        if self._progress:
+            at = epoch + (layer + done) / self.layers
+            self._progress.update(self._task, completed=at, what=f"layer {layer}  {self._scores}")
+
+    def epoch_done(self, row: Row, solves: list[Row]) -> None:
+        """Show the accuracies of a finished epoch."""
+        if self._progress:
+            self._scores = f"loss {row['train_loss']:.4g}  {accuracies(row)}"
+            self._progress.update(self._task, completed=row["epoch"], what=self._scores)
+
+    _scores = ""
+
+
+def accuracies(row: Row) -> str:
+    """Return the accuracies of a row as "train .990  val .944  test .947"."""
+    named = ((name, row.get(f"{name}_accuracy")) for name in ("train", "val", "test"))
+    return "  ".join(f"{name} {value:.4f}" for name, value in named if value is not None)
+
+
+def summary(result: Row, folder: Path) -> str:
+    """Return the last lines of a run: accuracies, time and memory, and where it lies."""
+    last, best = result["last"], result["best_validation"]
+    lines = [f"last epoch ({last['epoch']}):  {accuracies(last)}"]
+    if best:
+        lines.append(f"best validation (epoch {best['epoch']}):  {accuracies(best)}")
+    if "seconds" in result:
+        memory = f", peak memory {result['peak_memory_mb']:.0f} MB" if result.get("peak_memory_mb") else ""
+        lines.append(f"{result['seconds']:.1f} s{memory}")
+    return "\n".join([*lines, f"run folder: {folder}"])

@@ -1,0 +1,14 @@
+"""The one error of bad input: a value, its limit, and the remedy."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Something the user can put right: the command line prints its one line and exits with 2."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the choice closest to `name`, or an empty string."""
+    close = get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""

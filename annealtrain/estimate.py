@@ -1,0 +1,110 @@
+"""What a network asks of memory and of a quantum annealer, layer by layer, before anything is built."""
+
+from dataclasses import dataclass
+from math import prod
+
+from annealtrain.memory import readable
+from annealtrain.network import BLOCK_SAMPLES, Network
+
+# Largest clique that the standard embedding finds on a fault-free chip: 12 (m - 1) on Pegasus, 16 m - 8 on Zephyr.
+CLIQUES = {"Pegasus P16": 180, "Zephyr Z12": 184, "Zephyr Z15": 232}
+
+
+@dataclass(frozen=True)
+class LayerEstimate:
+    """Sizes of one trainable layer's Hamiltonians; bytes of what training holds at once, and of dense J'."""
+
+    layer: int
+    kind: str
+    units: int
+    weights: int
+    spins: int
+    rows: int
+    structured_bytes: int
+    dense_bytes: int
+
+    @property
+    def couplers(self) -> int:
+        """Pairs of spins in one unit's Hamiltonian."""
+        return self.spins * (self.spins - 1) // 2
+
+
+def layer_estimates(network: Network, *, samples: int, bits: int, threads: int) -> list[LayerEstimate]:
+    """Return the sizes of each trainable layer for `samples` training images."""
+    found = []
+    for k, layer in enumerate(network.trainable):
+        M, N = layer.weight_shape
+        rows = samples * prod(layer.out_shape) // M
+        # float32: rows, and targets, slopes, their row forms; float64: J whole, live, packed, and one block of rows.
+        row_bytes = 4 * rows * (2 * N + 6 * M)
+        unit_bytes = (8 + 8 + 4) * N * N + 8 * min(rows, 8192) * N
+        found.append(
+            LayerEstimate(
+                layer=k,
+                kind=type(layer).__name__,
+                units=M,
+                weights=N,
+                spins=N * bits,
+                rows=rows,
+                structured_bytes=row_bytes + (threads + 1) * unit_bytes,
+                dense_bytes=8 * (N * bits) ** 2,
+            )
+        )
+    return found
+
+
+def training_bytes(network: Network, *, samples: int, scored: int, bits: int, threads: int) -> int:
+    """Return an estimate of the most that a run holds at once: its images, activations and largest layer."""
+    stem = 4 * prod(network.trainable[0].in_shape)
+    activations = 4 * samples * 2 * sum(prod(layer.in_shape) + prod(layer.out_shape) for layer in network.trainable)
+    block = (
+        4
+        * threads
+        * BLOCK_SAMPLES
+        * max(
+            prod(layer.out_shape) + prod(layer.out_shape) // layer.weight_shape[0] * layer.weight_shape[1]
+            for layer in network.trainable
+        )
+    )
+    largest = max(e.structured_bytes for e in layer_estimates(network, samples=samples, bits=bits, threads=threads))
+    return (samples + scored) * stem + activations + block + largest
+
+
+def table(estimates: list[LayerEstimate]) -> str:
+    """Return the estimates as text, with what fits on a quantum annealer."""
+    head = ("layer", "kind", "units", "weights", "spins", "couplers", "structured", "dense J'", "QPU")
+    lines = [head]
+    for e in estimates:
+        fits = [name for name, size in CLIQUES.items() if e.spins <= size]
+        bits = max(CLIQUES.values()) // e.weights
+        most = f"at most {bits} bit{'s' * (bits > 1)}" if bits else "no"
+        lines.append(
+            (
+                str(e.layer),
+                e.kind,
+                str(e.units),
+                str(e.weights),
+                str(e.spins),
+                f"{e.couplers:,}",
+                readable(e.structured_bytes),
+                readable(e.dense_bytes),
+                "fits" if len(fits) == len(CLIQUES) else " or ".join(fits) or most,
+            )
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    left = (1, 8)
+    text = [
+        "  ".join(
+            cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    cliques = ", ".join(f"{name} {size}" for name, size in CLIQUES.items())
+    return "\n".join(
+        [
+            *text,
+            "",
+            "spins, couplers and dense J' are of one unit's Hamiltonian; structured is what training the layer holds.",
+            f"Largest clique of spins that a fault-free chip embeds: {cliques}.",
+        ]
+    )

@@ -1,0 +1,88 @@
+"""Hydra around `train`: composition, run folders, and its errors in one line each."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from annealtrain.errors import InputError, nearest
+from annealtrain.train import Config, plain, remove_if_empty, train
+
+log = logging.getLogger(__name__)
+
+CONFIGS = "annealtrain.configs"
+
+
+def run_hydra(arguments: list[str]) -> None:
+    """Run `annealtrain train` with Hydra's grammar; InputError for what Hydra or the run refuses."""
+    sys.argv = ["annealtrain", *arguments]
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
+    try:
+        hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="train")(_job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error)) from error
+
+
+def _job(composed: DictConfig) -> float:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        return train(plain(composed), folder, " ".join(["annealtrain train", *HydraConfig.get().overrides.task]))
+    except (InputError, OmegaConfBaseException):
+        remove_if_empty(folder)
+        raise
+    except Exception:
+        # In a sweep Hydra keeps the error, but leaves the job's log empty.
+        log.exception("this run failed")
+        raise
+
+
+def compose_config(overrides: list[str], config_dir: str | None) -> Config:
+    """Return the configuration that `annealtrain train` would run with these overrides."""
+    if config_dir:
+        overrides = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]", *overrides]
+    try:
+        with hydra.initialize_config_module(CONFIGS, version_base="1.3"):
+            return plain(hydra.compose("train", overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error)) from error
+
+
+def explain(error: BaseException) -> str:
+    """Return one line for an error of Hydra or OmegaConf: what was wrong, and the nearest valid name."""
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}: write key=value, quoted where it holds spaces or brackets"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        listed = ", ".join(sorted(error.options))
+        return f"{group}={name} is not known{nearest(name, error.options)}: choose one of {listed}"
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        key = str(cause.full_key)
+        if "not in struct" in str(cause):
+            parent, _, name = key.rpartition(".")
+            known = list(_keys(cause.parent_node)) + (_groups() if not parent else [])
+            found = nearest(name, known).replace("'?", f"'{' in ' + parent if parent else ''}?")
+            return f"no setting {key!r}{found}: annealtrain train --help lists all"
+        return f"{key}: {' '.join(str(cause).split('full_key')[0].split())}"
+    if isinstance(error, ConfigCompositionException) and "Could not override" in first:
+        name = first.split("'")[1]
+        return f"no group {name!r}{nearest(name, _groups())}: annealtrain train --help lists all"
+    return first
+
+
+def _keys(node: Any) -> Iterable[str]:
+    return map(str, node.keys()) if isinstance(node, DictConfig) else ()
+
+
+def _groups() -> list[str]:
+    return [entry.name for entry in files(CONFIGS).iterdir() if entry.is_dir() and not entry.name.startswith("_")]

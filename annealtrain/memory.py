@@ -1,0 +1,39 @@
+"""What this process may still allocate, asked before anything large is built."""
+
+from pathlib import Path
+
+from annealtrain.errors import InputError
+
+
+def available_bytes() -> int | None:
+    """Return the bytes that can still be allocated (system and control group), or None where no one tells."""
+    limits = []
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                limits.append(int(line.split()[1]) * 1024)
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        if limit != "max":
+            limits.append(int(limit) - int((group / "memory.current").read_text()))
+    except OSError:
+        pass
+    return min(limits) if limits else None
+
+
+def readable(size: float) -> str:
+    """Return a number of bytes as people write it: 77 MB, 4.9 GB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if size >= 100 or unit == "bytes" else f"{size:.2g} {unit}"
+        size /= 1000
+    return f"{size:.2f} TB"
+
+
+def require(size: int, what: str, remedy: str) -> None:
+    """Raise InputError if `what` needs more bytes than are available."""
+    available = available_bytes()
+    if available is not None and size > available:
+        raise InputError(f"{what} needs {readable(size)}; {readable(available)} are available: {remedy}")

@@ -1,0 +1,92 @@
+"""Many small independent jobs on a few threads, with the same bits for any number of them.
+
+NumPy's BLAS is held to one thread while a pool is open; jobs have fixed sizes and their results are put together in
+order, so the number of threads changes the time of a run and nothing else.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 1
+_cancelled = threading.Event()
+
+
+class Cancelled(Exception):
+    """A job found that its run was interrupted."""
+
+
+def available_threads() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Run the body's `each` calls on `count` threads, NumPy's BLAS on one thread each."""
+    global _pool, _pool_size
+    outer = _pool, _pool_size
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(count) as pool:
+        _pool, _pool_size = pool, count
+        try:
+            yield
+        finally:
+            _pool, _pool_size = outer
+
+
+def check_cancelled() -> None:
+    """Raise Cancelled in a job whose run was interrupted; long jobs call this every few milliseconds."""
+    if _cancelled.is_set():
+        raise Cancelled
+
+
+def each(
+    job: Callable[[Item], Result], items: Iterable[Item], done: Callable[[int], None] | None = None
+) -> list[Result]:
+    """Return [job(item) for item in items] in order; done(k) is told when k results are there.
+
+    Jobs must not call `each` themselves. A job's exception, or Ctrl-C, stops the others and is raised here.
+    """
+    results: list[Result] = []
+
+    def take(result: Result) -> None:
+        results.append(result)
+        if done:
+            done(len(results))
+
+    if _pool is None or _pool_size == 1:
+        for item in items:
+            take(job(item))
+        return results
+    waiting, futures = iter(items), []
+    try:
+        # A few jobs ahead, not all: items may be made lazily, and results wait in memory.
+        futures = [_pool.submit(job, item) for item in islice(waiting, 4 * _pool_size)]
+        while futures:
+            take(futures.pop(0).result())
+            futures.extend(_pool.submit(job, item) for item in islice(waiting, 1))
+    except BaseException:
+        _cancelled.set()
+        for future in futures:
+            future.cancel()
+        for future in futures:
+            if not future.cancelled():
+                future.exception()
+        _cancelled.clear()
+        raise
+    return results
+
+
+def blocks(count: int, size: int) -> list[slice]:
+    """Return slices of at most `size` that cover range(count); their borders depend on nothing else."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]

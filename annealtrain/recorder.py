@@ -1,0 +1,173 @@
+"""The run folder: CSVs, metadata, checkpoints and the result, each file whole at any moment.
+
+config.yaml   the composed configuration          metrics.csv  a row an epoch, epoch 0 included
+meta.json     versions, command, seed, hash       solves.csv   a row a layer solve
+last.npz      weights of the last epoch           result.json  written last: the run is finished
+best.npz      weights of the best validation accuracy
+"""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+
+Row = dict[str, Any]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+CONFIG, META, METRICS, SOLVES, RESULT = "config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json"
+LAST, BEST = "last.npz", "best.npz"
+
+
+class RunRecorder:
+    """Writes one run. `begin` looks at what the folder holds before anything is written to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._metrics: list[Row] = []
+        self._solves: list[Row] = []
+
+    def begin(self, config_text: str, meta: Row, *, resume: bool) -> int | None:
+        """Write the configuration; return the epoch of the checkpoint to go on from, None for a new run.
+
+        meta["config_hash"] tells runs of different settings apart.
+        Raises InputError for a folder of something else, of other settings, or of an unfinished run that is not
+        to be resumed.
+        """
+        remedy = "choose another hydra.run.dir"
+        if not (self.folder / META).exists():
+            if (self.folder / CONFIG).exists() or any(self.folder.glob("*")):
+                raise InputError(f"run folder {self.folder} holds other files and no run: {remedy}")
+            self.write(CONFIG, config_text)
+            self.write_json(META, meta | {"resumed_at": []})
+            return None
+        held = read_json(self.folder / META)
+        if held.get("config_hash") != meta["config_hash"]:
+            raise InputError(f"run folder {self.folder} holds a run with other settings: {remedy}")
+        if not resume:
+            raise InputError(f"run folder {self.folder} holds an unfinished run: add resume=true, or {remedy}")
+        self.write_json(META, held | {"resumed_at": [*held["resumed_at"], meta["started_at"]]})
+        return self._read_rows()
+
+    def _read_rows(self) -> int | None:
+        """Take over the rows up to the last checkpoint; return its epoch."""
+        if not (self.folder / LAST).exists():
+            return None
+        epoch = read_checkpoint(self.folder / LAST)[1]
+        self._metrics = [row for row in read_rows(self.folder / METRICS) if row["epoch"] <= epoch]
+        if (self.folder / SOLVES).exists():
+            self._solves = [row for row in read_rows(self.folder / SOLVES) if row["epoch"] <= epoch]
+        return epoch
+
+    def save(self, row: Row, solves: list[Row], weights: Sequence[Array]) -> None:
+        """Write an epoch: its rows first, then its checkpoint, from which a run goes on."""
+        self._metrics.append(row)
+        self._solves.extend(solves)
+        self.write(METRICS, _csv(self._metrics))
+        if self._solves:
+            self.write(SOLVES, _csv(self._solves))
+        if self.best_row() is row:
+            self._write_checkpoint(BEST, row["epoch"], weights)
+        self._write_checkpoint(LAST, row["epoch"], weights)
+
+    @property
+    def epochs_done(self) -> int:
+        """The epochs that are kept."""
+        return self._metrics[-1]["epoch"] if self._metrics else 0
+
+    @property
+    def seconds(self) -> float:
+        """The time spent in the epochs that are kept."""
+        return float(sum(row["total_s"] for row in self._metrics))
+
+    def best_row(self) -> Row | None:
+        """Return the first row of the highest validation accuracy, None where there is no validation set."""
+        scored = [row for row in self._metrics if row.get("val_accuracy") is not None]
+        return max(scored, key=lambda row: row["val_accuracy"], default=None)
+
+    def finish(self, extra: Row) -> Row:
+        """Write and return result.json: the last and the best-validation epoch, and what `extra` holds."""
+        names = ("epoch", "train_loss", "train_accuracy", "val_accuracy", "test_accuracy")
+        best = self.best_row()
+        result = {
+            "last": {name: self._metrics[-1].get(name) for name in names},
+            "best_validation": {name: best.get(name) for name in names} if best else None,
+            **extra,
+        }
+        self.write_json(RESULT, result)
+        return result
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text file atomically."""
+        self._replace(name, text.encode())
+
+    def write_json(self, name: str, content: Row) -> None:
+        """Write a JSON file atomically."""
+        self.write(name, json.dumps(content, indent=2) + "\n")
+
+    def _write_checkpoint(self, name: str, epoch: int, weights: Sequence[Array]) -> None:
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {f"weights_{k}": w for k, w in enumerate(weights)}
+        np.savez(buffer, epoch=np.int64(epoch), **arrays)
+        self._replace(name, buffer.getvalue())
+
+    def _replace(self, name: str, content: bytes) -> None:
+        part = self.folder / f".{name}.part"
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, self.folder / name)
+
+
+def read_checkpoint(path: Path) -> tuple[list[Array], int]:
+    """Return the weights of each trainable layer and their epoch; nothing in the file is run."""
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            count = sum(re.fullmatch(r"weights_\d+", name) is not None for name in held.files)
+            return [held[f"weights_{k}"] for k in range(count)], int(held["epoch"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"checkpoint {path} cannot be read ({error}): start the run anew in another folder") from None
+
+
+def read_json(path: Path) -> Row:
+    """Return the content of a JSON file; InputError if it is damaged."""
+    try:
+        content: Row = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}): start the run anew in another folder") from None
+    return content
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a CSV that a recorder wrote, numbers as numbers, empty fields as None."""
+    with open(path, newline="") as file:
+        return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(text: str) -> Any:
+    if text == "":
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _csv(rows: list[Row]) -> str:
+    # The second row is the first of a trained epoch, and has every column in its order.
+    columns = list(dict.fromkeys(name for row in [*rows[1:2], *rows] for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()

@@ -1,0 +1,83 @@
+"""A value per epoch or per sweep: constant, linear, geometric, in steps; one for all layers, or one for each."""
+
+import math
+from collections.abc import Sequence
+
+from annealtrain.errors import InputError
+
+Values = float | Sequence[float]
+
+
+class Schedule:
+    """first and last: a number, or a list with one number a layer."""
+
+    def __init__(self, first: Values, last: Values) -> None:
+        self.first, self.last = _numbers("first", first), _numbers("last", last)
+        counts = {len(values) for values in (self.first, self.last) if len(values) > 1}
+        if len(counts) > 1:
+            raise InputError(f"schedule: first has {len(self.first)} values and last {len(self.last)}: give as many")
+        self.per_layer = max(counts, default=None)
+
+    def value(self, step: int, total: int, layer: int = 0) -> float:
+        """Return the value at `step` of 0..total-1. As in the paper's runs, `last` belongs to step `total`."""
+        first, last = (values[layer] if len(values) > 1 else values[0] for values in (self.first, self.last))
+        return self.between(first, last, step / total)
+
+    def between(self, first: float, last: float, t: float) -> float:
+        """Return the value a fraction t in [0, 1) of the way."""
+        raise NotImplementedError
+
+    def check_layers(self, count: int) -> None:
+        """Raise InputError if values are given per layer, but not for `count` layers."""
+        if self.per_layer not in (None, count):
+            raise InputError(
+                f"schedule: {self.per_layer} values for {count} trainable layers: give one value, or {count}"
+            )
+
+
+class ConstantSchedule(Schedule):
+    """The same value throughout."""
+
+    def __init__(self, value: Values) -> None:
+        super().__init__(value, value)
+
+    def between(self, first: float, last: float, t: float) -> float:
+        return first
+
+
+class LinearSchedule(Schedule):
+    """first + (last - first) t."""
+
+    def between(self, first: float, last: float, t: float) -> float:
+        return first + (last - first) * t
+
+
+class GeometricSchedule(Schedule):
+    """first (last / first)^t: the paper's range L and inverse temperature."""
+
+    def between(self, first: float, last: float, t: float) -> float:
+        return first * (last / first) ** t
+
+
+class StepSchedule(Schedule):
+    """`first` up to and without step `at`, `last` from there on."""
+
+    def __init__(self, first: Values, last: Values, at: int) -> None:
+        super().__init__(first, last)
+        self.at = at
+
+    def value(self, step: int, total: int, layer: int = 0) -> float:
+        return super().value(int(step >= self.at), 1, layer)
+
+    def between(self, first: float, last: float, t: float) -> float:
+        return last if t else first
+
+
+def _numbers(name: str, values: Values) -> list[float]:
+    listed = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else [values]
+    for value in listed:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < math.inf):
+            raise InputError(f"schedule.{name}={value!r} is not a number above 0")
+    if not listed:
+        raise InputError(f"schedule.{name} is an empty list: give one value, or one a layer")
+    return [float(value) for value in listed]

@@ -1,0 +1,130 @@
+"""The contract behind which every solver stands."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from annealtrain import _anneal, parallel
+from annealtrain.problem import LayerProblem, QuadraticForm
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Seed = int | np.random.SeedSequence
+
+BOUND_SWEEPS = 50
+
+
+@dataclass(frozen=True)
+class SolveResult:
+    """What a solver found for the M units of a layer, its R reads sorted best first.
+
+    levels: (M, R, N). weights: (M, R, N), the levels as weights. energies: (M, R). start_energies: (M,) at S0.
+    lower_bounds: (M,), certified; -inf where J is not convex. stats: numbers for the record, summed or averaged
+    over units.
+    """
+
+    levels: Array
+    weights: Array
+    energies: Array
+    start_energies: Array
+    lower_bounds: Array
+    stats: dict[str, float]
+
+    @property
+    def best_weights(self) -> Array:
+        """The lowest-energy weights, (M, N)."""
+        return self.weights[:, 0]
+
+    @property
+    def gap(self) -> float:
+        """The certified relative gap (sum E - sum bound) / (sum E(S0) - sum bound), clipped to 0 below."""
+        bound, best = self.lower_bounds.sum(), self.energies[:, 0].sum()
+        room = self.start_energies.sum() - bound
+        return float(max(best - bound, 0.0) / room) if room > 0 else 0.0
+
+
+def stream(seed: Seed, *key: int) -> np.random.SeedSequence:
+    """Return the child of `seed` at `key`, such as (unit, read): the same whatever else is drawn."""
+    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, *key))
+
+
+def descend(form: QuadraticForm, start: Array, step: float, max_sweeps: int, tolerance: float = 0.0) -> Array:
+    """Return weights (N,) after coordinate descent in the box from `start`; step 0 is the continuous box."""
+    live = form.couplings.indices
+    weights, fields = np.ascontiguousarray(start[live]), np.ascontiguousarray(form.gradient(start)[live])
+    _anneal.coordinate_descent(
+        form.couplings.live_J,
+        np.ascontiguousarray(form.S0[live]),
+        form.half_range,
+        step,
+        tolerance,
+        max_sweeps,
+        fields,
+        weights,
+    )
+    result = form.S0.copy()
+    result[live] = weights
+    return result
+
+
+def lower_bound(form: QuadraticForm, weights: Array, max_sweeps: int = BOUND_SWEEPS) -> float:
+    """Return a certified lower bound of a convex form's energy in its box: the dual bound after box descent."""
+    scale = abs(float(form.energy(form.S0))) + abs(form.E0)
+    return form.dual_bound(descend(form, weights, 0.0, max_sweeps, 1e-10 * scale))
+
+
+class Solver:
+    """Finds low-energy levels of each unit of a LayerProblem; a subclass gives `sample`."""
+
+    def at_epoch(self, epoch: int, epochs: int) -> "Solver":
+        """Return this solver with the settings of one epoch (those given as a schedule)."""
+        return self
+
+    def check(self, *, bits: int, weights: Sequence[int]) -> None:
+        """Raise InputError if a layer, with weights[k] weights a unit, is beyond what this solver takes."""
+
+    def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
+        """Return levels (reads, N) of one unit and statistics; all random numbers come from `seed`."""
+        raise NotImplementedError
+
+    def solve(
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[int], None] | None = None
+    ) -> SolveResult:
+        """Return low-energy levels of all units, best read first.
+
+        The same seed gives the same result for any number of threads. progress(k): k units are done.
+        """
+
+        def one(i: int) -> tuple[Any, ...]:
+            parallel.check_cancelled()
+            started = time.perf_counter()
+            form = problem.unit(i)
+            built = time.perf_counter()
+            levels, stats = self.sample(form, stream(seed, i))
+            weights = form.weights(levels)
+            energies = form.energy(weights)
+            order = np.argsort(energies, kind="stable")
+            solved = time.perf_counter()
+            best = weights[order[0]]
+            bound = lower_bound(form, best) if problem.convex else -np.inf
+            times = {
+                "build_s": built - started,
+                "anneal_s": solved - built,
+                "bound_s": time.perf_counter() - solved,
+            }
+            start = form.energy(form.S0)
+            return levels[order], weights[order], energies[order], start, bound, stats | times
+
+        units = parallel.each(one, range(problem.num_units), progress)
+        levels, weights, energies, start, bounds = (np.array([u[k] for u in units]) for k in range(5))
+        return SolveResult(levels, weights, energies, start, bounds, _combined([u[5] for u in units]))
+
+
+def _combined(stats: list[dict[str, float]]) -> dict[str, float]:
+    """Seconds and counts add up over the units; all else is averaged."""
+    return {
+        key: float((np.sum if key.endswith(("_s", "flips")) else np.mean)([s[key] for s in stats])) for key in stats[0]
+    }

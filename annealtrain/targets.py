@@ -1,0 +1,132 @@
+"""Where the targets of each layer come from: Sec. 4 of the paper, its variant, and a stable form in its spirit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.network import ForwardPass, Network
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Targets:
+    """The contract: `start_epoch`, then `of_layer` for layers first to last, each after the update of the one before.
+
+    amplitude: the output target is amplitude x one-hot.
+    ridge: lambda_i = ridge mean(diag J_i) keeps a unit's weights near their present values; 0 is the paper.
+    """
+
+    def __init__(self, amplitude: float, ridge: float) -> None:
+        _at_least_zero("ridge", ridge)
+        if not amplitude > 0:
+            raise InputError(f"targets.amplitude={amplitude!r} is not above 0")
+        self.amplitude, self.ridge = amplitude, ridge
+
+    def check(self, network: Network) -> None:
+        """Raise InputError if these targets cannot serve the network."""
+
+    def start_epoch(self, state: ForwardPass, outputs: Array) -> None:
+        """Prepare an epoch; outputs (Q, classes): amplitude x one-hot."""
+        raise NotImplementedError
+
+    def of_layer(self, k: int, state: ForwardPass) -> tuple[Array, Array | None]:
+        """Return targets and factors gamma of trainable layer k, each (Q, *out_shape); None stands for gamma = 1."""
+        raise NotImplementedError
+
+
+class PseudoInverseTargets(Targets):
+    """`targets=pinv`, the paper: t_k = gain_k unpool(W_{k+1}^+ t_{k+1}), once an epoch (steps 2 and 4).
+
+    gain: one factor for all layers, or one for layer 0, 1, ...; layers beyond the list have 1.
+    inverse_activation: divide by gamma before each inverse, as Eq. (24) does and the author's code does not.
+    """
+
+    def __init__(
+        self,
+        amplitude: float = 10.0,
+        gain: float | Sequence[float] = 1.0,
+        inverse_activation: bool = False,
+        ridge: float = 0.0,
+    ) -> None:
+        super().__init__(amplitude, ridge)
+        for value in gain if isinstance(gain, Sequence) else [gain]:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
+                raise InputError(f"targets.gain={value!r} is not a number above 0")
+        self.gain, self.inverse_activation = gain, inverse_activation
+        self._targets: list[Array] = []
+
+    def check(self, network: Network) -> None:
+        if self.inverse_activation and network.alpha == 0:
+            raise InputError("targets.inverse_activation=true divides by alpha=0: set alpha above 0, or false")
+        hidden = len(network.trainable) - 1
+        if isinstance(self.gain, Sequence) and len(self.gain) > hidden:
+            raise InputError(f"targets.gain has {len(self.gain)} values, the model {hidden} hidden layers")
+
+    def _gain(self, k: int) -> float:
+        if not isinstance(self.gain, Sequence):
+            return self.gain
+        return self.gain[k] if k < len(self.gain) else 1.0
+
+    def start_epoch(self, state: ForwardPass, outputs: Array) -> None:
+        network, t = state.network, state.network.before_tail(outputs)
+        inverses = network.inverses()
+        self._targets = [t]
+        for k in reversed(range(len(network.trainable) - 1)):
+            if self.inverse_activation:
+                slopes = network.slopes(state.preactivation(k + 1))
+                t = t if slopes is None else t / slopes
+            # W x - theta = t, so the inverse sees t + theta.
+            t = inverses[k + 1](t - network.trainable[k + 1].offset(t.dtype)) * t.dtype.type(self._gain(k))
+            self._targets.insert(0, t)
+
+    def of_layer(self, k: int, state: ForwardPass) -> tuple[Array, Array | None]:
+        return self._targets[k], state.network.slopes(state.preactivation(k))
+
+
+class WeightedPseudoInverseTargets(PseudoInverseTargets):
+    """`targets=pinv_weighted`, Eqs. (28), (29): a hidden layer's rows and targets are scaled by
+    beta_j = sum_i w_ij gamma_i of the layer above (its pool included)."""
+
+    def of_layer(self, k: int, state: ForwardPass) -> tuple[Array, Array | None]:
+        targets, slopes = super().of_layer(k, state)
+        network = state.network
+        if k == len(network.trainable) - 1:
+            return targets, slopes
+        above = network.slopes(state.preactivation(k + 1))
+        if above is None:
+            above = np.ones_like(state.preactivation(k + 1))
+        beta = network.adjoint(k + 1, above)
+        return beta * targets, beta if slopes is None else beta * slopes
+
+
+class DifferenceTargets(Targets):
+    """`targets=difference`: only the change that the outputs need is propagated back, from the present activations.
+
+    t_last = a_last + eta (y - a_last);  t_k = a_k + unpool(W_{k+1}^+ (t_{k+1} - a_{k+1})), with the forward pass,
+    the inverses and the targets computed anew before every layer. Where nothing needs to change, targets are the
+    activations themselves: the loss of a layer is then at its minimum, and the method stands still.
+    """
+
+    def __init__(self, amplitude: float = 1.0, eta: float = 1.0, ridge: float = 0.0) -> None:
+        super().__init__(amplitude, ridge)
+        if not 0 < eta <= 1:
+            raise InputError(f"targets.eta={eta!r} is not in (0, 1]")
+        self.eta = eta
+
+    def start_epoch(self, state: ForwardPass, outputs: Array) -> None:
+        self._outputs = state.network.before_tail(outputs)
+
+    def of_layer(self, k: int, state: ForwardPass) -> tuple[Array, Array | None]:
+        network, last = state.network, len(state.network.trainable) - 1
+        change = self.eta * (self._outputs - state.activation(last))
+        for above, inverse in reversed(network.inverses(k + 1).items()):
+            assert above > k
+            change = inverse(change)
+        return state.activation(k) + change, network.slopes(state.preactivation(k))
+
+
+def _at_least_zero(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < np.inf:
+        raise InputError(f"targets.{name}={value!r} is not a number of at least 0")

@@ -1,0 +1,365 @@
+"""Build a run's objects from its composed configuration, run it, score it again. Knows Hydra; nothing below does."""
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+import annealtrain
+from annealtrain import datasets, memory, parallel, recorder
+from annealtrain.display import Display, summary
+from annealtrain.errors import InputError
+from annealtrain.estimate import layer_estimates, table, training_bytes
+from annealtrain.network import Network
+from annealtrain.problem import MAX_BITS
+from annealtrain.recorder import RunRecorder
+from annealtrain.schedule import Schedule
+from annealtrain.solvers.base import Solver
+from annealtrain.targets import Targets
+from annealtrain.trainer import Row, Samples, Trainer
+
+log = logging.getLogger(__name__)
+Config = dict[str, Any]
+
+IMAGE_SIZE = (32, 32)
+# What changes how a run is done, but not its numbers.
+INDIFFERENT = ("resume", "progress", "threads", "data_dir")
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in a run, with what is kept and how to go on."""
+
+
+@dataclass
+class Parts:
+    """A run's objects, all built and checked before any work."""
+
+    network: Network
+    targets: Targets
+    solver: Solver
+    half_range: Schedule
+    splits: datasets.Splits
+
+
+def train(config: Config, folder: Path, command: str) -> float:
+    """Run (or go on with) the training that `config` describes; return the score of its last epoch.
+
+    The score is the validation accuracy, or the training accuracy where nothing is held out.
+    Raises InputError before anything is written, Interrupted at Ctrl-C.
+    """
+    began = time.perf_counter()
+    check_values(config)
+    digest = config_hash(config)
+    if (folder / recorder.RESULT).exists():
+        return _left_as_it_is(folder, digest)
+    parts = build(config)
+    threads = config["threads"] or parallel.available_threads()
+    scored = len(parts.splits.test.labels) + len(parts.splits.validation.labels if parts.splits.validation else ())
+    memory.require(
+        training_bytes(parts.network, samples=config["samples"], scored=scored, bits=config["bits"], threads=threads),
+        "training",
+        f"lower samples={config['samples']}, or take a smaller model",
+    )
+    record = RunRecorder(folder)
+    start = record.begin(OmegaConf.to_yaml(config), _meta(config, command, digest), resume=config["resume"])
+    network = parts.network
+    if start is not None:
+        for layer, weights in zip(network.trainable, recorder.read_checkpoint(folder / recorder.LAST)[0], strict=True):
+            layer.weights = weights
+    live = config["progress"] is True or (config["progress"] == "auto" and sys.stderr.isatty())
+    display = Display(config["epochs"], len(network.trainable), start=start or 0, live=live)
+    spent = record.seconds
+    try:
+        with parallel.threads(threads), display:
+            trainer = Trainer(
+                network,
+                _samples(network, parts.splits),
+                parts.targets,
+                parts.solver,
+                parts.half_range,
+                bits=config["bits"],
+                epochs=config["epochs"],
+                seed=config["seed"],
+            )
+            del parts
+            trainer.run(_Observers(record, display, network), start)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted: {record.epochs_done} of {config['epochs']} epochs are kept; "
+            f"to go on: annealtrain resume {folder}"
+        ) from None
+    result = record.finish({"seconds": spent + time.perf_counter() - began, "peak_memory_mb": _peak_memory_mb()})
+    print(summary(result, folder))
+    return _score(result)
+
+
+class _Observers:
+    """Passes a trainer's news to the record first, then to the display."""
+
+    def __init__(self, record: RunRecorder, display: Display, network: Network) -> None:
+        self.record, self.display, self.network = record, display, network
+
+    def epoch_done(self, row: Row, solves: list[Row]) -> None:
+        self.record.save(row, solves, [layer.weights for layer in self.network.trainable])
+        self.display.epoch_done(row, solves)
+
+    def solving(self, epoch: int, layer: int, done: float) -> None:
+        self.display.solving(epoch, layer, done)
+
+
+def resume(folder: Path, command: str) -> float:
+    """Go on with the run in `folder` from its saved configuration."""
+    return train({**saved_config(folder), "resume": True}, folder, command)
+
+
+def evaluate(folder: Path) -> bool:
+    """Score a finished run's weights again; print both results, return whether they are equal to the last bit."""
+    config = saved_config(folder)
+    if not (folder / recorder.RESULT).exists():
+        raise InputError(f"the run in {folder} is not finished: annealtrain resume {folder}")
+    result = recorder.read_json(folder / recorder.RESULT)
+    parts = build(config)
+    same = True
+    with parallel.threads(config["threads"] or parallel.available_threads()):
+        sets = _samples(parts.network, parts.splits)
+        trainer = Trainer(
+            parts.network,
+            sets,
+            parts.targets,
+            parts.solver,
+            parts.half_range,
+            bits=config["bits"],
+            epochs=config["epochs"],
+            seed=config["seed"],
+        )
+        for kind, name in (("last", recorder.LAST), ("best_validation", recorder.BEST)):
+            if not result[kind]:
+                continue
+            weights, epoch = recorder.read_checkpoint(folder / name)
+            for layer, held in zip(parts.network.trainable, weights, strict=True):
+                layer.weights = held
+            scores = {"epoch": epoch, **trainer.scores()}
+            recorded = {key: value for key, value in result[kind].items() if value is not None}
+            is_same = scores == recorded
+            same = same and is_same
+            print(f"{kind} (epoch {epoch}):  {_scores_text(scores)}")
+            print("  the same as recorded" if is_same else f"  NOT as recorded:  {_scores_text(recorded)}")
+    return same
+
+
+def estimate(config: Config) -> str:
+    """Return, as text, what each layer of a composed configuration asks of memory and of a quantum annealer."""
+    check_values(config)
+    target = str(config["dataset"].get("_target_"))
+    channels = datasets.CHANNELS.get(target.removeprefix("annealtrain.datasets."))
+    if channels is None or not target.startswith("annealtrain.datasets."):
+        dataset = _create(config["dataset"], "dataset", datasets.Dataset)
+        channels, classes = dataset.train_images.shape[1], dataset.classes
+    else:
+        classes = 10
+    network = _network(config, channels, classes)
+    threads = config["threads"] or parallel.available_threads()
+    layers = layer_estimates(network, samples=config["samples"], bits=config["bits"], threads=threads)
+    whole = training_bytes(network, samples=config["samples"], scored=0, bits=config["bits"], threads=threads)
+    return f"{table(layers)}\nTraining on {config['samples']} images holds about {memory.readable(whole)}."
+
+
+def build(config: Config) -> Parts:
+    """Return all objects of a run; InputError for the first that cannot be built."""
+    check_values(config)
+    solver = _create(config["solver"], "solver", Solver)
+    targets = _create(config["targets"], "targets", Targets)
+    half_range = _create(config["schedule"], "schedule", Schedule)
+    dataset = _create(config["dataset"], "dataset", datasets.Dataset)
+    network = _network(config, dataset.train_images.shape[1], dataset.classes)
+    targets.check(network)
+    half_range.check_layers(len(network.trainable))
+    solver.check(bits=config["bits"], weights=[layer.weight_shape[1] for layer in network.trainable])
+    splits = datasets.split(
+        dataset,
+        samples=config["samples"],
+        validation=config["validation"],
+        seed=config["seed"],
+        size=IMAGE_SIZE,
+    )
+    return Parts(network, targets, solver, half_range, splits)
+
+
+def check_values(config: Config) -> None:
+    """Raise InputError for a plain value outside its limits."""
+    for name, low, high in (
+        ("bits", 1, MAX_BITS),
+        ("epochs", 1, 100_000),
+        ("seed", 0, 2**63 - 1),
+        ("samples", 1, 2**31),
+        ("threads", 1, 1024),
+        ("validation", 0, 2**31),
+    ):
+        value = config[name]
+        if value is None and name in ("threads", "validation"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise InputError(f"{name}={value!r} is not a whole number from {low} to {high}")
+    alpha = config["alpha"]
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
+        raise InputError(f"alpha={alpha!r} is not a number from 0 (ReLU) to 1 (linear)")
+    for name, choices in (
+        ("bias", (True, False)),
+        ("resume", (True, False)),
+        ("progress", (True, False, "auto")),
+        ("conv_inverse", ("fourier", "exact")),
+    ):
+        if config[name] not in choices:
+            listed = ", ".join(str(choice).lower() for choice in choices)
+            raise InputError(f"{name}={config[name]!r} is not one of {listed}")
+
+
+def config_hash(config: Config) -> str:
+    """Return a fingerprint of all settings that can change a run's numbers."""
+    settings = {key: value for key, value in config.items() if key not in INDIFFERENT}
+    settings["dataset"] = {key: value for key, value in config["dataset"].items() if key != "data_dir"}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def saved_config(folder: Path) -> Config:
+    """Return the configuration of the run in `folder`; InputError if there is none."""
+    path = folder / recorder.CONFIG
+    if not path.is_file() or not (folder / recorder.META).is_file():
+        raise InputError(f"{folder} is not a run folder: it has no {recorder.CONFIG} and {recorder.META}")
+    return plain(OmegaConf.load(path))  # type: ignore[arg-type]
+
+
+def plain(config: DictConfig) -> Config:
+    """Return a composed configuration as plain dictionaries, its interpolations resolved, its paths absolute."""
+    content: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    for holder in (content, content.get("dataset")):
+        if isinstance(holder, dict) and isinstance(holder.get("data_dir"), str):
+            holder["data_dir"] = os.path.abspath(os.path.expanduser(holder["data_dir"]))
+    return content
+
+
+def _create(node: Any, what: str, kind: type[Any]) -> Any:
+    """Return the object that a configuration node describes; InputError in one line where it cannot be made."""
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise InputError(f"{what} has no _target_: choose one of the group, such as annealtrain train {what}=...")
+    made = _instantiate(node, what)
+    if not isinstance(made, kind):
+        raise InputError(f"{what}._target_={node['_target_']} makes a {type(made).__name__}, not a {kind.__name__}")
+    return made
+
+
+def _instantiate(node: Any, what: str) -> Any:
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__
+        if isinstance(cause, InputError):
+            raise cause from None
+        text = " ".join(str(cause).split())
+        raise InputError(f"{what} cannot be built: {text.removesuffix('.')}: see annealtrain train --help") from error
+
+
+def _network(config: Config, channels: int, classes: int) -> Network:
+    layers = _instantiate(config["model"].get("layers"), "model") if isinstance(config["model"], dict) else None
+    if not isinstance(layers, list):
+        raise InputError("model.layers is not a list of layers")
+    return Network(
+        layers,
+        (channels, *IMAGE_SIZE),
+        classes,
+        alpha=config["alpha"],
+        bias=config["bias"],
+        conv_inverse=config["conv_inverse"],
+        seed=config["seed"],
+    )
+
+
+def _samples(network: Network, splits: datasets.Splits) -> dict[str, Samples]:
+    named = (("train", splits.train), ("val", splits.validation), ("test", splits.test))
+    return {name: Samples(network.stem(held.images), held.labels) for name, held in named if held is not None}
+
+
+def _left_as_it_is(folder: Path, digest: str) -> float:
+    if recorder.read_json(folder / recorder.META).get("config_hash") != digest:
+        raise InputError(f"run folder {folder} holds a run with other settings: choose another hydra.run.dir")
+    result = recorder.read_json(folder / recorder.RESULT)
+    print(f"This run is finished and left as it is.\n{summary(result, folder)}")
+    return _score(result)
+
+
+def _score(result: Row) -> float:
+    last = result["last"]
+    return float(last["train_accuracy"] if last["val_accuracy"] is None else last["val_accuracy"])
+
+
+def _scores_text(scores: Row) -> str:
+    return "  ".join(f"{name} {value!r}" for name, value in scores.items() if name != "epoch")
+
+
+def _meta(config: Config, command: str, digest: str) -> Row:
+    packages = ("numpy", "scipy", "hydra-core", "dimod", "scikit-learn")
+    return {
+        "command": command,
+        "seed": config["seed"],
+        "config_hash": digest,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "annealtrain": annealtrain.__version__,
+        "git_revision": _git_revision(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "machine": platform.platform(),
+        "cores": parallel.available_threads(),
+    }
+
+
+def _git_revision() -> str | None:
+    """Return the revision of the checkout that this package is imported from, if it is one."""
+    here = Path(annealtrain.__file__).parent
+    if not (here.parent / ".git").exists():
+        return None
+    try:
+        told = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout.strip() or None
+
+
+def _peak_memory_mb() -> float | None:
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove the run folder (and its folder of the day) that Hydra made for a run that did not begin."""
+    try:
+        folder.rmdir()
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.parent.name):
+            folder.parent.rmdir()
+    except OSError:
+        return

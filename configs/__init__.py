@@ -1,0 +1,1 @@
+"""The Hydra configuration that `annealtrain` composes its runs from."""

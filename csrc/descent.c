@@ -1,0 +1,46 @@
+/* Coordinate descent in a box, on the weight grid or continuous. */
+#include "kernel.h"
+
+#include <math.h>
+
+/* The minimum over [lo, hi] of the parabola x -> x (field + x curvature), as a step x away from here. */
+static inline double best_step(double field, double curvature, double lo, double hi)
+{
+    if (curvature > 0.0) {
+        double x = -field / (2.0 * curvature);
+        return x < lo ? lo : x > hi ? hi : x;
+    }
+    return lo * (field + lo * curvature) < hi * (field + hi * curvature) ? lo : hi;
+}
+
+MULTIVERSION int coordinate_descent(int n, const double *restrict couplings, const double *restrict center,
+                                    double half_range, double step, double tolerance, int max_sweeps,
+                                    double *restrict fields, double *restrict weights)
+{
+    const double top = step > 0.0 ? rint(2.0 * half_range / step) : 0.0;
+    int sweep = 0;
+    double gain = tolerance + 1.0;
+    while (sweep < max_sweeps && gain > tolerance) {
+        gain = 0.0;
+        for (int j = 0; j < n; j++) {
+            const double lo = center[j] - half_range - weights[j], hi = center[j] + half_range - weights[j];
+            const double *restrict row = couplings + (long)j * n;
+            double x = best_step(fields[j], row[j], lo, hi);
+            if (step > 0.0) {
+                double level = rint((x - lo) / step);
+                level = level < 0.0 ? 0.0 : level > top ? top : level;
+                x = lo + level * step;
+            }
+            const double change = x * (fields[j] + x * row[j]);
+            if (change >= 0.0)
+                continue;
+            gain -= change;
+            weights[j] += x;
+            const double scale = 2.0 * x;
+            for (int l = 0; l < n; l++)
+                fields[l] += scale * row[l];
+        }
+        sweep++;
+    }
+    return sweep;
+}
