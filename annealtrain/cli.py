@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import annealtrain
 from annealtrain.errors import InputError, nearest
@@ -43,13 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Solvers and layers of the user's own live beside where they are called.
     sys.path.insert(0, os.getcwd())
     try:
-        return COMMANDS[command](rest)
+        code = COMMANDS[command](rest)
+        sys.stdout.flush()  # here, where a reader that has gone is noticed
+        return code
     except KeyboardInterrupt as interrupt:
         print(f"annealtrain {command}: {interrupt or 'interrupted'}", file=sys.stderr)
         return 130
     except InputError as error:
         print(f"annealtrain {command}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output has gone, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         if error.filename is None:
             raise
@@ -119,8 +125,15 @@ def _run_folder(command: str, description: str, arguments: list[str]) -> Path:
     return folder
 
 
-def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"annealtrain {command}", description=description)
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}: see {self.prog} --help")
+
+
+def _parser(command: str, description: str) -> _Parser:
+    return _Parser(prog=f"annealtrain {command}", description=description)
 
 
 def _complete(arguments: list[str]) -> int:

@@ -96,7 +96,7 @@ def table(estimates: list[LayerEstimate]) -> str:
     text = [
         "  ".join(
             cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
+        ).rstrip()
         for line in lines
     ]
     cliques = ", ".join(f"{name} {size}" for name, size in CLIQUES.items())

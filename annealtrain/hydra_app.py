@@ -11,6 +11,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -24,21 +25,46 @@ CONFIGS = "annealtrain.configs"
 
 def run_hydra(arguments: list[str]) -> None:
     """Run `annealtrain train` with Hydra's grammar; InputError for what Hydra or the run refuses."""
-    sys.argv = ["annealtrain", *arguments]
+    # Hydra's parser wants its flags before or after the overrides, not between them.
+    sys.argv = ["annealtrain", *sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
+    refused: list[InputError] = []
+    is_composed = False
+
+    def job(composed: DictConfig) -> float:
+        nonlocal is_composed
+        is_composed = True
+        try:
+            return _job(composed)
+        except InputError as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            refused.append(error)  # raised below: Hydra would print a line of its own before ours
+            return float("nan")
+
     try:
-        hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="train")(_job)()
+        hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="train")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain(error)) from error
+    except ValueError as error:  # Hydra has it for some overrides; a run's own goes on as it is
+        if is_composed:
+            raise
+        raise InputError(explain(error)) from error
+    if refused:
+        raise refused[0]
 
 
 def _job(composed: DictConfig) -> float:
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    settings = HydraConfig.get()
+    folder = Path(settings.runtime.output_dir)
     try:
-        return train(plain(composed), folder, " ".join(["annealtrain train", *HydraConfig.get().overrides.task]))
-    except (InputError, OmegaConfBaseException):
+        return train(plain(composed), folder, " ".join(["annealtrain train", *settings.overrides.task]))
+    except (InputError, KeyboardInterrupt):
         remove_if_empty(folder)
         raise
+    except OmegaConfBaseException as error:
+        remove_if_empty(folder)
+        raise InputError(explain(error)) from error
     except Exception:
         # In a sweep Hydra keeps the error, but leaves the job's log empty.
         log.exception("this run failed")
@@ -48,11 +74,15 @@ def _job(composed: DictConfig) -> float:
 def compose_config(overrides: list[str], config_dir: str | None) -> Config:
     """Return the configuration that `annealtrain train` would run with these overrides."""
     if config_dir:
-        overrides = [f"hydra.searchpath=[file://{os.path.abspath(config_dir)}]", *overrides]
+        folder = os.path.abspath(config_dir)
+        if not os.path.isdir(folder):
+            raise InputError(f"--config-dir: there is no folder {folder}")
+        quoted = folder.replace("\\", "\\\\").replace('"', '\\"')
+        overrides = [f'hydra.searchpath=["file://{quoted}"]', *overrides]
     try:
         with hydra.initialize_config_module(CONFIGS, version_base="1.3"):
             return plain(hydra.compose("train", overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise InputError(explain(error)) from error
 
 
@@ -68,7 +98,7 @@ def explain(error: BaseException) -> str:
         return f"{group}={name} is not known{nearest(name, error.options)}: choose one of {listed}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         key = str(cause.full_key)
-        if "not in struct" in str(cause):
+        if " not in " in str(cause):  # the keys of a YAML, or of Hydra's own settings
             parent, _, name = key.rpartition(".")
             known = list(_keys(cause.parent_node)) + (_groups() if not parent else [])
             found = nearest(name, known).replace("'?", f"'{' in ' + parent if parent else ''}?")
@@ -77,6 +107,10 @@ def explain(error: BaseException) -> str:
     if isinstance(error, ConfigCompositionException) and "Could not override" in first:
         name = first.split("'")[1]
         return f"no group {name!r}{nearest(name, _groups())}: annealtrain train --help lists all"
+    if first.startswith("Ambiguous value"):
+        return f"{first}: add --multirun to sweep over it, or write key=[a,b] for a list"
+    if first.startswith("Config group override"):
+        return f"{first}: give a group the name of one of its options, as in model=lenet"
     return first
 
 

@@ -137,7 +137,9 @@ class Conv2d(TrainableLayer):
 
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 3:
-            raise InputError(f"Conv2d takes (channels, height, width), its input is {_text(in_shape)}")
+            raise InputError(
+                f"Conv2d takes (channels, height, width), its input is {_text(in_shape)}: put it before a Flatten"
+            )
         K = self.kernel_size
         if min(in_shape[1:]) < K:
             raise InputError(
@@ -193,7 +195,10 @@ class Conv2d(TrainableLayer):
         kernels = self.kernel(np.float64).reshape(self.out_channels, C, K, K)
         # A correlation: Y^ = conj(K^) X^ at every frequency, a C2 x C1 matrix.
         spectrum = np.conj(scipy.fft.rfft2(kernels, period)).transpose(2, 3, 0, 1)
-        inverse = np.linalg.pinv(spectrum, rcond=PINV_CUTOFF)
+        # The whole operator's largest singular value sets the cutoff: a frequency that all kernels lack stays 0.
+        u, values, vh = np.linalg.svd(spectrum, full_matrices=False)
+        inverted = np.divide(1, values, out=np.zeros_like(values), where=values > PINV_CUTOFF * values.max())
+        inverse = np.conj(vh).swapaxes(2, 3) @ (inverted[..., None] * np.conj(u).swapaxes(2, 3))
 
         def apply(y: Array) -> Array:
             frequencies = scipy.fft.rfft2(y, period).transpose(2, 3, 1, 0)
@@ -228,7 +233,10 @@ class SpectralPool2d(Layer):
 
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 3:
-            raise InputError(f"SpectralPool2d takes (channels, height, width), its input is {_text(in_shape)}")
+            raise InputError(
+                f"SpectralPool2d takes (channels, height, width), its input is {_text(in_shape)}: "
+                "put it before a Flatten"
+            )
         if self.size[0] > in_shape[1] or self.size[1] > in_shape[2]:
             raise InputError(
                 f"SpectralPool2d to {_text(self.size)} is larger than its input {_text(in_shape)}: "
@@ -277,7 +285,8 @@ class MaxPool2d(Layer):
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 3 or in_shape[1] % self.kernel_size[0] or in_shape[2] % self.kernel_size[1]:
             raise InputError(
-                f"MaxPool2d with kernel_size={list(self.kernel_size)} does not divide its input {_text(in_shape)}"
+                f"MaxPool2d with kernel_size={list(self.kernel_size)} does not divide its input {_text(in_shape)}: "
+                "take divisors of its height and width"
             )
         (k, m), (C, A, B) = self.kernel_size, in_shape
         self.in_shape, self.out_shape = in_shape, (C, A // k, B // m)

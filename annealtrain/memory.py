@@ -26,8 +26,8 @@ def available_bytes() -> int | None:
 def readable(size: float) -> str:
     """Return a number of bytes as people write it: 77 MB, 4.9 GB."""
     for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if size >= 100 or unit == "bytes" else f"{size:.2g} {unit}"
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if size >= 9.95 or unit == "bytes" else f"{size:.2g} {unit}"
         size /= 1000
     return f"{size:.2f} TB"
 

@@ -42,7 +42,7 @@ class Network:
         shape = tuple(in_shape)
         for number, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
-                raise InputError(f"layer {number} of the model is {layer!r}, not a layer")
+                raise InputError(f"layer {number} of the model is {layer!r}, not a layer: give it a _target_")
             if isinstance(layer, MaxPool2d) and number:
                 raise InputError(
                     f"layer {number} is a MaxPool2d: it has no inverse, so it may only be the first layer; "

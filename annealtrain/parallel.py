@@ -7,7 +7,7 @@ order, so the number of threads changes the time of a run and nothing else.
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
@@ -36,6 +36,7 @@ def threads(count: int) -> Iterator[None]:
     """Run the body's `each` calls on `count` threads, NumPy's BLAS on one thread each."""
     global _pool, _pool_size
     outer = _pool, _pool_size
+    _cancelled.clear()  # a second Ctrl-C, while jobs were being stopped, leaves it set
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(count) as pool:
         _pool, _pool_size = pool, count
         try:
@@ -68,12 +69,13 @@ def each(
         for item in items:
             take(job(item))
         return results
-    waiting, futures = iter(items), []
+    waiting, futures = iter(items), list[Future[Result]]()
     try:
         # A few jobs ahead, not all: items may be made lazily, and results wait in memory.
-        futures = [_pool.submit(job, item) for item in islice(waiting, 4 * _pool_size)]
+        futures.extend(_pool.submit(job, item) for item in islice(waiting, 4 * _pool_size))
         while futures:
-            take(futures.pop(0).result())
+            take(futures[0].result())  # still among the futures while it is waited for: Ctrl-C stops it too
+            del futures[0]
             futures.extend(_pool.submit(job, item) for item in islice(waiting, 1))
     except BaseException:
         _cancelled.set()

@@ -343,6 +343,11 @@ class LayerProblem:
         return self.num_weights * self.bits
 
     @property
+    def floor(self) -> float:
+        """A bound that needs no search: a sum of squares is not negative."""
+        return 0.0 if self.rows else -np.inf
+
+    @property
     def is_shared(self) -> bool:
         """Whether all units have the same J."""
         return isinstance(self._couplings, Couplings)

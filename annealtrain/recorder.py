@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 CONFIG, META, METRICS, SOLVES, RESULT = "config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json"
 LAST, BEST = "last.npz", "best.npz"
+_ANEW = "start the run anew in another folder"
 
 
 class RunRecorder:
@@ -43,7 +45,8 @@ class RunRecorder:
         """
         remedy = "choose another hydra.run.dir"
         if not (self.folder / META).exists():
-            if (self.folder / CONFIG).exists() or any(self.folder.glob("*")):
+            # Hydra's log may lie there already, with what a solver of the user's own said when it was made.
+            if any(path.suffix != ".log" for path in self.folder.iterdir()):
                 raise InputError(f"run folder {self.folder} holds other files and no run: {remedy}")
             self.write(CONFIG, config_text)
             self.write_json(META, meta | {"resumed_at": []})
@@ -53,18 +56,24 @@ class RunRecorder:
             raise InputError(f"run folder {self.folder} holds a run with other settings: {remedy}")
         if not resume:
             raise InputError(f"run folder {self.folder} holds an unfinished run: add resume=true, or {remedy}")
-        self.write_json(META, held | {"resumed_at": [*held["resumed_at"], meta["started_at"]]})
-        return self._read_rows()
+        start = self._read_rows()
+        self.write_json(META, held | {"resumed_at": [*held.get("resumed_at", []), meta["started_at"]]})
+        return start
 
     def _read_rows(self) -> int | None:
         """Take over the rows up to the last checkpoint; return its epoch."""
         if not (self.folder / LAST).exists():
             return None
         epoch = read_checkpoint(self.folder / LAST)[1]
-        self._metrics = [row for row in read_rows(self.folder / METRICS) if row["epoch"] <= epoch]
-        if (self.folder / SOLVES).exists():
-            self._solves = [row for row in read_rows(self.folder / SOLVES) if row["epoch"] <= epoch]
+        self._metrics = self._rows_of(METRICS, range(epoch + 1))
+        self._solves = self._rows_of(SOLVES, range(1, epoch + 1)) if epoch else []
         return epoch
+
+    def _rows_of(self, name: str, epochs: range) -> list[Row]:
+        rows = [row for row in read_rows(self.folder / name) if row.get("epoch") in epochs]
+        if {row["epoch"] for row in rows} != set(epochs):
+            raise InputError(f"{self.folder / name} lacks epochs of its checkpoint {LAST}: {_ANEW}")
+        return rows
 
     def save(self, row: Row, solves: list[Row], weights: Sequence[Array]) -> None:
         """Write an epoch: its rows first, then its checkpoint, from which a run goes on."""
@@ -120,11 +129,19 @@ class RunRecorder:
 
     def _replace(self, name: str, content: bytes) -> None:
         part = self.folder / f".{name}.part"
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, self.folder / name)
+        try:
+            with open(part, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, self.folder / name)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise InputError(
+                f"cannot write {self.folder / name} ({error.strerror}): choose another hydra.run.dir, "
+                "or put that right and go on with resume=true"
+            ) from error
 
 
 def read_checkpoint(path: Path) -> tuple[list[Array], int]:
@@ -133,23 +150,32 @@ def read_checkpoint(path: Path) -> tuple[list[Array], int]:
         with np.load(path, allow_pickle=False) as held:
             count = sum(re.fullmatch(r"weights_\d+", name) is not None for name in held.files)
             return [held[f"weights_{k}"] for k in range(count)], int(held["epoch"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"checkpoint {path} cannot be read ({error}): start the run anew in another folder") from None
+    except Exception as error:  # a damaged zip may raise anything
+        raise _unreadable(path, error) from error
 
 
-def read_json(path: Path) -> Row:
-    """Return the content of a JSON file; InputError if it is damaged."""
+def read_json(path: Path, *names: str) -> Row:
+    """Return the object in a JSON file; InputError if it is damaged, or lacks one of `names`."""
     try:
-        content: Row = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}): start the run anew in another folder") from None
+        raise _unreadable(path, error) from error
+    if not isinstance(content, dict) or not content.keys() >= set(names):
+        raise InputError(f"{path} is not what a run writes: {_ANEW}")
     return content
 
 
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a CSV that a recorder wrote, numbers as numbers, empty fields as None."""
-    with open(path, newline="") as file:
-        return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
+    try:
+        with open(path, newline="") as file:
+            return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} cannot be read ({type(error).__name__}: {' '.join(str(error).split())}): {_ANEW}")
 
 
 def _value(text: str) -> Any:

@@ -39,7 +39,8 @@ class ConstantSchedule(Schedule):
     """The same value throughout."""
 
     def __init__(self, value: Values) -> None:
-        super().__init__(value, value)
+        values = _numbers("value", value)
+        super().__init__(values, values)
 
     def between(self, first: float, last: float, t: float) -> float:
         return first
@@ -64,6 +65,8 @@ class StepSchedule(Schedule):
 
     def __init__(self, first: Values, last: Values, at: int) -> None:
         super().__init__(first, last)
+        if isinstance(at, bool) or not isinstance(at, int) or at < 0:
+            raise InputError(f"schedule.at={at!r} is not a whole number of at least 0")
         self.at = at
 
     def value(self, step: int, total: int, layer: int = 0) -> float:

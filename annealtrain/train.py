@@ -36,6 +36,19 @@ log = logging.getLogger(__name__)
 Config = dict[str, Any]
 
 IMAGE_SIZE = (32, 32)
+PLAIN = (
+    "bits",
+    "epochs",
+    "alpha",
+    "seed",
+    "samples",
+    "validation",
+    "bias",
+    "conv_inverse",
+    "threads",
+    "progress",
+    "resume",
+)
 # What changes how a run is done, but not its numbers.
 INDIFFERENT = ("resume", "progress", "threads", "data_dir")
 
@@ -78,8 +91,7 @@ def train(config: Config, folder: Path, command: str) -> float:
     start = record.begin(OmegaConf.to_yaml(config), _meta(config, command, digest), resume=config["resume"])
     network = parts.network
     if start is not None:
-        for layer, weights in zip(network.trainable, recorder.read_checkpoint(folder / recorder.LAST)[0], strict=True):
-            layer.weights = weights
+        _take_weights(network, folder / recorder.LAST)
     live = config["progress"] is True or (config["progress"] == "auto" and sys.stderr.isatty())
     display = Display(config["epochs"], len(network.trainable), start=start or 0, live=live)
     spent = record.seconds
@@ -131,7 +143,7 @@ def evaluate(folder: Path) -> bool:
     config = saved_config(folder)
     if not (folder / recorder.RESULT).exists():
         raise InputError(f"the run in {folder} is not finished: annealtrain resume {folder}")
-    result = recorder.read_json(folder / recorder.RESULT)
+    result = recorder.read_json(folder / recorder.RESULT, "last", "best_validation")
     parts = build(config)
     same = True
     with parallel.threads(config["threads"] or parallel.available_threads()):
@@ -149,9 +161,7 @@ def evaluate(folder: Path) -> bool:
         for kind, name in (("last", recorder.LAST), ("best_validation", recorder.BEST)):
             if not result[kind]:
                 continue
-            weights, epoch = recorder.read_checkpoint(folder / name)
-            for layer, held in zip(parts.network.trainable, weights, strict=True):
-                layer.weights = held
+            epoch = _take_weights(parts.network, folder / name)
             scores = {"epoch": epoch, **trainer.scores()}
             recorded = {key: value for key, value in result[kind].items() if value is not None}
             is_same = scores == recorded
@@ -200,7 +210,10 @@ def build(config: Config) -> Parts:
 
 
 def check_values(config: Config) -> None:
-    """Raise InputError for a plain value outside its limits."""
+    """Raise InputError for a missing setting, or a plain value outside its limits."""
+    for name in ("model", "dataset", "solver", "targets", "schedule", *PLAIN):
+        if name not in config:
+            raise InputError(f"the configuration has no {name!r}: annealtrain train --help lists what a run needs")
     for name, low, high in (
         ("bits", 1, MAX_BITS),
         ("epochs", 1, 100_000),
@@ -240,7 +253,11 @@ def saved_config(folder: Path) -> Config:
     path = folder / recorder.CONFIG
     if not path.is_file() or not (folder / recorder.META).is_file():
         raise InputError(f"{folder} is not a run folder: it has no {recorder.CONFIG} and {recorder.META}")
-    return plain(OmegaConf.load(path))  # type: ignore[arg-type]
+    try:
+        return plain(OmegaConf.load(path))  # type: ignore[arg-type]
+    except Exception as error:  # of YAML, of OmegaConf, or for a file of another kind
+        why = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read ({why}): start the run anew in another folder") from error
 
 
 def plain(config: DictConfig) -> Config:
@@ -276,11 +293,11 @@ def _instantiate(node: Any, what: str) -> Any:
 
 
 def _network(config: Config, channels: int, classes: int) -> Network:
-    layers = _instantiate(config["model"].get("layers"), "model") if isinstance(config["model"], dict) else None
+    layers = config["model"].get("layers") if isinstance(config["model"], dict) else None
     if not isinstance(layers, list):
-        raise InputError("model.layers is not a list of layers")
+        raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
     return Network(
-        layers,
+        _instantiate(layers, "model"),
         (channels, *IMAGE_SIZE),
         classes,
         alpha=config["alpha"],
@@ -295,10 +312,21 @@ def _samples(network: Network, splits: datasets.Splits) -> dict[str, Samples]:
     return {name: Samples(network.stem(held.images), held.labels) for name, held in named if held is not None}
 
 
+def _take_weights(network: Network, path: Path) -> int:
+    """Give a network the weights of a checkpoint, return their epoch; InputError if they are another network's."""
+    weights, epoch = recorder.read_checkpoint(path)
+    held, needed = [array.shape for array in weights], [layer.weight_shape for layer in network.trainable]
+    if held != needed:
+        raise InputError(f"checkpoint {path} holds weights {held}, the model has {needed}: use the run's own")
+    for layer, array in zip(network.trainable, weights, strict=True):
+        layer.weights = array
+    return epoch
+
+
 def _left_as_it_is(folder: Path, digest: str) -> float:
     if recorder.read_json(folder / recorder.META).get("config_hash") != digest:
         raise InputError(f"run folder {folder} holds a run with other settings: choose another hydra.run.dir")
-    result = recorder.read_json(folder / recorder.RESULT)
+    result = recorder.read_json(folder / recorder.RESULT, "last", "best_validation")
     print(f"This run is finished and left as it is.\n{summary(result, folder)}")
     return _score(result)
 
@@ -356,10 +384,11 @@ def _peak_memory_mb() -> float | None:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Remove the run folder (and its folder of the day) that Hydra made for a run that did not begin."""
+    """Remove the run folder that Hydra made for a run that did not begin, and the default folders around it."""
     try:
         folder.rmdir()
         if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.parent.name):
             folder.parent.rmdir()
+            folder.parent.parent.rmdir()
     except OSError:
         return

@@ -12,7 +12,7 @@ from annealtrain.errors import InputError
 from annealtrain.network import ForwardPass, Network
 from annealtrain.problem import LayerProblem
 from annealtrain.schedule import Schedule
-from annealtrain.solvers.base import Solver, SolveResult
+from annealtrain.solvers.base import Solver, SolveResult, relative_gap
 from annealtrain.targets import Targets
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -137,8 +137,7 @@ class Trainer:
         return row
 
     def _metrics(self, epoch: int, solves: list[Row]) -> Row:
-        energy, bound = sum(s["energy"] for s in solves), sum(s["lower_bound"] for s in solves)
-        room = sum(s["start_energy"] for s in solves) - bound
+        energy, start, bound = (sum(s[name] for s in solves) for name in ("energy", "start_energy", "lower_bound"))
         betas = [s["beta_last"] for s in solves if "beta_last" in s]
         return {
             "epoch": epoch + 1,
@@ -147,7 +146,7 @@ class Trainer:
             "beta": float(np.mean(betas)) if betas else None,
             "energy": energy,
             "lower_bound": bound,
-            "gap": max(energy - bound, 0.0) / room if room > 0 else 0.0,
+            "gap": relative_gap(energy, start, bound),
             **self._stage_seconds(),
         }
 

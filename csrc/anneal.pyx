@@ -1,14 +1,17 @@
 """Checks and loops around the C kernels; every function here releases the GIL while it works."""
 
 cimport cython
+import numpy as np
 from libc.stdint cimport int32_t, uint32_t
 
 
 cdef extern from "kernel.h" nogil:
     void fill_exponentials(uint32_t *state, float *out, long count)
-    long metropolis_sweep(int n, int stride, int bits, const float *couplings, const float *diagonal,
-                          const float *delta, float beta, const int32_t *order, const float *exponentials,
-                          float *fields, int32_t *levels)
+    long metropolis_sweep(int n, int bits, const float *couplings, const float *diagonal, const float *delta,
+                          float beta, const float *exponentials, float *fields, int32_t *levels)
+    long metropolis_sweep_in_order(int n, int bits, const float *couplings, const float *diagonal,
+                                   const float *delta, float beta, const int32_t *order,
+                                   const float *exponentials, float *fields, int32_t *levels)
     int coordinate_descent_c "coordinate_descent"(
         int n, const double *couplings, const double *center, double half_range, double step,
         double tolerance, int max_sweeps, double *fields, double *weights)
@@ -30,28 +33,32 @@ def metropolis(const float[:, ::1] couplings, const float[::1] diagonal, const f
                float[::1] buffer, float[::1] fields, int32_t[::1] levels):
     """Return the flips accepted in len(betas) Metropolis sweeps of one chain.
 
-    couplings (n, n), diagonal (n,), delta (bits,): the problem. orders (sweeps, n), or (0, n) for the natural
-    order. buffer: at least n * bits. state, fields, levels are updated in place.
+    couplings (n, n), diagonal (n,), delta (bits,): the problem. orders (sweeps, n * bits): a permutation of the
+    spins for each sweep, or (0, n * bits) for weight after weight. buffer: at least n * bits numbers.
+    state, fields, levels are updated in place.
     """
     cdef int n = <int> couplings.shape[0], bits = <int> delta.shape[0]
     cdef Py_ssize_t sweeps = betas.shape[0], k
     cdef long flips = 0
-    cdef const int32_t *order = NULL
     if couplings.shape[1] != n or diagonal.shape[0] != n or fields.shape[0] != n or levels.shape[0] != n:
         raise ValueError("couplings (n, n), diagonal, fields and levels (n,) must agree")
     if state.shape[0] != 64 or buffer.shape[0] < n * bits:
         raise ValueError("the random state has 64 words and the buffer at least n * bits numbers")
-    if orders.shape[0] and (orders.shape[0] != sweeps or orders.shape[1] != n):
-        raise ValueError("orders must hold one permutation of the weights a sweep")
+    if orders.shape[0] and (orders.shape[0] != sweeps or orders.shape[1] != n * bits):
+        raise ValueError("orders must hold one permutation of the spins a sweep")
+    if orders.shape[0] and (np.min(orders) < 0 or np.max(orders) >= n * bits):
+        raise ValueError(f"orders must hold spins from 0 to {n * bits - 1}")
     if n == 0 or bits == 0:
         return 0
     with nogil:
         for k in range(sweeps):
             fill_exponentials(&state[0], &buffer[0], n * bits)
             if orders.shape[0]:
-                order = &orders[k, 0]
-            flips += metropolis_sweep(n, n, bits, &couplings[0, 0], &diagonal[0], &delta[0], betas[k], order,
-                                      &buffer[0], &fields[0], &levels[0])
+                flips += metropolis_sweep_in_order(n, bits, &couplings[0, 0], &diagonal[0], &delta[0], betas[k],
+                                                   &orders[k, 0], &buffer[0], &fields[0], &levels[0])
+            else:
+                flips += metropolis_sweep(n, bits, &couplings[0, 0], &diagonal[0], &delta[0], betas[k], &buffer[0],
+                                          &fields[0], &levels[0])
     return flips
 
 

@@ -19,12 +19,16 @@
 void fill_exponentials(uint32_t *state, float *out, long count);
 
 /* One Metropolis sweep over n weights of `bits` bits (paper Eqs. 30, 31); returns the flips accepted.
-   couplings: (n, stride) rows of J.  diagonal: (n) J_jj.  delta: (bits) change of the weight by bit a,
-   2 (L/Nb) 2^a.  order: (n) the weights' order, or NULL for 0, 1, ...  exponentials: (n * bits).
-   fields: (n) h_j + 2 sum_l J_jl S_l and levels: (n) are updated in place. */
-long metropolis_sweep(int n, int stride, int bits, const float *couplings, const float *diagonal,
-                      const float *delta, float beta, const int32_t *order, const float *exponentials,
-                      float *fields, int32_t *levels);
+   couplings: (n, n) rows of J.  diagonal: (n) J_jj.  delta: (bits) change of the weight by bit a, 2 (L/Nb) 2^a.
+   exponentials: (n * bits), one for each spin visited.
+   fields: (n) h_j + 2 sum_l J_jl S_l and levels: (n) are updated in place.
+   The first visits weight after weight, each from its most significant bit down; the second visits the spins
+   j * bits + a in the given order (n * bits). */
+long metropolis_sweep(int n, int bits, const float *couplings, const float *diagonal, const float *delta, float beta,
+                      const float *exponentials, float *fields, int32_t *levels);
+long metropolis_sweep_in_order(int n, int bits, const float *couplings, const float *diagonal, const float *delta,
+                               float beta, const int32_t *order, const float *exponentials, float *fields,
+                               int32_t *levels);
 
 /* Coordinate descent of E(S) = S'JS + h'S over the box |S_j - S0_j| <= half_range, each coordinate set to
    its own minimum; step > 0 keeps to the grid S0 - half_range + step * u, step = 0 is the continuous box.

@@ -5,11 +5,11 @@
 
 static inline uint32_t rotl(uint32_t x, int k) { return (x << k) | (x >> (32 - k)); }
 
-/* -ln of a uniform number in (0, 1) with 24 bits; relative error below 3e-7.
+/* -ln of a uniform number (k + 1/2) / 2^23 in (0, 1); relative error below 3e-7.
    u = m 2^e with m in [sqrt(1/2), sqrt(2));  ln m = 2 atanh((m - 1) / (m + 1)). */
 static inline float minus_log_uniform(uint32_t word)
 {
-    float u = ((float)(int32_t)(word >> 8) + 0.5f) * 5.9604644775390625e-8f;
+    float u = ((float)(int32_t)(word >> 9) + 0.5f) * 1.1920928955078125e-7f;
     int32_t pattern;
     memcpy(&pattern, &u, 4);
     int32_t exponent = (pattern - 0x3f3504f3) >> 23;

@@ -38,7 +38,8 @@ def automatic_beta_range(form: QuadraticForm) -> tuple[float, float]:
 def compiled_chain(form: QuadraticForm, levels: Array, betas: Array, orders: Array, state: Array) -> tuple[Array, int]:
     """Return levels (live,) and the flips accepted after len(betas) sweeps of the compiled kernel.
 
-    levels: (live,) start. betas: (sweeps,). orders: (sweeps, live), or (0, live). state: (64,) of the random stream.
+    levels: (live,) start. betas: (sweeps,). orders: (sweeps, live * bits), or none: (0, live * bits).
+    state: (64,) of the random stream.
     """
     couplings, live = form.couplings, form.couplings.indices
     weights = form.S0.copy()
@@ -72,7 +73,8 @@ class SimulatedAnnealing(Solver):
     num_reads: independent reads a unit; the best is used.
     beta_range: [first, last] inverse temperature over the sweeps of one solve, geometric; null: chosen for each unit.
     beta: instead, one inverse temperature for a whole solve; a schedule over the epochs is the paper's annealing.
-    order: `sequential`, or `random`: a new permutation of the weights for each sweep.
+    order: `sequential`, weight after weight from the top bit down; or `random`, the paper's: a new permutation of
+    the spins for each sweep (the same law, slower).
     Given betas are in 1 / (loss of one output site), as in the author's code behind the paper's figures.
     chain: the Metropolis chain itself, see `compiled_chain`.
     """
@@ -136,9 +138,9 @@ class SimulatedAnnealing(Solver):
             generator = np.random.Generator(np.random.PCG64(stream(own, 0)))
             levels = generator.integers(0, 2**form.bits, live, dtype=np.int32)
             sweeps = len(betas) if self.order == "random" else 0
-            orders = np.empty((sweeps, live), dtype=np.int32)
+            orders = np.empty((sweeps, live * form.bits), dtype=np.int32)
             for row in orders:
-                row[:] = generator.permutation(live)
+                row[:] = generator.permutation(row.size)
             levels, accepted = self.chain(form, levels, betas, orders, state)
             reads.append(_spread(form, levels))
             flips += accepted

@@ -24,20 +24,19 @@ def numpy_chain(form: QuadraticForm, levels: Array, betas: Array, orders: Array,
     full = np.zeros(form.S0.size, dtype=np.int64)
     full[live] = levels
     field = form.gradient(form.weights(full))[live]
+    visits = [(j, bit) for j in range(live.size) for bit in reversed(range(form.bits))]
     exponentials = np.empty(live.size * form.bits, dtype=np.float32)
     for sweep, beta in enumerate(betas):
         parallel.check_cancelled()
         _anneal.exponentials(state, exponentials)
-        numbers = iter(exponentials)
-        for j in orders[sweep] if len(orders) else range(live.size):
-            for bit in reversed(range(form.bits)):
-                is_up = (levels[j] >> bit) & 1
-                change = (-1 if is_up else 1) * form.step * 2**bit
-                cost = change * field[j] + change**2 * J[j, j]
-                if beta * cost < next(numbers):
-                    levels[j] ^= 1 << bit
-                    field += 2 * change * J[j]
-                    flips += 1
+        for k, (j, bit) in enumerate(visits if not len(orders) else (divmod(m, form.bits) for m in orders[sweep])):
+            is_up = (levels[j] >> bit) & 1
+            change = (-1 if is_up else 1) * form.step * 2**bit
+            cost = change * field[j] + change**2 * J[j, j]
+            if beta * cost < exponentials[k]:
+                levels[j] ^= 1 << bit
+                field += 2 * change * J[j]
+                flips += 1
     return levels, flips
 
 

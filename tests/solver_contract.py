@@ -1,0 +1,110 @@
+"""What every solver must do. A new solver is one line in test_solvers.py."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from annealtrain import parallel
+from annealtrain.problem import LayerProblem
+from annealtrain.solvers.base import Solver, SolveResult
+from annealtrain.solvers.reference import Exact
+
+
+def random_problem(M=3, N=5, bits=2, seed=0, alpha=None, half_range=0.5, dead=()):
+    """Return a layer problem of random rows; `dead` inputs are zero throughout."""
+    generator = np.random.default_rng(seed)
+    inputs, targets = generator.normal(size=(60, N)), generator.normal(size=(60, M))
+    inputs[:, list(dead)] = 0
+    S0 = generator.normal(size=(M, N)) * 0.3
+    factors = None if alpha is None else np.where(inputs @ S0.T >= 0, 1.0, alpha)
+    return LayerProblem.from_rows(inputs, targets, S0, half_range, bits, factors=factors)
+
+
+def check_result(problem: LayerProblem, result: SolveResult) -> None:
+    """Shapes agree, energies are those of the levels, reads are sorted, nothing lies below the bound."""
+    M, R, N = result.levels.shape
+    assert problem.S0.shape == (M, N)
+    assert result.weights.shape == (M, R, N)
+    assert result.energies.shape == (M, R)
+    assert result.lower_bounds.shape == result.start_energies.shape == (M,)
+    assert result.levels.min() >= 0
+    assert result.levels.max() < 2**problem.bits
+    for i in range(M):
+        form = problem.unit(i)
+        np.testing.assert_allclose(result.weights[i], form.weights(result.levels[i]), rtol=1e-12)
+        np.testing.assert_allclose(result.energies[i], form.energy(result.weights[i]), rtol=1e-9)
+        spins = form.spins(result.levels[i])
+        np.testing.assert_array_equal(form.levels(spins), result.levels[i])
+        np.testing.assert_allclose(result.start_energies[i], form.energy(form.S0), rtol=1e-9)
+    assert np.all(np.diff(result.energies, axis=1) >= 0)
+    np.testing.assert_array_equal(result.best_weights, result.weights[:, 0])
+    slack = 1e-9 * np.abs(result.start_energies)
+    assert np.all(result.lower_bounds <= result.energies[:, 0] + slack)
+    assert all(np.isfinite(value) for value in result.stats.values())
+
+
+def check_solver(make: Callable[[], Solver], *, reaches_ground_state: bool, is_random: bool) -> None:
+    """Put a solver through the whole contract; it must take problems of up to 12 spins."""
+    for alpha in (None, 0.1):
+        problem = random_problem(alpha=alpha)
+        result = make().solve(problem, seed=1)
+        check_result(problem, result)
+        # The same seed, the same result, on any number of threads and at every call.
+        for threads in (1, 3):
+            with parallel.threads(threads):
+                again = make().solve(problem, seed=1)
+            np.testing.assert_array_equal(again.levels, result.levels)
+            np.testing.assert_array_equal(again.energies, result.energies)
+            np.testing.assert_array_equal(again.lower_bounds, result.lower_bounds)
+    if is_random:
+        rough = random_problem(M=8, N=12, bits=1, seed=5, half_range=2.0)
+        few = [make().solve(rough, seed=seed).levels for seed in (0, 1)]
+        assert not np.array_equal(*few) or reaches_ground_state
+
+    # Units do not depend on their neighbours.
+    problem, other = random_problem(M=2), random_problem(M=2)
+    other.h[1] += 1
+    np.testing.assert_array_equal(make().solve(problem, seed=0).levels[0], make().solve(other, seed=0).levels[0])
+
+    # Progress is told for each unit.
+    told: list[int] = []
+    make().solve(random_problem(M=4), seed=0, progress=told.append)
+    assert told == [1, 2, 3, 4]
+
+    # One spin: the lower of two energies.
+    problem = random_problem(M=4, N=1, bits=1)
+    result = make().solve(problem, seed=0)
+    check_result(problem, result)
+    for i in range(4):
+        form = problem.unit(i)
+        assert result.energies[i, 0] == min(form.energy(form.weights(np.array([u]))) for u in (0, 1))
+
+    # h = 0: the levels next to zero, E = S'JS. J = 0: each weight to the end that its field asks for.
+    no_field = LayerProblem.from_moments(np.eye(3), np.zeros((2, 3)), np.zeros(2), np.zeros((2, 3)), 1.0, 3)
+    result = make().solve(no_field, seed=0)
+    check_result(no_field, result)
+    np.testing.assert_allclose(np.abs(result.best_weights), 1 / 7)
+    h = np.array([[1.0, -2.0, 0.5], [-1.0, 0.0, 3.0]])
+    no_coupling = LayerProblem.from_moments(np.zeros((3, 3)), h, np.zeros(2), np.zeros((2, 3)), 1.0, 3)
+    result = make().solve(no_coupling, seed=0)
+    check_result(no_coupling, result)
+    moved = h != 0
+    np.testing.assert_allclose(result.best_weights[moved], -np.sign(h)[moved])
+
+    # Dead weights keep S0 to the last bit, with all others dead too.
+    problem = random_problem(dead=(1, 3))
+    result = make().solve(problem, seed=0)
+    check_result(problem, result)
+    np.testing.assert_array_equal(result.best_weights[:, [1, 3]], problem.S0[:, [1, 3]])
+    problem = random_problem(dead=range(5))
+    result = make().solve(problem, seed=0)
+    check_result(problem, result)
+    np.testing.assert_array_equal(result.best_weights, problem.S0)
+
+    # The ground state of ten spins.
+    if reaches_ground_state:
+        for seed in range(4):
+            for N, bits in ((10, 1), (5, 2)):
+                problem = random_problem(M=3, N=N, bits=bits, seed=seed, alpha=0.1)
+                ground = Exact().solve(problem, seed=0).energies[:, 0]
+                np.testing.assert_allclose(make().solve(problem, seed=seed).energies[:, 0], ground, rtol=1e-9)

@@ -1,0 +1,293 @@
+"""The pool: order, errors, Ctrl-C, and one BLAS thread a job."""
+
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
+
+from annealtrain import parallel
+
+PATIENCE_S = 20  # how long a job runs that no one stops; far above any time a test may take
+PROMPT_S = 5
+needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no pthread_kill")
+
+
+class Stopped:
+    """A job that runs until it is cancelled; keeps who was."""
+
+    def __init__(self) -> None:
+        self.started: list[int] = []
+        self.cancelled: list[int] = []
+
+    def __call__(self, item: int) -> int:
+        self.started.append(item)
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            try:
+                parallel.check_cancelled()
+            except parallel.Cancelled:
+                self.cancelled.append(item)
+                raise
+            time.sleep(0.001)
+        return item
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def interrupt_main_thread() -> None:
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+# Results
+
+
+@pytest.mark.parametrize("count", [None, 1, 2, 3])
+def test_results_are_in_order(count):
+    def job(item):
+        time.sleep(0.002 * (item % 4 == 0))  # every fourth is overtaken by those after it
+        return item * item
+
+    expected = [k * k for k in range(40)]
+    if count is None:
+        assert parallel.each(job, range(40)) == expected
+        return
+    with parallel.threads(count):
+        assert parallel.each(job, range(40)) == expected
+        assert parallel.each(job, iter(range(40))) == expected
+        assert parallel.each(job, []) == []
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_done_is_told_every_count_in_the_callers_thread(count):
+    told = []
+    with parallel.threads(count):
+        parallel.each(lambda item: item, range(20), lambda k: told.append((k, threading.current_thread())))
+    assert told == [(k, threading.current_thread()) for k in range(1, 21)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_jobs_run_on_that_many_threads(count):
+    meet = threading.Barrier(count)
+
+    def job(_):
+        meet.wait(PATIENCE_S)  # for count - 1 others: with fewer threads the barrier breaks
+        return threading.get_ident()
+
+    with parallel.threads(count):
+        used = parallel.each(job, range(2 * count))
+    assert len(set(used)) == count
+    assert (threading.get_ident() in used) == (count == 1)
+
+
+def test_without_a_pool_jobs_run_in_the_callers_thread():
+    assert set(parallel.each(lambda _: threading.get_ident(), range(5))) == {threading.get_ident()}
+
+
+def test_pools_nest():
+    with parallel.threads(2):
+        with parallel.threads(1):
+            assert parallel.each(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
+        assert threading.get_ident() not in parallel.each(lambda _: threading.get_ident(), range(3))
+    assert parallel.each(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
+
+
+def test_the_pool_is_closed_after_an_error():
+    with pytest.raises(ZeroDivisionError), parallel.threads(2):
+        parallel.each(lambda item: 1 // item, [0])
+    assert parallel.each(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
+
+
+def test_items_are_taken_a_few_ahead():
+    taken, most = [0], []
+
+    def items():
+        for k in range(200):
+            taken[0] += 1
+            yield k
+
+    with parallel.threads(2):
+        parallel.each(lambda item: item, items(), lambda k: most.append(taken[0] - k))
+    assert taken[0] == 200
+    assert max(most) <= 8
+
+
+def test_blas_has_one_thread_in_a_pool():
+    def blas_threads(_=None):
+        return {module["num_threads"] for module in threadpool_info() if module["user_api"] == "blas"}
+
+    _ = np.ones((2, 2)) @ np.ones((2, 2))
+    before = blas_threads()
+    if not before:
+        pytest.skip("this NumPy's BLAS is not known to threadpoolctl")
+    for count in (1, 2):
+        with parallel.threads(count):
+            assert blas_threads() == {1}
+            assert parallel.each(blas_threads, range(4)) == [{1}] * 4
+    assert blas_threads() == before
+
+
+# Errors and Ctrl-C
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_exception_is_raised_and_stops_the_rest(count):
+    started = []
+
+    def job(item):
+        started.append(item)
+        if item == 5:
+            raise ValueError("item 5")
+        return item
+
+    told = []
+    with parallel.threads(count):
+        with pytest.raises(ValueError, match="item 5"):
+            parallel.each(job, range(1000), told.append)
+        assert told == [1, 2, 3, 4, 5]
+        assert max(started) <= 5 + 4 * count
+        assert parallel.each(job, range(3)) == [0, 1, 2]
+
+
+def test_an_exception_cancels_running_jobs():
+    stopped = Stopped()
+
+    def job(item):
+        if item == 0:
+            wait_until(lambda: stopped.started)
+            raise ValueError("first")
+        return stopped(item)
+
+    began = time.monotonic()
+    with parallel.threads(2):
+        with pytest.raises(ValueError, match="first"):
+            parallel.each(job, range(100))
+        assert stopped.cancelled == stopped.started
+        parallel.check_cancelled()  # no longer set
+    assert time.monotonic() - began < PROMPT_S
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_ctrl_c_between_two_results_cancels_running_jobs(count):
+    stopped = Stopped()
+
+    def job(item):
+        return stopped(item) if item else item
+
+    def interrupt(done):
+        wait_until(lambda: len(stopped.started) >= count)
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with parallel.threads(count):
+        with pytest.raises(KeyboardInterrupt):
+            parallel.each(job, range(100), interrupt)
+        assert sorted(stopped.cancelled) == sorted(stopped.started)
+        assert len(stopped.started) < 4 * count
+        assert parallel.each(lambda item: item, range(10)) == list(range(10))
+    assert time.monotonic() - began < PROMPT_S
+
+
+def test_ctrl_c_without_threads_is_raised():
+    def interrupt(done):
+        raise KeyboardInterrupt
+
+    seen = []
+    with parallel.threads(1), pytest.raises(KeyboardInterrupt):
+        parallel.each(seen.append, range(10), interrupt)
+    assert seen == [0]
+
+
+@needs_signals
+def test_ctrl_c_cancels_the_very_job_that_is_waited_for():
+    stopped = Stopped()
+
+    def job(item):
+        threading.Timer(0.1, interrupt_main_thread).start()
+        return stopped(item)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), parallel.threads(2):
+        parallel.each(job, [0])
+    assert stopped.cancelled == [0]
+    assert time.monotonic() - began < PROMPT_S
+
+
+def test_an_error_while_items_are_made_cancels_running_jobs():
+    stopped = Stopped()
+
+    def items():
+        yield from (0, 1)
+        wait_until(lambda: len(stopped.started) == 2)
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with parallel.threads(2), pytest.raises(KeyboardInterrupt):
+        parallel.each(stopped, items())
+    assert sorted(stopped.cancelled) == [0, 1]
+    assert time.monotonic() - began < PROMPT_S
+
+
+@needs_signals
+def test_a_second_ctrl_c_does_not_cancel_a_later_run():
+    def job(item):
+        try:
+            wait_until_cancelled()
+        except parallel.Cancelled:
+            interrupt_main_thread()  # while the first one is being dealt with
+            time.sleep(0.2)
+            raise
+
+    def wait_until_cancelled():
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            parallel.check_cancelled()
+            time.sleep(0.001)
+
+    def items():
+        yield 0
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), parallel.threads(2):
+        parallel.each(job, items())
+    with parallel.threads(2):
+        assert parallel.each(lambda item: (parallel.check_cancelled(), item)[1], range(4)) == [0, 1, 2, 3]
+
+
+def test_check_cancelled_is_silent_in_a_run_that_goes_on():
+    parallel.check_cancelled()
+    with parallel.threads(2):
+        parallel.each(lambda _: parallel.check_cancelled(), range(10))
+
+
+# Blocks
+
+
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, 1000), st.integers(1, 300), st.integers(1, 300))
+def test_blocks_cover_the_range(count, size, more):
+    found = parallel.blocks(count, size)
+    assert [k for block in found for k in range(count)[block]] == list(range(count))
+    assert all(block.stop <= count for block in found)
+    assert all(block.stop - block.start == size for block in found[:-1])
+    # Their borders do not depend on the count: whole blocks stay when more is added.
+    whole = [block for block in found if block.stop - block.start == size]
+    assert parallel.blocks(count + more, size)[: len(whole)] == whole
+
+
+def test_blocks_by_hand():
+    assert parallel.blocks(7, 3) == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert parallel.blocks(0, 3) == []
+
+
+def test_available_threads_is_what_this_process_may_use():
+    assert parallel.available_threads() >= 1

@@ -1,0 +1,181 @@
+"""Every solver under the contract, and what is particular to each."""
+
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+from solver_contract import check_result, check_solver, random_problem
+
+from annealtrain import parallel
+from annealtrain.errors import InputError
+from annealtrain.problem import LayerProblem
+from annealtrain.schedule import GeometricSchedule, StepSchedule
+from annealtrain.solvers.anneal import SimulatedAnnealing, automatic_beta_range
+from annealtrain.solvers.base import Solver, stream
+from annealtrain.solvers.classical import CoordinateDescent, RoundedLeastSquares
+from annealtrain.solvers.reference import Exact, reference_annealing
+
+
+@pytest.mark.parametrize(
+    ("make", "reaches_ground_state", "is_random"),
+    [
+        pytest.param(lambda: SimulatedAnnealing(100, num_reads=20), True, True, id="sa"),
+        pytest.param(lambda: SimulatedAnnealing(100, num_reads=20, order="random"), True, True, id="sa-random"),
+        pytest.param(lambda: SimulatedAnnealing(30, beta_range=[0.1, 100.0]), False, True, id="sa-range"),
+        pytest.param(lambda: reference_annealing(num_sweeps=20), False, True, id="reference"),
+        pytest.param(Exact, True, False, id="exact"),
+        pytest.param(lambda: CoordinateDescent(num_starts=40), True, True, id="descent"),
+        pytest.param(RoundedLeastSquares, False, False, id="rounded"),
+    ],
+)
+def test_contract(make, reaches_ground_state, is_random):
+    check_solver(make, reaches_ground_state=reaches_ground_state, is_random=is_random)
+
+
+@pytest.mark.parametrize("alpha", [None, 0.1])
+def test_exact_is_the_minimum_over_all_configurations(alpha):
+    problem = random_problem(N=4, bits=2, alpha=alpha)
+    result = Exact().solve(problem)
+    check_result(problem, result)
+    for i in range(3):
+        form = problem.unit(i)
+        every = np.array(list(itertools.product(range(4), repeat=4)))
+        assert result.energies[i, 0] == pytest.approx(form.energy(form.weights(every)).min(), rel=1e-12)
+
+
+def test_exact_refuses_more_spins_than_it_can_count():
+    with pytest.raises(InputError, match=r"layer 0 needs 25 spins \(5 weights of 5 bits\).*at most 24: lower bits"):
+        Exact().solve(random_problem(N=5, bits=5))
+    with pytest.raises(InputError, match="layer 1 needs 30 spins"):
+        Exact().check(bits=3, weights=[8, 10])
+    Exact().check(bits=3, weights=[8])
+
+
+def test_reference_and_compiled_annealing_agree_read_by_read():
+    problem = random_problem(M=4, N=7, bits=4, alpha=0.1)
+    for order in ("sequential", "random"):
+        settings = {"num_sweeps": 25, "num_reads": 3, "order": order}
+        fast, slow = SimulatedAnnealing(**settings).solve(problem), reference_annealing(**settings).solve(problem)
+        np.testing.assert_array_equal(fast.levels, slow.levels)
+        assert fast.stats["flips"] == slow.stats["flips"]
+
+
+def test_more_sweeps_find_lower_energies():
+    problem = random_problem(M=20, N=30, bits=4, half_range=0.3)
+    means = [SimulatedAnnealing(sweeps).solve(problem).energies.mean() for sweeps in (1, 10, 300)]
+    assert means[0] > means[1] > means[2]
+    gap = SimulatedAnnealing(300).solve(problem).gap
+    assert 0 <= gap < 0.05
+
+
+def test_reads_are_independent_and_the_first_does_not_depend_on_their_number():
+    problem = random_problem(M=3, N=20, bits=3)
+    one, five = (SimulatedAnnealing(3, num_reads=reads).solve(problem, seed=4) for reads in (1, 5))
+    for i in range(3):
+        assert one.energies[i, 0] in five.energies[i]
+        assert len({tuple(levels) for levels in five.levels[i]}) == 5
+
+
+def test_beta_regimes():
+    form = random_problem(N=6, bits=3).unit(0)
+    first, last = automatic_beta_range(form)
+    betas = SimulatedAnnealing(50).betas(form)
+    np.testing.assert_allclose(betas, np.geomspace(first, last, 50))
+    # method.md Sec. 3: 10 / A and 100 / lsb, written out.
+    f = form.h + 2 * form.J @ form.S0
+    step = 2 * 0.5 / 7
+    A = np.sqrt(np.mean((step * 4 * f) ** 2 + ((step * 4) ** 2 * np.diag(form.J)) ** 2))
+    assert first == pytest.approx(10 / A)
+    assert last == pytest.approx(100 / (step**2 * np.diag(form.J).mean()))
+    np.testing.assert_allclose(SimulatedAnnealing(3, beta_range=[1, 100]).betas(form), [1, 10, 100])
+    np.testing.assert_allclose(SimulatedAnnealing(3, beta=7.0).betas(form), [7, 7, 7])
+    assert SimulatedAnnealing(1, beta_range=[1, 100]).betas(form) == [100]
+
+
+def test_given_betas_count_a_loss_per_output_site():
+    """A convolution's loss is summed over its sites; the paper's runs annealed the mean over them."""
+    generator = np.random.default_rng(0)
+    inputs, targets = generator.normal(size=(60, 4)), generator.normal(size=(60, 2))
+    form = LayerProblem.from_rows(inputs, targets, np.zeros((2, 4)), 0.5, 3, samples=10).unit(0)
+    np.testing.assert_allclose(SimulatedAnnealing(2, beta=6.0).betas(form), [1, 1])
+    np.testing.assert_allclose(SimulatedAnnealing(2, beta_range=[6, 60]).betas(form), [1, 10])
+
+
+def test_settings_over_the_epochs():
+    solver = SimulatedAnnealing(StepSchedule(4, 1, at=10), beta=GeometricSchedule(5e3, 5e12), order="random")
+    early, late = solver.at_epoch(0, 20), solver.at_epoch(10, 20)
+    assert (early.num_sweeps, early.beta, early.order) == (4, 5e3, "random")
+    assert (late.num_sweeps, late.beta) == (1, pytest.approx(5e3 * 1e9**0.5))
+    with pytest.raises(InputError, match="at_epoch"):
+        solver.solve(random_problem())
+
+
+def test_a_general_ising_problem():
+    """J with a zero diagonal: a Sherrington-Kirkpatrick instance of one-bit weights."""
+    generator = np.random.default_rng(2)
+    J = generator.normal(size=(12, 12))
+    J = J + J.T
+    np.fill_diagonal(J, 0)
+    problem = LayerProblem.from_moments(J, np.zeros((1, 12)), np.zeros(1), np.zeros((1, 12)), 1.0, 1)
+    assert not problem.convex
+    first, last = automatic_beta_range(problem.unit(0))
+    assert 0 < first < last
+    found = SimulatedAnnealing(200, num_reads=10).solve(problem)
+    assert found.energies[0, 0] == pytest.approx(Exact().solve(problem).energies[0, 0])
+    assert found.lower_bounds[0] == -np.inf
+    assert np.isnan(found.gap)
+
+
+def test_streams_are_children_of_the_seed():
+    words = [stream(0, 1, 2).generate_state(4), stream(stream(0, 1), 2).generate_state(4)]
+    np.testing.assert_array_equal(*words)
+    seen = {tuple(stream(seed, *key).generate_state(4)) for seed in (0, 1) for key in ((), (0,), (1,), (0, 0))}
+    assert len(seen) == 8
+
+
+def test_ctrl_c_stops_a_long_solve():
+    class Stops(Exception):
+        pass
+
+    def soon() -> None:
+        time.sleep(0.2)
+        parallel._cancelled.set()
+
+    problem = random_problem(M=2, N=60, bits=8)
+    threading.Thread(target=soon).start()
+    began = time.perf_counter()
+    try:
+        with pytest.raises(parallel.Cancelled):
+            SimulatedAnnealing(2_000_000, beta=1.0).solve(problem)
+    finally:
+        parallel._cancelled.clear()
+    assert time.perf_counter() - began < 1.2
+
+
+def test_the_contract_is_abstract():
+    with pytest.raises(NotImplementedError):
+        Solver().solve(random_problem())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SimulatedAnnealing(0), "solver.num_sweeps=0 is not a whole number of at least 1"),
+        (lambda: SimulatedAnnealing(2.5), "solver.num_sweeps=2.5"),
+        (lambda: SimulatedAnnealing(num_reads=0), "solver.num_reads=0"),
+        (lambda: SimulatedAnnealing(order="up"), "solver.order='up' is not one of sequential, random"),
+        (lambda: SimulatedAnnealing(beta=-1.0), "solver.beta=-1.0 is not a number above 0"),
+        (lambda: SimulatedAnnealing(beta_range=[1.0]), r"solver.beta_range=\[1.0\] is not \[first, last\]"),
+        (lambda: SimulatedAnnealing(beta_range=[2.0, 1.0]), "falls: annealing cools"),
+        (lambda: SimulatedAnnealing(beta_range=[0, 1.0]), "solver.beta_range=0 is not a number above 0"),
+        (lambda: SimulatedAnnealing(beta_range=[1, 2], beta=1.0), "both set"),
+        (lambda: CoordinateDescent(num_starts=0), "solver.num_starts=0"),
+        (lambda: CoordinateDescent(max_sweeps=True), "solver.max_sweeps=True"),
+        (lambda: RoundedLeastSquares(max_sweeps=0), "solver.max_sweeps=0"),
+    ],
+)
+def test_refused_settings(make, message):
+    with pytest.raises(InputError, match=message):
+        make()

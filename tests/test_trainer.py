@@ -1,0 +1,186 @@
+"""The epoch loop: step 3's order, what it reports, and that it learns."""
+
+import numpy as np
+import pytest
+
+from annealtrain import parallel
+from annealtrain.errors import InputError
+from annealtrain.layers import Flatten, Linear
+from annealtrain.network import Network
+from annealtrain.schedule import ConstantSchedule, GeometricSchedule
+from annealtrain.solvers.anneal import SimulatedAnnealing
+from annealtrain.solvers.base import Solver
+from annealtrain.targets import DifferenceTargets, PseudoInverseTargets
+from annealtrain.trainer import Samples, Trainer
+
+
+class Log:
+    def __init__(self):
+        self.rows, self.solves, self.told = [], [], []
+
+    def epoch_done(self, row, solves):
+        self.rows.append(row)
+        self.solves.extend(solves)
+
+    def solving(self, epoch, layer, done):
+        self.told.append((epoch, layer, done))
+
+
+def blobs(count, seed):
+    """Three Gaussian classes in 8 dimensions."""
+    centres = np.random.default_rng(99).normal(size=(3, 8)) * 2
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, count)
+    return Samples((centres[labels] + generator.normal(size=(count, 8))).astype(np.float32), labels)
+
+
+def trainer(targets=None, solver=None, schedule=None, alpha=0.1, epochs=6, seed=0, validation=True, bits=6):
+    network = Network([Flatten(), Linear(6), Linear(3)], (1, 2, 4), 3, alpha=alpha, seed=seed)
+    sets = {"train": blobs(90, 1), "val": blobs(30, 2), "test": blobs(60, 3)}
+    if not validation:
+        del sets["val"]
+    return Trainer(
+        network,
+        sets,
+        targets or DifferenceTargets(),
+        solver or SimulatedAnnealing(20),
+        schedule or GeometricSchedule(0.5, 0.01),
+        bits=bits,
+        epochs=epochs,
+        seed=seed,
+    )
+
+
+def untimed(rows):
+    return [{key: value for key, value in row.items() if not key.endswith("_s")} for row in rows]
+
+
+def test_it_learns_and_reports_each_epoch():
+    log, run = Log(), trainer()
+    run.run(log)
+    assert [row["epoch"] for row in log.rows] == list(range(7))
+    assert list(log.rows[1])[:5] == ["epoch", "train_loss", "train_accuracy", "val_accuracy", "test_accuracy"]
+    assert log.rows[-1]["test_accuracy"] > 0.9 > log.rows[0]["test_accuracy"]
+    assert log.rows[-1]["train_loss"] < 0.3 * log.rows[0]["train_loss"]
+    assert [(s["epoch"], s["layer"]) for s in log.solves] == [(e, k) for e in range(1, 7) for k in (0, 1)]
+    row, solves = log.rows[3], log.solves[4:6]
+    assert row["energy"] == sum(s["energy"] for s in solves)
+    assert row["L"] == pytest.approx(0.5 * (0.02) ** (2 / 6))
+    assert solves[0]["spins"] == 48
+    assert solves[1]["units"] == 3
+    assert row["total_s"] == pytest.approx(sum(v for k, v in row.items() if k.endswith("_s") and k != "total_s"))
+    assert log.told[0] == (0, 0, 1 / 6)
+    assert log.told[-1] == (5, 1, 1.0)
+
+
+def test_scores_are_the_loss_and_accuracies():
+    run = trainer(PseudoInverseTargets(amplitude=4.0))
+    outputs = run.network.predict(run.sets["train"].inputs).astype(float)
+    labels = run.sets["train"].labels
+    scores = run.scores()
+    assert scores["train_loss"] == pytest.approx(((outputs - 4 * np.eye(3)[labels]) ** 2).sum() / 90, rel=1e-6)
+    assert scores["train_accuracy"] == (outputs.argmax(axis=1) == labels).mean()
+    assert "val_accuracy" not in trainer(validation=False).scores()
+
+
+class Spy(Solver):
+    """Keeps the problems it is given; moves every live weight to its upper end."""
+
+    def __init__(self):
+        self.problems, self.epochs = [], []
+
+    def at_epoch(self, epoch, epochs):
+        self.epochs.append((epoch, epochs))
+        return self
+
+    def solve(self, problem, *, seed=0, progress=None):
+        self.problems.append((problem, seed))
+        return super().solve(problem, seed=seed, progress=progress)
+
+    def sample(self, form, seed):
+        return np.full((1, form.S0.size), 2**form.bits - 1), {}
+
+
+def test_each_layer_sees_the_weights_just_updated_below_it():
+    spy = Spy()
+    run = trainer(PseudoInverseTargets(), spy, ConstantSchedule([0.25, 0.125]), epochs=1)
+    W0, W1 = (layer.weights.copy() for layer in run.network.trainable)
+    run.run(Log())
+    first, second = (problem for problem, _ in spy.problems)
+    x = run.sets["train"].inputs
+    np.testing.assert_array_equal(first.rows.inputs, x)
+    np.testing.assert_array_equal(first.S0, W0)
+    z = x @ (W0 + 0.25).T
+    np.testing.assert_allclose(second.rows.inputs, np.maximum(z, 0.1 * z), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run.network.trainable[0].weights, W0 + 0.25)
+    np.testing.assert_allclose(run.network.trainable[1].weights, W1 + 0.125)
+    # The slopes are those of the weights before the solve.
+    np.testing.assert_array_equal(first.rows.factors, np.where(x @ W0.T.astype(np.float32) >= 0, 1, np.float32(0.1)))
+    assert (first.half_range, second.half_range) == (0.25, 0.125)
+    assert spy.epochs == [(0, 1), (0, 1)]
+
+
+def test_every_solve_has_its_own_stream():
+    spy = Spy()
+    trainer(solver=spy, epochs=2).run(Log())
+    words = {tuple(seed.generate_state(4)) for _, seed in spy.problems}
+    assert len(words) == 4
+
+
+def test_a_ridge_reaches_the_problem():
+    spy = Spy()
+    trainer(DifferenceTargets(ridge=0.5), spy, epochs=1).run(Log())
+    problem = spy.problems[0][0]
+    plain = problem.rows.unit_gram(0)
+    np.testing.assert_allclose(problem.unit(0).J, plain + 0.5 * np.trace(plain) / 8 * np.eye(8), rtol=1e-12)
+
+
+def test_the_same_seed_is_the_same_run_on_any_number_of_threads():
+    logs = []
+    for threads in (1, 1, 3):
+        logs.append(Log())
+        with parallel.threads(threads):
+            trainer(alpha=0.01).run(logs[-1])
+    assert untimed(logs[0].rows) == untimed(logs[1].rows) == untimed(logs[2].rows)
+    assert untimed(logs[0].solves) == untimed(logs[2].solves)
+    other = Log()
+    trainer(alpha=0.01, seed=1).run(other)
+    assert untimed(other.rows) != untimed(logs[0].rows)
+
+
+def test_going_on_after_some_epochs_is_the_same_run():
+    whole, run = Log(), trainer()
+    run.run(whole)
+    part = trainer()
+
+    class Stop(Exception):
+        pass
+
+    class Stopping(Log):
+        def epoch_done(self, row, solves):
+            super().epoch_done(row, solves)
+            if row["epoch"] == 3:
+                raise Stop
+
+    first = Stopping()
+    with pytest.raises(Stop):
+        part.run(first)
+    rest, again = Log(), trainer()
+    for layer, held in zip(again.network.trainable, part.network.trainable, strict=True):
+        layer.weights = held.weights
+    again.run(rest, done=3)
+    assert untimed(first.rows + rest.rows) == untimed(whole.rows)
+    assert untimed(first.solves + rest.solves) == untimed(whole.solves)
+
+
+def test_numbers_out_of_range_end_in_one_line():
+    run = trainer(PseudoInverseTargets(amplitude=1e38, gain=1e38))
+    with np.errstate(all="ignore"), pytest.raises(InputError, match=r"epoch 1, layer 0 \(h has values .* not finite\)"):
+        run.run(Log())
+
+
+def test_parts_that_do_not_fit_are_refused_before_any_work():
+    with pytest.raises(InputError, match="3 values for 2 trainable layers"):
+        trainer(schedule=ConstantSchedule([1.0, 2.0, 3.0]))
+    with pytest.raises(InputError, match="has 2 values, the model 1 hidden"):
+        trainer(PseudoInverseTargets(gain=[1.0, 2.0]))
