@@ -236,7 +236,7 @@ def check_values(config: Config) -> None:
         ("progress", (True, False, "auto")),
         ("conv_inverse", ("fourier", "exact")),
     ):
-        if config[name] not in choices:
+        if not any(config[name] == choice and type(config[name]) is type(choice) for choice in choices):  # 1 == True
             listed = ", ".join(str(choice).lower() for choice in choices)
             raise InputError(f"{name}={config[name]!r} is not one of {listed}")
 

@@ -1,0 +1,148 @@
+"""What the tests of the command line share: calling it, here or in a process of its own, and reading run folders."""
+
+import csv
+import importlib
+import logging
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from annealtrain.cli import main
+
+SMALL = (
+    "model=two_linear_small",
+    "samples=60",
+    "validation=40",
+    "epochs=2",
+    "bits=3",
+    "annealing.num_sweeps=3",
+    "threads=1",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of the command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable]:
+    """A function that runs the command line in this process, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setenv("ANNEALTRAIN_DATA", str(tmp_path / "no_data"))
+    root = logging.getLogger()
+    handlers, level, modules = root.handlers[:], root.level, set(sys.modules)
+
+    def call(*arguments: str) -> Outcome:
+        GlobalHydra.instance().clear()
+        importlib.invalidate_caches()
+        capsys.readouterr()
+        try:
+            code = main(arguments)
+        except SystemExit as end:  # --help of argparse
+            code = int(end.code or 0)
+        return Outcome(code, *capsys.readouterr())
+
+    yield call
+    GlobalHydra.instance().clear()
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
+    root.handlers, root.level = handlers, level
+    for name in set(sys.modules) - modules:  # a user's files: another test has others of the same name
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def refused(cli: Callable, tmp_path: Path) -> Callable:
+    """A function that runs a command that must be refused as bad input is, and returns the one line it says."""
+
+    def call(*arguments: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        outcome = cli(*arguments)
+        assert outcome.code == 2, outcome
+        assert outcome.out == ""
+        assert outcome.err.startswith(f"annealtrain {arguments[0]}: ")
+        assert outcome.err.endswith("\n")
+        assert outcome.err.count("\n") == 1, outcome.err
+        assert "Traceback" not in outcome.err
+        assert sorted(tmp_path.rglob("*")) == before
+        return outcome.err.removeprefix(f"annealtrain {arguments[0]}: ").rstrip()
+
+    return call
+
+
+def process(arguments: Sequence[str], folder: Path, **variables: str) -> subprocess.Popen:
+    """Start the command line in a process of its own, in `folder`."""
+    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "annealtrain", *arguments],
+        cwd=folder,
+        env={**environment, "PYTHONSAFEPATH": "1", **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(running: subprocess.Popen, timeout: float = 60) -> Outcome:
+    """Wait for a process and return how it ended."""
+    try:
+        out, err = running.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.communicate()
+        raise
+    return Outcome(running.returncode, out, err)
+
+
+def table(path: Path, *, times: bool = False) -> list[dict[str, str]]:
+    """Return the rows of a CSV as text; without the columns of seconds unless `times`."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: text for name, text in row.items() if times or not name.endswith("_s")} for row in rows]
+
+
+def weights(path: Path) -> dict[str, tuple]:
+    """Return a checkpoint's arrays as comparable values."""
+    with np.load(path, allow_pickle=False) as held:
+        return {name: (held[name].dtype.str, held[name].shape, held[name].tobytes()) for name in held.files}
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Assert that two finished runs agree to the last bit, in all but what tells the time."""
+    for name in ("metrics.csv", "solves.csv"):
+        assert table(one / name) == table(other / name)
+    for name in ("last.npz", "best.npz"):
+        assert (one / name).exists() == (other / name).exists()
+        if (one / name).exists():
+            assert weights(one / name) == weights(other / name)
+
+
+def write_mnist(folder: Path, *, train: int = 60, test: int = 20) -> Path:
+    """Write a small image set in MNIST's files under `folder`; return where they lie."""
+    random = np.random.default_rng(0)
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", train), ("t10k", test)):
+        for kind, shape in (("images-idx3", (count, 28, 28)), ("labels-idx1", (count,))):
+            values = random.integers(0, 256 if len(shape) == 3 else 10, shape, dtype=np.uint8)
+            head = struct.pack(f">{1 + len(shape)}I", 2048 + len(shape), *shape)
+            (raw / f"{part}-{kind}-ubyte").write_bytes(head + values.tobytes())
+    return raw

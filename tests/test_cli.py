@@ -1,0 +1,528 @@
+"""The command line: its grammar, its help, its one-line refusals, and completion in a real bash."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL, finished, process, table, write_mnist
+
+import annealtrain
+from annealtrain import memory, recorder
+from annealtrain.cli import COMMANDS, main
+
+GROUPS = ("model", "dataset", "solver", "targets", "schedule", "experiment")
+
+
+def model(*layers: str) -> str:
+    """Return the override that makes a model of these layers, each as Name or Name,key:value."""
+
+    def node(layer: str) -> str:
+        name, *arguments = layer.split(";")
+        return "{" + ",".join([f"_target_:annealtrain.layers.{name}", *arguments]) + "}"
+
+    return f"model.layers=[{','.join(map(node, layers))}]"
+
+
+# The program by itself
+
+
+def test_help_lists_every_command(cli: Callable) -> None:
+    for arguments in (["--help"], ["-h"], ["help"]):
+        outcome = cli(*arguments)
+        assert (outcome.code, outcome.err) == (0, "")
+        assert all(f"annealtrain {command} " in outcome.out for command in COMMANDS)
+
+
+def test_help_answers_at_once(tmp_path: Path) -> None:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        outcome = finished(process(["--help"], tmp_path))
+        times.append(time.perf_counter() - started)
+        assert (outcome.code, outcome.err) == (0, "")
+    assert min(times) < 0.5
+
+
+def test_no_command_shows_the_help_and_is_bad_input(cli: Callable) -> None:
+    assert cli().code == 2
+
+
+def test_version(cli: Callable) -> None:
+    assert cli("--version").out == f"annealtrain {annealtrain.__version__}\n"
+
+
+def test_unknown_command_in_a_process_of_its_own(tmp_path: Path) -> None:
+    outcome = finished(process(["trian", "model=lenet"], tmp_path))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == "annealtrain: no command 'trian'; did you mean 'train'?; see annealtrain --help\n"
+
+
+@pytest.mark.parametrize("command", ["resume", "eval", "estimate", "data"])
+def test_each_command_has_a_help(cli: Callable, command: str) -> None:
+    outcome = cli(command, "--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"usage: annealtrain {command} ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["eval"], ["folder", "annealtrain eval --help"]),
+        (["resume", "a", "b"], ["b", "annealtrain resume --help"]),
+        (["data", "--nope"], ["--nope", "annealtrain data --help"]),
+        (["data", "--download", "mnits"], ["'mnits'", "did you mean 'mnist'?"]),
+        (["estimate", "--config-dir", "nowhere"], ["nowhere"]),
+        (["estimate", "solver=sb"], ["solver=sb", "did you mean 'sa'?"]),
+        (["estimate", "bits=17"], ["bits=17", "1 to 16"]),
+        (["estimate", "model=5"], ["Got int", "model=lenet"]),
+        (["eval", "nowhere"], ["nowhere is not a run folder"]),
+        (["resume", "nowhere"], ["nowhere is not a run folder"]),
+    ],
+)
+def test_other_commands_refuse_in_one_line(refused: Callable, arguments: list[str], parts: list[str]) -> None:
+    line = refused(*arguments)
+    assert all(part in line for part in parts), line
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    running = process(["data"], tmp_path)
+    running.stdout.close()  # type: ignore[union-attr]
+    assert running.stderr is not None
+    assert running.stderr.read() == ""
+    running.stderr.close()
+    assert running.wait() == 1
+
+
+def test_data_shows_what_is_at_hand_and_where(cli: Callable, tmp_path: Path) -> None:
+    raw = write_mnist(tmp_path / "images")
+    outcome = cli("data", "--data-dir", "images")
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = outcome.out.splitlines()
+    assert [line.split()[0] for line in lines[::2]] == ["digits", "mnist", "fashion_mnist", "cifar10"]
+    states = ["absent" if " absent " in line else "at hand" if " at hand " in line else "?" for line in lines[::2]]
+    assert states == ["at hand", "at hand", "absent", "absent"]
+    assert str(raw.relative_to(tmp_path)) in lines[2]
+    assert "60 training and 20 test" in lines[3]
+    assert "annealtrain data --download cifar10" in lines[7]
+
+
+# Hydra's grammar
+
+
+def test_help_of_train_lists_all_groups_and_settings(cli: Callable) -> None:
+    outcome = cli("train", "--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    configs = Path(__file__).resolve().parents[1] / "configs"
+    for group in GROUPS:
+        names = sorted(path.stem for path in (configs / group).glob("*.yaml"))
+        assert f"{group}: {', '.join(names)}\n" in outcome.out
+    for name in ("bits", "epochs", "alpha", "seed", "samples", "bias", "progress"):
+        assert f"\n{name}: " in outcome.out
+    assert 'eval "$(annealtrain train -sc install=bash)"' in outcome.out
+
+
+def test_cfg_job_prints_the_composed_configuration(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("train", "--cfg", "job", "model=conv_small", "bits=4", "solver=descent")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "bits: 4\n" in outcome.out
+    assert "name: conv_small\n" in outcome.out
+    assert "CoordinateDescent" in outcome.out
+    assert not any(tmp_path.iterdir())
+
+
+def test_info_defaults(cli: Callable) -> None:
+    outcome = cli("train", "--info", "defaults")
+    assert (outcome.code, outcome.err) == (0, "")
+    chosen = ("model/lenet", "dataset/digits", "solver/sa", "targets/difference", "schedule/geometric")
+    assert all(name in outcome.out for name in chosen)
+
+
+def test_multirun_makes_a_readable_folder_for_each_job(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("train", *SMALL, "epochs=1", f"data_dir={tmp_path}/nowhere", "--multirun", "seed=0,1")
+    assert outcome.code == 0, outcome
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
+    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
+    assert [re.findall("seed=.", job.name) for job in jobs] == [["seed=0"], ["seed=1"]]
+    for seed, job in enumerate(jobs):
+        assert recorder.read_json(job / "meta.json")["seed"] == seed
+        assert recorder.read_json(job / "result.json")["last"]["epoch"] == 1
+        assert len(table(job / "metrics.csv")) == 2
+        assert cli("eval", str(job)).code == 0
+
+
+MOODY = """
+from annealtrain.solvers.anneal import SimulatedAnnealing
+
+class Moody(SimulatedAnnealing):
+    def __init__(self, mood, **settings):
+        super().__init__(**settings)
+        self.mood = mood
+
+    def at_epoch(self, epoch, epochs):
+        if self.mood == 1 and epoch == 1:
+            raise ArithmeticError("not in the mood for epoch 1")
+        return super().at_epoch(epoch, epochs)
+"""
+
+
+def test_a_failed_job_leaves_its_traceback_and_lets_the_others_run(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "moody.py").write_text(MOODY)
+    (tmp_path / "mine" / "solver").mkdir(parents=True)
+    (tmp_path / "mine" / "solver" / "moody.yaml").write_text("_target_: moody.Moody\nmood: ${seed}\nnum_sweeps: 2\n")
+    with pytest.raises(ArithmeticError):
+        cli("train", "--multirun", "--config-dir=mine", *SMALL, "solver=moody", "seed=0,1,2")
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
+    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
+    assert [(job / "result.json").exists() for job in jobs] == [True, False, True]
+    assert len(table(jobs[1] / "metrics.csv")) == 2
+    logs = [(job / "train.log").read_text() if (job / "train.log").exists() else "" for job in jobs]
+    assert "Traceback" in logs[1]
+    assert 'moody.py", line' in logs[1]
+    assert "ArithmeticError: not in the mood for epoch 1" in logs[1]
+    assert logs[0] == logs[2] == ""
+
+
+def test_a_job_of_bad_input_in_a_sweep_ends_in_its_line(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("train", "--multirun", *SMALL, "epochs=1", "seed=0,-1")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith("annealtrain train: seed=-1 is not a whole number")
+    assert "Traceback" not in outcome.err
+    assert len(list(tmp_path.rglob("result.json"))) == 1
+    assert len([path for path in tmp_path.rglob("*seed=*") if path.is_dir()]) == 1
+
+
+def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "moody.py").write_text(MOODY)
+    running = process(["train", *SMALL, "+solver.mood=1", "solver._target_=moody.Moody"], tmp_path)
+    outcome = finished(running)
+    assert outcome.code == 1
+    assert 'moody.py", line' in outcome.err
+    assert outcome.err.endswith("ArithmeticError: not in the mood for epoch 1\n")
+
+
+# Bad input: one line with value, limit and remedy, exit code 2, no run folder
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["solver=sb"], ["solver=sb", "did you mean 'sa'?", "descent, exact, reference, rounded, sa"]),
+        (["model=lenett"], ["model=lenett", "did you mean 'lenet'?", "three_conv"]),
+        (["experiment=fig5e"], ["experiment=fig5e", "did you mean 'fig", "fig6a_2024"]),
+        (["bitz=4"], ["'bitz'", "did you mean 'bits'?"]),
+        (["modle=lenet"], ["'modle'", "did you mean 'model'?"]),
+        (["solver.num_sweep=3"], ["'solver.num_sweep'", "did you mean 'num_sweeps' in solver?"]),
+        (["hydra.run.dri=x"], ["'hydra.run.dri'", "did you mean 'dir' in hydra.run?"]),
+        (["model=5"], ["Got int", "model=lenet"]),
+        (["bits=0"], ["bits=0", "1 to 16"]),
+        (["bits=17"], ["bits=17", "1 to 16"]),
+        (["bits=abc"], ["bits='abc'", "1 to 16"]),
+        (["bits=4.5"], ["bits=4.5", "1 to 16"]),
+        (["bits=true"], ["bits=True", "1 to 16"]),
+        (["bits=4,8"], ["bits=4,8", "--multirun"]),
+        (["epochs=0"], ["epochs=0", "1 to"]),
+        (["seed=-1"], ["seed=-1", "0 to"]),
+        (["samples=0"], ["samples=0", "1 to"]),
+        (["threads=0"], ["threads=0", "1 to"]),
+        (["bias=maybe"], ["bias='maybe'", "true, false"]),
+        (["progress=loud"], ["progress='loud'", "auto"]),
+        (["resume=1"], ["resume=1", "true, false"]),
+        (["bias=1.0"], ["bias=1.0", "true, false"]),
+        (["conv_inverse=best"], ["conv_inverse='best'", "fourier, exact"]),
+        (["schedule.first=0"], ["schedule.first=0", "above 0"]),
+        (["schedule.first=-0.1"], ["schedule.first=-0.1", "above 0"]),
+        (["schedule=constant", "schedule.value=0"], ["schedule.value=0", "above 0"]),
+        (["schedule.first=[.1,.1,.1]"], ["3 values for 2 trainable layers"]),
+        (["alpha=-1"], ["alpha=-1", "0", "1"]),
+        (["alpha=2"], ["alpha=2", "0", "1"]),
+        (["alpha=nan"], ["alpha=nan", "0", "1"]),
+        (["samples=1398", "validation=0"], ["samples=1398", "1397", "at most"]),
+        (["samples=1000", "validation=398"], ["samples=1000", "validation=398", "1397", "samples=999"]),
+        (["solver=exact", "bits=4"], ["layer 0 needs 32 spins", "at most 24", "lower bits"]),
+        (["x=["], ["'x=['", "key=value"]),
+        (["~solver"], ["'solver'", "--help"]),
+        (["~bits"], ["'bits'", "--help"]),
+        (["solver._target_=no_such_module.Best"], ["solver", "no_such_module"]),
+        (["solver._target_=annealtrain.solvers.anneal.Best"], ["solver", "annealtrain.solvers.anneal.Best"]),
+        (["schedule._target_=annealtrain.schedule.ConstantSchedule"], ["schedule", "'first'"]),
+        (["solver.num_sweeps=0"], ["solver.num_sweeps=0", "at least 1"]),
+        (["data_dir=${nowhere}"], ["data_dir", "nowhere"]),
+        (["--config-dir=nowhere"], ["nowhere"]),
+        (["model.layers=5"], ["model.layers=5", "list of layers"]),
+        ([model()], ["no trainable layer", "Linear"]),
+    ],
+)
+def test_bad_settings(refused: Callable, overrides: list[str], parts: list[str]) -> None:
+    line = refused("train", *SMALL, *overrides)
+    assert all(part in line for part in parts), line
+
+
+@pytest.mark.parametrize(
+    ("layers", "parts"),
+    [
+        (["Linear;out_features:10"], ["layer 0", "Linear", "1x32x32", "Flatten"]),
+        (["Conv2d;out_channels:4;kernel_size:33"], ["layer 0", "kernel_size=33", "1x32x32", "at most 32"]),
+        (["SpectralPool2d;size:[33,4]"], ["layer 0", "33x4", "at most 32x32"]),
+        (["MaxPool2d;kernel_size:[5,5]"], ["layer 0", "[5, 5]", "1x32x32"]),
+        (["Flatten", "MaxPool2d;kernel_size:[2,2]"], ["layer 1", "MaxPool2d", "first", "SpectralPool2d"]),
+        (["Flatten", "Linear;out_features:9"], ["output is 9", "10 classes"]),
+        (["Conv2d;out_channels:10;kernel_size:31"], ["output is 10x2x2", "10 classes"]),
+        (["Flatten", "Linear;out_features:0"], ["out_features=0", "at least 1"]),
+        (["Flatten", "Linear;features:10"], ["model", "'features'"]),
+    ],
+)
+def test_models_that_do_not_fit(refused: Callable, layers: list[str], parts: list[str]) -> None:
+    line = refused("train", *SMALL, model(*layers))
+    assert all(part in line for part in parts), line
+
+
+def test_an_object_of_the_wrong_kind(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "solver").mkdir(parents=True)
+    (tmp_path / "mine" / "solver" / "wrong.yaml").write_text("_target_: annealtrain.layers.Flatten\n")
+    (tmp_path / "mine" / "solver" / "none.yaml").write_text("num_sweeps: 3\n")
+    line = refused("train", "--config-dir=mine", *SMALL, "solver=wrong")
+    assert line == "solver._target_=annealtrain.layers.Flatten makes a Flatten, not a Solver"
+    assert "no _target_" in refused("train", "--config-dir=mine", *SMALL, "solver=none")
+
+
+def test_data_that_is_absent_or_damaged(refused: Callable, tmp_path: Path) -> None:
+    def line() -> str:
+        said: str = refused("train", *SMALL, "dataset=mnist", "samples=20", "validation=10", "data_dir=images")
+        return said
+
+    folder = tmp_path / "images"
+    absent = line()
+    assert f"{folder}/MNIST/raw" in absent
+    assert "data_dir" in absent
+    assert "annealtrain data --download mnist" in absent
+
+    images = write_mnist(folder) / "train-images-idx3-ubyte"
+    whole = images.read_bytes()
+    images.write_bytes(whole[:-1])
+    assert f"{images} holds {len(whole) - 1} bytes" in (cut := line())
+    assert f"promises {len(whole)}" in cut
+    images.write_bytes(b"\0\0\x08\x01" + whole[4:])
+    assert f"{images} has magic number 2049, expected 2051" in line()
+    images.write_bytes(whole[:7])
+    assert "holds 7 bytes" in line()
+    images.unlink()
+    assert "missing train-images-idx3-ubyte" in line()
+
+
+def test_nan_in_the_data(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(
+        "import numpy as np\n"
+        "from annealtrain.datasets import Dataset\n\n"
+        "def noisy():\n"
+        "    images, labels = np.zeros((90, 1, 8, 8), np.float32), np.arange(90) % 10\n"
+        "    images[7, 0, 3, 3] = np.nan\n"
+        "    return Dataset('noisy', 10, images, labels, np.zeros((5, 1, 8, 8), np.float32), np.arange(5), scale=1.0)\n"
+    )
+    line = refused("train", *SMALL, "samples=20", "validation=10", "dataset._target_=noisy.noisy")
+    assert "dataset noisy, training set" in line
+    assert "NaN" in line
+
+
+def test_a_problem_larger_than_memory(refused: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**5)
+    line = refused("train", *SMALL, "samples=1000")
+    assert re.search(
+        r"training needs [\d.]+ .B; 100 kB are available: lower samples=1000, or take a smaller model", line
+    )
+
+
+def test_run_folders_that_cannot_be_made_or_written(
+    refused: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    for folder in ("file", "file/below"):
+        line = refused("train", *SMALL, f"hydra.run.dir={folder}")
+        assert folder in line
+        assert "hydra.run.dir" in line
+
+    def forbidden(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(recorder, "open", forbidden, raising=False)
+    line = refused("train", *SMALL, "hydra.run.dir=locked")
+    assert f"cannot write {tmp_path}/locked/config.yaml (Permission denied)" in line
+    assert "hydra.run.dir" in line
+
+
+def test_run_folders_of_something_else(refused: Callable, cli: Callable, tmp_path: Path) -> None:
+    for name in ("notes.txt", ".hidden", "config.yaml"):
+        folder = tmp_path / f"with_{name}"
+        folder.mkdir()
+        (folder / name).write_text("bits: 3\n")
+        line = refused("train", *SMALL, f"hydra.run.dir={folder}")
+        assert f"{folder} holds other files" in line
+        assert "hydra.run.dir" in line
+        for command in ("resume", "eval"):
+            assert "is not a run folder" in refused(command, str(folder))
+
+
+def test_run_folders_of_other_settings(refused: Callable, cli: Callable, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ("train", *SMALL, "epochs=1", f"hydra.run.dir={run}")
+    assert cli(*arguments).code == 0
+    for more in ("seed=1", "solver.num_reads=2", "epochs=2"):
+        assert "other settings" in refused(*arguments, more)
+    (run / "result.json").unlink()
+    for more in (["seed=1"], ["seed=1", "resume=true"]):
+        line = refused(*arguments, *more)
+        assert f"{run} holds a run with other settings: choose another hydra.run.dir" in line
+    line = refused(*arguments)
+    assert f"{run} holds an unfinished run: add resume=true" in line
+    assert cli(*arguments, "resume=true", "progress=true", "threads=2").code == 0  # these change no number
+
+
+def test_a_refused_run_keeps_what_was_there_before(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "outputs" / "reference").mkdir(parents=True)
+    refused("train", *SMALL, "bits=0")
+    refused("train", *SMALL, "bits=0", "hydra.run.dir=outputs/mine")
+
+
+# Progress
+
+
+def test_progress_is_shown_where_it_is_asked_for(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = cli("train", *SMALL, "progress=false")
+    assert (silent.code, silent.err) == (0, "")
+    assert cli("train", *SMALL).err == ""  # auto, and no terminal
+    shown = cli("train", *SMALL, "progress=true")
+    assert "2/2" in shown.err
+    assert re.search(r"loss \S+  train \d\.\d+  val \d\.\d+  test \d\.\d+", shown.err)
+    for outcome in (silent, shown):
+        last = outcome.out.splitlines()[-1]
+        assert Path(last.removeprefix("run folder: ")).is_dir()
+        assert re.match(r"last epoch \(2\):  train \d\.\d{4}  val \d\.\d{4}  test \d\.\d{4}\n", outcome.out)
+
+
+# Bash completion
+
+
+@pytest.mark.parametrize(
+    ("line", "suggested", "unwanted"),
+    [
+        ("annealtrain ", set(COMMANDS), set()),
+        ("annealtrain tr", {"train"}, set()),
+        ("annealtrain train mod", {"model="}, {"train", "bits="}),
+        ("annealtrain train ", {"model=", "bits=", "solver."}, {"train"}),
+        ("annealtrain train model=three", {"model=three_conv", "model=three_linear"}, {"model=lenet"}),
+        ("annealtrain train model=lenet solver.num", {"solver.num_sweeps=", "solver.num_reads="}, {"solver=sa"}),
+        ("annealtrain estimate data", {"dataset=", "data_dir="}, {"data"}),
+        ("annealtrain eval ", set(), {"train", "model="}),
+    ],
+)
+def test_completion_query(
+    cli: Callable, monkeypatch: pytest.MonkeyPatch, line: str, suggested: set[str], unwanted: set[str]
+) -> None:
+    monkeypatch.setenv("COMP_LINE", line)
+    outcome = cli("-sc", "query=bash")
+    assert (outcome.code, outcome.err) == (0, "")
+    words = set(outcome.out.split())
+    assert suggested <= words
+    assert not unwanted & words
+
+
+COMPLETE = """
+set -e
+eval "$(annealtrain train -sc install=bash)"
+complete -p annealtrain > /dev/null
+complete_line() {
+  COMP_LINE="$1"; COMP_POINT=${#1}; COMP_WORDS=($1); COMP_CWORD=$2; COMPREPLY=()
+  hydra_bash_completion
+  echo "${COMPREPLY[@]}"
+}
+complete_line "annealtrain tr" 1
+complete_line "annealtrain train model=lenet_s" 2
+complete_line "annealtrain train model=lenet targets=pinv_" 3
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_in_a_real_bash(tmp_path: Path) -> None:
+    scripts = Path(sys.executable).parent
+    if not (scripts / "annealtrain").exists():
+        pytest.skip(f"annealtrain is not installed in {scripts}")
+    done = subprocess.run(
+        ["bash", "--norc", "-c", COMPLETE],
+        env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:3] == ["train", "model=lenet_small", "targets=pinv_weighted"]
+
+
+# Estimate
+
+
+def test_estimate_needs_no_files(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("estimate", "model=lenet", "dataset=cifar10", "bits=4")
+    assert (outcome.code, outcome.err) == (0, "")
+    rows = [line.split() for line in outcome.out.splitlines()[1:6]]
+    assert [row[:5] for row in rows] == [
+        ["0", "Conv2d", "6", "75", "300"],
+        ["1", "Conv2d", "16", "150", "600"],
+        ["2", "Conv2d", "120", "400", "1600"],
+        ["3", "Linear", "84", "120", "480"],
+        ["4", "Linear", "10", "84", "336"],
+    ]
+    assert rows[2][5] == f"{1600 * 1599 // 2:,}"
+    assert "Pegasus P16 180, Zephyr Z12 184, Zephyr Z15 232" in outcome.out
+    assert not any(tmp_path.iterdir())
+
+
+def test_estimate_composes_like_train(cli: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "with space, comma=and [brackets]" / "model"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(
+        "layers:\n  - {_target_: annealtrain.layers.Flatten}\n"
+        "  - {_target_: annealtrain.layers.Linear, out_features: 10}\n"
+    )
+    outcome = cli("estimate", "bits=2", "--config-dir", str(folder.parent), "model=mine")
+    assert outcome.code == 0, outcome
+    assert outcome.out.splitlines()[1].split()[:5] == ["0", "Linear", "10", "1024", "2048"]
+    assert cli("estimate", "experiment=fig8").out.splitlines()[1].split()[4] == "16"
+
+
+def test_a_users_own_dataset_is_asked_for_its_shape(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text(
+        "import numpy as np\n"
+        "from annealtrain.datasets import Dataset\n\n"
+        "def tiny():\n"
+        "    images, labels = np.zeros((9, 2, 8, 8), np.uint8), np.arange(9) % 3\n"
+        "    return Dataset('tiny', 3, images, labels, images, labels)\n"
+    )
+    layers = model("Flatten", "Linear;out_features:3")
+    outcome = cli("estimate", "dataset._target_=tiny.tiny", layers, "bits=1")
+    assert outcome.code == 0, outcome
+    assert outcome.out.splitlines()[1].split()[:5] == ["0", "Linear", "3", "2048", "2048"]
+
+
+def test_main_takes_its_arguments_from_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["annealtrain", "--version"])
+    assert main() == 0
+
+
+def test_the_command_recorded_is_the_one_that_was_typed(cli: Callable, tmp_path: Path) -> None:
+    overrides = [*SMALL, "epochs=1", "hydra.run.dir=run", "solver.beta_range=[1,2]"]
+    assert cli("train", *overrides).code == 0
+    command = shlex.split(recorder.read_json(tmp_path / "run" / "meta.json")["command"])
+    assert command[:2] == ["annealtrain", "train"]
+    assert {"solver.beta_range=[1,2]", "epochs=1"} <= set(command)
+    assert np.isclose(float(table(tmp_path / "run" / "solves.csv")[0]["beta_first"]), 1, rtol=1e-6)
