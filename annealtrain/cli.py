@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return code
     except KeyboardInterrupt as interrupt:
-        print(f"annealtrain {command}: {interrupt or 'interrupted'}", file=sys.stderr)
+        print(f"annealtrain {command}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 130
     except InputError as error:
         print(f"annealtrain {command}: {error}", file=sys.stderr)

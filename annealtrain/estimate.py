@@ -54,8 +54,11 @@ def layer_estimates(network: Network, *, samples: int, bits: int, threads: int) 
 
 
 def training_bytes(network: Network, *, samples: int, scored: int, bits: int, threads: int) -> int:
-    """Return an estimate of the most that a run holds at once: its images, activations and largest layer."""
-    stem = 4 * prod(network.trainable[0].in_shape)
+    """Return an estimate of the most that a run holds at once: its images, activations and largest layer.
+
+    scored: validation and test images.
+    """
+    stem = 4 * prod(network.trainable[0].in_shape) + 4 * prod(network.layers[0].in_shape)
     activations = 4 * samples * 2 * sum(prod(layer.in_shape) + prod(layer.out_shape) for layer in network.trainable)
     block = (
         4

@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 
 PINV_CUTOFF = 1e-6  # singular values below this fraction of the largest are taken as 0, as float32 code does
 MAX_EXACT = 4096  # rows or columns of a convolution's dense matrix that conv_inverse=exact will factorise
-MAX_POOL_ENTRIES = 2**27  # entries of a SpectralPool2d matrix: half a gigabyte in float32
+MAX_POOL_ENTRIES = 2**26  # entries of a SpectralPool2d matrix: half a gigabyte in float64
 
 
 class Layer:
@@ -248,9 +248,12 @@ class SpectralPool2d(Layer):
                 f"{MAX_POOL_ENTRIES} entries: pool in two steps, or to a smaller size"
             )
         self.in_shape, self.out_shape = in_shape, (in_shape[0], *self.size)
-        matrix = self._transform(np.eye(prod(in_shape[1:])).reshape(-1, *in_shape[1:]))
-        self._matrices: dict[Any, Array] = {np.dtype(np.float64): matrix.reshape(-1, prod(self.size))}
-        self._matrices[np.dtype(np.float32)] = self._matrices[np.dtype(np.float64)].astype(np.float32)
+        pixels = prod(in_shape[1:])
+        matrix = np.empty((pixels, prod(self.size)))
+        for start in range(0, pixels, 1024):  # one unit image after the other, some at a time
+            units = np.eye(min(1024, pixels - start), pixels, k=start).reshape(-1, *in_shape[1:])
+            matrix[start : start + 1024] = self._transform(units).reshape(len(units), -1)
+        self._matrices: dict[Any, Array] = {matrix.dtype: matrix, np.dtype(np.float32): matrix.astype(np.float32)}
         return self.out_shape
 
     def _transform(self, x: Array) -> Array:

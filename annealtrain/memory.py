@@ -17,7 +17,9 @@ def available_bytes() -> int | None:
     try:
         limit = (group / "memory.max").read_text().strip()
         if limit != "max":
-            limits.append(int(limit) - int((group / "memory.current").read_text()))
+            held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            reclaimable = int(held.get("inactive_file", 0))  # page cache that gives way
+            limits.append(int(limit) - int((group / "memory.current").read_text()) + reclaimable)
     except OSError:
         pass
     return min(limits) if limits else None

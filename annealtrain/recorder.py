@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import os
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -147,9 +146,8 @@ class RunRecorder:
 def read_checkpoint(path: Path) -> tuple[list[Array], int]:
     """Return the weights of each trainable layer and their epoch; nothing in the file is run."""
     try:
-        with np.load(path, allow_pickle=False) as held:
-            count = sum(re.fullmatch(r"weights_\d+", name) is not None for name in held.files)
-            return [held[f"weights_{k}"] for k in range(count)], int(held["epoch"])
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
+            return [held[f"weights_{k}"] for k in range(len(held.files) - 1)], int(held["epoch"])
     except Exception as error:  # a damaged zip may raise anything
         raise _unreadable(path, error) from error
 

@@ -97,16 +97,7 @@ def train(config: Config, folder: Path, command: str) -> float:
     spent = record.seconds
     try:
         with parallel.threads(threads), display:
-            trainer = Trainer(
-                network,
-                _samples(network, parts.splits),
-                parts.targets,
-                parts.solver,
-                parts.half_range,
-                bits=config["bits"],
-                epochs=config["epochs"],
-                seed=config["seed"],
-            )
+            trainer = _trainer(parts, config)
             del parts
             trainer.run(_Observers(record, display, network), start)
     except KeyboardInterrupt:
@@ -147,17 +138,7 @@ def evaluate(folder: Path) -> bool:
     parts = build(config)
     same = True
     with parallel.threads(config["threads"] or parallel.available_threads()):
-        sets = _samples(parts.network, parts.splits)
-        trainer = Trainer(
-            parts.network,
-            sets,
-            parts.targets,
-            parts.solver,
-            parts.half_range,
-            bits=config["bits"],
-            epochs=config["epochs"],
-            seed=config["seed"],
-        )
+        trainer = _trainer(parts, config)
         for kind, name in (("last", recorder.LAST), ("best_validation", recorder.BEST)):
             if not result[kind]:
                 continue
@@ -307,9 +288,19 @@ def _network(config: Config, channels: int, classes: int) -> Network:
     )
 
 
-def _samples(network: Network, splits: datasets.Splits) -> dict[str, Samples]:
+def _trainer(parts: Parts, config: Config) -> Trainer:
+    splits, network = parts.splits, parts.network
     named = (("train", splits.train), ("val", splits.validation), ("test", splits.test))
-    return {name: Samples(network.stem(held.images), held.labels) for name, held in named if held is not None}
+    return Trainer(
+        network,
+        {name: Samples(network.stem(held.images), held.labels) for name, held in named if held is not None},
+        parts.targets,
+        parts.solver,
+        parts.half_range,
+        bits=config["bits"],
+        epochs=config["epochs"],
+        seed=config["seed"],
+    )
 
 
 def _take_weights(network: Network, path: Path) -> int:

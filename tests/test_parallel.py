@@ -171,9 +171,23 @@ def test_an_exception_cancels_running_jobs():
     with parallel.threads(2):
         with pytest.raises(ValueError, match="first"):
             parallel.each(job, range(100))
-        assert stopped.cancelled == stopped.started
+        assert sorted(stopped.cancelled) == sorted(stopped.started)
         parallel.check_cancelled()  # no longer set
     assert time.monotonic() - began < PROMPT_S
+
+
+def test_jobs_that_wait_for_a_thread_are_not_begun_after_an_exception():
+    started = []
+
+    def job(item):
+        started.append(item)
+        time.sleep(0.05)  # looks at nothing meanwhile
+        if item == 0:
+            raise ValueError("first")
+
+    with parallel.threads(2), pytest.raises(ValueError, match="first"):
+        parallel.each(job, range(100))
+    assert len(started) <= 5  # 8 are handed to the pool at first
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -239,7 +253,10 @@ def test_an_error_while_items_are_made_cancels_running_jobs():
 
 @needs_signals
 def test_a_second_ctrl_c_does_not_cancel_a_later_run():
+    started = threading.Event()
+
     def job(item):
+        started.set()
         try:
             wait_until_cancelled()
         except parallel.Cancelled:
@@ -255,6 +272,7 @@ def test_a_second_ctrl_c_does_not_cancel_a_later_run():
 
     def items():
         yield 0
+        started.wait(PATIENCE_S)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), parallel.threads(2):

@@ -164,6 +164,8 @@ def test_the_contract_is_abstract():
     [
         (lambda: SimulatedAnnealing(0), "solver.num_sweeps=0 is not a whole number of at least 1"),
         (lambda: SimulatedAnnealing(2.5), "solver.num_sweeps=2.5"),
+        (lambda: SimulatedAnnealing(beta=GeometricSchedule([1, 2], 3)), "solver.beta has 2 values a step"),
+        (lambda: SimulatedAnnealing(StepSchedule(1, [2, 3], at=1)), "solver.num_sweeps has 2 values a step"),
         (lambda: SimulatedAnnealing(num_reads=0), "solver.num_reads=0"),
         (lambda: SimulatedAnnealing(order="up"), "solver.order='up' is not one of sequential, random"),
         (lambda: SimulatedAnnealing(beta=-1.0), "solver.beta=-1.0 is not a number above 0"),

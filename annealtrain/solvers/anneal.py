@@ -90,6 +90,9 @@ class SimulatedAnnealing(Solver):
     ) -> None:
         if order not in ORDERS:
             raise InputError(f"solver.order={order!r} is not one of {', '.join(ORDERS)}")
+        for name, setting in (("num_sweeps", num_sweeps), ("beta", beta)):
+            if isinstance(setting, Schedule) and setting.per_layer:
+                raise InputError(f"solver.{name} has {setting.per_layer} values a step: a solver is one for all layers")
         if not isinstance(num_sweeps, Schedule):
             _whole("num_sweeps", num_sweeps)
         _whole("num_reads", num_reads)

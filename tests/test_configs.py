@@ -1,0 +1,426 @@
+"""Every YAML composes and builds; the networks and the settings are the paper's."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from conftest import write_mnist
+from hydra.utils import instantiate
+
+from annealtrain import datasets, layers, recorder, targets
+from annealtrain.hydra_app import compose_config
+from annealtrain.layers import Flatten, MaxPool2d, SpectralPool2d
+from annealtrain.schedule import ConstantSchedule, GeometricSchedule, LinearSchedule, StepSchedule
+from annealtrain.solvers import anneal, classical, reference
+from annealtrain.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
+from annealtrain.train import Parts, build, estimate
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+GROUPS = {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in CONFIGS.iterdir()}
+HERE = ("dataset=digits", "samples=20", "validation=10")  # stands in for the large sets
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    return compose_config(list(overrides), None)
+
+
+def test_the_groups_of_the_issue_are_there() -> None:
+    assert GROUPS["model"] == sorted(NETWORKS)
+    assert GROUPS["experiment"] == sorted(EXPERIMENTS)
+    assert GROUPS["dataset"] == ["cifar10", "digits", "fashion_mnist", "mnist"]
+    assert GROUPS["solver"] == ["descent", "exact", "reference", "rounded", "sa"]
+    assert GROUPS["targets"] == ["difference", "pinv", "pinv_weighted"]
+    assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
+
+
+def test_every_yaml_tells_first_what_it_is() -> None:
+    for path in CONFIGS.rglob("*.yaml"):
+        lines = path.read_text().splitlines()
+        if path.parent.name == "experiment":
+            assert lines.pop(0) == "# @package _global_", path
+            assert "hydra" not in path.read_text(), path  # a swept experiment drops it silently
+        assert lines[0].startswith("# "), path
+
+
+def test_a_run_is_made_of_its_defaults() -> None:
+    config = composed()
+    plain = {name: value for name, value in config.items() if not isinstance(value, dict)}
+    assert plain == {
+        "bits": 8,
+        "epochs": 20,
+        "alpha": 0.001,
+        "seed": 0,
+        "samples": 1000,
+        "validation": None,
+        "bias": False,
+        "conv_inverse": "fourier",
+        "data_dir": None,
+        "threads": None,
+        "progress": "auto",
+        "resume": False,
+    }
+    parts = build(config)
+    assert config["model"]["name"] == "lenet"
+    assert type(parts.solver) is anneal.SimulatedAnnealing
+    assert type(parts.targets) is DifferenceTargets
+    assert type(parts.half_range) is GeometricSchedule
+    assert len(parts.splits.train.labels) == 1000
+
+
+# Models, as networks.md draws them
+
+
+class Net(NamedTuple):
+    """The output of each layer on one 32 x 32 channel; units and inputs a unit of each trainable layer."""
+
+    shapes: list[tuple[int, ...]]
+    weights: list[tuple[int, int]]
+
+
+NETWORKS = {
+    "linear": Net([(1024,), (10,)], [(10, 1024)]),
+    "linear_small": Net([(1, 4, 2), (8,), (10,)], [(10, 8)]),
+    "three_linear": Net([(1, 8, 8), (64,), (128,), (64,), (10,)], [(128, 64), (64, 128), (10, 64)]),
+    "two_linear_small": Net([(1, 4, 2), (8,), (8,), (10,)], [(8, 8), (10, 8)]),
+    "conv": Net([(1, 8, 8), (10, 1, 1), (10,)], [(10, 64)]),
+    "three_conv": Net(
+        [(10, 28, 28), (10, 14, 14), (30, 10, 10), (30, 5, 5), (10, 1, 1), (10,)], [(10, 25), (30, 250), (10, 750)]
+    ),
+    "conv_small": Net([(1, 4, 4), (10, 1, 1), (10,)], [(10, 16)]),
+    "two_conv_small": Net([(1, 4, 4), (4, 2, 2), (10, 1, 1), (10,)], [(4, 9), (10, 16)]),
+    "lenet": Net(
+        [(6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5), (120, 1, 1), (120,), (84,), (10,)],
+        [(6, 25), (16, 150), (120, 400), (84, 120), (10, 84)],
+    ),
+    "lenet_small": Net(
+        [(6, 28, 28), (6, 14, 14), (12, 10, 10), (12, 5, 5), (24, 1, 1), (24,), (18,), (10,)],
+        [(6, 25), (12, 150), (24, 300), (18, 24), (10, 18)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_models_are_those_of_the_paper(name: str) -> None:
+    config = composed(f"model={name}", *HERE)
+    assert config["model"]["name"] == name
+    network = build(config).network
+    assert [layer.out_shape for layer in network.layers] == NETWORKS[name].shapes
+    assert [layer.weight_shape for layer in network.trainable] == NETWORKS[name].weights
+    pools = [layer for layer in network.layers if not isinstance(layer, layers.TrainableLayer | Flatten)]
+    assert all(type(pool) is (MaxPool2d if name == "two_linear_small" else SpectralPool2d) for pool in pools)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_models_take_colour_images_without_their_files(name: str) -> None:
+    (units, inputs), *others = NETWORKS[name].weights
+    first = (units, 3 * inputs)
+    rows = [line.split() for line in estimate(composed(f"model={name}", "dataset=cifar10", "bits=4")).splitlines()]
+    found = [(int(row[2]), int(row[3]), int(row[4])) for row in rows if row and row[0].isdigit()]
+    assert found == [(units, inputs, 4 * inputs) for units, inputs in [first, *others]]
+
+
+# Experiments: the settings table of networks.md
+
+
+class Settings(NamedTuple):
+    """One annealing curve. gain: of layer 0, 1, ...; amplitude: of the one-hot output targets."""
+
+    model: str
+    bits: int
+    sweeps: int
+    half_range: tuple[float, float]
+    beta: tuple[float, float]
+    gain: tuple[float, ...]
+    alpha: float
+    amplitude: float = 10
+    samples: int = 1000
+    dataset: str = "mnist"
+
+
+def lenet(alpha: float) -> Settings:
+    return Settings("lenet", 8, 2, (0.15, 1e-4), (5e4, 5e12), (100, 100), alpha)
+
+
+def lenet_2024(dataset: str = "mnist", samples: int = 1000) -> Settings:
+    return Settings("lenet", 4, 4, (0.1, 1e-3), (5e4, 5e12), (20, 20), 0.001, samples=samples, dataset=dataset)
+
+
+LINEAR = Settings("linear", 8, 1, (0.1, 1e-4), (5e3, 5e6), (), 1)
+THREE_LINEAR = Settings("three_linear", 4, 4, (0.2, 1e-4), (5e3, 5e12), (2, 1), 1)
+CONV = Settings("conv", 8, 1, (1, 1e-3), (5e6, 5e12), (), 1)
+THREE_CONV = Settings("three_conv", 8, 4, (0.2, 1e-3), (5e4, 5e12), (10, 10), 1)
+EXPERIMENTS = {
+    "fig1a": LINEAR,
+    "fig1b": Settings("linear_small", 4, 10, (1, 0.01), (5e5, 5e12), (), 1, amplitude=2, samples=10_000),
+    "fig2a": THREE_LINEAR,
+    "fig2b": Settings("two_linear_small", 4, 10, (0.2, 0.005), (5e3, 5e8), (), 1, amplitude=1),
+    "fig3a": CONV,
+    "fig3b": THREE_CONV,
+    "fig4a": Settings("conv_small", 4, 1, (1, 1e-3), (5e6, 5e12), (), 1, samples=10_000),
+    "fig4b": Settings("two_conv_small", 4, 1, (1, 0.01), (5e5, 5e12), (10,), 1, samples=10_000),
+    "fig5a": LINEAR._replace(alpha=0.001),
+    "fig5b": THREE_LINEAR._replace(alpha=0.001),
+    "fig5c": CONV._replace(alpha=0.001),
+    "fig5d": THREE_CONV._replace(alpha=0.001),
+    "fig6a": lenet(0),
+    "fig6b": lenet(0.0001),
+    "fig6c": lenet(0.1),
+    "fig6d": lenet(1),
+    "fig6a_2024": lenet_2024(),
+    "fig6b_2024": lenet_2024("fashion_mnist"),
+    "fig6c_2024": lenet_2024("cifar10"),
+    "fig6d_2024": lenet_2024(samples=100),
+    "fig7": Settings("lenet_small", 4, 10, (0.3, 1e-3), (5e4, 5e12), (10, 10), 0.1),
+    "fig8": Settings("linear_small", 2, 2, (0.5, 0.01), (5e5, 5e12), (), 0.1, amplitude=2),
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
+    expected = EXPERIMENTS[name]
+    config = composed(f"experiment={name}")
+    assert config["dataset"]["_target_"] == f"annealtrain.datasets.{expected.dataset}"
+    assert (config["model"]["name"], config["bits"]) == (expected.model, expected.bits)
+    assert (config["alpha"], config["samples"], config["epochs"]) == (expected.alpha, expected.samples, 20)
+    assert (config["bias"], config["conv_inverse"], config["validation"]) == (False, "fourier", None)
+
+    parts = build(composed(f"experiment={name}", *HERE))
+    modes = parts.targets
+    assert type(modes) is PseudoInverseTargets
+    assert (modes.amplitude, modes.inverse_activation, modes.ridge) == (expected.amplitude, False, 0)
+    gains = [modes._gain(k) for k in range(len(NETWORKS[expected.model].weights) - 1)]
+    assert gains == [*expected.gain, *[1] * (len(gains) - len(expected.gain))]
+    assert type(parts.solver) is anneal.SimulatedAnnealing
+    for epoch in range(20):
+        solver = parts.solver.at_epoch(epoch, 20)
+        t = epoch / 20  # the last values are never reached
+        for (first, last), value in (
+            (expected.half_range, parts.half_range.value(epoch, 20)),
+            (expected.beta, solver.beta),
+        ):
+            assert math.isclose(value, first * (last / first) ** t, rel_tol=1e-9)
+        assert solver.num_sweeps == (1 if expected.alpha != 1 and epoch >= 10 else expected.sweeps)
+        assert (solver.num_reads, solver.order) == (1, "random")
+
+
+@pytest.mark.parametrize("name", [name for name, held in EXPERIMENTS.items() if held.dataset != "cifar10"])
+def test_experiments_can_be_estimated_without_their_files(name: str) -> None:
+    text = estimate(composed(f"experiment={name}"))
+    rows = [line.split() for line in text.splitlines()]
+    spins = [int(row[4]) for row in rows if row and row[0].isdigit()]
+    assert spins == [inputs * EXPERIMENTS[name].bits for _, inputs in NETWORKS[EXPERIMENTS[name].model].weights]
+
+
+def test_spins_a_hamiltonian_of_the_paper() -> None:
+    """networks.md: linear 8192 and conv 512 at 8 bits, linear_small 32 and conv_small 64 at 4."""
+    spins = {(e.model, e.bits): NETWORKS[e.model].weights[0][1] * e.bits for e in EXPERIMENTS.values()}
+    assert [spins["linear", 8], spins["conv", 8], spins["linear_small", 4], spins["conv_small", 4]] == [
+        8192,
+        512,
+        32,
+        64,
+    ]
+    assert spins["two_conv_small", 4] == 36
+
+
+# The other groups
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "settings"),
+    [
+        ("sa", anneal.SimulatedAnnealing, {"num_sweeps": 100, "num_reads": 1, "beta": None, "order": "sequential"}),
+        ("reference", anneal.SimulatedAnnealing, {"num_sweeps": 100, "num_reads": 1, "beta": None}),
+        ("exact", reference.Exact, {}),
+        ("descent", classical.CoordinateDescent, {"num_starts": 1, "max_sweeps": 1000}),
+        ("rounded", classical.RoundedLeastSquares, {"max_sweeps": 1000}),
+    ],
+)
+def test_solvers(name: str, kind: type, settings: dict[str, Any]) -> None:
+    solver = build(composed("model=linear_small", f"solver={name}", "bits=3", *HERE)).solver
+    assert type(solver) is kind
+    assert {key: getattr(solver, key) for key in settings} == settings
+    if kind is anneal.SimulatedAnnealing:
+        assert solver.chain is (anneal.compiled_chain if name == "sa" else reference.numpy_chain)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "settings"),
+    [
+        ("pinv", PseudoInverseTargets, {"amplitude": 10, "gain": 1, "inverse_activation": False, "ridge": 0}),
+        ("pinv_weighted", WeightedPseudoInverseTargets, {"amplitude": 10, "gain": 1, "ridge": 0}),
+        ("difference", DifferenceTargets, {"amplitude": 1, "eta": 1, "ridge": 0}),
+    ],
+)
+def test_targets(name: str, kind: type, settings: dict[str, Any]) -> None:
+    made = build(composed("model=two_linear_small", f"targets={name}", *HERE)).targets
+    assert type(made) is kind
+    assert {key: getattr(made, key) for key in settings} == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "values"),
+    [
+        ("constant", ConstantSchedule, [0.01, 0.01, 0.01, 0.01]),
+        ("linear", LinearSchedule, [0.1, 0.07525, 0.0505, 0.02575]),
+        ("geometric", GeometricSchedule, [0.1, 0.1 * 10**-0.5, 0.01, 0.01 * 10**-0.5]),
+    ],
+)
+def test_schedules(name: str, kind: type, values: list[float]) -> None:
+    made = build(composed("model=linear_small", f"schedule={name}", *HERE)).half_range
+    assert type(made) is kind
+    assert np.allclose([made.value(epoch, 4) for epoch in range(4)], values, rtol=1e-12)
+
+
+def test_schedules_a_layer() -> None:
+    made = build(composed("model=two_linear_small", "schedule.first=[.4,.1]", *HERE)).half_range
+    assert np.allclose([made.value(0, 4, 0), made.value(0, 4, 1), made.value(2, 4, 1)], [0.4, 0.1, 0.01])
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "fashion_mnist", "cifar10"])
+def test_datasets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mnist(tmp_path)
+    (tmp_path / "FashionMNIST").symlink_to(tmp_path / "MNIST")
+    pixels, labels = np.zeros((4, 3, 32, 32), np.uint8), np.arange(4)
+    monkeypatch.setattr(datasets.image_files, "cifar_batch", lambda path: (pixels, labels))
+    for batch in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
+        (tmp_path / "cifar-10-batches-py").mkdir(exist_ok=True)
+        (tmp_path / "cifar-10-batches-py" / batch).touch()
+    config = composed(f"dataset={name}", f"data_dir={tmp_path}", "samples=10", "validation=5", "model=linear_small")
+    made = instantiate(config["dataset"])
+    assert made.name == name
+    assert made.train_images.shape[1] == datasets.CHANNELS[name]
+    splits = build(config).splits
+    assert splits.train.images.shape == (10, datasets.CHANNELS[name], 32, 32)
+    assert splits.validation is not None
+    assert len(splits.validation.labels) == 5
+
+
+@pytest.mark.parametrize(
+    "swap",
+    [
+        ("experiment=fig5a", "solver=descent"),
+        ("experiment=fig5d", "solver=rounded"),
+        ("experiment=fig1a", "schedule=linear"),
+        ("experiment=fig2a", "targets=pinv_weighted"),
+        ("experiment=fig6c", "solver=reference", "model=three_conv"),
+        ("experiment=fig8", "solver=exact"),
+        ("experiment=fig5b", "annealing.num_sweeps=50", "annealing.beta=null"),
+        ("experiment=fig5b", "targets.gain=1", "bias=true", "conv_inverse=exact"),
+    ],
+)
+def test_a_part_of_an_experiment_can_be_exchanged(swap: tuple[str, ...]) -> None:
+    parts = build(composed(*swap, *HERE))
+    assert isinstance(parts, Parts)
+    kinds = {
+        "solver=descent": classical.CoordinateDescent,
+        "solver=rounded": classical.RoundedLeastSquares,
+        "solver=exact": reference.Exact,
+        "schedule=linear": LinearSchedule,
+        "targets=pinv_weighted": targets.WeightedPseudoInverseTargets,
+    }
+    for word in swap:
+        if word in kinds:
+            assert kinds[word] in (type(parts.solver), type(parts.half_range), type(parts.targets))
+    if "bias=true" in swap:
+        assert [layer.weight_shape for layer in parts.network.trainable] == [(128, 65), (64, 129), (10, 65)]
+    if "annealing.num_sweeps=50" in swap:
+        assert parts.solver.num_sweeps == 50  # type: ignore[attr-defined]
+
+
+def test_sweeps_and_betas_can_follow_any_schedule() -> None:
+    step = "{_target_:annealtrain.schedule.StepSchedule,first:7,last:2,at:3}"
+    solver = build(composed("model=linear_small", f"annealing.num_sweeps={step}", *HERE)).solver
+    assert isinstance(solver.num_sweeps, StepSchedule)  # type: ignore[attr-defined]
+    assert [solver.at_epoch(e, 5).num_sweeps for e in range(5)] == [7, 7, 7, 2, 2]  # type: ignore[attr-defined]
+
+
+# A user's own
+
+
+def test_a_new_architecture_is_yaml_alone(cli: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "my configs" / "model"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(
+        "# pooled twice\n"
+        "layers:\n"
+        "  - {_target_: annealtrain.layers.SpectralPool2d, size: [6, 6]}\n"
+        "  - {_target_: annealtrain.layers.Conv2d, out_channels: 3, kernel_size: 3}\n"
+        "  - {_target_: annealtrain.layers.SpectralPool2d, size: [2, 2]}\n"
+        "  - {_target_: annealtrain.layers.Flatten}\n"
+        "  - {_target_: annealtrain.layers.Linear, out_features: 10}\n"
+    )
+    arguments = ["--config-dir", str(folder.parent), "model=mine", *HERE, "epochs=1", "bits=2", "hydra.run.dir=run"]
+    outcome = cli("train", *arguments)
+    assert outcome.code == 0, outcome
+    held, epoch = recorder.read_checkpoint(tmp_path / "run" / "last.npz")
+    assert epoch == 1
+    assert [array.shape for array in held] == [(3, 9), (10, 12)]
+    assert cli("eval", "run").code == 0
+    assert "mine" in cli("train", "--config-dir", str(folder.parent), "--help").out
+
+
+MINE = '''
+"""A solver and a layer of a user's own, in a file beside where annealtrain is called."""
+
+import numpy as np
+from annealtrain.layers import Layer
+from annealtrain.solvers.base import Solver
+
+
+class Lowest(Solver):
+    """The lowest of a few random configurations."""
+
+    def __init__(self, tries):
+        self.tries = tries
+
+    def sample(self, form, seed):
+        levels = np.random.default_rng(seed).integers(0, 2**form.bits, (self.tries, form.S0.size))
+        return levels, {"tries": self.tries}
+
+
+class Scale(Layer):
+    def __init__(self, factor):
+        self.factor = factor
+
+    def connect(self, in_shape):
+        self.in_shape = self.out_shape = in_shape
+        return in_shape
+
+    def forward(self, x):
+        return x * x.dtype.type(self.factor)
+
+    adjoint = forward
+
+    def inverse(self):
+        return lambda y: y / y.dtype.type(self.factor)
+'''
+
+
+def test_a_solver_and_a_layer_of_the_users_own(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    for group, text in (
+        ("solver", "_target_: mine.Lowest\ntries: 5\n"),
+        (
+            "model",
+            "layers:\n"
+            "  - {_target_: annealtrain.layers.MaxPool2d, kernel_size: [8, 16]}\n"
+            "  - {_target_: annealtrain.layers.Flatten}\n"
+            "  - {_target_: annealtrain.layers.Linear, out_features: 8}\n"
+            "  - {_target_: mine.Scale, factor: 2.0}\n"
+            "  - {_target_: annealtrain.layers.Linear, out_features: 10}\n",
+        ),
+    ):
+        (tmp_path / "mine" / group).mkdir(parents=True)
+        (tmp_path / "mine" / group / "own.yaml").write_text(text)
+    arguments = ["--config-dir=mine", "solver=own", "model=own", *HERE, "epochs=2", "bits=3", "hydra.run.dir=run"]
+    outcome = cli("train", *arguments)
+    assert outcome.code == 0, outcome
+    rows = recorder.read_rows(tmp_path / "run" / "solves.csv")
+    assert [row["tries"] for row in rows] == [5] * 4
+    assert all(row["lower_bound"] <= row["energy"] for row in rows)
+    assert cli("eval", "run").code == 0
+    assert "did you mean 'tries' in solver?" in cli("train", *arguments[:-1], "solver.tires=3").err

@@ -1,0 +1,461 @@
+"""Whole runs on the digits: what they write, that they repeat, and that they survive being stopped anywhere."""
+
+import json
+import os
+import shlex
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SMALL, assert_same_run, finished, process, table, weights
+
+import annealtrain
+from annealtrain import recorder, train
+from annealtrain.hydra_app import compose_config
+from annealtrain.recorder import RunRecorder
+
+SCORES = ["epoch", "train_loss", "train_accuracy", "val_accuracy", "test_accuracy"]
+STAGES = ["forward_s", "targets_s", "build_s", "anneal_s", "bound_s", "evaluate_s", "total_s"]
+METRICS = [*SCORES, "L", "beta", "energy", "lower_bound", "gap", *STAGES]
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    return compose_config([*SMALL, "progress=false", *overrides], None)
+
+
+def run(config: dict[str, Any], folder: Path) -> float:
+    folder.mkdir(parents=True, exist_ok=True)
+    return train.train(config, folder, "annealtrain train")
+
+
+class Crash(BaseException):
+    """Stands for a process that is killed."""
+
+
+# What a run writes
+
+
+def test_a_run_and_its_folder(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("train", *SMALL, "seed=3", "epochs=3", "hydra.run.dir=run")
+    assert (outcome.code, outcome.err) == (0, "")
+    folder = tmp_path / "run"
+    names = {"config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json", "last.npz", "best.npz"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+    rows = table(folder / "metrics.csv", times=True)
+    assert list(rows[0]) == METRICS
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert all(row[name] == "" for row in rows[:1] for name in METRICS[5:10])
+    assert all(row[name] != "" for row in rows[1:] for name in METRICS)
+    for epoch, row in enumerate(rows[1:]):
+        assert np.isclose(float(row["L"]), 0.1 * 0.01 ** (epoch / 3))
+        assert 0 <= float(row["gap"]) <= 1
+        assert float(row["lower_bound"]) <= float(row["energy"])
+        assert np.isclose(sum(float(row[name]) for name in STAGES[:-1]), float(row["total_s"]))
+    solves = table(folder / "solves.csv")
+    assert [(row["epoch"], row["layer"]) for row in solves] == [(e, k) for e in "123" for k in "01"]
+    assert [(row["units"], row["spins"], row["bits"], row["sweeps"]) for row in solves[:2]] == [
+        ("8", "24", "3", "3.0"),
+        ("10", "24", "3", "3.0"),
+    ]
+    for row in rows[1:]:
+        own = [float(solve["energy"]) for solve in solves if solve["epoch"] == row["epoch"]]
+        assert float(row["energy"]) == sum(own)
+
+    meta = recorder.read_json(folder / "meta.json")
+    assert meta["command"].startswith("annealtrain train model=two_linear_small ")
+    assert (meta["seed"], meta["annealtrain"], meta["resumed_at"]) == (3, annealtrain.__version__, [])
+    assert {"numpy", "scipy", "hydra-core"} <= set(meta["packages"])
+    assert {"git_revision", "python", "machine", "started_at", "config_hash"} <= set(meta)
+
+    result = recorder.read_json(folder / "result.json")
+    assert result["last"] == {name: json.loads(rows[-1][name]) for name in SCORES}
+    best = max(rows, key=lambda row: float(row["val_accuracy"]))
+    assert result["best_validation"] == {name: json.loads(best[name]) for name in SCORES}
+    assert result["seconds"] > 0
+    assert result["peak_memory_mb"] > 10
+    assert f"test {result['last']['test_accuracy']:.4f}" in outcome.out
+    assert outcome.out.endswith(f"run folder: {folder}\n")
+
+
+def test_the_saved_configuration_is_the_run_again(cli: Callable, tmp_path: Path) -> None:
+    assert cli("train", *SMALL, "experiment=fig2b", "dataset=digits", "hydra.run.dir=run").code == 0
+    saved = train.saved_config(tmp_path / "run")
+    assert saved["solver"]["beta"] == {
+        "_target_": "annealtrain.schedule.GeometricSchedule",
+        "first": 5e3,
+        "last": 5e8,
+    }
+    assert train.config_hash(saved) == recorder.read_json(tmp_path / "run" / "meta.json")["config_hash"]
+    run(saved, tmp_path / "again")
+    assert_same_run(tmp_path / "run", tmp_path / "again")
+
+
+def test_the_score_is_the_validation_accuracy(tmp_path: Path) -> None:
+    score = run(composed(), tmp_path / "with")
+    assert score == recorder.read_json(tmp_path / "with" / "result.json")["last"]["val_accuracy"]
+    score = run(composed("validation=0"), tmp_path / "without")
+    assert score == recorder.read_json(tmp_path / "without" / "result.json")["last"]["train_accuracy"]
+
+
+def test_without_validation_there_is_no_column_and_no_best(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("train", *SMALL, "validation=0", "hydra.run.dir=run")
+    assert outcome.code == 0, outcome
+    assert " val " not in outcome.out
+    rows = table(tmp_path / "run" / "metrics.csv", times=True)
+    assert list(rows[0]) == [name for name in METRICS if name != "val_accuracy"]
+    result = recorder.read_json(tmp_path / "run" / "result.json")
+    assert result["best_validation"] is None
+    assert result["last"]["val_accuracy"] is None
+    assert not (tmp_path / "run" / "best.npz").exists()
+    assert cli("eval", "run").code == 0
+
+
+def test_annealing_learns(tmp_path: Path) -> None:
+    """Far above the .1 of chance: 300 digits are enough for nine of ten."""
+    run(compose_config(["model=three_linear", "samples=300", "epochs=4", "progress=false"], None), tmp_path)
+    assert recorder.read_json(tmp_path / "result.json")["last"]["test_accuracy"] > 0.9
+    rows = table(tmp_path / "metrics.csv")
+    losses = [float(row["train_loss"]) for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.2 * losses[0]
+
+
+# The same again
+
+
+@pytest.mark.parametrize("model", ["two_linear_small", "two_conv_small"])
+def test_the_same_seed_gives_the_same_run_on_any_number_of_threads(tmp_path: Path, model: str) -> None:
+    for threads in (1, 2):
+        run(composed(f"model={model}", f"threads={threads}"), tmp_path / str(threads))
+    assert_same_run(tmp_path / "1", tmp_path / "2")
+    one, two = (recorder.read_json(tmp_path / name / "result.json") for name in "12")
+    assert all(one[kind] == two[kind] for kind in ("last", "best_validation"))
+
+
+def test_another_seed_gives_another_run(tmp_path: Path) -> None:
+    run(composed(), tmp_path / "0")
+    run(composed("seed=1"), tmp_path / "1")
+    assert weights(tmp_path / "0" / "last.npz") != weights(tmp_path / "1" / "last.npz")
+
+
+def test_a_finished_run_is_left_as_it_is(cli: Callable, tmp_path: Path) -> None:
+    arguments = ("train", *SMALL, "hydra.run.dir=run")
+    assert cli(*arguments).code == 0
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "run").iterdir()}
+    for again in (arguments, (*arguments, "resume=true"), ("resume", "run")):
+        outcome = cli(*again)
+        assert (outcome.code, outcome.err) == (0, "")
+        assert outcome.out.startswith("This run is finished and left as it is.\nlast epoch (2):  ")
+        after = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "run").iterdir()}
+        assert after == before
+
+
+# Stopped and resumed
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three epochs that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(composed("epochs=3"), folder)
+    return folder
+
+
+def crashed(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int, *, after: bool = False) -> bool:
+    """Run in `folder`, killed in the `at`-th call of os.replace, or in RunRecorder.save; return if it came so far."""
+    owner: Any = os if name == "replace" else RunRecorder
+    original, calls = getattr(owner, name), 0
+
+    def dying(*arguments: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == at and not after:
+            raise Crash
+        original(*arguments)
+        if calls == at:
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, dying)
+        try:
+            run(composed("epochs=3"), folder)
+        except Crash:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_run_killed_at_any_file_it_writes_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path, after: bool
+) -> None:
+    number, resumed = 1, []
+    while crashed(tmp_path / str(number), monkeypatch, "replace", number, after=after):
+        folder = tmp_path / str(number)
+        if (folder / "meta.json").exists():
+            train.resume(folder, "annealtrain resume")
+            assert_same_run(whole, folder)
+            resumed.append(number)
+        number += 1
+    # config and meta; two or three files in epoch 0, three or four in each other; the result.
+    assert number - 1 >= 2 + 3 + 3 * 3 + 1
+    assert len(resumed) == number - (2 if after else 3)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "command"),
+    [
+        (0, ["resume", "run"]),
+        (0, ["train", "resume=true"]),
+        (1, ["resume", "run"]),
+        (2, ["train", "resume=true", "threads=2"]),
+        (3, ["resume", "run"]),
+    ],
+)
+def test_resume_by_both_commands(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path, epoch: int, command: list[str]
+) -> None:
+    arguments = ("train", *SMALL, "epochs=3", "hydra.run.dir=run")
+    save = RunRecorder.save
+
+    def dying(record: RunRecorder, row: dict[str, Any], *rest: Any) -> None:
+        save(record, row, *rest)
+        if row["epoch"] == epoch:
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecorder, "save", dying)
+        with pytest.raises(Crash):
+            cli(*arguments)
+    folder = tmp_path / "run"
+    assert len(table(folder / "metrics.csv")) == epoch + 1
+    outcome = cli(*(arguments + tuple(command[1:]) if command[0] == "train" else command))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert_same_run(whole, folder)
+    meta = recorder.read_json(folder / "meta.json")
+    assert len(meta["resumed_at"]) == 1
+    assert meta["command"].startswith("annealtrain train model=")
+    assert cli("eval", "run").code == 0
+
+
+def test_a_run_interrupted_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path) -> None:
+    folder = tmp_path / "run"
+    assert crashed(folder, monkeypatch, "save", 2)
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(RunRecorder, "finish", lambda *_: (_ for _ in ()).throw(Crash))
+            with pytest.raises(Crash):
+                train.resume(folder, "annealtrain resume")
+    train.resume(folder, "annealtrain resume")
+    assert_same_run(whole, folder)
+    assert len(recorder.read_json(folder / "meta.json")["resumed_at"]) == 3
+    assert recorder.read_json(folder / "result.json")["last"] == recorder.read_json(whole / "result.json")["last"]
+
+
+def test_a_run_whose_configuration_was_changed_is_not_resumed(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    assert crashed(folder, monkeypatch, "save", 2)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("bits: 3\n", "bits: 4\n"))
+    outcome = cli("resume", "run")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        "annealtrain resume: run folder run holds a run with other settings: choose another hydra.run.dir\n"
+    )
+
+
+def test_damaged_run_folders_are_one_line(cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert crashed(tmp_path / "run", monkeypatch, "save", 2)
+    folder = tmp_path / "run"
+
+    for name in ("last.npz", "meta.json", "metrics.csv", "config.yaml"):
+        held = (folder / name).read_bytes()
+        for content in (b"", held[: len(held) // 2], b"[1, 2", b"\xff\0"):
+            (folder / name).write_bytes(content)
+            outcome = cli("resume", "run")
+            assert (outcome.code, outcome.out) == (2, "")
+            assert outcome.err.startswith("annealtrain resume: ")
+            assert outcome.err.count("\n") == 1, outcome.err
+            # Half a YAML is one, of other settings.
+            assert name in outcome.err or (name == "config.yaml" and "configuration has no" in outcome.err)
+        (folder / name).write_bytes(held)
+    assert cli("resume", "run").code == 0
+
+
+def test_a_checkpoint_of_another_network_is_refused(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert crashed(tmp_path / "run", monkeypatch, "save", 3)
+    np.savez(tmp_path / "run" / "last.npz", weights_0=np.zeros((8, 8)), weights_1=np.zeros((9, 8)), epoch=np.int64(1))
+    outcome = cli("resume", "run")
+    assert outcome.code == 2
+    assert "holds weights [(8, 8), (9, 8)], the model has [(8, 8), (10, 8)]" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+MORTAL = """
+import os, signal
+from annealtrain.solvers.anneal import SimulatedAnnealing
+
+class Mortal(SimulatedAnnealing):
+    def at_epoch(self, epoch, epochs):
+        if str(epoch) == os.environ.get("DIE_AT"):
+            os.kill(os.getpid(), getattr(signal, os.environ["DIE_OF"]))
+        return super().at_epoch(epoch, epochs)
+"""
+
+
+@pytest.mark.parametrize(("by", "at"), [("SIGKILL", 1), ("SIGINT", 2)])
+def test_a_killed_process_is_resumed_to_the_same_bits(tmp_path: Path, whole: Path, by: str, at: int) -> None:
+    (tmp_path / "mortal.py").write_text(MORTAL)
+    arguments = [*SMALL, "epochs=3", "solver._target_=mortal.Mortal", "hydra.run.dir=run"]
+    outcome = finished(process(["train", *arguments], tmp_path, DIE_AT=str(at), DIE_OF=by))
+    folder = tmp_path / "run"
+    assert len(table(folder / "metrics.csv")) == at + 1
+    assert not (folder / "result.json").exists()
+    command = ["resume", "run"]
+    if by == "SIGKILL":
+        assert (outcome.code, outcome.err) == (-signal.SIGKILL, "")
+    else:
+        assert outcome.code == 130
+        line = f"annealtrain train: interrupted: {at} of 3 epochs are kept; to go on: annealtrain resume {folder}\n"
+        assert outcome.err == line
+        command = shlex.split(line.partition("to go on: annealtrain ")[2])  # what it says works
+    resumed = finished(process(command, tmp_path))
+    assert (resumed.code, resumed.err) == (0, "")
+    assert_same_run(whole, folder)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_is_heard_within_a_second_in_a_long_solve(tmp_path: Path, threads: int) -> None:
+    """Each of the ten units takes the compiled kernel many seconds: 3,072 spins, 200,000 sweeps."""
+    arguments = [*SMALL, "model=linear", "annealing.num_sweeps=200000", "hydra.run.dir=run"]
+    running = process(["train", *arguments, f"threads={threads}"], tmp_path)
+    waited = time.perf_counter()
+    while not (tmp_path / "run" / "last.npz").exists():
+        assert running.poll() is None, finished(running)
+        assert time.perf_counter() < waited + 30
+        time.sleep(0.02)
+    time.sleep(0.3)  # well into the solve
+    sent = time.perf_counter()
+    running.send_signal(signal.SIGINT)
+    outcome = finished(running, timeout=20)
+    assert time.perf_counter() - sent < 2  # a second, and the end of the interpreter on a busy machine
+    assert outcome.code == 130
+    assert outcome.err == (
+        f"annealtrain train: interrupted: 0 of 2 epochs are kept; to go on: annealtrain resume {tmp_path / 'run'}\n"
+    )
+
+
+def test_ctrl_c_before_anything_is_written_leaves_no_folder(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "build", interrupted)
+    outcome = cli("train", *SMALL)
+    assert (outcome.code, outcome.err) == (130, "annealtrain train: interrupted\n")
+    assert not any(tmp_path.iterdir())
+
+
+def test_ctrl_c_ends_a_whole_sweep(cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = RunRecorder.save
+
+    def interrupted(record: RunRecorder, row: dict[str, Any], *rest: Any) -> None:
+        save(record, row, *rest)
+        if row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunRecorder, "save", interrupted)
+    outcome = cli("train", "--multirun", *SMALL, "seed=0,1", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${seed}")
+    assert outcome.code == 130
+    assert outcome.err.endswith(
+        f"interrupted: 1 of 2 epochs are kept; to go on: annealtrain resume {tmp_path / 'sweep' / '0'}\n"
+    )
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["0", "multirun.yaml"]
+
+
+# Scored again
+
+
+@pytest.fixture
+def scored(cli: Callable, tmp_path: Path) -> Path:
+    """A finished run, in `run`."""
+    assert cli("train", *SMALL, "hydra.run.dir=run").code == 0
+    return tmp_path / "run"
+
+
+def test_eval_reproduces_the_result_exactly(cli: Callable, scored: Path) -> None:
+    result = recorder.read_json(scored / "result.json")
+    before = {path.name: path.read_bytes() for path in scored.iterdir()}
+    for threads in ("1", "2", "null"):
+        config = scored / "config.yaml"
+        config.write_text(config.read_text().replace("threads: 1", f"threads: {threads}"))
+        outcome = cli("eval", "run")
+        assert (outcome.code, outcome.err) == (0, "")
+        lines = outcome.out.splitlines()
+        assert len(lines) == 4
+        assert lines[1] == lines[3] == "  the same as recorded"
+        for line, (name, kind) in zip(lines[::2], (("last", "last"), ("best_validation",) * 2), strict=True):
+            assert line.startswith(f"{name} (epoch {result[kind]['epoch']}):  ")
+            assert all(f"{key} {value!r}" in line for key, value in result[kind].items() if key != "epoch")
+        config.write_bytes(before["config.yaml"])
+    assert {path.name: path.read_bytes() for path in scored.iterdir()} == before
+
+
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_eval_notices_changed_weights(cli: Callable, scored: Path, which: str) -> None:
+    held, epoch = recorder.read_checkpoint(scored / f"{which}.npz")
+    held[0][0, 0] += 1e-3
+    RunRecorder(scored)._write_checkpoint(f"{which}.npz", epoch, held)
+    outcome = cli("eval", "run")
+    assert outcome.code == 1
+    notes = outcome.out.splitlines()[1::2]
+    assert [note.startswith("  NOT as recorded:  ") for note in notes] == [which == "last", which == "best"]
+
+
+def test_eval_notices_a_changed_result(cli: Callable, scored: Path) -> None:
+    result = recorder.read_json(scored / "result.json")
+    result["last"]["test_accuracy"] = float(np.nextafter(result["last"]["test_accuracy"], 1))
+    (scored / "result.json").write_text(json.dumps(result))
+    assert cli("eval", "run").code == 1
+
+
+def test_eval_of_an_unfinished_or_damaged_run_is_one_line(cli: Callable, scored: Path) -> None:
+    held = (scored / "last.npz").read_bytes()
+    (scored / "last.npz").write_bytes(held[:-100])
+    outcome = cli("eval", "run")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "last.npz cannot be read" in outcome.err
+    (scored / "last.npz").write_bytes(held)
+    (scored / "result.json").write_text("{}")
+    for command in ("eval", "resume"):
+        outcome = cli(command, "run")
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert "result.json is not what a run writes" in outcome.err
+    (scored / "result.json").unlink()
+    outcome = cli("eval", "run")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == "annealtrain eval: the run in run is not finished: annealtrain resume run\n"
+
+
+def test_what_a_users_solver_logs_is_kept_and_refuses_nothing(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "talking.py").write_text(
+        "import logging\n"
+        "from annealtrain.solvers.anneal import SimulatedAnnealing\n\n"
+        "class Talking(SimulatedAnnealing):\n"
+        "    def __init__(self, **settings):\n"
+        "        super().__init__(**settings)\n"
+        "        logging.getLogger(__name__).info('made with %s', sorted(settings))\n"
+    )
+    outcome = cli("train", *SMALL, "solver._target_=talking.Talking", "hydra.run.dir=run")
+    assert outcome.code == 0, outcome
+    assert "made with ['beta', " in (tmp_path / "run" / "train.log").read_text()

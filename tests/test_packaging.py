@@ -1,0 +1,153 @@
+"""Source archive, wheel and editable install carry the configuration and the kernel, and train outside the checkout."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+YAML = {path.relative_to(ROOT / "configs").as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
+PARTS = ("annealtrain", "configs", "csrc")
+TRAIN = ("train", "model=linear_small", "samples=100", "epochs=1", "threads=1", "hydra.run.dir=run")
+
+
+def call(*command: object, cwd: Path) -> str:
+    """Run a command outside of this process's own imports; return what it says."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def install(wheel: Path, folder: Path) -> Path:
+    """Install a wheel alone in a new environment, then lend it this one's packages; return its scripts' folder.
+
+    The borrowed packages come last on its path, and their .pth files are not run: annealtrain is the wheel's.
+    """
+    call(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
+    scripts = folder / "bin"
+    pip = (sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--no-index", "--no-deps")
+    call(*pip, "--quiet", "--disable-pip-version-check", wheel, cwd=folder.parent)
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    borrowed = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    (site_packages / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
+    return scripts
+
+
+def assert_trains(scripts: Path, folder: Path, home: Path) -> None:
+    """Train an epoch in `folder` with the annealtrain that is installed beside `scripts` and lies below `home`."""
+    folder.mkdir()
+    where = (
+        "import annealtrain, annealtrain._anneal as kernel\n"
+        "from importlib.resources import files, as_file\n"
+        "print(annealtrain.__file__, kernel.__file__, sep='\\n')\n"
+        "with as_file(files('annealtrain.configs')) as root:\n"
+        "    print(*(path.relative_to(root).as_posix() for path in root.rglob('*.yaml')))\n"
+    )
+    package, kernel, listed = call(scripts / "python", "-c", where, cwd=folder).splitlines()
+    assert Path(package).is_relative_to(home)
+    assert Path(kernel).is_relative_to(home)
+    assert set(listed.split()) == YAML
+    said = call(scripts / "annealtrain", *TRAIN, cwd=folder)
+    assert said.endswith(f"run folder: {folder / 'run'}\n")
+    assert json.loads((folder / "run" / "result.json").read_text())["last"]["epoch"] == 1
+    assert json.loads((folder / "run" / "meta.json").read_text())["git_revision"] is None
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A source archive of this checkout, and the folder that it unpacks to."""
+    pytest.importorskip("build")
+    pytest.importorskip("Cython")
+    work = tmp_path_factory.mktemp("source")
+    ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.egg-info")
+    for name in (*PARTS, "tests"):
+        shutil.copytree(ROOT / name, work / name, ignore=ignored)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, work)
+    call(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", "dist", ".", cwd=work)
+    (archive,) = (work / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as held:
+        held.extractall(work / "unpacked", filter="data")
+    (unpacked,) = (work / "unpacked").iterdir()
+    return archive, unpacked
+
+
+@pytest.fixture(scope="module")
+def built(source: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The wheel and the editable wheel of the unpacked sources, built side by side without network."""
+    script = "import sys, build; print(build.ProjectBuilder('.').build(sys.argv[1], 'out'))"
+
+    def build(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp(kind) / "checkout"
+        shutil.copytree(source[1], folder)
+        return Path(call(sys.executable, "-c", script, kind, cwd=folder).splitlines()[-1])
+
+    kinds = ("wheel", "editable")
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(kinds, pool.map(build, kinds), strict=True))
+
+
+@pytest.mark.slow
+def test_the_source_archive_is_complete(source: tuple[Path, Path]) -> None:
+    archive, unpacked = source
+    assert archive.stat().st_size < 5e6
+    assert {path.relative_to(unpacked / "configs").as_posix() for path in unpacked.rglob("*.yaml")} == YAML
+    wanted = [
+        path
+        for part in PARTS
+        for ending in ("py", "pyi", "pyx", "c", "h")
+        for path in ROOT.glob(f"{part}/**/*.{ending}")
+    ]
+    assert {"csrc/anneal.pyx", "csrc/kernel.h", "configs/__init__.py"} <= {
+        path.relative_to(ROOT).as_posix() for path in wanted
+    }
+    for path in [*wanted, ROOT / "LICENSE", ROOT / "pyproject.toml", ROOT / "annealtrain" / "py.typed"]:
+        assert (unpacked / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+    assert (unpacked / "tests" / Path(__file__).name).exists()
+    assert not list(unpacked.rglob("*.so"))
+
+
+@pytest.mark.slow
+def test_the_wheel_trains_outside_the_checkout(built: dict[str, Path], tmp_path: Path) -> None:
+    wheel = built["wheel"]
+    with zipfile.ZipFile(wheel) as held:
+        names = set(held.namelist())
+    assert {name.removeprefix("annealtrain/configs/") for name in names if name.endswith(".yaml")} == YAML
+    assert [name for name in names if name.startswith("annealtrain/_anneal.") and name.endswith((".so", ".pyd"))]
+    assert {"annealtrain/py.typed", "annealtrain/_anneal.pyi", "annealtrain/configs/__init__.py"} <= names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"annealtrain"}
+    scripts = install(wheel, tmp_path / "venv")
+    assert_trains(scripts, tmp_path / "elsewhere", tmp_path / "venv")
+    said = call(scripts / "python", "-m", "annealtrain", "eval", "run", cwd=tmp_path / "elsewhere")
+    assert said.count("the same as recorded") == 2
+
+
+@pytest.mark.slow
+def test_an_editable_install_trains(built: dict[str, Path], tmp_path: Path) -> None:
+    folder = built["editable"].parents[1]
+    scripts = install(built["editable"], tmp_path / "venv")
+    assert_trains(scripts, tmp_path / "elsewhere", folder)
+    yaml = folder / "configs" / "model" / "linear_small.yaml"
+    yaml.rename(yaml.with_name("renamed.yaml"))  # what is edited is what runs
+    said = call(scripts / "annealtrain", "train", "--help", cwd=tmp_path)
+    assert ", renamed, " in said
+
+
+def test_this_install_finds_its_configuration() -> None:
+    root = files("annealtrain.configs")
+    assert root.joinpath("train.yaml").is_file()
+    groups = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("_")}
+    assert groups == {"dataset", "experiment", "model", "schedule", "solver", "targets"}
