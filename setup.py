@@ -8,11 +8,18 @@ from setuptools import Extension, setup
 # -fno-math-errno -fno-trapping-math: lets the compiler vectorise without changing results.
 kernel = Extension(
     "annealtrain._anneal",
-    sources=["csrc/anneal.pyx", "csrc/metropolis.c", "csrc/descent.c", "csrc/random.c"],
-    depends=["csrc/kernel.h"],
+    sources=[
+        "csrc/anneal.pyx",
+        "csrc/dispatch.c",
+        "csrc/kernel_avx512.c",
+        "csrc/kernel_avx2.c",
+        "csrc/kernel_plain.c",
+        "csrc/descent.c",
+    ],
+    depends=["csrc/kernel.h", "csrc/sweeps.h", "csrc/vectors.h"],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-    extra_compile_args=["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
+    extra_compile_args=["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
 )
 
 setup(ext_modules=cythonize([kernel], language_level=3, build_dir="build"))

@@ -1,17 +1,36 @@
 from typing import Any
 
-def exponentials(state: Any, out: Any) -> None: ...
-def metropolis(
+MOVES: dict[str, int]
+BLOCK: int
+
+def kernels() -> list[str]: ...
+def use_kernel(name: str) -> None: ...
+def lanes() -> int: ...
+def numbers(key: Any, sweep: int, out: Any, is_slice: bool = False) -> None: ...
+def anneal_chain(
     couplings: Any,
     diagonal: Any,
     delta: Any,
+    move: int,
     betas: Any,
     orders: Any,
-    state: Any,
-    buffer: Any,
+    first: int,
+    key: Any,
     fields: Any,
     levels: Any,
 ) -> int: ...
+def anneal_lanes(
+    blocks: Any,
+    diagonal: Any,
+    delta: Any,
+    move: int,
+    betas: Any,
+    first: int,
+    keys: Any,
+    fields: Any,
+    levels: Any,
+    flips: Any,
+) -> None: ...
 def coordinate_descent(
     couplings: Any,
     center: Any,

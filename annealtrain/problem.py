@@ -57,8 +57,17 @@ class Couplings:
 
     @cached_property
     def packed(self) -> Array:
-        """The same in float32, as the compiled kernel reads it."""
+        """The same in float32, as the compiled kernel reads it for one chain."""
         return self.live_J.astype(np.float32)
+
+    @cached_property
+    def blocks(self) -> Array:
+        """`packed` in blocks of columns, (rows / 32, rows, 32), zeros beyond live: as it is read for many chains."""
+        live = self.indices.size
+        rows = -(-live // 32) * 32
+        padded = np.zeros((rows, rows), np.float32)
+        padded[:live, :live] = self.packed
+        return np.ascontiguousarray(padded.reshape(rows, rows // 32, 32).swapaxes(0, 1))
 
 
 @dataclass(frozen=True)

@@ -1,65 +1,159 @@
 """Checks and loops around the C kernels; every function here releases the GIL while it works."""
 
 cimport cython
+from libc.stdint cimport int32_t, int64_t, uint32_t, uintptr_t
+
 import numpy as np
-from libc.stdint cimport int32_t, uint32_t
 
 
 cdef extern from "kernel.h" nogil:
-    void fill_exponentials(uint32_t *state, float *out, long count)
-    long metropolis_sweep(int n, int bits, const float *couplings, const float *diagonal, const float *delta,
-                          float beta, const float *exponentials, float *fields, int32_t *levels)
-    long metropolis_sweep_in_order(int n, int bits, const float *couplings, const float *diagonal,
-                                   const float *delta, float beta, const int32_t *order,
-                                   const float *exponentials, float *fields, int32_t *levels)
+    ctypedef enum move_t "enum move":
+        MOVE_BIT
+        MOVE_SLICE
+        MOVE_GREEDY
+
+    struct problem:
+        int n, bits
+        const float *diagonal
+        const float *delta
+        move_t move
+
+    struct kernel:
+        const char *name
+        int lanes
+        int64_t (*anneal_chain)(const problem *problem, const float *couplings, const int32_t *order,
+                             const float *betas, int first, int sweeps, const uint32_t *key, float *buffer,
+                             float *fields, int32_t *levels) noexcept nogil
+        void (*anneal_lanes)(const problem *problem, const float *blocks, const float *betas, int first, int sweeps,
+                          const uint32_t *keys, float *buffer, float *fields, int32_t *levels, int32_t *flips) noexcept nogil
+        void (*numbers)(const uint32_t *key, int sweep, int is_slice, int count, float *out) noexcept nogil
+
+    const kernel *kernel_at(int index, int *usable)
     int coordinate_descent_c "coordinate_descent"(
         int n, const double *couplings, const double *center, double half_range, double step,
         double tolerance, int max_sweeps, double *fields, double *weights)
 
 
-def exponentials(uint32_t[::1] state, float[::1] out):
-    """Fill `out` with the stream's next unit exponentials; `state` (64 words) moves on in place."""
-    if state.shape[0] != 64:
-        raise ValueError(f"the state of the random stream has 64 words, got {state.shape[0]}")
+MOVES = {"bit": MOVE_BIT, "slice": MOVE_SLICE, "greedy": MOVE_GREEDY}
+BLOCK = 32
+
+cdef const kernel *_kernel = NULL
+
+
+def kernels():
+    """Return the names of the kernels that this machine can run, widest first."""
+    cdef int index = 0, usable = 0
+    cdef const kernel *found
+    names = []
+    while True:
+        found = kernel_at(index, &usable)
+        if found == NULL:
+            return names
+        if usable:
+            names.append(found.name.decode())
+        index += 1
+
+
+def use_kernel(str name):
+    """Anneal with this kernel from now on (all give the same results); ValueError if the machine cannot run it."""
+    global _kernel
+    cdef int index = 0, usable = 0
+    cdef const kernel *found
+    while True:
+        found = kernel_at(index, &usable)
+        if found == NULL:
+            raise ValueError(f"no kernel {name!r} runs on this machine: choose one of {', '.join(kernels())}")
+        if usable and found.name.decode() == name:
+            _kernel = found
+            return
+        index += 1
+
+
+use_kernel(kernels()[0])
+
+
+def lanes():
+    """Return how many chains the kernel in use anneals side by side."""
+    return _kernel.lanes
+
+
+def numbers(const uint32_t[::1] key, int sweep, float[::1] out, bint is_slice=False):
+    """Fill `out` with a sweep's random numbers of the chain with this key (2 words): unit exponentials, for slice
+    moves with a uniform number after each."""
+    if key.shape[0] != 2:
+        raise ValueError(f"the key of a random stream has 2 words, got {key.shape[0]}")
     if out.shape[0]:
         with nogil:
-            fill_exponentials(&state[0], &out[0], out.shape[0])
+            _kernel.numbers(&key[0], sweep, is_slice, <int> out.shape[0], &out[0])
 
 
 @cython.boundscheck(False)
 @cython.wraparound(False)
-def metropolis(const float[:, ::1] couplings, const float[::1] diagonal, const float[::1] delta,
-               const float[::1] betas, const int32_t[:, ::1] orders, uint32_t[::1] state,
-               float[::1] buffer, float[::1] fields, int32_t[::1] levels):
-    """Return the flips accepted in len(betas) Metropolis sweeps of one chain.
+def anneal_chain(const float[:, ::1] couplings, const float[::1] diagonal, const float[::1] delta, int move,
+                 const float[::1] betas, const int32_t[:, ::1] orders, int first, const uint32_t[::1] key,
+                 float[::1] fields, int32_t[::1] levels):
+    """Return the flips accepted in len(betas) sweeps of one chain, the first of them its sweep number `first`.
 
     couplings (n, n), diagonal (n,), delta (bits,): the problem. orders (sweeps, n * bits): a permutation of the
-    spins for each sweep, or (0, n * bits) for weight after weight. buffer: at least n * bits numbers.
-    state, fields, levels are updated in place.
+    spins for each sweep, or (0, n * bits) for weight after weight. fields, levels (n,) are updated in place.
     """
-    cdef int n = <int> couplings.shape[0], bits = <int> delta.shape[0]
-    cdef Py_ssize_t sweeps = betas.shape[0], k
-    cdef long flips = 0
-    if couplings.shape[1] != n or diagonal.shape[0] != n or fields.shape[0] != n or levels.shape[0] != n:
+    cdef problem shared
+    cdef Py_ssize_t n = diagonal.shape[0], bits = delta.shape[0]
+    cdef const int32_t *order = NULL
+    cdef int64_t flips
+    if couplings.shape[0] != n or couplings.shape[1] != n or fields.shape[0] != n or levels.shape[0] != n:
         raise ValueError("couplings (n, n), diagonal, fields and levels (n,) must agree")
-    if state.shape[0] != 64 or buffer.shape[0] < n * bits:
-        raise ValueError("the random state has 64 words and the buffer at least n * bits numbers")
-    if orders.shape[0] and (orders.shape[0] != sweeps or orders.shape[1] != n * bits):
-        raise ValueError("orders must hold one permutation of the spins a sweep")
-    if orders.shape[0] and (np.min(orders) < 0 or np.max(orders) >= n * bits):
-        raise ValueError(f"orders must hold spins from 0 to {n * bits - 1}")
-    if n == 0 or bits == 0:
+    if key.shape[0] != 2:
+        raise ValueError(f"the key of a random stream has 2 words, got {key.shape[0]}")
+    if orders.shape[0]:
+        if move != MOVE_BIT:
+            raise ValueError("orders are for bit moves: other moves visit weight after weight")
+        if orders.shape[0] != betas.shape[0] or orders.shape[1] != n * bits:
+            raise ValueError("orders must hold one permutation of the spins a sweep")
+        if np.min(orders) < 0 or np.max(orders) >= n * bits:
+            raise ValueError(f"orders must hold spins from 0 to {n * bits - 1}")
+        order = &orders[0, 0]
+    if n == 0 or bits == 0 or betas.shape[0] == 0:
         return 0
+    cdef float[::1] buffer = np.empty(n * max(bits, 2) + 64, dtype=np.float32)
+    shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> bits, &diagonal[0], &delta[0]
+    shared.move = <move_t> move
     with nogil:
-        for k in range(sweeps):
-            fill_exponentials(&state[0], &buffer[0], n * bits)
-            if orders.shape[0]:
-                flips += metropolis_sweep_in_order(n, bits, &couplings[0, 0], &diagonal[0], &delta[0], betas[k],
-                                                   &orders[k, 0], &buffer[0], &fields[0], &levels[0])
-            else:
-                flips += metropolis_sweep(n, bits, &couplings[0, 0], &diagonal[0], &delta[0], betas[k], &buffer[0],
-                                          &fields[0], &levels[0])
+        flips = _kernel.anneal_chain(&shared, &couplings[0, 0], order, &betas[0], first, <int> betas.shape[0],
+                                     &key[0], &buffer[0], &fields[0], &levels[0])
     return flips
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def anneal_lanes(const float[:, :, ::1] blocks, const float[::1] diagonal, const float[::1] delta, int move,
+                 const float[:, ::1] betas, int first, const uint32_t[:, ::1] keys, float[:, ::1] fields,
+                 int32_t[:, ::1] levels, int32_t[::1] flips):
+    """Anneal lanes() chains side by side for len(betas) sweeps, the first of them their sweep number `first`.
+
+    blocks (rows / 32, rows, 32): J in blocks of columns, rows = n rounded up to 32. betas (sweeps, lanes), keys
+    (2, lanes). fields (rows, lanes) and levels (n, lanes), both on 64-byte borders, and flips (lanes,) are updated
+    in place.
+    """
+    cdef problem shared
+    cdef Py_ssize_t n = diagonal.shape[0], wide = _kernel.lanes, rows = (n + 31) // 32 * 32
+    if (blocks.shape[0] * 32 != rows or blocks.shape[1] != rows or blocks.shape[2] != 32 or fields.shape[0] != rows
+            or levels.shape[0] != n):
+        raise ValueError("blocks (rows / 32, rows, 32), fields (rows, lanes) and levels (n, lanes) must agree")
+    if (betas.shape[1] != wide or keys.shape[0] != 2 or keys.shape[1] != wide or fields.shape[1] != wide
+            or levels.shape[1] != wide or flips.shape[0] != wide):
+        raise ValueError(f"betas, keys, fields, levels and flips must be {wide} lanes wide")
+    if n == 0 or delta.shape[0] == 0 or betas.shape[0] == 0:
+        return
+    if <uintptr_t> &fields[0, 0] % 64 or <uintptr_t> &levels[0, 0] % 64:
+        raise ValueError("fields and levels must lie on 64-byte borders")
+    storage = np.empty(64 * wide + 16, dtype=np.float32)
+    cdef float[::1] buffer = storage[-(<Py_ssize_t> storage.ctypes.data // 4) % 16:]
+    shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> delta.shape[0], &diagonal[0], &delta[0]
+    shared.move = <move_t> move
+    with nogil:
+        _kernel.anneal_lanes(&shared, &blocks[0, 0, 0], &betas[0, 0], first, <int> betas.shape[0], &keys[0, 0],
+                             &buffer[0], &fields[0, 0], &levels[0, 0], &flips[0])
 
 
 def coordinate_descent(const double[:, ::1] couplings, const double[::1] center, double half_range, double step,

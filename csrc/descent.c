@@ -3,6 +3,13 @@
 
 #include <math.h>
 
+/* One function, several instruction sets, chosen at run time by the loader. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+#define MULTIVERSION __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define MULTIVERSION
+#endif
+
 /* The minimum over [lo, hi] of the parabola x -> x (field + x curvature), as a step x away from here. */
 static inline double best_step(double field, double curvature, double lo, double hi)
 {

@@ -1,34 +1,52 @@
 /* Plain C kernels: no Python, no allocation, no libm in the loops.
-   Every exported function gives the same bits on AVX-512, AVX2 and SSE2 (see setup.py's flags). */
+
+   A chain is one read of one unit: n weights of `bits` bits. Chains are annealed alone (`anneal_chain`) or side by
+   side in the lanes of vector registers (`anneal_lanes`), and give the same bits either way, on every instruction
+   set: each has its own counter-based random numbers, and floats are added in the same order. */
 #ifndef ANNEALTRAIN_KERNEL_H
 #define ANNEALTRAIN_KERNEL_H
 
 #include <stdint.h>
 
-/* One function, several instruction sets, chosen at run time by the loader. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
-#define MULTIVERSION __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define MULTIVERSION
-#endif
+enum move { MOVE_BIT, MOVE_SLICE, MOVE_GREEDY };
 
-#define RANDOM_LANES 16
+/* What all chains of a call share. */
+struct problem {
+    int n, bits;
+    const float *diagonal; /* (n) J_jj */
+    const float *delta;    /* (bits) change of a weight by bit a: 2 (L/Nb) 2^a */
+    enum move move;
+};
 
-/* Fill out[0:count] with unit exponentials, -ln(u), and advance the 4 x 16 words of `state`.
-   Numbers are made 16 at a time: the rest of the last 16 is dropped. */
-void fill_exponentials(uint32_t *state, float *out, long count);
+/* One chain, `sweeps` sweeps from number `first` on; returns the flips (MOVE_BIT) or changed weights.
+   couplings: (n, n) rows of J.  order: (sweeps, n bits) spins, or NULL for weight after weight.
+   betas: (sweeps).  key: (2) words of the random stream.  buffer: (n bits + 64) floats.
+   fields: (n) h_j + 2 sum_l J_jl S_l and levels: (n) are updated in place. */
+typedef int64_t chain_function(const struct problem *problem, const float *couplings, const int32_t *order,
+                               const float *betas, int first, int sweeps, const uint32_t *key, float *buffer,
+                               float *fields, int32_t *levels);
 
-/* One Metropolis sweep over n weights of `bits` bits (paper Eqs. 30, 31); returns the flips accepted.
-   couplings: (n, n) rows of J.  diagonal: (n) J_jj.  delta: (bits) change of the weight by bit a, 2 (L/Nb) 2^a.
-   exponentials: (n * bits), one for each spin visited.
-   fields: (n) h_j + 2 sum_l J_jl S_l and levels: (n) are updated in place.
-   The first visits weight after weight, each from its most significant bit down; the second visits the spins
-   j * bits + a in the given order (n * bits). */
-long metropolis_sweep(int n, int bits, const float *couplings, const float *diagonal, const float *delta, float beta,
-                      const float *exponentials, float *fields, int32_t *levels);
-long metropolis_sweep_in_order(int n, int bits, const float *couplings, const float *diagonal, const float *delta,
-                               float beta, const int32_t *order, const float *exponentials, float *fields,
-                               int32_t *levels);
+/* The same for as many chains as `lanes` says, side by side.
+   blocks: (rows / 32, rows, 32) J in column blocks, rows = n rounded up to 32, zeros beyond n.
+   betas: (sweeps, lanes).  keys: (2, lanes).  fields: (rows, lanes).  levels: (n, lanes).
+   buffer: 64 lanes floats.  flips: (lanes), added to. */
+typedef void lanes_function(const struct problem *problem, const float *blocks, const float *betas, int first,
+                            int sweeps, const uint32_t *keys, float *buffer, float *fields, int32_t *levels,
+                            int32_t *flips);
+
+/* The kernels of one instruction set. */
+struct kernel {
+    const char *name;
+    int lanes;
+    chain_function *anneal_chain;
+    lanes_function *anneal_lanes;
+    /* Fill out[0:count] with the unit exponentials -ln(u) of one sweep. */
+    /* Fill out[0:count] with the random numbers of one sweep. */
+    void (*numbers)(const uint32_t *key, int sweep, int is_slice, int count, float *out);
+};
+
+/* Return kernel number `index` of those built, widest first, or NULL; whether this machine can run it in `usable`. */
+const struct kernel *kernel_at(int index, int *usable);
 
 /* Coordinate descent of E(S) = S'JS + h'S over the box |S_j - S0_j| <= half_range, each coordinate set to
    its own minimum; step > 0 keeps to the grid S0 - half_range + step * u, step = 0 is the continuous box.

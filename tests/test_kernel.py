@@ -1,4 +1,4 @@
-"""The compiled kernel: its random numbers, its chain against NumPy's, and against Boltzmann."""
+"""The compiled kernel: its random numbers, its chains against NumPy's and against Boltzmann, on every path."""
 
 import numpy as np
 import pytest
@@ -6,18 +6,24 @@ from scipy import stats
 
 from annealtrain import _anneal
 from annealtrain.problem import LayerProblem
-from annealtrain.solvers.anneal import compiled_chain
 from annealtrain.solvers.base import descend
+from annealtrain.solvers.chains import Chain, alone, side_by_side
 from annealtrain.solvers.reference import numpy_chain
 
-
-def state(seed=0):
-    return np.random.SeedSequence(seed).generate_state(64)
+MOVES = ("bit", "slice", "greedy")
 
 
-def draw(words, count):
+@pytest.fixture(params=_anneal.kernels())
+def kernel(request):
+    """Every kernel that this machine runs, one after the other."""
+    _anneal.use_kernel(request.param)
+    yield request.param
+    _anneal.use_kernel(_anneal.kernels()[0])
+
+
+def draw(key, sweep, count, is_slice=False):
     out = np.empty(count, np.float32)
-    _anneal.exponentials(words, out)
+    _anneal.numbers(np.array(key, np.uint32), sweep, out, is_slice)
     return out
 
 
@@ -27,119 +33,164 @@ def problem(N=6, bits=3, seed=0, half_range=0.5, rows=30, M=1):
     return LayerProblem.from_rows(inputs, targets, generator.normal(size=(M, N)) * 0.2, half_range, bits)
 
 
+def chain(form, sweeps=30, beta=2.0, seed=0, **settings):
+    return Chain(form, np.full(sweeps, beta), np.random.SeedSequence(seed), **settings)
+
+
+def threefry(key, counter):
+    """Threefry-4x32-12 once more, in Python's integers (Salmon et al. 2011)."""
+    mask = 0xFFFFFFFF
+    turns = [(10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20)]
+    keys = [*key, 0, 0, 0x1BD11BDA ^ key[0] ^ key[1]]
+    x = [(c + k) & mask for c, k in zip(counter, keys, strict=False)]
+    for r in range(12):
+        for (a, b), turn in zip([(0, 1), (2, 3)] if r % 2 == 0 else [(0, 3), (2, 1)], turns[r % 8], strict=True):
+            x[a] = (x[a] + x[b]) & mask
+            x[b] = (((x[b] << turn) | (x[b] >> (32 - turn))) & mask) ^ x[a]
+        if r % 4 == 3:
+            s = r // 4 + 1
+            x = [(x[i] + keys[(s + i) % 5] + (s if i == 3 else 0)) & mask for i in range(4)]
+    return x
+
+
+def test_numbers_are_threefry(kernel):
+    key, sweep = (123456789, 4000000000), 7
+    words = {c: threefry(key, (c, sweep, 0, 0)) for c in range(48)}
+    uniform = [((words[16 * (i // 64) + i % 16][i % 64 // 16] >> 9) + 0.5) / 2**23 for i in range(192)]
+    expected = -np.log(uniform)
+    np.testing.assert_allclose(draw(key, sweep, 192), expected, rtol=5e-7)
+    np.testing.assert_array_equal(draw(key, sweep, 70), draw(key, sweep, 192)[:70])
+    pairs = draw(key, sweep, 192, is_slice=True)
+    np.testing.assert_array_equal(pairs[0::2], draw(key, sweep, 192)[0::2])
+    np.testing.assert_allclose(pairs[1::2], uniform[1::2], rtol=1e-7)
+
+
 def test_exponentials_are_exponential():
-    numbers = draw(state(), 400_000)
+    numbers = np.array([draw((3, 4), sweep, 1000) for sweep in range(400)])
     assert numbers.min() > 0
-    assert stats.kstest(numbers, "expon").pvalue > 0.01
-    # Neighbours, and neighbours of one of the sixteen streams, are independent.
-    for lag in (1, 16):
-        assert abs(np.corrcoef(numbers[:-lag], numbers[lag:])[0, 1]) < 0.01
-
-
-def test_the_logarithm_is_accurate():
-    """xoshiro128++ and -ln(u), once more in NumPy."""
-    words = state(3)
-    a, b, c, d = (words[16 * k : 16 * (k + 1)].astype(np.uint64) for k in range(4))
-    mask = np.uint64(0xFFFFFFFF)
-
-    def rotl(x, k):
-        return ((x << np.uint64(k)) | (x >> np.uint64(32 - k))) & mask
-
-    expected = []
-    for _ in range(200):
-        word = (rotl((a + d) & mask, 7) + a) & mask
-        shifted = (b << np.uint64(9)) & mask
-        c, d = c ^ a, d ^ b
-        b, a = b ^ c, a ^ d
-        c, d = c ^ shifted, rotl(d, 11)
-        expected.append(-np.log(((word >> np.uint64(9)).astype(np.float64) + 0.5) / 2**23))
-    np.testing.assert_allclose(draw(state(3), 3200), np.concatenate(expected), rtol=4e-7)
-
-
-def test_a_stream_goes_on_and_drops_the_rest_of_sixteen():
-    whole = draw(state(1), 64)
-    words = state(1)
-    np.testing.assert_array_equal(draw(words, 16), whole[:16])
-    np.testing.assert_array_equal(draw(words, 5), whole[16:21])
-    np.testing.assert_array_equal(draw(words, 16), whole[32:48])
+    assert stats.kstest(numbers.ravel(), "expon").pvalue > 0.01
+    # Neighbours in a sweep, the same place in two sweeps, and two keys are independent.
+    other = np.array([draw((4, 3), sweep, 1000) for sweep in range(400)])
+    for a, b in ((numbers[:, 1:], numbers[:, :-1]), (numbers[1:], numbers[:-1]), (numbers, other)):
+        assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.01
 
 
 @pytest.mark.parametrize("bits", [1, 2, 5, 8])
-@pytest.mark.parametrize("order", ["sequential", "random"])
+@pytest.mark.parametrize("move", MOVES)
 @pytest.mark.parametrize("beta", [0.5, 5.0, 1e9])
-def test_same_chain_as_the_reference(bits, order, beta):
+def test_same_chain_as_the_reference(kernel, bits, move, beta):
     form = problem(N=9, bits=bits, seed=bits).unit(0)
-    generator = np.random.default_rng(1)
-    levels = generator.integers(0, 2**bits, 9).astype(np.int32)
-    betas = np.full(30, beta)
-    sweeps = 30 if order == "random" else 0
-    orders = np.array([generator.permutation(9 * bits) for _ in range(sweeps)], np.int32).reshape(sweeps, 9 * bits)
-    fast, fast_flips = compiled_chain(form, levels, betas, orders, state(7))
-    slow, slow_flips = numpy_chain(form, levels, betas, orders, state(7))
-    np.testing.assert_array_equal(fast, slow)
-    assert fast_flips == slow_flips > 0
+    own = chain(form, beta=beta, move=move)
+    fast, slow = alone(own), numpy_chain(chain(form, beta=beta, move=move), np.inf)
+    np.testing.assert_array_equal(fast[0], slow[0])
+    assert fast[1] == slow[1] > 0
 
 
-def test_blocks_of_sweeps_are_one_chain(monkeypatch):
+@pytest.mark.parametrize("beta", [0.5, 1e9])
+def test_same_chain_in_random_order(kernel, beta):
     form = problem(N=9, bits=4).unit(0)
-    levels, none = np.zeros(9, np.int32), np.empty((0, 36), np.int32)
-    whole = compiled_chain(form, levels, np.full(40, 2.0), none, state(2))
-    monkeypatch.setattr("annealtrain.solvers.anneal.BLOCK_SPINS", 100)
-    parts = compiled_chain(form, levels, np.full(40, 2.0), none, state(2))
-    np.testing.assert_array_equal(whole[0], parts[0])
-    assert whole[1] == parts[1]
+    fast, slow = (run(chain(form, beta=beta, is_random_order=True), np.inf) for run in (alone, numpy_chain))
+    np.testing.assert_array_equal(fast[0], slow[0])
+    assert fast[1] == slow[1] > 0
+    assert not np.array_equal(alone(chain(form, beta=beta))[0], fast[0])
+
+
+@pytest.mark.parametrize("N", [1, 31, 32, 33, 100])
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("bits", [1, 3, 8, 16])
+def test_every_path_gives_the_same_bits(N, move, bits):
+    """One chain or many, 16 lanes or 4: the same levels and flips, to the last bit."""
+    forms = [problem(N=N, bits=bits, M=3, rows=N + 20).unit(i) for i in range(3)]
+
+    def make():
+        return [Chain(f, np.geomspace(1, 1e4, 12), np.random.SeedSequence(i), move) for i, f in enumerate(forms)]
+
+    results = []
+    try:
+        for name in _anneal.kernels():
+            _anneal.use_kernel(name)
+            results.append([alone(each) for each in make()])
+            # In company, in another lane, alone in its register.
+            results.append(side_by_side(make()))
+            results.append(side_by_side(make()[::-1])[::-1])
+            results.append([side_by_side([each])[0] for each in make()])
+    finally:
+        _anneal.use_kernel(_anneal.kernels()[0])
+    for result in results[1:]:
+        for (levels, flips), (first_levels, first_flips) in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(levels, first_levels)
+            assert flips == first_flips
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_blocks_of_sweeps_are_one_chain(monkeypatch, kernel, move):
+    form = problem(N=9, bits=4).unit(0)
+    whole = alone(chain(form, sweeps=40, move=move)), side_by_side([chain(form, sweeps=40, move=move)])[0]
+    order = alone(chain(form, sweeps=40, is_random_order=True))
+    monkeypatch.setattr("annealtrain.solvers.chains.BLOCK_S", 1e-6)
+    parts = alone(chain(form, sweeps=40, move=move)), side_by_side([chain(form, sweeps=40, move=move)])[0]
+    for (levels, flips), (other, other_flips) in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(levels, other)
+        assert flips == other_flips
+    np.testing.assert_array_equal(order[0], alone(chain(form, sweeps=40, is_random_order=True))[0])
 
 
 @pytest.mark.parametrize(("N", "bits"), [(2, 3), (6, 1), (3, 2)])
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_frequencies_are_boltzmann(N, bits, temperature):
-    """Six spins, all 64 states: chi-square over thinned samples of one chain."""
+@pytest.mark.parametrize("temperature", [0.3, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("move", ["bit", "slice"])
+def test_frequencies_are_boltzmann(N, bits, temperature, move):
+    """Six spins, all 64 states: chi-square over the ends of independent chains, sixteen side by side."""
     form = problem(N=N, bits=bits, seed=4).unit(0)
-    codes = np.arange(64)[:, None]
-    every = (codes >> (bits * np.arange(N))) & (2**bits - 1)
+    every = (np.arange(64)[:, None] >> (bits * np.arange(N))) & (2**bits - 1)
     energies = form.energy(form.weights(every))
     beta = 1 / (temperature * energies.std())
-    expected = np.exp(-beta * (energies - energies.min()))
-    expected /= expected.sum()
-    words, levels, samples = state(11), np.zeros(N, np.int32), 12_000
-    none, betas = np.empty((0, 6), np.int32), np.full(12, beta)
-    counts = np.zeros(64)
-    for sample in range(samples + 100):
-        levels, _ = compiled_chain(form, levels, betas, none, words)
-        if sample >= 100:
+
+    def boltzmann(beta):
+        weights = np.exp(-beta * (energies - energies.min()))
+        return weights / weights.sum()
+
+    # Samples are the ends of chains long enough to forget their start, 16 lanes at a time.
+    counts, samples, wide = np.zeros(64), 9600, _anneal.lanes()
+    for group in range(samples // wide):
+        chains = [chain(form, sweeps=40, beta=beta, seed=group * wide + k, move=move) for k in range(wide)]
+        for levels, _ in side_by_side(chains):
             counts[(levels << (bits * np.arange(N))).sum()] += 1
-    common = expected * samples > 5
-    observed = np.append(counts[common], counts[~common].sum())
-    wanted = np.append(expected[common], expected[~common].sum()) * samples
-    if wanted[-1] == 0:
-        observed, wanted = observed[:-1], wanted[:-1]
-    assert stats.chisquare(observed, wanted).pvalue > 1e-3
-    # The test can tell temperatures apart.
-    other = np.exp(-1.5 * beta * (energies - energies.min()))
-    other /= other.sum()
-    assert stats.chisquare(counts[common], other[common] / other[common].sum() * counts[common].sum()).pvalue < 1e-6
+
+    def pvalue(expected):
+        common = expected * samples > 5
+        observed = np.append(counts[common], counts[~common].sum())
+        wanted = np.append(expected[common], expected[~common].sum()) * samples
+        used = wanted > 0
+        return stats.chisquare(observed[used], wanted[used] * observed[used].sum() / wanted[used].sum()).pvalue
+
+    assert pvalue(boltzmann(beta)) > 1e-3
+    assert pvalue(boltzmann(1.5 * beta)) < 1e-6  # the test can tell temperatures apart
+
+
+def test_slice_moves_have_no_hamming_cliffs():
+    """At 8 bits, cold: slice sampling ends close to the best levels, single bits do not."""
+    form = problem(N=40, bits=8, rows=60).unit(0)
+    best = form.energy(descend(form, form.S0, form.step, 5000))
+    excess = {}
+    for move in ("bit", "slice"):
+        own = Chain(form, np.geomspace(1, 1e8, 200), np.random.SeedSequence(1), move)
+        full = np.zeros(40, int)
+        full[:] = alone(own)[0]
+        excess[move] = form.energy(form.weights(full)) - best
+    assert excess["slice"] < 1e-4 < 10 * excess["bit"]
+    assert excess["slice"] < 0.1 * excess["bit"]
 
 
 def test_float32_fields_do_not_drift():
     """After many sweeps the fields are still those of the levels, to float32."""
     form = problem(N=200, bits=8, rows=300, half_range=0.1).unit(0)
-    couplings = form.couplings
-    levels = np.random.default_rng(0).integers(0, 256, 200).astype(np.int32)
-    fields = form.gradient(form.weights(levels)).astype(np.float32)
-    start = np.abs(fields).max()
-    delta = (form.step * 2.0 ** np.arange(8)).astype(np.float32)
-    _anneal.metropolis(
-        couplings.packed,
-        np.ascontiguousarray(couplings.packed.diagonal()),
-        delta,
-        np.geomspace(1, 1e6, 500, dtype=np.float32),
-        np.empty((0, 1600), np.int32),
-        state(),
-        np.empty(1600, np.float32),
-        fields,
-        levels,
-    )
-    np.testing.assert_allclose(fields, form.gradient(form.weights(levels)), atol=5e-5 * start)
+    own = Chain(form, np.geomspace(1, 1e6, 500), np.random.SeedSequence(0))
+    levels = own.start()
+    fields = own.fields(levels).astype(np.float32)
+    scale, packed = np.abs(fields).max(), form.couplings.packed
+    diagonal, none = np.ascontiguousarray(packed.diagonal()), np.empty((0, 1600), np.int32)
+    _anneal.anneal_chain(packed, diagonal, own.delta, 0, own.betas.astype(np.float32), none, 0, own.key, fields, levels)
+    np.testing.assert_allclose(fields, own.fields(levels), atol=5e-5 * scale)
 
 
 def test_descent_stops_where_no_level_helps():
@@ -160,34 +211,66 @@ def test_descent_of_a_concave_problem_goes_to_a_corner():
     np.testing.assert_allclose(descend(form, np.zeros(2), 0.0, 10), [-1, 1])
 
 
+def test_kernels_are_chosen_by_name():
+    assert _anneal.kernels()[-1] == "plain"
+    with pytest.raises(ValueError, match=r"no kernel 'sse9' runs on this machine: choose one of .*plain"):
+        _anneal.use_kernel("sse9")
+
+
 def test_wrong_shapes_are_refused():
     good = {
         "couplings": np.zeros((3, 3), np.float32),
         "diagonal": np.zeros(3, np.float32),
         "delta": np.zeros(2, np.float32),
+        "move": 0,
         "betas": np.zeros(4, np.float32),
         "orders": np.empty((0, 6), np.int32),
-        "state": state(),
-        "buffer": np.zeros(6, np.float32),
+        "first": 0,
+        "key": np.zeros(2, np.uint32),
         "fields": np.zeros(3, np.float32),
         "levels": np.zeros(3, np.int32),
     }
-    _anneal.metropolis(**good)
-    for name, value in (
-        ("couplings", np.zeros((3, 4), np.float32)),
-        ("diagonal", np.zeros(2, np.float32)),
-        ("orders", np.zeros((3, 6), np.int32)),
-        ("orders", np.zeros((4, 3), np.int32)),
-        ("orders", np.full((4, 6), 6, np.int32)),
-        ("orders", np.full((4, 6), -1, np.int32)),
-        ("state", state()[:63]),
-        ("buffer", np.zeros(5, np.float32)),
-        ("fields", np.zeros(4, np.float32)),
-        ("levels", np.zeros(4, np.int32)),
+    _anneal.anneal_chain(**good)
+    for change in (
+        {"couplings": np.zeros((3, 4), np.float32)},
+        {"diagonal": np.zeros(2, np.float32)},
+        {"orders": np.zeros((3, 6), np.int32)},
+        {"orders": np.zeros((4, 3), np.int32)},
+        {"orders": np.full((4, 6), 6, np.int32)},
+        {"orders": np.full((4, 6), -1, np.int32)},
+        {"orders": np.zeros((4, 6), np.int32), "move": 1},
+        {"key": np.zeros(3, np.uint32)},
+        {"fields": np.zeros(4, np.float32)},
+        {"levels": np.zeros(4, np.int32)},
     ):
-        with pytest.raises(ValueError, match=r"agree|words|permutation|spins from 0 to 5"):
-            _anneal.metropolis(**good | {name: value})
-    with pytest.raises(ValueError, match="64 words"):
-        _anneal.exponentials(state()[:60], np.zeros(4, np.float32))
+        with pytest.raises(ValueError, match=r"agree|words|permutation|spins from 0 to 5|weight after weight"):
+            _anneal.anneal_chain(**good | change)
+    wide = _anneal.lanes()
+    aligned = np.zeros(4096, np.uint8)
+    aligned = aligned[-aligned.ctypes.data % 64 :][: 32 * wide * 4]
+    good = {
+        "blocks": np.zeros((1, 32, 32), np.float32),
+        "diagonal": np.zeros(3, np.float32),
+        "delta": np.zeros(2, np.float32),
+        "move": 0,
+        "betas": np.zeros((4, wide), np.float32),
+        "first": 0,
+        "keys": np.zeros((2, wide), np.uint32),
+        "fields": aligned.view(np.float32).reshape(32, wide),
+        "levels": aligned[: 3 * wide * 4].copy().view(np.int32).reshape(3, wide),
+        "flips": np.zeros(wide, np.int32),
+    }
+    for change in (
+        {"blocks": np.zeros((2, 32, 32), np.float32)},
+        {"fields": np.zeros((64, wide), np.float32)},
+        {"betas": np.zeros((4, wide + 1), np.float32)},
+        {"keys": np.zeros((3, wide), np.uint32)},
+        {"flips": np.zeros(wide + 1, np.int32)},
+        {"fields": np.zeros(32 * wide + 1, np.float32)[1:].reshape(32, wide)},
+    ):
+        with pytest.raises(ValueError, match=r"agree|lanes wide|64-byte"):
+            _anneal.anneal_lanes(**good | change)
+    with pytest.raises(ValueError, match="2 words"):
+        _anneal.numbers(np.zeros(3, np.uint32), 0, np.zeros(4, np.float32))
     with pytest.raises(ValueError, match="agree"):
         _anneal.coordinate_descent(np.eye(3), np.zeros(3), 1.0, 0.0, 0.0, 5, np.zeros(2), np.zeros(3))

@@ -1,6 +1,9 @@
-"""Simulated annealing by single-bit Metropolis, Eqs. (30), (31), on the compiled kernel."""
+"""Simulated annealing, Eqs. (30), (31): what is annealed how fast, on the compiled kernel's chains."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -10,11 +13,9 @@ from annealtrain.errors import InputError
 from annealtrain.problem import QuadraticForm
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.base import Array, Solver, stream
+from annealtrain.solvers.chains import Chain, alone, side_by_side, spread
 
 ORDERS = ("sequential", "random")
-BLOCK_SPINS = 2**20  # about 5 ms of work between two looks at Ctrl-C
-
-Chain = Callable[[QuadraticForm, Array, Array, Array, Array], tuple[Array, int]]
 
 
 def automatic_beta_range(form: QuadraticForm) -> tuple[float, float]:
@@ -35,48 +36,20 @@ def automatic_beta_range(form: QuadraticForm) -> tuple[float, float]:
     return 0.1 / (moves.max() * 2 ** (form.bits - 1)), 10 / moves.min()
 
 
-def compiled_chain(form: QuadraticForm, levels: Array, betas: Array, orders: Array, state: Array) -> tuple[Array, int]:
-    """Return levels (live,) and the flips accepted after len(betas) sweeps of the compiled kernel.
-
-    levels: (live,) start. betas: (sweeps,). orders: (sweeps, live * bits), or none: (0, live * bits).
-    state: (64,) of the random stream.
-    """
-    couplings, live = form.couplings, form.couplings.indices
-    weights = form.S0.copy()
-    weights[live] = form.weights(_spread(form, levels))[live]
-    fields = form.gradient(weights)[live].astype(np.float32)
-    diagonal = np.ascontiguousarray(couplings.packed.diagonal())
-    delta = (form.step * 2.0 ** np.arange(form.bits)).astype(np.float32)
-    buffer = np.empty(live.size * form.bits, dtype=np.float32)
-    levels = levels.astype(np.int32)
-    betas = betas.astype(np.float32)
-    flips, block = 0, max(1, BLOCK_SPINS // (live.size * (form.bits + live.size // 64)))
-    for part in parallel.blocks(len(betas), block):
-        parallel.check_cancelled()
-        flips += _anneal.metropolis(
-            couplings.packed, diagonal, delta, betas[part], orders[part], state, buffer, fields, levels
-        )
-    return levels, flips
-
-
-def _spread(form: QuadraticForm, levels: Array) -> Array:
-    """Return levels (N,) of all weights from those of the live ones."""
-    full = np.zeros(form.S0.size, dtype=np.int32)
-    full[form.couplings.indices] = levels
-    return full
-
-
 class SimulatedAnnealing(Solver):
     """`solver=sa`. Every read starts from random spins.
 
     num_sweeps: visits of each spin; a schedule makes it depend on the epoch.
-    num_reads: independent reads a unit; the best is used.
+    num_reads: independent reads a unit, all kept; training uses the best.
     beta_range: [first, last] inverse temperature over the sweeps of one solve, geometric; null: chosen for each unit.
     beta: instead, one inverse temperature for a whole solve; a schedule over the epochs is the paper's annealing.
+    move: `bit`, Metropolis on spins, the paper; `slice`, slice sampling of a weight's level, the same Boltzmann law
+    without Hamming cliffs; `greedy`, each weight to its best level, the limit of infinite beta.
     order: `sequential`, weight after weight from the top bit down; or `random`, the paper's: a new permutation of
-    the spins for each sweep (the same law, slower).
+    the spins for each sweep (the same law, slower; for bit moves).
+    time_limit_s: stop sweeping after so many seconds of a solve, wherever its schedule is; null: never.
     Given betas are in 1 / (loss of one output site), as in the author's code behind the paper's figures.
-    chain: the Metropolis chain itself, see `compiled_chain`.
+    run_chain: runs one chain, see chains.alone; null: the compiled kernel, side by side where chains share J.
     """
 
     def __init__(
@@ -85,11 +58,17 @@ class SimulatedAnnealing(Solver):
         num_reads: int = 1,
         beta_range: Sequence[float] | None = None,
         beta: float | Schedule | None = None,
+        move: str = "bit",
         order: str = "sequential",
-        chain: Chain = compiled_chain,
+        time_limit_s: float | None = None,
+        run_chain: Callable[[Chain, float], tuple[Array, int]] | None = None,
     ) -> None:
+        if move not in _anneal.MOVES:
+            raise InputError(f"solver.move={move!r} is not one of {', '.join(_anneal.MOVES)}")
         if order not in ORDERS:
             raise InputError(f"solver.order={order!r} is not one of {', '.join(ORDERS)}")
+        if order == "random" and move != "bit":
+            raise InputError(f"solver.order=random is for move=bit; move={move} visits weight after weight")
         for name, setting in (("num_sweeps", num_sweeps), ("beta", beta)):
             if isinstance(setting, Schedule) and setting.per_layer:
                 raise InputError(f"solver.{name} has {setting.per_layer} values a step: a solver is one for all layers")
@@ -107,15 +86,18 @@ class SimulatedAnnealing(Solver):
                 _positive("beta_range", value)
             if beta_range[0] > beta_range[1]:
                 raise InputError(f"solver.beta_range={list(beta_range)} falls: annealing cools, give first <= last")
-        self.num_sweeps, self.num_reads, self.order = num_sweeps, num_reads, order
-        self.beta_range, self.beta, self.chain = beta_range, beta, chain
+        if time_limit_s is not None:
+            _positive("time_limit_s", time_limit_s)
+        self.num_sweeps, self.num_reads, self.move, self.order = num_sweeps, num_reads, move, order
+        self.beta_range, self.beta, self.time_limit_s, self.run_chain = beta_range, beta, time_limit_s, run_chain
 
     def at_epoch(self, epoch: int, epochs: int) -> "SimulatedAnnealing":
         def now(setting: Any) -> Any:
             return setting.value(epoch, epochs) if isinstance(setting, Schedule) else setting
 
-        sweeps = max(1, round(now(self.num_sweeps)))
-        return SimulatedAnnealing(sweeps, self.num_reads, self.beta_range, now(self.beta), self.order, self.chain)
+        bound = copy(self)
+        bound.num_sweeps, bound.beta = max(1, round(now(self.num_sweeps))), now(self.beta)
+        return bound
 
     def betas(self, form: QuadraticForm) -> Array:
         """Return the inverse temperature of each sweep, (num_sweeps,), in 1 / loss."""
@@ -130,24 +112,50 @@ class SimulatedAnnealing(Solver):
         return np.geomspace(first, last, self.num_sweeps) if self.num_sweeps > 1 else np.array([last])
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
-        live = form.couplings.indices.size
+        return self._sampled([form], [seed], parallel_groups=False)[0]
+
+    def sample_shared(
+        self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
+    ) -> list[tuple[Array, dict[str, float]]]:
+        return self._sampled(forms, seeds, parallel_groups=True)
+
+    def _sampled(
+        self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence], *, parallel_groups: bool
+    ) -> list[tuple[Array, dict[str, float]]]:
+        """Return levels (reads, N) and statistics of units that share one J, their reads spread over lanes."""
+        couplings, R = forms[0].couplings, self.num_reads
+        live = couplings.indices.size
         if not live:
-            return np.zeros((1, form.S0.size), dtype=np.int32), _stats(np.zeros(1), 0, 1)
-        betas = self.betas(form)
-        reads, flips = [], 0
-        for read in range(self.num_reads):
-            own = stream(seed, read)
-            state = own.generate_state(64)
-            generator = np.random.Generator(np.random.PCG64(stream(own, 0)))
-            levels = generator.integers(0, 2**form.bits, live, dtype=np.int32)
-            sweeps = len(betas) if self.order == "random" else 0
-            orders = np.empty((sweeps, live * form.bits), dtype=np.int32)
-            for row in orders:
-                row[:] = generator.permutation(row.size)
-            levels, accepted = self.chain(form, levels, betas, orders, state)
-            reads.append(_spread(form, levels))
-            flips += accepted
-        return np.array(reads), _stats(betas, flips, live * form.bits * len(betas) * self.num_reads)
+            return [(np.zeros((1, form.S0.size), dtype=np.int32), _stats(np.zeros(1), 0, 1)) for form in forms]
+        if self.move != "bit" and np.any(couplings.diagonal[couplings.indices] <= 0):
+            raise InputError(f"solver.move={self.move} needs J_jj > 0 for every weight: take move=bit")
+        betas = [self.betas(form) for form in forms]
+        chains = [
+            Chain(form, beta, stream(seed, read), self.move, self.order == "random")
+            for form, beta, seed in zip(forms, betas, seeds, strict=True)
+            for read in range(R)
+        ]
+        deadline = time.perf_counter() + self.time_limit_s if self.time_limit_s else math.inf
+        ends = self._run(chains, deadline, parallel.each if parallel_groups else _one_by_one)
+        visits = live * (forms[0].bits if self.move == "bit" else 1) * len(betas[0]) * R
+        found = []
+        for i, form in enumerate(forms):
+            levels, flips = zip(*ends[R * i : R * (i + 1)], strict=True)
+            found.append((np.array([spread(form, each) for each in levels]), _stats(betas[i], sum(flips), visits)))
+        return found
+
+    def _run(self, chains: list[Chain], deadline: float, each: Callable[..., list[Any]]) -> list[tuple[Array, int]]:
+        """Return levels and flips of each chain; several share the kernel's lanes where that is faster."""
+        wide = _anneal.lanes()
+        if self.run_chain or self.order == "random" or min(len(chains), wide) <= wide // 4:
+            run_chain = self.run_chain or alone
+            return each(lambda chain: run_chain(chain, deadline), chains)
+        groups = [chains[start : start + wide] for start in range(0, len(chains), wide)]
+        return [end for group in each(lambda group: side_by_side(group, deadline), groups) for end in group]
+
+
+def _one_by_one(job: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [job(item) for item in items]
 
 
 def _stats(betas: Array, flips: int, visits: int) -> dict[str, float]:

@@ -98,6 +98,12 @@ class Solver:
         """Return levels (reads, N) of one unit and statistics; all random numbers come from `seed`."""
         raise NotImplementedError
 
+    def sample_shared(
+        self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
+    ) -> list[tuple[Array, dict[str, float]]]:
+        """Return what `sample` does for each of several units that have one J; a solver may take them together."""
+        return parallel.each(lambda unit: self.sample(*unit), list(zip(forms, seeds, strict=True)))
+
     def solve(
         self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[int], None] | None = None
     ) -> SolveResult:
@@ -105,30 +111,42 @@ class Solver:
 
         The same seed gives the same result for any number of threads. progress(k): k units are done.
         """
-
-        def one(i: int) -> tuple[Any, ...]:
-            parallel.check_cancelled()
+        units = range(problem.num_units)
+        seeds = [stream(seed, i) for i in units]
+        if problem.is_shared:
+            forms = [problem.unit(i) for i in units]
             started = time.perf_counter()
-            form = problem.unit(i)
-            built = time.perf_counter()
-            levels, stats = self.sample(form, stream(seed, i))
-            weights = form.weights(levels)
-            energies = form.energy(weights)
-            order = np.argsort(energies, kind="stable")
-            solved = time.perf_counter()
-            best = weights[order[0]]
-            bound = max(lower_bound(form, best), problem.floor) if problem.convex else -np.inf
-            times = {
-                "build_s": built - started,
-                "anneal_s": solved - built,
-                "bound_s": time.perf_counter() - solved,
-            }
-            start = form.energy(form.S0)
-            return levels[order], weights[order], energies[order], start, bound, stats | times
+            samples = self.sample_shared(forms, seeds)
+            share = {"build_s": 0.0, "anneal_s": (time.perf_counter() - started) / problem.num_units}
+            found = parallel.each(lambda i: _scored(problem, forms[i], *samples[i], share), units, progress)
+        else:
 
-        units = parallel.each(one, range(problem.num_units), progress)
-        levels, weights, energies, start, bounds = (np.array([u[k] for u in units]) for k in range(5))
-        return SolveResult(levels, weights, energies, start, bounds, _combined([u[5] for u in units]))
+            def one(i: int) -> tuple[Any, ...]:
+                parallel.check_cancelled()
+                started = time.perf_counter()
+                form = problem.unit(i)
+                built = time.perf_counter()
+                levels, stats = self.sample(form, seeds[i])
+                times = {"build_s": built - started, "anneal_s": time.perf_counter() - built}
+                return _scored(problem, form, levels, stats, times)
+
+            found = parallel.each(one, units, progress)
+        levels, weights, energies, start, bounds = (np.array([u[k] for u in found]) for k in range(5))
+        return SolveResult(levels, weights, energies, start, bounds, _combined([u[5] for u in found]))
+
+
+def _scored(
+    problem: LayerProblem, form: QuadraticForm, levels: Array, stats: dict[str, float], times: dict[str, float]
+) -> tuple[Any, ...]:
+    """Return one unit's part of a SolveResult: its reads sorted, their energies, and a certified bound."""
+    parallel.check_cancelled()
+    weights = form.weights(levels)
+    energies = form.energy(weights)
+    order = np.argsort(energies, kind="stable")
+    started = time.perf_counter()
+    bound = max(lower_bound(form, weights[order[0]]), problem.floor) if problem.convex else -np.inf
+    times = times | {"bound_s": time.perf_counter() - started}
+    return levels[order], weights[order], energies[order], form.energy(form.S0), bound, stats | times
 
 
 def _combined(stats: list[dict[str, float]]) -> dict[str, float]:

@@ -10,39 +10,72 @@ from annealtrain.errors import InputError
 from annealtrain.problem import QuadraticForm
 from annealtrain.solvers.anneal import SimulatedAnnealing
 from annealtrain.solvers.base import Array, Solver
+from annealtrain.solvers.chains import Chain
 
 MAX_SPINS = 24
 
 
-def numpy_chain(form: QuadraticForm, levels: Array, betas: Array, orders: Array, state: Array) -> tuple[Array, int]:
-    """Return levels (live,) and the flips accepted: the chain of `compiled_chain`, one flip at a time.
-
-    A spin is flipped if dE <= 0 or u < exp(-beta dE), Eqs. (30), (31), read as beta dE < -ln u.
-    """
-    live, J = form.couplings.indices, form.couplings.live_J
-    levels, flips = levels.astype(np.int64), 0
-    full = np.zeros(form.S0.size, dtype=np.int64)
-    full[live] = levels
-    field = form.gradient(form.weights(full))[live]
-    visits = [(j, bit) for j in range(live.size) for bit in reversed(range(form.bits))]
-    exponentials = np.empty(live.size * form.bits, dtype=np.float32)
-    for sweep, beta in enumerate(betas):
+def numpy_chain(chain: Chain, deadline: float) -> tuple[Array, int]:
+    """Return what `chains.alone` does, one move at a time; a reference does not hurry for a deadline."""
+    form, J, N = chain.form, chain.form.couplings.live_J, chain.form.couplings.indices.size
+    levels, flips = chain.start().astype(np.int64), 0
+    field = chain.fields(levels)
+    natural = [j * form.bits + bit for j in range(N) for bit in reversed(range(form.bits))]
+    numbers = np.empty(N * max(form.bits, 2), dtype=np.float32)
+    for sweep, beta in enumerate(chain.betas):
         parallel.check_cancelled()
-        _anneal.exponentials(state, exponentials)
-        for k, (j, bit) in enumerate(visits if not len(orders) else (divmod(m, form.bits) for m in orders[sweep])):
-            is_up = (levels[j] >> bit) & 1
-            change = (-1 if is_up else 1) * form.step * 2**bit
-            cost = change * field[j] + change**2 * J[j, j]
-            if beta * cost < exponentials[k]:
-                levels[j] ^= 1 << bit
-                field += 2 * change * J[j]
-                flips += 1
-    return levels, flips
+        _anneal.numbers(chain.key, sweep, numbers, chain.move == "slice")
+        if chain.move == "bit":
+            order = chain.orders(1)[0] if chain.is_random_order else natural
+            for k, spin in enumerate(order):
+                flips += _flip(form, J, field, levels, spin, beta, numbers[k])
+        else:
+            for j in range(N):
+                if chain.move == "slice":
+                    level = _slice(form, J[j, j], field[j], levels[j], beta, *numbers[2 * j : 2 * j + 2])
+                else:
+                    level = _best(form, J[j, j], field[j], levels[j])
+                field += 2 * (level - levels[j]) * form.step * J[j]
+                flips += level != levels[j]
+                levels[j] = level
+    return levels, int(flips)
+
+
+def _flip(
+    form: QuadraticForm, J: Array, field: Array, levels: Array, spin: int, beta: float, exponential: float
+) -> bool:
+    """Flip a spin if dE <= 0 or u < exp(-beta dE), Eqs. (30), (31), read as beta dE < -ln u; tell whether it did."""
+    j, bit = divmod(spin, form.bits)
+    is_up = (levels[j] >> bit) & 1
+    change = (-1 if is_up else 1) * form.step * 2**bit
+    accepted = bool(beta * (change * field[j] + change**2 * J[j, j]) < exponential)
+    if accepted:
+        levels[j] ^= 1 << bit
+        field += 2 * change * J[j]
+    return accepted
+
+
+def _slice(
+    form: QuadraticForm, own: float, field: float, level: int, beta: float, exponential: float, uniform: float
+) -> int:
+    """Return a level drawn uniformly from those with dE <= Exp / beta, dE = x (field step + x J_jj step^2)."""
+    slope, curvature = field * form.step, own * form.step**2
+    root = np.sqrt(slope**2 + 4 * curvature * exponential / beta)
+    low = max(-(slope + root) / (2 * curvature), -level)
+    high = min((root - slope) / (2 * curvature), form.top_level - level)
+    low, high = min(int(np.ceil(low)), 0), max(int(np.floor(high)), 0)
+    return int(level + min(low + int(uniform * (high - low + 1)), high))
+
+
+def _best(form: QuadraticForm, own: float, field: float, level: int) -> int:
+    """Return the level of the lowest energy."""
+    x = np.clip(-field / (2 * own * form.step), -level, form.top_level - level)
+    return int(level + np.floor(x + 0.5))
 
 
 def reference_annealing(**settings: Any) -> SimulatedAnnealing:
     """Return `solver=reference`: simulated annealing (same settings, same random numbers) on the NumPy chain."""
-    return SimulatedAnnealing(**settings, chain=numpy_chain)
+    return SimulatedAnnealing(**settings, run_chain=numpy_chain)
 
 
 class Exact(Solver):

@@ -1,0 +1,145 @@
+"""Markov chains on the compiled kernel: one alone, or several that share J side by side. The same bits either way."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from annealtrain import _anneal, parallel
+from annealtrain.problem import QuadraticForm
+from annealtrain.solvers.base import Array, stream
+
+BLOCK_S = 0.005  # estimated seconds of work between two looks at Ctrl-C and the deadline
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One read of one unit: from random levels through len(betas) sweeps, all its random numbers from `seed`.
+
+    betas: (sweeps,), in 1 / loss. move: `bit`, `slice` or `greedy`. is_random_order: a permutation of the spins for
+    each sweep instead of weight after weight (bit moves).
+    """
+
+    form: QuadraticForm
+    betas: Array
+    seed: np.random.SeedSequence
+    move: str = "bit"
+    is_random_order: bool = False
+
+    @property
+    def spins(self) -> int:
+        """Live weights x bits."""
+        return int(self.form.couplings.indices.size) * self.form.bits
+
+    @cached_property
+    def key(self) -> Array:
+        """The key of the kernel's random stream: (2,) uint32."""
+        return self.seed.generate_state(2)
+
+    @cached_property
+    def _generator(self) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(stream(self.seed, 0)))
+
+    def start(self) -> Array:
+        """Return random levels (live,) int32; to be drawn once, before any order."""
+        live = self.form.couplings.indices.size
+        return self._generator.integers(0, 2**self.form.bits, live, dtype=np.int32)
+
+    def orders(self, sweeps: int) -> Array:
+        """Return the next sweeps' permutations (sweeps, spins), or (0, spins) for weight after weight."""
+        orders = np.empty((sweeps if self.is_random_order else 0, self.spins), dtype=np.int32)
+        for row in orders:
+            row[:] = self._generator.permutation(self.spins)
+        return orders
+
+    def fields(self, levels: Array) -> Array:
+        """Return h + 2 J S of the live weights at levels (live,), float64."""
+        full = spread(self.form, levels)
+        return self.form.gradient(self.form.weights(full))[self.form.couplings.indices]
+
+    @property
+    def delta(self) -> Array:
+        """The change of a weight by each bit: (bits,) float32."""
+        return (self.form.step * 2.0 ** np.arange(self.form.bits)).astype(np.float32)
+
+
+def spread(form: QuadraticForm, levels: Array) -> Array:
+    """Return levels (N,) of all weights from those of the live ones (live,)."""
+    full = np.zeros(form.S0.size, dtype=np.int32)
+    full[form.couplings.indices] = levels
+    return full
+
+
+def alone(chain: Chain, deadline: float = math.inf) -> tuple[Array, int]:
+    """Return levels (live,) and accepted flips of one chain; it stops early at the deadline (perf_counter)."""
+    couplings, levels, flips = chain.form.couplings, chain.start(), 0
+    fields = chain.fields(levels).astype(np.float32)
+    diagonal = np.ascontiguousarray(couplings.packed.diagonal())
+    betas = chain.betas.astype(np.float32)
+    sweep_s = chain.spins * (5e-9 + couplings.indices.size * 4e-11)
+    for part in _timed_blocks(len(betas), sweep_s, deadline):
+        flips += _anneal.anneal_chain(
+            couplings.packed,
+            diagonal,
+            chain.delta,
+            _anneal.MOVES[chain.move],
+            betas[part],
+            chain.orders(part.stop - part.start),
+            part.start,
+            chain.key,
+            fields,
+            levels,
+        )
+    return levels, flips
+
+
+def side_by_side(chains: Sequence[Chain], deadline: float = math.inf) -> list[tuple[Array, int]]:
+    """Return what `alone` does for each of at most _anneal.lanes() chains of one J, as many sweeps and one move."""
+    couplings, wide = chains[0].form.couplings, _anneal.lanes()
+    live, used, sweeps = couplings.indices.size, len(chains), len(chains[0].betas)
+    levels, fields = _aligned((live, wide), np.int32), _aligned((couplings.blocks.shape[1], wide), np.float32)
+    keys, betas = np.zeros((2, wide), np.uint32), np.ones((sweeps, wide), np.float32)
+    for lane, chain in enumerate(chains):
+        start = chain.start()
+        levels[:, lane], fields[:live, lane] = start, chain.fields(start)
+        keys[:, lane], betas[:, lane] = chain.key, chain.betas
+    flips = np.zeros(wide, np.int32)
+    diagonal = np.ascontiguousarray(couplings.packed.diagonal())
+    total = np.zeros(wide, np.int64)
+    sweep_s = wide * live * (live * 3e-11 + chains[0].form.bits * 1e-9)
+    for part in _timed_blocks(sweeps, sweep_s, deadline):
+        _anneal.anneal_lanes(
+            couplings.blocks,
+            diagonal,
+            chains[0].delta,
+            _anneal.MOVES[chains[0].move],
+            betas[part],
+            part.start,
+            keys,
+            fields,
+            levels,
+            flips,
+        )
+        total += flips
+        flips[:] = 0
+    return [(levels[:, lane].copy(), int(total[lane])) for lane in range(used)]
+
+
+def _timed_blocks(sweeps: int, sweep_s: float, deadline: float) -> Iterator[slice]:
+    """Yield blocks of sweeps of a few milliseconds, until they are done or the deadline has passed."""
+    for part in parallel.blocks(sweeps, max(1, int(BLOCK_S / sweep_s))):
+        parallel.check_cancelled()
+        yield part
+        if time.perf_counter() > deadline:
+            return
+
+
+def _aligned(shape: tuple[int, int], dtype: type[np.generic]) -> Array:
+    """Return zeros (rows, columns) on a 64-byte border, as vector registers read them."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)

@@ -1,0 +1,5 @@
+/* 4 lanes, for any processor: SSE2, NEON, or what the compiler makes of them. */
+#define LANES 4
+#include "sweeps.h"
+
+const struct kernel kernel_plain = {"plain", LANES, anneal_chain, anneal_lanes, numbers_of_a_sweep};

@@ -1,0 +1,236 @@
+/* The sweeps of one chain, and of LANES chains side by side. Included once for each instruction set.
+
+   A weight is visited by one of three moves on its level u, with f = dE/dS there and d the weight's change:
+   dE = d (f + d J_jj).  In both forms below the same operations stand in the same order. */
+#include "kernel.h"
+#include "vectors.h"
+
+#define BLOCK 32
+
+static inline float floor_of(float x)
+{
+    const float whole = (float)(int32_t)x;
+    return whole - (whole > x ? 1.0f : 0.0f);
+}
+
+/* Metropolis on the bits of one weight, from the most significant down: the small bits then refine what the large
+   ones chose. A flip is accepted iff beta dE < -ln u, Eqs. (30), (31). Returns the new level. */
+static inline int32_t flip_bits(const struct problem *p, float own, float beta, const float *numbers, float field,
+                                int32_t level, int64_t *flips)
+{
+    for (int a = p->bits - 1; a >= 0; a--) {
+        const float d = (level >> a) & 1 ? -p->delta[a] : p->delta[a];
+        const int accept = beta * (d * field + d * d * own) < *numbers++;
+        field += accept ? 2.0f * d * own : 0.0f;
+        level ^= accept << a;
+        *flips += accept;
+    }
+    return level;
+}
+
+/* Slice sampling (Neal 2003) of the level: draw an energy under which to stay, E(u) + Exp(1) / beta, then a level
+   uniformly from the interval where the parabola x (f step + x J_jj step^2) lies below it. */
+static inline int32_t slice_level(const struct problem *p, float own, float beta, const float *numbers, float field,
+                                  int32_t level)
+{
+    const float top = (float)((1 << p->bits) - 1), here = (float)level;
+    const float slope = field * p->delta[0], curvature = own * p->delta[0] * p->delta[0];
+    const float root = __builtin_sqrtf(slope * slope + 4.0f * curvature * (numbers[0] / beta));
+    float low = -((slope + root) / (2.0f * curvature)), high = (root - slope) / (2.0f * curvature);
+    low = low < -here ? -here : low;
+    high = high > top - here ? top - here : high;
+    low = -floor_of(-low), high = floor_of(high);
+    low = low > 0.0f ? 0.0f : low;
+    high = high < 0.0f ? 0.0f : high;
+    const float x = low + floor_of(numbers[1] * (high - low + 1.0f));
+    return level + (int32_t)(x > high ? high : x);
+}
+
+/* The level of the lowest energy. */
+static inline int32_t best_level(const struct problem *p, float own, float field, int32_t level)
+{
+    const float top = (float)((1 << p->bits) - 1), here = (float)level;
+    float x = -(field * p->delta[0]) / (2.0f * (own * p->delta[0] * p->delta[0]));
+    x = x < -here ? -here : x;
+    x = x > top - here ? top - here : x;
+    return level + (int32_t)floor_of(x + 0.5f);
+}
+
+static inline void add_row(int n, float *restrict fields, float change, const float *restrict row)
+{
+    for (int l = 0; l < n; l++)
+        fields[l] += change * row[l];
+}
+
+static int64_t visit_in_order(const struct problem *p, const float *couplings, const int32_t *order, float beta,
+                              const float *numbers, float *fields, int32_t *levels)
+{
+    int64_t flips = 0;
+    for (int k = 0; k < p->n * p->bits; k++) {
+        const int j = order[k] / p->bits, a = order[k] % p->bits;
+        const float d = (levels[j] >> a) & 1 ? -p->delta[a] : p->delta[a];
+        if (beta * (d * fields[j] + d * d * p->diagonal[j]) < numbers[k]) {
+            levels[j] ^= 1 << a;
+            add_row(p->n, fields, 2.0f * d, couplings + (long)j * p->n);
+            flips++;
+        }
+    }
+    return flips;
+}
+
+static int64_t anneal_chain(const struct problem *p, const float *couplings, const int32_t *order,
+                            const float *betas, int first, int sweeps, const uint32_t *key, float *buffer,
+                            float *fields, int32_t *levels)
+{
+    const int n = p->n, is_slice = p->move == MOVE_SLICE;
+    const int numbers = p->move == MOVE_BIT ? p->bits : is_slice ? 2 : 0; /* a weight */
+    int64_t flips = 0;
+    for (int s = 0; s < sweeps; s++) {
+        for (int group = 0; 64 * group < numbers * n; group++)
+            chain_numbers(key, first + s, group, is_slice, buffer + 64 * group);
+        if (order) {
+            flips += visit_in_order(p, couplings, order + (long)s * n * p->bits, betas[s], buffer, fields, levels);
+            continue;
+        }
+        for (int j = 0; j < n; j++) {
+            const float *own_numbers = buffer + (long)j * numbers;
+            const int32_t before = levels[j];
+            int32_t level;
+            if (p->move == MOVE_BIT)
+                level = flip_bits(p, p->diagonal[j], betas[s], own_numbers, fields[j], before, &flips);
+            else {
+                level = is_slice ? slice_level(p, p->diagonal[j], betas[s], own_numbers, fields[j], before)
+                                 : best_level(p, p->diagonal[j], fields[j], before);
+                flips += level != before;
+            }
+            /* All bits of a weight need only its own field, so the row update waits for the last of them: the same
+               chain as one update a flip, with one row read instead of up to `bits`. */
+            if (level != before) {
+                add_row(n, fields, (float)(level - before) * (2.0f * p->delta[0]), couplings + (long)j * n);
+                levels[j] = level;
+            }
+        }
+    }
+    return flips;
+}
+
+static inline ints flip_bits_lanes(const struct problem *p, float own, floats beta, words key0, words key1, int sweep,
+                                   int *drawn, floats *numbers, floats field, ints level, ints *flips)
+{
+    for (int a = p->bits - 1; a >= 0; a--) {
+        if (*drawn % 64 == 0)
+            lane_numbers(key0, key1, sweep, *drawn / 64, 0, numbers);
+        const ints is_up = -((level >> a) & 1);
+        const floats d = choose(is_up, splat(-p->delta[a]), splat(p->delta[a]));
+        const ints accept = beta * (d * field + d * d * own) < numbers[(*drawn)++ % 64];
+        field += choose(accept, 2.0f * d * own, splat(0.0f));
+        level ^= accept & (1 << a);
+        *flips -= accept;
+    }
+    return level;
+}
+
+static inline ints slice_level_lanes(const struct problem *p, float own, floats beta, floats exponential,
+                                     floats uniform, floats field, ints level)
+{
+    const float top = (float)((1 << p->bits) - 1);
+    const floats here = to_floats(level), zero = splat(0.0f);
+    const float curvature = own * p->delta[0] * p->delta[0];
+    const floats slope = field * p->delta[0];
+    const floats root = square_root(slope * slope + 4.0f * curvature * (exponential / beta));
+    floats low = -((slope + root) / (2.0f * curvature)), high = (root - slope) / (2.0f * curvature);
+    low = at_least(low, -here);
+    high = at_most(high, top - here);
+    low = -round_down(-low), high = round_down(high);
+    low = at_most(low, zero);
+    high = at_least(high, zero);
+    const floats x = low + round_down(uniform * (high - low + 1.0f));
+    return level + __builtin_convertvector(at_most(x, high), ints);
+}
+
+static inline ints best_level_lanes(const struct problem *p, float own, floats field, ints level)
+{
+    const float top = (float)((1 << p->bits) - 1);
+    const floats here = to_floats(level);
+    floats x = -(field * p->delta[0]) / (2.0f * (own * p->delta[0] * p->delta[0]));
+    x = at_most(at_least(x, -here), top - here);
+    return level + __builtin_convertvector(round_down(x + 0.5f), ints);
+}
+
+/* fields (rows, LANES) += J[:, block] changes: a GEMM with 8 rows of sums in registers, in the order of j. */
+static inline void add_block(int rows, const float *restrict block, const floats *restrict changes,
+                             floats *restrict fields)
+{
+    for (int l = 0; l < rows; l += 8) {
+        floats sums[8];
+        for (int r = 0; r < 8; r++)
+            sums[r] = fields[l + r];
+        const float *row = block + (long)l * BLOCK;
+        for (int j = 0; j < BLOCK; j++)
+#pragma GCC unroll 8
+            for (int r = 0; r < 8; r++)
+                sums[r] += row[r * BLOCK + j] * changes[j];
+        for (int r = 0; r < 8; r++)
+            fields[l + r] = sums[r];
+    }
+}
+
+static void anneal_lanes(const struct problem *p, const float *blocks, const float *all_betas, int first, int sweeps,
+                         const uint32_t *keys, float *buffer, float *all_fields, int32_t *all_levels,
+                         int32_t *all_flips)
+{
+    const int rows = (p->n + BLOCK - 1) / BLOCK * BLOCK, is_slice = p->move == MOVE_SLICE;
+    floats *fields = (floats *)all_fields, *numbers = (floats *)buffer;
+    ints *levels = (ints *)all_levels, flips;
+    words key0, key1;
+    memcpy(&key0, keys, sizeof key0);
+    memcpy(&key1, keys + LANES, sizeof key1);
+    memcpy(&flips, all_flips, sizeof flips);
+    for (int s = 0; s < sweeps; s++) {
+        floats beta, changes[BLOCK];
+        memcpy(&beta, all_betas + (long)s * LANES, sizeof beta);
+        int drawn = 0;
+        for (int start = 0; start < p->n; start += BLOCK) {
+            const float *block = blocks + (long)start * rows;
+            for (int k = 0; k < BLOCK; k++) {
+                const int j = start + k;
+                changes[k] = splat(0.0f);
+                if (j >= p->n)
+                    continue;
+                /* The field as it is after this block's earlier weights; the other weights' fields wait. */
+                floats field = fields[j];
+                const float *row = block + (long)j * BLOCK;
+                for (int i = 0; i < k; i++)
+                    field += row[i] * changes[i];
+                const ints before = levels[j];
+                ints level;
+                if (p->move == MOVE_BIT)
+                    level = flip_bits_lanes(p, p->diagonal[j], beta, key0, key1, first + s, &drawn, numbers, field,
+                                            before, &flips);
+                else if (is_slice) {
+                    if (drawn % 64 == 0)
+                        lane_numbers(key0, key1, first + s, drawn / 64, 1, numbers);
+                    level = slice_level_lanes(p, p->diagonal[j], beta, numbers[drawn % 64], numbers[drawn % 64 + 1],
+                                              field, before);
+                    drawn += 2;
+                } else
+                    level = best_level_lanes(p, p->diagonal[j], field, before);
+                if (p->move != MOVE_BIT)
+                    flips -= level != before;
+                levels[j] = level;
+                changes[k] = to_floats(level - before) * (2.0f * p->delta[0]);
+            }
+            add_block(rows, block, changes, fields);
+        }
+    }
+    memcpy(all_flips, &flips, sizeof flips);
+}
+
+static void numbers_of_a_sweep(const uint32_t *key, int sweep, int is_slice, int count, float *out)
+{
+    float made[64];
+    for (int start = 0; start < count; start += 64) {
+        chain_numbers(key, sweep, start / 64, is_slice, made);
+        memcpy(out + start, made, sizeof(float) * (count - start < 64 ? count - start : 64));
+    }
+}
