@@ -14,7 +14,7 @@ kernel = Extension(
         "csrc/kernel_avx512.c",
         "csrc/kernel_avx2.c",
         "csrc/kernel_plain.c",
-        "csrc/descent.c",
+        "csrc/dense.c",
     ],
     depends=["csrc/kernel.h", "csrc/sweeps.h", "csrc/vectors.h"],
     include_dirs=["csrc", numpy.get_include()],

@@ -31,6 +31,7 @@ def anneal_lanes(
     levels: Any,
     flips: Any,
 ) -> None: ...
+def add_products(couplings: Any, weights: Any, fields: Any) -> None: ...
 def coordinate_descent(
     couplings: Any,
     center: Any,

@@ -29,6 +29,8 @@ cdef extern from "kernel.h" nogil:
         void (*numbers)(const uint32_t *key, int sweep, int is_slice, int count, float *out) noexcept nogil
 
     const kernel *kernel_at(int index, int *usable)
+    void add_products_c "add_products"(int n, int chains, const double *couplings, const double *weights,
+                                       double *fields)
     int coordinate_descent_c "coordinate_descent"(
         int n, const double *couplings, const double *center, double half_range, double step,
         double tolerance, int max_sweeps, double *fields, double *weights)
@@ -154,6 +156,16 @@ def anneal_lanes(const float[:, :, ::1] blocks, const float[::1] diagonal, const
     with nogil:
         _kernel.anneal_lanes(&shared, &blocks[0, 0, 0], &betas[0, 0], first, <int> betas.shape[0], &keys[0, 0],
                              &buffer[0], &fields[0, 0], &levels[0, 0], &flips[0])
+
+
+def add_products(const double[:, ::1] couplings, const double[:, ::1] weights, double[:, ::1] fields):
+    """Add 2 J S to the fields (chains, n) of chains with weights S (chains, n); the same bits for any number."""
+    cdef int n = <int> couplings.shape[0], chains = <int> weights.shape[0]
+    if couplings.shape[1] != n or weights.shape[1] != n or fields.shape[1] != n or fields.shape[0] != chains:
+        raise ValueError("couplings (n, n), weights and fields (chains, n) must agree")
+    if n and chains:
+        with nogil:
+            add_products_c(n, chains, &couplings[0, 0], &weights[0, 0], &fields[0, 0])
 
 
 def coordinate_descent(const double[:, ::1] couplings, const double[::1] center, double half_range, double step,

@@ -48,6 +48,9 @@ struct kernel {
 /* Return kernel number `index` of those built, widest first, or NULL; whether this machine can run it in `usable`. */
 const struct kernel *kernel_at(int index, int *usable);
 
+/* fields (chains, n) += 2 J weights (chains, n), in the order of j: the same bits for any number of chains. */
+void add_products(int n, int chains, const double *couplings, const double *weights, double *fields);
+
 /* Coordinate descent of E(S) = S'JS + h'S over the box |S_j - S0_j| <= half_range, each coordinate set to
    its own minimum; step > 0 keeps to the grid S0 - half_range + step * u, step = 0 is the continuous box.
    fields: (n) h + 2 J S, at the S given.  Stops when a whole sweep gains no more than `tolerance`.

@@ -7,7 +7,7 @@ from scipy import stats
 from annealtrain import _anneal
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import descend
-from annealtrain.solvers.chains import Chain, alone, side_by_side
+from annealtrain.solvers.chains import Chain, alone, fields, side_by_side
 from annealtrain.solvers.reference import numpy_chain
 
 MOVES = ("bit", "slice", "greedy")
@@ -186,11 +186,23 @@ def test_float32_fields_do_not_drift():
     form = problem(N=200, bits=8, rows=300, half_range=0.1).unit(0)
     own = Chain(form, np.geomspace(1, 1e6, 500), np.random.SeedSequence(0))
     levels = own.start()
-    fields = own.fields(levels).astype(np.float32)
-    scale, packed = np.abs(fields).max(), form.couplings.packed
+    drifting = fields([own], [levels])[0].astype(np.float32)
+    scale, packed = np.abs(drifting).max(), form.couplings.packed
     diagonal, none = np.ascontiguousarray(packed.diagonal()), np.empty((0, 1600), np.int32)
-    _anneal.anneal_chain(packed, diagonal, own.delta, 0, own.betas.astype(np.float32), none, 0, own.key, fields, levels)
-    np.testing.assert_allclose(fields, own.fields(levels), atol=5e-5 * scale)
+    _anneal.anneal_chain(
+        packed, diagonal, own.delta, 0, own.betas.astype(np.float32), none, 0, own.key, drifting, levels
+    )
+    np.testing.assert_allclose(drifting, fields([own], [levels])[0], atol=5e-5 * scale)
+
+
+def test_fields_do_not_depend_on_the_company():
+    forms = [problem(N=70, bits=5, M=5, rows=90).unit(i) for i in range(5)]
+    chains = [Chain(form, np.ones(1), np.random.SeedSequence(i)) for i, form in enumerate(forms)]
+    levels = [each.start() for each in chains]
+    together = fields(chains, levels)
+    for i, each in enumerate(chains):
+        np.testing.assert_array_equal(together[i], fields([each], [levels[i]])[0])
+        np.testing.assert_allclose(together[i], forms[i].gradient(forms[i].weights(levels[i])), rtol=1e-11)
 
 
 def test_descent_stops_where_no_level_helps():
@@ -272,5 +284,7 @@ def test_wrong_shapes_are_refused():
             _anneal.anneal_lanes(**good | change)
     with pytest.raises(ValueError, match="2 words"):
         _anneal.numbers(np.zeros(3, np.uint32), 0, np.zeros(4, np.float32))
+    with pytest.raises(ValueError, match="agree"):
+        _anneal.add_products(np.eye(3), np.zeros((2, 3)), np.zeros((1, 3)))
     with pytest.raises(ValueError, match="agree"):
         _anneal.coordinate_descent(np.eye(3), np.zeros(3), 1.0, 0.0, 0.0, 5, np.zeros(2), np.zeros(3))

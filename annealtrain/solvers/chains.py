@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,15 +55,24 @@ class Chain:
             row[:] = self._generator.permutation(self.spins)
         return orders
 
-    def fields(self, levels: Array) -> Array:
-        """Return h + 2 J S of the live weights at levels (live,), float64."""
-        full = spread(self.form, levels)
-        return self.form.gradient(self.form.weights(full))[self.form.couplings.indices]
+    def weights(self, levels: Array) -> Array:
+        """Return the live weights (live,) at levels (live,)."""
+        form, live = self.form, self.form.couplings.indices
+        return form.S0[live] + form.half_range / form.top_level * (2.0 * levels - form.top_level)
 
     @property
     def delta(self) -> Array:
         """The change of a weight by each bit: (bits,) float32."""
         return (self.form.step * 2.0 ** np.arange(self.form.bits)).astype(np.float32)
+
+
+def fields(chains: Sequence[Chain], levels: Iterable[Array]) -> Array:
+    """Return h + 2 J S of the live weights at levels[c] (live,): (chains, live) float64, for chains of one J."""
+    couplings = chains[0].form.couplings
+    found = np.array([chain.form.h[couplings.indices] for chain in chains])
+    weights = np.array([chain.weights(each) for chain, each in zip(chains, levels, strict=True)])
+    _anneal.add_products(couplings.live_J, weights, found)
+    return found
 
 
 def spread(form: QuadraticForm, levels: Array) -> Array:
@@ -76,7 +85,7 @@ def spread(form: QuadraticForm, levels: Array) -> Array:
 def alone(chain: Chain, deadline: float = math.inf) -> tuple[Array, int]:
     """Return levels (live,) and accepted flips of one chain; it stops early at the deadline (perf_counter)."""
     couplings, levels, flips = chain.form.couplings, chain.start(), 0
-    fields = chain.fields(levels).astype(np.float32)
+    own_fields = fields([chain], [levels])[0].astype(np.float32)
     diagonal = np.ascontiguousarray(couplings.packed.diagonal())
     betas = chain.betas.astype(np.float32)
     sweep_s = chain.spins * (5e-9 + couplings.indices.size * 4e-11)
@@ -90,7 +99,7 @@ def alone(chain: Chain, deadline: float = math.inf) -> tuple[Array, int]:
             chain.orders(part.stop - part.start),
             part.start,
             chain.key,
-            fields,
+            own_fields,
             levels,
         )
     return levels, flips
@@ -100,12 +109,11 @@ def side_by_side(chains: Sequence[Chain], deadline: float = math.inf) -> list[tu
     """Return what `alone` does for each of at most _anneal.lanes() chains of one J, as many sweeps and one move."""
     couplings, wide = chains[0].form.couplings, _anneal.lanes()
     live, used, sweeps = couplings.indices.size, len(chains), len(chains[0].betas)
-    levels, fields = _aligned((live, wide), np.int32), _aligned((couplings.blocks.shape[1], wide), np.float32)
+    levels, lane_fields = _aligned((live, wide), np.int32), _aligned((couplings.blocks.shape[1], wide), np.float32)
     keys, betas = np.zeros((2, wide), np.uint32), np.ones((sweeps, wide), np.float32)
     for lane, chain in enumerate(chains):
-        start = chain.start()
-        levels[:, lane], fields[:live, lane] = start, chain.fields(start)
-        keys[:, lane], betas[:, lane] = chain.key, chain.betas
+        levels[:, lane], keys[:, lane], betas[:, lane] = chain.start(), chain.key, chain.betas
+    lane_fields[:live, :used] = fields(chains, levels.T[:used]).T
     flips = np.zeros(wide, np.int32)
     diagonal = np.ascontiguousarray(couplings.packed.diagonal())
     total = np.zeros(wide, np.int64)
@@ -119,7 +127,7 @@ def side_by_side(chains: Sequence[Chain], deadline: float = math.inf) -> list[tu
             betas[part],
             part.start,
             keys,
-            fields,
+            lane_fields,
             levels,
             flips,
         )

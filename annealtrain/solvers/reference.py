@@ -10,7 +10,7 @@ from annealtrain.errors import InputError
 from annealtrain.problem import QuadraticForm
 from annealtrain.solvers.anneal import SimulatedAnnealing
 from annealtrain.solvers.base import Array, Solver
-from annealtrain.solvers.chains import Chain
+from annealtrain.solvers.chains import Chain, fields
 
 MAX_SPINS = 24
 
@@ -19,7 +19,7 @@ def numpy_chain(chain: Chain, deadline: float) -> tuple[Array, int]:
     """Return what `chains.alone` does, one move at a time; a reference does not hurry for a deadline."""
     form, J, N = chain.form, chain.form.couplings.live_J, chain.form.couplings.indices.size
     levels, flips = chain.start().astype(np.int64), 0
-    field = chain.fields(levels)
+    field = fields([chain], [levels])[0]
     natural = [j * form.bits + bit for j in range(N) for bit in reversed(range(form.bits))]
     numbers = np.empty(N * max(form.bits, 2), dtype=np.float32)
     for sweep, beta in enumerate(chain.betas):

@@ -1,4 +1,4 @@
-/* Coordinate descent in a box, on the weight grid or continuous. */
+/* Passes over J in float64: fields, and coordinate descent in a box, on the weight grid or continuous. */
 #include "kernel.h"
 
 #include <math.h>
@@ -50,4 +50,17 @@ MULTIVERSION int coordinate_descent(int n, const double *restrict couplings, con
         sweep++;
     }
     return sweep;
+}
+
+MULTIVERSION void add_products(int n, int chains, const double *restrict couplings, const double *restrict weights,
+                               double *restrict fields)
+{
+    for (int j = 0; j < n; j++)
+        for (int c = 0; c < chains; c++) {
+            const double scale = 2.0 * weights[(long)c * n + j];
+            const double *restrict row = couplings + (long)j * n;
+            double *restrict own = fields + (long)c * n;
+            for (int l = 0; l < n; l++)
+                own[l] += scale * row[l];
+        }
 }
