@@ -1,3 +1,16 @@
 """Train neural networks layer by layer with annealing instead of backpropagation."""
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["LayerProblem", "anneal"]
+
+_HOMES = {"LayerProblem": "annealtrain.problem", "anneal": "annealtrain.library"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names when they are asked for: the command line answers before NumPy is loaded."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'annealtrain' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -311,11 +311,21 @@ class LayerProblem:
         return cls(couplings, h, E0, S0, half_range, bits, sites=len(inputs) / samples, rows=rows)
 
     @classmethod
-    def from_moments(cls, J: Array, h: Array, E0: Array, S0: Array, half_range: float, bits: int) -> "LayerProblem":
+    def from_moments(
+        cls,
+        J: Array,
+        h: Array,
+        E0: Array,
+        S0: Array,
+        half_range: float,
+        bits: int,
+        *,
+        convex: bool | None = None,
+    ) -> "LayerProblem":
         """Return the problem E_i(S) = S'J_i S + h_i'S + E0_i; J: (N, N) shared, or (M, N, N); h, S0: (M, N).
 
-        J may be any symmetric matrix; a lower bound is certified only where it is positive semidefinite.
-        Raises ValueError for a J that is not symmetric or not finite.
+        J may be any symmetric matrix; a lower bound is certified only where it is positive semidefinite, which
+        `convex` says, or its eigenvalues do. Raises ValueError for a J that is not symmetric or not finite.
         """
         J, h = np.asarray(J, dtype=np.float64), np.atleast_2d(np.asarray(h, dtype=np.float64))
         M, N = h.shape
@@ -325,8 +335,9 @@ class LayerProblem:
             raise ValueError("J has values that are not finite")
         if not np.array_equal(J, np.swapaxes(J, -1, -2)):
             raise ValueError("J is not symmetric: pass (J + J') / 2")
-        spectrum = np.linalg.eigvalsh(J)
-        convex = bool(np.all(spectrum[..., 0] >= -1e-12 * np.abs(spectrum).max(axis=-1)))
+        if convex is None:
+            spectrum = np.linalg.eigvalsh(J)
+            convex = bool(np.all(spectrum[..., 0] >= -1e-12 * np.abs(spectrum).max(axis=-1)))
         if J.ndim == 2:
             live = Couplings(J).coupled | (h != 0).any(axis=0)
             return cls(Couplings(J, live), h, E0, S0, half_range, bits, convex=convex)

@@ -17,7 +17,7 @@ HOUSE = [
     {"cli"},
     {"hydra_app"},
     {"train"},
-    {"trainer", "backprop", "estimate", "display", "report", "export"},
+    {"trainer", "backprop", "estimate", "display", "report", "export", "library"},
     {"figures"},
     {"runs"},
     {"targets"},
@@ -30,6 +30,7 @@ HOUSE = [
         "solvers.classical",
         "solvers.ocean",
         "solvers.itemc",
+        "solvers.chains",
         "solvers.base",
     },
     {"problem"},
@@ -40,8 +41,9 @@ HOUSE = [
 ]
 SIBLINGS = {
     "backprop": {"trainer"},
-    "solvers.reference": {"solvers.anneal", "solvers.base"},
-    "solvers.anneal": {"solvers.base"},
+    "solvers.reference": {"solvers.anneal", "solvers.chains", "solvers.base"},
+    "solvers.anneal": {"solvers.chains", "solvers.base"},
+    "solvers.chains": {"solvers.base"},
     "solvers.classical": {"solvers.base"},
     "solvers.ocean": {"solvers.base"},
     "solvers.itemc": {"solvers.base"},

@@ -43,7 +43,7 @@ def trainer(targets=None, solver=None, schedule=None, alpha=0.1, epochs=6, seed=
         network,
         sets,
         targets or DifferenceTargets(),
-        solver or SimulatedAnnealing(20),
+        solver or SimulatedAnnealing(60),
         schedule or GeometricSchedule(0.5, 0.01),
         bits=bits,
         epochs=epochs,
