@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from importlib.resources import files
@@ -58,7 +59,7 @@ def _job(composed: DictConfig) -> float:
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
     try:
-        return train(plain(composed), folder, " ".join(["annealtrain train", *settings.overrides.task]))
+        return train(plain(composed), folder, shlex.join(["annealtrain", "train", *settings.overrides.task]))
     except (InputError, KeyboardInterrupt):
         remove_if_empty(folder)
         raise

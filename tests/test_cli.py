@@ -15,8 +15,10 @@ import pytest
 from conftest import SMALL, finished, process, table, write_mnist
 
 import annealtrain
-from annealtrain import memory, recorder
+from annealtrain import memory, recorder, train
 from annealtrain.cli import COMMANDS, main
+from annealtrain.errors import InputError
+from annealtrain.hydra_app import compose_config
 
 GROUPS = ("model", "dataset", "solver", "targets", "schedule", "experiment")
 
@@ -168,7 +170,7 @@ class Moody(SimulatedAnnealing):
 
     def at_epoch(self, epoch, epochs):
         if self.mood == 1 and epoch == 1:
-            raise ArithmeticError("not in the mood for epoch 1")
+            raise ValueError("not in the mood for epoch 1")
         return super().at_epoch(epoch, epochs)
 """
 
@@ -177,7 +179,7 @@ def test_a_failed_job_leaves_its_traceback_and_lets_the_others_run(cli: Callable
     (tmp_path / "moody.py").write_text(MOODY)
     (tmp_path / "mine" / "solver").mkdir(parents=True)
     (tmp_path / "mine" / "solver" / "moody.yaml").write_text("_target_: moody.Moody\nmood: ${seed}\nnum_sweeps: 2\n")
-    with pytest.raises(ArithmeticError):
+    with pytest.raises(ValueError, match="not in the mood"):
         cli("train", "--multirun", "--config-dir=mine", *SMALL, "solver=moody", "seed=0,1,2")
     (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
     jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
@@ -186,7 +188,7 @@ def test_a_failed_job_leaves_its_traceback_and_lets_the_others_run(cli: Callable
     logs = [(job / "train.log").read_text() if (job / "train.log").exists() else "" for job in jobs]
     assert "Traceback" in logs[1]
     assert 'moody.py", line' in logs[1]
-    assert "ArithmeticError: not in the mood for epoch 1" in logs[1]
+    assert "ValueError: not in the mood for epoch 1" in logs[1]
     assert logs[0] == logs[2] == ""
 
 
@@ -205,7 +207,7 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
     outcome = finished(running)
     assert outcome.code == 1
     assert 'moody.py", line' in outcome.err
-    assert outcome.err.endswith("ArithmeticError: not in the mood for epoch 1\n")
+    assert outcome.err.endswith("ValueError: not in the mood for epoch 1\n")
 
 
 # Bad input: one line with value, limit and remedy, exit code 2, no run folder
@@ -225,25 +227,14 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
         (["bits=0"], ["bits=0", "1 to 16"]),
         (["bits=17"], ["bits=17", "1 to 16"]),
         (["bits=abc"], ["bits='abc'", "1 to 16"]),
-        (["bits=4.5"], ["bits=4.5", "1 to 16"]),
-        (["bits=true"], ["bits=True", "1 to 16"]),
         (["bits=4,8"], ["bits=4,8", "--multirun"]),
-        (["epochs=0"], ["epochs=0", "1 to"]),
         (["seed=-1"], ["seed=-1", "0 to"]),
-        (["samples=0"], ["samples=0", "1 to"]),
-        (["threads=0"], ["threads=0", "1 to"]),
         (["bias=maybe"], ["bias='maybe'", "true, false"]),
-        (["progress=loud"], ["progress='loud'", "auto"]),
-        (["resume=1"], ["resume=1", "true, false"]),
-        (["bias=1.0"], ["bias=1.0", "true, false"]),
-        (["conv_inverse=best"], ["conv_inverse='best'", "fourier, exact"]),
         (["schedule.first=0"], ["schedule.first=0", "above 0"]),
-        (["schedule.first=-0.1"], ["schedule.first=-0.1", "above 0"]),
         (["schedule=constant", "schedule.value=0"], ["schedule.value=0", "above 0"]),
         (["schedule.first=[.1,.1,.1]"], ["3 values for 2 trainable layers"]),
         (["alpha=-1"], ["alpha=-1", "0", "1"]),
         (["alpha=2"], ["alpha=2", "0", "1"]),
-        (["alpha=nan"], ["alpha=nan", "0", "1"]),
         (["samples=1398", "validation=0"], ["samples=1398", "1397", "at most"]),
         (["samples=1000", "validation=398"], ["samples=1000", "validation=398", "1397", "samples=999"]),
         (["solver=exact", "bits=4"], ["layer 0 needs 32 spins", "at most 24", "lower bits"]),
@@ -263,6 +254,33 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
 def test_bad_settings(refused: Callable, overrides: list[str], parts: list[str]) -> None:
     line = refused("train", *SMALL, *overrides)
     assert all(part in line for part in parts), line
+
+
+def test_bad_plain_values() -> None:
+    config = compose_config([], None)
+    train.check_values(config)
+    for name, limit, values in (
+        ("bits", "1 to 16", (-1, 4.5, True, None, "8", [8])),
+        ("epochs", "1 to 100000", (0, 1.5, None)),
+        ("seed", "0 to", (-1, 2**63, None, "a")),
+        ("samples", "1 to", (0, 1e3, None)),
+        ("validation", "0 to", (-1, 0.5, False)),
+        ("threads", "1 to 1024", (0, 1025, "all")),
+        ("alpha", "from 0", (-1e-9, 1.0001, float("nan"), float("inf"), True, None, "0.1")),
+        ("bias", "true, false", (0, 1, 1.0, None, "true")),
+        ("resume", "true, false", (1, "yes", None)),
+        ("progress", "true, false, auto", (1, "loud", None)),
+        ("conv_inverse", "fourier, exact", ("best", None, True)),
+    ):
+        for value in values:
+            with pytest.raises(InputError) as caught:
+                train.check_values({**config, name: value})
+            assert f"{name}={value!r}" in str(caught.value)
+            assert limit in str(caught.value)
+    for name in config:
+        if name not in ("data_dir", "annealing"):  # what only other lines refer to
+            with pytest.raises(InputError, match=f"no '{name}'"):
+                train.check_values({key: value for key, value in config.items() if key != name})
 
 
 @pytest.mark.parametrize(
@@ -520,9 +538,8 @@ def test_main_takes_its_arguments_from_the_command_line(monkeypatch: pytest.Monk
 
 
 def test_the_command_recorded_is_the_one_that_was_typed(cli: Callable, tmp_path: Path) -> None:
-    overrides = [*SMALL, "epochs=1", "hydra.run.dir=run", "solver.beta_range=[1,2]"]
-    assert cli("train", *overrides).code == 0
+    overrides = [*SMALL, "epochs=1", "solver.beta_range=[1, 2]"]
+    assert cli("train", *overrides, "hydra.run.dir=run").code == 0
     command = shlex.split(recorder.read_json(tmp_path / "run" / "meta.json")["command"])
-    assert command[:2] == ["annealtrain", "train"]
-    assert {"solver.beta_range=[1,2]", "epochs=1"} <= set(command)
+    assert command == ["annealtrain", "train", *overrides]
     assert np.isclose(float(table(tmp_path / "run" / "solves.csv")[0]["beta_first"]), 1, rtol=1e-6)

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 YAML = {path.relative_to(ROOT / "configs").as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
-PARTS = ("annealtrain", "configs", "csrc")
+PARTS = ("annealtrain", "configs", "csrc", "tests")
 TRAIN = ("train", "model=linear_small", "samples=100", "epochs=1", "threads=1", "hydra.run.dir=run")
 
 
@@ -72,7 +72,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     pytest.importorskip("Cython")
     work = tmp_path_factory.mktemp("source")
     ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.egg-info")
-    for name in (*PARTS, "tests"):
+    for name in PARTS:
         shutil.copytree(ROOT / name, work / name, ignore=ignored)
     for path in ROOT.iterdir():
         if path.is_file():
@@ -104,19 +104,20 @@ def built(source: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -
 def test_the_source_archive_is_complete(source: tuple[Path, Path]) -> None:
     archive, unpacked = source
     assert archive.stat().st_size < 5e6
-    assert {path.relative_to(unpacked / "configs").as_posix() for path in unpacked.rglob("*.yaml")} == YAML
+    assert {
+        path.relative_to(unpacked / "configs").as_posix() for path in (unpacked / "configs").rglob("*.yaml")
+    } == YAML
     wanted = [
         path
         for part in PARTS
         for ending in ("py", "pyi", "pyx", "c", "h")
         for path in ROOT.glob(f"{part}/**/*.{ending}")
     ]
-    assert {"csrc/anneal.pyx", "csrc/kernel.h", "configs/__init__.py"} <= {
+    assert {"csrc/anneal.pyx", "csrc/kernel.h", "configs/__init__.py", "tests/conftest.py"} <= {
         path.relative_to(ROOT).as_posix() for path in wanted
     }
     for path in [*wanted, ROOT / "LICENSE", ROOT / "pyproject.toml", ROOT / "annealtrain" / "py.typed"]:
         assert (unpacked / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
-    assert (unpacked / "tests" / Path(__file__).name).exists()
     assert not list(unpacked.rglob("*.so"))
 
 
