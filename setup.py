@@ -19,7 +19,14 @@ kernel = Extension(
     depends=["csrc/kernel.h", "csrc/sweeps.h", "csrc/vectors.h"],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-    extra_compile_args=["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
+    extra_compile_args=[
+        "-O3",
+        "-std=gnu11",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-Wno-psabi",
+    ],
 )
 
 setup(ext_modules=cythonize([kernel], language_level=3, build_dir="build"))

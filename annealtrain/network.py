@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain import parallel
+from annealtrain import memory, parallel
 from annealtrain.errors import InputError
 from annealtrain.layers import Conv2d, Layer, MaxPool2d, Shape, TrainableLayer
 
@@ -57,6 +57,8 @@ class Network:
             except InputError as error:
                 raise InputError(f"layer {number} of the model does not fit: {error}") from None
             if isinstance(layer, TrainableLayer):
+                units, weights = layer.weight_shape
+                memory.require(3 * 8 * units * weights, f"layer {number} of the model", "make it smaller")
                 child = np.random.SeedSequence(seed, spawn_key=(WEIGHTS_STREAM, len(self.trainable)))
                 layer.initialize(np.random.default_rng(child))
                 self.trainable.append(layer)

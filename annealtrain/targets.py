@@ -19,9 +19,10 @@ class Targets:
     """
 
     def __init__(self, amplitude: float, ridge: float) -> None:
-        _at_least_zero("ridge", ridge)
-        if not amplitude > 0:
-            raise InputError(f"targets.amplitude={amplitude!r} is not above 0")
+        _number("ridge", ridge, 0, np.inf)
+        _number("amplitude", amplitude, 0, 1e6)
+        if not amplitude:
+            raise InputError("targets.amplitude=0 leaves nothing to learn: set it above 0")
         self.amplitude, self.ridge = amplitude, ridge
 
     def check(self, network: Network) -> None:
@@ -52,8 +53,7 @@ class PseudoInverseTargets(Targets):
     ) -> None:
         super().__init__(amplitude, ridge)
         for value in gain if isinstance(gain, Sequence) else [gain]:
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
-                raise InputError(f"targets.gain={value!r} is not a number above 0")
+            _number("gain", value, 0, 1e6)
         self.gain, self.inverse_activation = gain, inverse_activation
         self._targets: list[Array] = []
 
@@ -111,8 +111,9 @@ class DifferenceTargets(Targets):
 
     def __init__(self, amplitude: float = 1.0, eta: float = 1.0, ridge: float = 0.0) -> None:
         super().__init__(amplitude, ridge)
-        if not 0 < eta <= 1:
-            raise InputError(f"targets.eta={eta!r} is not in (0, 1]")
+        _number("eta", eta, 0, 1)
+        if not eta:
+            raise InputError("targets.eta=0 leaves nothing to learn: set it above 0")
         self.eta = eta
 
     def start_epoch(self, state: ForwardPass, outputs: Array) -> None:
@@ -127,6 +128,6 @@ class DifferenceTargets(Targets):
         return state.activation(k) + change, network.slopes(state.preactivation(k))
 
 
-def _at_least_zero(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < np.inf:
-        raise InputError(f"targets.{name}={value!r} is not a number of at least 0")
+def _number(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value == np.inf:
+        raise InputError(f"targets.{name}={value!r} is not a number from {low} to {high:g}")

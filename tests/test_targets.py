@@ -196,13 +196,15 @@ def test_targets_keep_float32(kind):
 def test_refused_settings():
     network, _, _ = two_layers(0.0)
     for make, message in (
-        (lambda: PseudoInverseTargets(amplitude=0.0), "targets.amplitude=0.0 is not above 0"),
-        (lambda: PseudoInverseTargets(ridge=-0.1), "targets.ridge=-0.1 is not a number of at least 0"),
-        (lambda: PseudoInverseTargets(gain=[1.0, 0.0]), "targets.gain=0.0 is not a number above 0"),
+        (lambda: PseudoInverseTargets(amplitude=0.0), "targets.amplitude=0 leaves nothing to learn"),
+        (lambda: PseudoInverseTargets(ridge=-0.1), "targets.ridge=-0.1 is not a number from 0 to inf"),
+        (lambda: PseudoInverseTargets(gain=[1.0, -1.0]), "targets.gain=-1.0 is not a number from 0 to 1e\\+06"),
         (lambda: PseudoInverseTargets(gain=[1.0, 2.0]).check(network), "has 2 values, the model 1 hidden layers"),
         (lambda: PseudoInverseTargets(inverse_activation=True).check(network), "divides by alpha=0"),
-        (lambda: DifferenceTargets(eta=0.0), r"targets.eta=0.0 is not in \(0, 1\]"),
-        (lambda: DifferenceTargets(eta=1.5), "targets.eta=1.5"),
+        (lambda: DifferenceTargets(eta="abc"), "targets.eta='abc' is not a number from 0 to 1"),
+        (lambda: PseudoInverseTargets(amplitude=1e300), "targets.amplitude=1e\\+300 is not a number from 0 to 1e"),
+        (lambda: DifferenceTargets(eta=0.0), "targets.eta=0 leaves nothing"),
+        (lambda: DifferenceTargets(eta=1.5), "targets.eta=1.5 is not a number from 0 to 1"),
     ):
         with pytest.raises(InputError, match=message):
             make()

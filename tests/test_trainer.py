@@ -174,8 +174,8 @@ def test_going_on_after_some_epochs_is_the_same_run():
 
 
 def test_numbers_out_of_range_end_in_one_line():
-    run = trainer(PseudoInverseTargets(amplitude=1e38, gain=1e38))
-    with np.errstate(all="ignore"), pytest.raises(InputError, match=r"epoch 1, layer 0 \(h has values .* not finite\)"):
+    run = trainer(PseudoInverseTargets(), schedule=ConstantSchedule(1e38))
+    with np.errstate(all="ignore"), pytest.raises(InputError, match=r"epoch 1, layer 1 \(h has values .* not finite\)"):
         run.run(Log())
 
 
