@@ -31,6 +31,17 @@ def anneal_lanes(
     levels: Any,
     flips: Any,
 ) -> None: ...
+def anneal_slices(
+    couplings: Any,
+    diagonal: Any,
+    delta: Any,
+    betas: Any,
+    ring_couplings: Any,
+    first: int,
+    keys: Any,
+    fields: Any,
+    levels: Any,
+) -> int: ...
 def add_products(couplings: Any, weights: Any, fields: Any) -> None: ...
 def coordinate_descent(
     couplings: Any,

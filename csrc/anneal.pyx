@@ -26,6 +26,9 @@ cdef extern from "kernel.h" nogil:
                              float *fields, int32_t *levels) noexcept nogil
         void (*anneal_lanes)(const problem *problem, const float *blocks, const float *betas, int first, int sweeps,
                           const uint32_t *keys, float *buffer, float *fields, int32_t *levels, int32_t *flips) noexcept nogil
+        int64_t (*anneal_slices)(const problem *problem, const float *couplings, int slices, const float *betas,
+                                 const float *ring_couplings, int first, int sweeps, const uint32_t *keys,
+                                 float *buffer, float *fields, int32_t *levels) noexcept nogil
         void (*numbers)(const uint32_t *key, int sweep, int is_slice, int count, float *out) noexcept nogil
 
     const kernel *kernel_at(int index, int *usable)
@@ -149,13 +152,51 @@ def anneal_lanes(const float[:, :, ::1] blocks, const float[::1] diagonal, const
         return
     if <uintptr_t> &fields[0, 0] % 64 or <uintptr_t> &levels[0, 0] % 64:
         raise ValueError("fields and levels must lie on 64-byte borders")
-    storage = np.empty(64 * wide + 16, dtype=np.float32)
-    cdef float[::1] buffer = storage[-(<Py_ssize_t> storage.ctypes.data // 4) % 16:]
+    cdef float[::1] buffer = _aligned(64 * wide)
     shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> delta.shape[0], &diagonal[0], &delta[0]
     shared.move = <move_t> move
     with nogil:
         _kernel.anneal_lanes(&shared, &blocks[0, 0, 0], &betas[0, 0], first, <int> betas.shape[0], &keys[0, 0],
                              &buffer[0], &fields[0, 0], &levels[0, 0], &flips[0])
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def anneal_slices(const float[:, ::1] couplings, const float[::1] diagonal, const float[::1] delta,
+                  const float[::1] betas, const float[::1] ring_couplings, int first, const uint32_t[::1] keys,
+                  float[:, ::1] fields, int32_t[:, ::1] levels):
+    """Return the flips of len(betas) path-integral sweeps of one unit, the first of them its sweep number `first`.
+
+    couplings (n, n), diagonal (n,), delta (bits,): the problem. betas, ring_couplings (sweeps,): beta / P and K.
+    keys (2 slices + 2,): two words for each slice (first words first), and two for the world lines. fields, levels
+    (n, slices), both on 64-byte borders, slices a multiple of 16, are updated in place.
+    """
+    cdef problem shared
+    cdef Py_ssize_t n = diagonal.shape[0], slices = levels.shape[1]
+    cdef int64_t flips
+    if couplings.shape[0] != n or couplings.shape[1] != n or fields.shape[0] != n or levels.shape[0] != n:
+        raise ValueError("couplings (n, n), diagonal (n,), fields and levels (n, slices) must agree")
+    if fields.shape[1] != slices or slices % 16 or keys.shape[0] != 2 * slices + 2:
+        raise ValueError("fields and levels need a multiple of 16 slices, keys two words a slice and two more")
+    if ring_couplings.shape[0] != betas.shape[0]:
+        raise ValueError("betas and ring_couplings must hold one number a sweep")
+    if n == 0 or slices == 0 or delta.shape[0] == 0 or betas.shape[0] == 0:
+        return 0
+    if <uintptr_t> &fields[0, 0] % 64 or <uintptr_t> &levels[0, 0] % 64:
+        raise ValueError("fields and levels must lie on 64-byte borders")
+    cdef float[::1] buffer = _aligned(64 * (slices + 1) + slices + 2)
+    shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> delta.shape[0], &diagonal[0], &delta[0]
+    shared.move = MOVE_BIT
+    with nogil:
+        flips = _kernel.anneal_slices(&shared, &couplings[0, 0], <int> slices, &betas[0], &ring_couplings[0], first,
+                                      <int> betas.shape[0], &keys[0], &buffer[0], &fields[0, 0], &levels[0, 0])
+    return flips
+
+
+def _aligned(Py_ssize_t size):
+    """Return `size` floats on a 64-byte border."""
+    storage = np.empty(size + 16, dtype=np.float32)
+    return storage[-(storage.ctypes.data // 4) % 16:]
 
 
 def add_products(const double[:, ::1] couplings, const double[:, ::1] weights, double[:, ::1] fields):

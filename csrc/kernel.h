@@ -34,12 +34,21 @@ typedef void lanes_function(const struct problem *problem, const float *blocks, 
                             int sweeps, const uint32_t *keys, float *buffer, float *fields, int32_t *levels,
                             int32_t *flips);
 
+/* Simulated quantum annealing of one unit: `slices` (a multiple of 16) replicas in a ring of imaginary time.
+   couplings: (n, n).  betas: (sweeps) beta / P.  ring_couplings: (sweeps) K, of a spin with itself in the next
+   slice.  keys: (2, slices) of the slices' random streams, then (2) of the world lines'.
+   buffer: 64 (slices + 1) + slices + 2 floats.  fields, levels: (n, slices), updated in place.  Returns the flips. */
+typedef int64_t slices_function(const struct problem *problem, const float *couplings, int slices,
+                                const float *betas, const float *ring_couplings, int first, int sweeps,
+                                const uint32_t *keys, float *buffer, float *fields, int32_t *levels);
+
 /* The kernels of one instruction set. */
 struct kernel {
     const char *name;
     int lanes;
     chain_function *anneal_chain;
     lanes_function *anneal_lanes;
+    slices_function *anneal_slices;
     /* Fill out[0:count] with the unit exponentials -ln(u) of one sweep. */
     /* Fill out[0:count] with the random numbers of one sweep. */
     void (*numbers)(const uint32_t *key, int sweep, int is_slice, int count, float *out);

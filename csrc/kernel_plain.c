@@ -2,4 +2,4 @@
 #define LANES 4
 #include "sweeps.h"
 
-const struct kernel kernel_plain = {"plain", LANES, anneal_chain, anneal_lanes, numbers_of_a_sweep};
+const struct kernel kernel_plain = {"plain", LANES, anneal_chain, anneal_lanes, anneal_slices, numbers_of_a_sweep};

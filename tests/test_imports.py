@@ -31,6 +31,8 @@ HOUSE = [
         "solvers.ocean",
         "solvers.itemc",
         "solvers.chains",
+        "solvers.quantum",
+        "solvers.settings",
         "solvers.base",
     },
     {"problem"},
@@ -42,9 +44,11 @@ HOUSE = [
 SIBLINGS = {
     "backprop": {"trainer"},
     "solvers.reference": {"solvers.anneal", "solvers.chains", "solvers.base"},
-    "solvers.anneal": {"solvers.chains", "solvers.base"},
+    "solvers.anneal": {"solvers.chains", "solvers.settings", "solvers.base"},
+    "solvers.quantum": {"solvers.anneal", "solvers.chains", "solvers.settings", "solvers.base"},
+    "solvers.settings": {"solvers.base"},
     "solvers.chains": {"solvers.base"},
-    "solvers.classical": {"solvers.base"},
+    "solvers.classical": {"solvers.settings", "solvers.base"},
     "solvers.ocean": {"solvers.base"},
     "solvers.itemc": {"solvers.base"},
 }

@@ -15,6 +15,7 @@ from annealtrain.schedule import GeometricSchedule, StepSchedule
 from annealtrain.solvers.anneal import SimulatedAnnealing, automatic_beta_range
 from annealtrain.solvers.base import Solver, stream
 from annealtrain.solvers.classical import CoordinateDescent, RoundedLeastSquares
+from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
 from annealtrain.solvers.reference import Exact, reference_annealing
 
 
@@ -25,6 +26,9 @@ from annealtrain.solvers.reference import Exact, reference_annealing
         pytest.param(lambda: SimulatedAnnealing(100, num_reads=20, order="random"), True, True, id="sa-random"),
         pytest.param(lambda: SimulatedAnnealing(30, beta_range=[0.1, 100.0]), False, True, id="sa-range"),
         pytest.param(lambda: reference_annealing(num_sweeps=20), False, True, id="reference"),
+        pytest.param(lambda: SimulatedAnnealing(100, num_reads=20, move="slice"), True, True, id="sa-slice"),
+        pytest.param(lambda: SimulatedAnnealing(30, num_reads=5, move="greedy"), False, True, id="sa-greedy"),
+        pytest.param(lambda: SimulatedQuantumAnnealing(100, num_reads=4), True, True, id="sqa"),
         pytest.param(Exact, True, False, id="exact"),
         pytest.param(lambda: CoordinateDescent(num_starts=40), True, True, id="descent"),
         pytest.param(RoundedLeastSquares, False, False, id="rounded"),

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from copy import copy
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from annealtrain.problem import QuadraticForm
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.base import Array, Solver, stream
 from annealtrain.solvers.chains import Chain, alone, side_by_side, spread
+from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, whole
 
 ORDERS = ("sequential", "random")
 
@@ -69,35 +69,24 @@ class SimulatedAnnealing(Solver):
             raise InputError(f"solver.order={order!r} is not one of {', '.join(ORDERS)}")
         if order == "random" and move != "bit":
             raise InputError(f"solver.order=random is for move=bit; move={move} visits weight after weight")
-        for name, setting in (("num_sweeps", num_sweeps), ("beta", beta)):
-            if isinstance(setting, Schedule) and setting.per_layer:
-                raise InputError(f"solver.{name} has {setting.per_layer} values a step: a solver is one for all layers")
-        if not isinstance(num_sweeps, Schedule):
-            _whole("num_sweeps", num_sweeps)
-        _whole("num_reads", num_reads)
+        if not is_scheduled("num_sweeps", num_sweeps):
+            whole("num_sweeps", num_sweeps)
+        whole("num_reads", num_reads)
         if beta is not None and beta_range is not None:
             raise InputError("solver.beta and solver.beta_range are both set: keep one, the other null")
-        if beta is not None and not isinstance(beta, Schedule):
-            _positive("beta", beta)
+        if beta is not None and not is_scheduled("beta", beta):
+            positive("beta", beta)
         if beta_range is not None:
-            if not isinstance(beta_range, Sequence) or len(beta_range) != 2:
-                raise InputError(f"solver.beta_range={beta_range!r} is not [first, last]")
-            for value in beta_range:
-                _positive("beta_range", value)
+            positive_pair("beta_range", beta_range)
             if beta_range[0] > beta_range[1]:
                 raise InputError(f"solver.beta_range={list(beta_range)} falls: annealing cools, give first <= last")
         if time_limit_s is not None:
-            _positive("time_limit_s", time_limit_s)
+            positive("time_limit_s", time_limit_s)
         self.num_sweeps, self.num_reads, self.move, self.order = num_sweeps, num_reads, move, order
         self.beta_range, self.beta, self.time_limit_s, self.run_chain = beta_range, beta, time_limit_s, run_chain
 
     def at_epoch(self, epoch: int, epochs: int) -> "SimulatedAnnealing":
-        def now(setting: Any) -> Any:
-            return setting.value(epoch, epochs) if isinstance(setting, Schedule) else setting
-
-        bound = copy(self)
-        bound.num_sweeps, bound.beta = max(1, round(now(self.num_sweeps))), now(self.beta)
-        return bound
+        return at_epoch(self, ("num_sweeps", "beta"), epoch, epochs)
 
     def betas(self, form: QuadraticForm) -> Array:
         """Return the inverse temperature of each sweep, (num_sweeps,), in 1 / loss."""
@@ -126,9 +115,9 @@ class SimulatedAnnealing(Solver):
         couplings, R = forms[0].couplings, self.num_reads
         live = couplings.indices.size
         if not live:
-            return [(np.zeros((1, form.S0.size), dtype=np.int32), _stats(np.zeros(1), 0, 1)) for form in forms]
-        if self.move != "bit" and np.any(couplings.diagonal[couplings.indices] <= 0):
-            raise InputError(f"solver.move={self.move} needs J_jj > 0 for every weight: take move=bit")
+            return [(np.zeros((1, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), 0, 1)) for form in forms]
+        if self.move != "bit" and np.any(couplings.diagonal < 0):
+            raise InputError(f"solver.move={self.move} needs J_jj >= 0 for every weight: take move=bit")
         betas = [self.betas(form) for form in forms]
         chains = [
             Chain(form, beta, stream(seed, read), self.move, self.order == "random")
@@ -141,7 +130,7 @@ class SimulatedAnnealing(Solver):
         found = []
         for i, form in enumerate(forms):
             levels, flips = zip(*ends[R * i : R * (i + 1)], strict=True)
-            found.append((np.array([spread(form, each) for each in levels]), _stats(betas[i], sum(flips), visits)))
+            found.append((np.array([spread(form, each) for each in levels]), chain_stats(betas[i], sum(flips), visits)))
         return found
 
     def _run(self, chains: list[Chain], deadline: float, each: Callable[..., list[Any]]) -> list[tuple[Array, int]]:
@@ -158,7 +147,8 @@ def _one_by_one(job: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     return [job(item) for item in items]
 
 
-def _stats(betas: Array, flips: int, visits: int) -> dict[str, float]:
+def chain_stats(betas: Array, flips: int, visits: int) -> dict[str, float]:
+    """Return what is recorded of chains: their sweeps, realised beta range and share of accepted moves."""
     return {
         "sweeps": len(betas),
         "beta_first": float(betas[0]),
@@ -166,13 +156,3 @@ def _stats(betas: Array, flips: int, visits: int) -> dict[str, float]:
         "flips": flips,
         "acceptance": flips / visits,
     }
-
-
-def _whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"solver.{name}={value!r} is not a whole number of at least 1")
-
-
-def _positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InputError(f"solver.{name}={value!r} is not a number above 0")

@@ -89,7 +89,7 @@ def alone(chain: Chain, deadline: float = math.inf) -> tuple[Array, int]:
     diagonal = np.ascontiguousarray(couplings.packed.diagonal())
     betas = chain.betas.astype(np.float32)
     sweep_s = chain.spins * (5e-9 + couplings.indices.size * 4e-11)
-    for part in _timed_blocks(len(betas), sweep_s, deadline):
+    for part in timed_blocks(len(betas), sweep_s, deadline):
         flips += _anneal.anneal_chain(
             couplings.packed,
             diagonal,
@@ -109,7 +109,7 @@ def side_by_side(chains: Sequence[Chain], deadline: float = math.inf) -> list[tu
     """Return what `alone` does for each of at most _anneal.lanes() chains of one J, as many sweeps and one move."""
     couplings, wide = chains[0].form.couplings, _anneal.lanes()
     live, used, sweeps = couplings.indices.size, len(chains), len(chains[0].betas)
-    levels, lane_fields = _aligned((live, wide), np.int32), _aligned((couplings.blocks.shape[1], wide), np.float32)
+    levels, lane_fields = aligned((live, wide), np.int32), aligned((couplings.blocks.shape[1], wide), np.float32)
     keys, betas = np.zeros((2, wide), np.uint32), np.ones((sweeps, wide), np.float32)
     for lane, chain in enumerate(chains):
         levels[:, lane], keys[:, lane], betas[:, lane] = chain.start(), chain.key, chain.betas
@@ -118,7 +118,7 @@ def side_by_side(chains: Sequence[Chain], deadline: float = math.inf) -> list[tu
     diagonal = np.ascontiguousarray(couplings.packed.diagonal())
     total = np.zeros(wide, np.int64)
     sweep_s = wide * live * (live * 3e-11 + chains[0].form.bits * 1e-9)
-    for part in _timed_blocks(sweeps, sweep_s, deadline):
+    for part in timed_blocks(sweeps, sweep_s, deadline):
         _anneal.anneal_lanes(
             couplings.blocks,
             diagonal,
@@ -136,7 +136,7 @@ def side_by_side(chains: Sequence[Chain], deadline: float = math.inf) -> list[tu
     return [(levels[:, lane].copy(), int(total[lane])) for lane in range(used)]
 
 
-def _timed_blocks(sweeps: int, sweep_s: float, deadline: float) -> Iterator[slice]:
+def timed_blocks(sweeps: int, sweep_s: float, deadline: float) -> Iterator[slice]:
     """Yield blocks of sweeps of a few milliseconds, until they are done or the deadline has passed."""
     for part in parallel.blocks(sweeps, max(1, int(BLOCK_S / sweep_s))):
         parallel.check_cancelled()
@@ -145,7 +145,7 @@ def _timed_blocks(sweeps: int, sweep_s: float, deadline: float) -> Iterator[slic
             return
 
 
-def _aligned(shape: tuple[int, int], dtype: type[np.generic]) -> Array:
+def aligned(shape: tuple[int, int], dtype: type[np.generic]) -> Array:
     """Return zeros (rows, columns) on a 64-byte border, as vector registers read them."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 64, np.uint8)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from annealtrain import parallel
-from annealtrain.errors import InputError
 from annealtrain.problem import QuadraticForm
 from annealtrain.solvers.base import Array, Solver, descend, stream
+from annealtrain.solvers.settings import whole
 
 
 class CoordinateDescent(Solver):
@@ -15,9 +15,8 @@ class CoordinateDescent(Solver):
     """
 
     def __init__(self, num_starts: int = 1, max_sweeps: int = 1000) -> None:
-        for name, value in (("num_starts", num_starts), ("max_sweeps", max_sweeps)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"solver.{name}={value!r} is not a whole number of at least 1")
+        whole("num_starts", num_starts)
+        whole("max_sweeps", max_sweeps)
         self.num_starts, self.max_sweeps = num_starts, max_sweeps
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
@@ -36,8 +35,7 @@ class RoundedLeastSquares(Solver):
     """`solver=rounded`: the continuous minimum in the box, rounded to the closest levels."""
 
     def __init__(self, max_sweeps: int = 1000) -> None:
-        if isinstance(max_sweeps, bool) or not isinstance(max_sweeps, int) or max_sweeps < 1:
-            raise InputError(f"solver.max_sweeps={max_sweeps!r} is not a whole number of at least 1")
+        whole("max_sweeps", max_sweeps)
         self.max_sweeps = max_sweeps
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:

@@ -59,17 +59,19 @@ def _slice(
     form: QuadraticForm, own: float, field: float, level: int, beta: float, exponential: float, uniform: float
 ) -> int:
     """Return a level drawn uniformly from those with dE <= Exp / beta, dE = x (field step + x J_jj step^2)."""
-    slope, curvature = field * form.step, own * form.step**2
-    root = np.sqrt(slope**2 + 4 * curvature * exponential / beta)
-    low = max(-(slope + root) / (2 * curvature), -level)
-    high = min((root - slope) / (2 * curvature), form.top_level - level)
+    slope, curvature, height = field * form.step, own * form.step**2, exponential / beta
+    # The two roots without cancellation; a straight line (J_jj = 0) has only the near one.
+    total = abs(slope) + np.sqrt(slope**2 + 4 * curvature * height) + 1e-30
+    far, near = total / (2 * curvature) if curvature else np.inf, 2 * height / total
+    low, high = (-far, near) if slope > 0 else (-near, far)
+    low, high = max(low, -level), min(high, form.top_level - level)
     low, high = min(int(np.ceil(low)), 0), max(int(np.floor(high)), 0)
     return int(level + min(low + int(uniform * (high - low + 1)), high))
 
 
 def _best(form: QuadraticForm, own: float, field: float, level: int) -> int:
     """Return the level of the lowest energy."""
-    x = np.clip(-field / (2 * own * form.step), -level, form.top_level - level)
+    x = np.clip(-field * form.step / (2 * own * form.step**2 + 1e-30), -level, form.top_level - level)
     return int(level + np.floor(x + 0.5))
 
 

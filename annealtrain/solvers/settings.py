@@ -1,0 +1,49 @@
+"""Checks of a solver's settings, and settings that follow a schedule over the epochs."""
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any, TypeVar
+
+from annealtrain.errors import InputError
+from annealtrain.schedule import Schedule
+from annealtrain.solvers.base import Solver
+
+SolverKind = TypeVar("SolverKind", bound=Solver)
+
+
+def whole(name: str, value: Any) -> None:
+    """Raise InputError unless a setting is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"solver.{name}={value!r} is not a whole number of at least 1")
+
+
+def positive(name: str, value: Any) -> None:
+    """Raise InputError unless a setting is a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise InputError(f"solver.{name}={value!r} is not a number above 0")
+
+
+def positive_pair(name: str, value: Any) -> None:
+    """Raise InputError unless a setting is [first, last], both above 0."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise InputError(f"solver.{name}={value!r} is not [first, last]")
+    for number in value:
+        positive(name, number)
+
+
+def is_scheduled(name: str, value: Any) -> bool:
+    """Return whether a setting is a schedule; InputError if it is one with a value for each layer."""
+    if isinstance(value, Schedule) and value.per_layer:
+        raise InputError(f"solver.{name} has {value.per_layer} values a step: a solver is one for all layers")
+    return isinstance(value, Schedule)
+
+
+def at_epoch(solver: SolverKind, names: Sequence[str], epoch: int, epochs: int) -> SolverKind:
+    """Return a copy of a solver with the value of one epoch for each of these settings that is a schedule."""
+    bound = copy(solver)
+    for name in names:
+        setting = getattr(solver, name)
+        if isinstance(setting, Schedule):
+            value = setting.value(epoch, epochs)
+            setattr(bound, name, max(1, round(value)) if name == "num_sweeps" else value)
+    return bound
