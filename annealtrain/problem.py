@@ -197,12 +197,15 @@ class Rows:
         borders = parallel.blocks(len(self.inputs), BLOCK_ROWS)
         if self.slopes is None:
             return self._sum_of_squares(self._square(self.inputs[b], gamma[b, None]) for b in borders)
-        # Two slopes: J = low^2 J_all + (high^2 - low^2) J_high reads only the rows of the larger slope.
+        # Two slopes: J = low^2 J_all + (high^2 - low^2) J_high = high^2 J_all - (high^2 - low^2) J_low needs the rows of
+        # one slope only: the rarer one, but for ReLU, where the difference would leave rounding in dead weights.
         low, high = self.slopes
-        J = self._sum_of_squares(self._square(self.inputs[b][gamma[b] == high]) for b in borders)
-        J *= high**2 - low**2
+        is_high = gamma == high
+        rare = high if low == 0 or 2 * np.count_nonzero(is_high) <= len(gamma) else low
+        J = self._sum_of_squares(self._square(self.inputs[b][is_high[b] == (rare == high)]) for b in borders)
+        J *= (high**2 - low**2) * (1 if rare == high else -1)
         if low:
-            J += low**2 * self.gram
+            J += (low if rare == high else high) ** 2 * self.gram
         return J
 
     def _sum_of_squares(self, squares: Iterable[Array]) -> Array:
