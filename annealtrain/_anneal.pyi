@@ -31,6 +31,23 @@ def anneal_lanes(
     levels: Any,
     flips: Any,
 ) -> None: ...
+def anneal_rows(
+    inputs: Any,
+    weights: Any,
+    grams: Any,
+    ridges: Any,
+    half_range: float,
+    delta: Any,
+    move: int,
+    betas: Any,
+    first: int,
+    keys: Any,
+    residuals: Any,
+    levels: Any,
+    flips: Any,
+) -> None: ...
+def make_grams(n: int, inputs: Any, weights: Any, grams: Any) -> None: ...
+def row_products(inputs: Any, weights: Any, products: Any) -> None: ...
 def anneal_slices(
     couplings: Any,
     diagonal: Any,

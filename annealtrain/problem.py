@@ -197,8 +197,8 @@ class Rows:
         borders = parallel.blocks(len(self.inputs), BLOCK_ROWS)
         if self.slopes is None:
             return self._sum_of_squares(self._square(self.inputs[b], gamma[b, None]) for b in borders)
-        # Two slopes: J = low^2 J_all + (high^2 - low^2) J_high = high^2 J_all - (high^2 - low^2) J_low needs the rows of
-        # one slope only: the rarer one, but for ReLU, where the difference would leave rounding in dead weights.
+        # Two slopes: J = low^2 J_all + (high^2 - low^2) J_high = high^2 J_all - (high^2 - low^2) J_low needs the rows
+        # of one slope only: the rarer one, but for ReLU, where the difference would leave rounding in dead weights.
         low, high = self.slopes
         is_high = gamma == high
         rare = high if low == 0 or 2 * np.count_nonzero(is_high) <= len(gamma) else low
@@ -254,6 +254,7 @@ class LayerProblem:
         *,
         sites: float = 1.0,
         rows: Rows | None = None,
+        ridge: float = 0.0,
         convex: bool = True,
     ) -> None:
         if not 1 <= bits <= MAX_BITS or int(bits) != bits:
@@ -269,7 +270,7 @@ class LayerProblem:
         self.h, self.E0 = np.asarray(h, dtype=np.float64), np.asarray(E0, dtype=np.float64)
         self.S0 = np.asarray(S0, dtype=np.float64)
         self.half_range, self.bits = float(half_range), int(bits)
-        self.sites, self.rows, self.convex = sites, rows, convex
+        self.sites, self.rows, self.ridge, self.convex = sites, rows, ridge, convex
 
     @classmethod
     def from_rows(
@@ -311,7 +312,7 @@ class LayerProblem:
             def couplings(unit: int) -> Couplings:
                 return Couplings(rows.unit_gram(unit)).with_ridge(ridge)
 
-        return cls(couplings, h, E0, S0, half_range, bits, sites=len(inputs) / samples, rows=rows)
+        return cls(couplings, h, E0, S0, half_range, bits, sites=len(inputs) / samples, rows=rows, ridge=ridge)
 
     @classmethod
     def from_moments(

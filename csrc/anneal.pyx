@@ -26,6 +26,11 @@ cdef extern from "kernel.h" nogil:
                              float *fields, int32_t *levels) noexcept nogil
         void (*anneal_lanes)(const problem *problem, const float *blocks, const float *betas, int first, int sweeps,
                           const uint32_t *keys, float *buffer, float *fields, int32_t *levels, int32_t *flips) noexcept nogil
+        void (*anneal_rows)(const problem *problem, int rows, const float *inputs, const float *weights,
+                            const float *grams, const float *ridges, float half_range, const float *betas, int first,
+                            int sweeps, const uint32_t *keys, float *buffer, float *residuals, int32_t *levels,
+                            int32_t *flips) noexcept nogil
+        void (*make_grams)(int n, int rows, const float *inputs, const float *weights, float *grams) noexcept nogil
         int64_t (*anneal_slices)(const problem *problem, const float *couplings, int slices, const float *betas,
                                  const float *ring_couplings, int first, int sweeps, const uint32_t *keys,
                                  float *buffer, float *fields, int32_t *levels) noexcept nogil
@@ -34,6 +39,8 @@ cdef extern from "kernel.h" nogil:
     const kernel *kernel_at(int index, int *usable)
     void add_products_c "add_products"(int n, int chains, const double *couplings, const double *weights,
                                        double *fields)
+    void row_products_c "row_products"(int n, int rows, int chains, const float *inputs, const double *weights,
+                                       double *products)
     int coordinate_descent_c "coordinate_descent"(
         int n, const double *couplings, const double *center, double half_range, double step,
         double tolerance, int max_sweeps, double *fields, double *weights)
@@ -158,6 +165,66 @@ def anneal_lanes(const float[:, :, ::1] blocks, const float[::1] diagonal, const
     with nogil:
         _kernel.anneal_lanes(&shared, &blocks[0, 0, 0], &betas[0, 0], first, <int> betas.shape[0], &keys[0, 0],
                              &buffer[0], &fields[0, 0], &levels[0, 0], &flips[0])
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def anneal_rows(const float[:, :, ::1] inputs, const float[:, ::1] weights, const float[:, :, ::1] grams,
+                const float[::1] ridges, float half_range, const float[::1] delta, int move,
+                const float[:, ::1] betas, int first, const uint32_t[:, ::1] keys, float[:, ::1] residuals,
+                int32_t[:, ::1] levels, int32_t[::1] flips):
+    """Anneal lanes() chains that share their inputs but not their J, for len(betas) sweeps, see kernel.h.
+
+    inputs (columns / 32, rows, 32). weights, residuals (rows, lanes), grams (columns, 32, lanes) and levels
+    (n, lanes), all on 64-byte borders. ridges, flips (lanes,). betas (sweeps, lanes), keys (2, lanes).
+    """
+    cdef problem shared
+    cdef Py_ssize_t n = levels.shape[0], wide = _kernel.lanes, columns = (n + 31) // 32 * 32, rows = inputs.shape[1]
+    if (inputs.shape[0] * 32 != columns or inputs.shape[2] != 32 or rows % 8 or weights.shape[0] != rows
+            or residuals.shape[0] != rows or grams.shape[0] != columns or grams.shape[1] != 32):
+        raise ValueError("inputs (columns / 32, rows, 32), weights, residuals (rows, lanes) and grams must agree")
+    if (weights.shape[1] != wide or residuals.shape[1] != wide or grams.shape[2] != wide or ridges.shape[0] != wide
+            or betas.shape[1] != wide or keys.shape[0] != 2 or keys.shape[1] != wide or levels.shape[1] != wide
+            or flips.shape[0] != wide):
+        raise ValueError(f"weights, residuals, grams, ridges, betas, keys, levels and flips must be {wide} lanes wide")
+    if n == 0 or rows == 0 or delta.shape[0] == 0 or betas.shape[0] == 0:
+        return
+    if (<uintptr_t> &weights[0, 0] % 64 or <uintptr_t> &residuals[0, 0] % 64 or <uintptr_t> &grams[0, 0, 0] % 64
+            or <uintptr_t> &levels[0, 0] % 64):
+        raise ValueError("weights, residuals, grams and levels must lie on 64-byte borders")
+    cdef float[::1] buffer = _aligned(64 * wide)
+    shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> delta.shape[0], NULL, &delta[0]
+    shared.move = <move_t> move
+    with nogil:
+        _kernel.anneal_rows(&shared, <int> rows, &inputs[0, 0, 0], &weights[0, 0], &grams[0, 0, 0], &ridges[0],
+                            half_range, &betas[0, 0], first, <int> betas.shape[0], &keys[0, 0], &buffer[0],
+                            &residuals[0, 0], &levels[0, 0], &flips[0])
+
+
+def make_grams(int n, const float[:, :, ::1] inputs, const float[:, ::1] weights, float[:, :, ::1] grams):
+    """Fill grams (columns, 32, lanes) with J of each block of 32 of the n weights; arguments as in anneal_rows."""
+    cdef Py_ssize_t wide = _kernel.lanes, columns = (n + 31) // 32 * 32, rows = inputs.shape[1]
+    if (inputs.shape[0] * 32 != columns or inputs.shape[2] != 32 or weights.shape[0] != rows
+            or weights.shape[1] != wide or grams.shape[0] != columns or grams.shape[1] != 32
+            or grams.shape[2] != wide):
+        raise ValueError("inputs (columns / 32, rows, 32), weights (rows, lanes) and grams must agree")
+    if n == 0 or rows == 0:
+        return
+    if <uintptr_t> &weights[0, 0] % 64 or <uintptr_t> &grams[0, 0, 0] % 64:
+        raise ValueError("weights and grams must lie on 64-byte borders")
+    with nogil:
+        _kernel.make_grams(n, <int> rows, &inputs[0, 0, 0], &weights[0, 0], &grams[0, 0, 0])
+
+
+def row_products(const float[:, ::1] inputs, const double[:, ::1] weights, double[:, ::1] products):
+    """Fill products (rows, chains) with inputs (rows, n) @ weights (n, chains); the same bits for any company."""
+    if (weights.shape[0] != inputs.shape[1] or products.shape[0] != inputs.shape[0]
+            or products.shape[1] != weights.shape[1]):
+        raise ValueError("inputs (rows, n), weights (n, chains) and products (rows, chains) must agree")
+    if inputs.shape[0] and inputs.shape[1] and weights.shape[1]:
+        with nogil:
+            row_products_c(<int> inputs.shape[1], <int> inputs.shape[0], <int> weights.shape[1], &inputs[0, 0],
+                           &weights[0, 0], &products[0, 0])
 
 
 @cython.boundscheck(False)

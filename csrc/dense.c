@@ -64,3 +64,18 @@ MULTIVERSION void add_products(int n, int chains, const double *restrict couplin
                 own[l] += scale * row[l];
         }
 }
+
+MULTIVERSION void row_products(int n, int rows, int chains, const float *restrict inputs,
+                               const double *restrict weights, double *restrict products)
+{
+    for (int a = 0; a < rows; a++) {
+        double *restrict own = products + (long)a * chains;
+        for (int c = 0; c < chains; c++)
+            own[c] = 0.0;
+        for (int j = 0; j < n; j++) {
+            const double x = inputs[(long)a * n + j];
+            for (int c = 0; c < chains; c++)
+                own[c] += x * weights[(long)j * chains + c];
+        }
+    }
+}

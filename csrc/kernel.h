@@ -34,6 +34,16 @@ typedef void lanes_function(const struct problem *problem, const float *blocks, 
                             int sweeps, const uint32_t *keys, float *buffer, float *fields, int32_t *levels,
                             int32_t *flips);
 
+/* `lanes` chains that share the rows X of a least-squares layer, but not their J = X' diag(w) X + ridge I.
+   inputs: (columns / 32, rows, 32) X in column blocks, columns = n rounded up to 32, rows a multiple of 8, zeros
+   beyond.  weights: (rows, lanes) w = gamma^2 / Q.  grams: (columns, 32, lanes), from make_grams.
+   ridges: (lanes).  residuals: (rows, lanes) 2 w X S + ..., so that f = X' residuals + 2 ridge (S - S0).
+   Otherwise as lanes_function. */
+typedef void rows_function(const struct problem *problem, int rows, const float *inputs, const float *weights,
+                           const float *grams, const float *ridges, float half_range, const float *betas, int first,
+                           int sweeps, const uint32_t *keys, float *buffer, float *residuals, int32_t *levels,
+                           int32_t *flips);
+
 /* Simulated quantum annealing of one unit: `slices` (a multiple of 16) replicas in a ring of imaginary time.
    couplings: (n, n).  betas: (sweeps) beta / P.  ring_couplings: (sweeps) K, of a spin with itself in the next
    slice.  keys: (2, slices) of the slices' random streams, then (2) of the world lines'.
@@ -48,6 +58,9 @@ struct kernel {
     int lanes;
     chain_function *anneal_chain;
     lanes_function *anneal_lanes;
+    rows_function *anneal_rows;
+    /* Fill grams: J of each block of 32 weights, without the ridge. */
+    void (*make_grams)(int n, int rows, const float *inputs, const float *weights, float *grams);
     slices_function *anneal_slices;
     /* Fill out[0:count] with the unit exponentials -ln(u) of one sweep. */
     /* Fill out[0:count] with the random numbers of one sweep. */
@@ -59,6 +72,9 @@ const struct kernel *kernel_at(int index, int *usable);
 
 /* fields (chains, n) += 2 J weights (chains, n), in the order of j: the same bits for any number of chains. */
 void add_products(int n, int chains, const double *couplings, const double *weights, double *fields);
+
+/* products (rows, chains) = X S, X (rows, n) float32, weights (n, chains), in the order of j. */
+void row_products(int n, int rows, int chains, const float *inputs, const double *weights, double *products);
 
 /* Coordinate descent of E(S) = S'JS + h'S over the box |S_j - S0_j| <= half_range, each coordinate set to
    its own minimum; step > 0 keeps to the grid S0 - half_range + step * u, step = 0 is the continuous box.

@@ -4,5 +4,7 @@
 #define LANES 16
 #include "sweeps.h"
 
-const struct kernel kernel_avx512 = {"avx512", LANES, anneal_chain, anneal_lanes, anneal_slices, numbers_of_a_sweep};
+const struct kernel kernel_avx512 = {
+    "avx512", LANES, anneal_chain, anneal_lanes, anneal_rows, make_grams, anneal_slices, numbers_of_a_sweep,
+};
 #endif

@@ -2,4 +2,6 @@
 #define LANES 4
 #include "sweeps.h"
 
-const struct kernel kernel_plain = {"plain", LANES, anneal_chain, anneal_lanes, anneal_slices, numbers_of_a_sweep};
+const struct kernel kernel_plain = {
+    "plain", LANES, anneal_chain, anneal_lanes, anneal_rows, make_grams, anneal_slices, numbers_of_a_sweep,
+};

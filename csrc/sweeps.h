@@ -117,7 +117,7 @@ static int64_t anneal_chain(const struct problem *p, const float *couplings, con
     return flips;
 }
 
-static inline ints flip_bits_lanes(const struct problem *p, float own, floats beta, words key0, words key1, int sweep,
+static inline ints flip_bits_lanes(const struct problem *p, floats own, floats beta, words key0, words key1, int sweep,
                                    int *drawn, floats *numbers, floats field, ints level, ints *flips)
 {
     for (int a = p->bits - 1; a >= 0; a--) {
@@ -133,13 +133,12 @@ static inline ints flip_bits_lanes(const struct problem *p, float own, floats be
     return level;
 }
 
-static inline ints slice_level_lanes(const struct problem *p, float own, floats beta, floats exponential,
+static inline ints slice_level_lanes(const struct problem *p, floats own, floats beta, floats exponential,
                                      floats uniform, floats field, ints level)
 {
     const float top = (float)((1 << p->bits) - 1);
     const floats here = to_floats(level), zero = splat(0.0f);
-    const float curvature = own * p->delta[0] * p->delta[0];
-    const floats slope = field * p->delta[0];
+    const floats curvature = own * p->delta[0] * p->delta[0], slope = field * p->delta[0];
     const floats height = exponential / beta, size = choose(slope < 0.0f, -slope, slope);
     const floats sum = size + square_root(slope * slope + 4.0f * curvature * height) + TINY;
     const floats far = sum / (2.0f * curvature), near = 2.0f * height / sum;
@@ -153,13 +152,58 @@ static inline ints slice_level_lanes(const struct problem *p, float own, floats 
     return level + __builtin_convertvector(at_most(x, high), ints);
 }
 
-static inline ints best_level_lanes(const struct problem *p, float own, floats field, ints level)
+static inline ints best_level_lanes(const struct problem *p, floats own, floats field, ints level)
 {
     const float top = (float)((1 << p->bits) - 1);
     const floats here = to_floats(level);
     floats x = -(field * p->delta[0]) / (2.0f * (own * p->delta[0] * p->delta[0]) + TINY);
     x = at_most(at_least(x, -here), top - here);
     return level + __builtin_convertvector(round_down(x + 0.5f), ints);
+}
+
+/* What the lanes of one call share while they sweep. */
+struct lanes_state {
+    words key0, key1;
+    floats beta, *numbers;
+    int sweep, drawn;
+    ints flips;
+};
+
+/* Move one weight of each lane; `own` is J_jj. Returns its change times 2, for the fields of the other weights. */
+static inline floats visit_lanes(const struct problem *p, struct lanes_state *state, floats own, floats field,
+                                 ints *level)
+{
+    const ints before = *level;
+    if (p->move == MOVE_BIT)
+        *level = flip_bits_lanes(p, own, state->beta, state->key0, state->key1, state->sweep, &state->drawn,
+                                 state->numbers, field, before, &state->flips);
+    else if (p->move == MOVE_SLICE) {
+        if (state->drawn % 64 == 0)
+            lane_numbers(state->key0, state->key1, state->sweep, state->drawn / 64, 1, state->numbers);
+        const floats *numbers = state->numbers + state->drawn % 64;
+        *level = slice_level_lanes(p, own, state->beta, numbers[0], numbers[1], field, before);
+        state->drawn += 2;
+    } else
+        *level = best_level_lanes(p, own, field, before);
+    if (p->move != MOVE_BIT)
+        state->flips -= *level != before;
+    return to_floats(*level - before) * (2.0f * p->delta[0]);
+}
+
+static inline struct lanes_state begin_lanes(const uint32_t *keys, float *buffer, const int32_t *flips)
+{
+    struct lanes_state state = {.numbers = (floats *)buffer};
+    memcpy(&state.key0, keys, sizeof state.key0);
+    memcpy(&state.key1, keys + LANES, sizeof state.key1);
+    memcpy(&state.flips, flips, sizeof state.flips);
+    return state;
+}
+
+static inline void begin_sweep(struct lanes_state *state, const float *betas, int s, int first)
+{
+    memcpy(&state->beta, betas + (long)s * LANES, sizeof state->beta);
+    state->sweep = first + s;
+    state->drawn = 0;
 }
 
 /* fields (rows, LANES) += J[:, block] changes: a GEMM with 8 rows of sums in registers, in the order of j. */
@@ -180,23 +224,18 @@ static inline void add_block(int rows, const float *restrict block, const floats
     }
 }
 
-static void anneal_lanes(const struct problem *p, const float *blocks, const float *all_betas, int first, int sweeps,
-                         const uint32_t *keys, float *buffer, float *all_fields, int32_t *all_levels,
-                         int32_t *all_flips)
+static void anneal_lanes(const struct problem *p, const float *blocks, const float *betas, int first, int sweeps,
+                         const uint32_t *keys, float *buffer, float *all_fields, int32_t *all_levels, int32_t *flips)
 {
-    const int rows = (p->n + BLOCK - 1) / BLOCK * BLOCK, is_slice = p->move == MOVE_SLICE;
-    floats *fields = (floats *)all_fields, *numbers = (floats *)buffer;
-    ints *levels = (ints *)all_levels, flips;
-    words key0, key1;
-    memcpy(&key0, keys, sizeof key0);
-    memcpy(&key1, keys + LANES, sizeof key1);
-    memcpy(&flips, all_flips, sizeof flips);
+    const int rows = (p->n + BLOCK - 1) / BLOCK * BLOCK;
+    floats *fields = (floats *)all_fields;
+    ints *levels = (ints *)all_levels;
+    struct lanes_state state = begin_lanes(keys, buffer, flips);
     for (int s = 0; s < sweeps; s++) {
-        floats beta, changes[BLOCK];
-        memcpy(&beta, all_betas + (long)s * LANES, sizeof beta);
-        int drawn = 0;
+        begin_sweep(&state, betas, s, first);
         for (int start = 0; start < p->n; start += BLOCK) {
             const float *block = blocks + (long)start * rows;
+            floats changes[BLOCK];
             for (int k = 0; k < BLOCK; k++) {
                 const int j = start + k;
                 changes[k] = splat(0.0f);
@@ -207,28 +246,106 @@ static void anneal_lanes(const struct problem *p, const float *blocks, const flo
                 const float *row = block + (long)j * BLOCK;
                 for (int i = 0; i < k; i++)
                     field += row[i] * changes[i];
-                const ints before = levels[j];
-                ints level;
-                if (p->move == MOVE_BIT)
-                    level = flip_bits_lanes(p, p->diagonal[j], beta, key0, key1, first + s, &drawn, numbers, field,
-                                            before, &flips);
-                else if (is_slice) {
-                    if (drawn % 64 == 0)
-                        lane_numbers(key0, key1, first + s, drawn / 64, 1, numbers);
-                    level = slice_level_lanes(p, p->diagonal[j], beta, numbers[drawn % 64], numbers[drawn % 64 + 1],
-                                              field, before);
-                    drawn += 2;
-                } else
-                    level = best_level_lanes(p, p->diagonal[j], field, before);
-                if (p->move != MOVE_BIT)
-                    flips -= level != before;
-                levels[j] = level;
-                changes[k] = to_floats(level - before) * (2.0f * p->delta[0]);
+                changes[k] = visit_lanes(p, &state, splat(p->diagonal[j]), field, levels + j);
             }
             add_block(rows, block, changes, fields);
         }
     }
-    memcpy(all_flips, &flips, sizeof flips);
+    memcpy(flips, &state.flips, sizeof state.flips);
+}
+
+/* The residual form, for units that share their inputs X but not their J = X' diag(w) X + ridge I, w = gamma^2 / Q:
+   what is kept between weights is the residual e = 2 w X S + ..., with f = X'e + 2 ridge (S - S0), and J only in
+   blocks of 32 weights on its diagonal. */
+
+/* gram (BLOCK, BLOCK, LANES), its lower half: sum over rows of weights (LANES) x_j x_i. */
+static void block_gram(int rows, const float *restrict inputs, const floats *restrict weights, floats *restrict gram)
+{
+    for (int j = 0; j < BLOCK; j += 4)
+        for (int i = 0; i <= j; i += 4) {
+            floats sums[4][4] = {};
+            for (int a = 0; a < rows; a++) {
+                const float *x = inputs + (long)a * BLOCK;
+                for (int r = 0; r < 4; r++) {
+                    const floats scaled = x[j + r] * weights[a];
+                    for (int c = 0; c < 4; c++)
+                        sums[r][c] += x[i + c] * scaled;
+                }
+            }
+            for (int r = 0; r < 4; r++)
+                for (int c = 0; c < 4; c++)
+                    gram[(j + r) * BLOCK + i + c] = sums[r][c];
+        }
+}
+
+/* fields (BLOCK, LANES) = X' residuals, over one block of columns. */
+static void block_fields(int rows, const float *restrict inputs, const floats *restrict residuals,
+                         floats *restrict fields)
+{
+    for (int j = 0; j < BLOCK; j += 8) {
+        floats sums[8] = {};
+        for (int a = 0; a < rows; a++)
+#pragma GCC unroll 8
+            for (int r = 0; r < 8; r++)
+                sums[r] += inputs[(long)a * BLOCK + j + r] * residuals[a];
+        memcpy(fields + j, sums, sizeof sums);
+    }
+}
+
+/* residuals += weights (X changes), over one block of columns; rows is a multiple of 8. */
+static void block_residuals(int rows, const float *restrict inputs, const floats *restrict changes,
+                            const floats *restrict weights, floats *restrict residuals)
+{
+    for (int a = 0; a < rows; a += 8) {
+        floats sums[8] = {};
+        for (int j = 0; j < BLOCK; j++)
+#pragma GCC unroll 8
+            for (int r = 0; r < 8; r++)
+                sums[r] += inputs[(long)(a + r) * BLOCK + j] * changes[j];
+        for (int r = 0; r < 8; r++)
+            residuals[a + r] += weights[a + r] * sums[r];
+    }
+}
+
+static void make_grams(int n, int rows, const float *inputs, const float *weights, float *grams)
+{
+    for (int start = 0; start < n; start += BLOCK)
+        block_gram(rows, inputs + (long)start * rows, (const floats *)weights,
+                   (floats *)grams + (long)start * BLOCK);
+}
+
+static void anneal_rows(const struct problem *p, int rows, const float *inputs, const float *all_weights,
+                        const float *all_grams, const float *all_ridges, float half_range, const float *betas,
+                        int first, int sweeps, const uint32_t *keys, float *buffer, float *all_residuals,
+                        int32_t *all_levels, int32_t *flips)
+{
+    const floats *weights = (const floats *)all_weights, *grams = (const floats *)all_grams;
+    floats *residuals = (floats *)all_residuals, ridge;
+    ints *levels = (ints *)all_levels;
+    struct lanes_state state = begin_lanes(keys, buffer, flips);
+    memcpy(&ridge, all_ridges, sizeof ridge);
+    for (int s = 0; s < sweeps; s++) {
+        begin_sweep(&state, betas, s, first);
+        for (int start = 0; start < p->n; start += BLOCK) {
+            const float *block = inputs + (long)start * rows;
+            const floats *gram = grams + (long)start * BLOCK;
+            floats changes[BLOCK], fields[BLOCK];
+            block_fields(rows, block, residuals, fields);
+            for (int k = 0; k < BLOCK; k++) {
+                const int j = start + k;
+                changes[k] = splat(0.0f);
+                if (j >= p->n)
+                    continue;
+                const floats away = to_floats(levels[j]) * p->delta[0] - half_range;
+                floats field = fields[k] + 2.0f * ridge * away;
+                for (int i = 0; i < k; i++)
+                    field += gram[k * BLOCK + i] * changes[i];
+                changes[k] = visit_lanes(p, &state, gram[k * BLOCK + k] + ridge, field, levels + j);
+            }
+            block_residuals(rows, block, changes, weights, residuals);
+        }
+    }
+    memcpy(flips, &state.flips, sizeof state.flips);
 }
 
 static void numbers_of_a_sweep(const uint32_t *key, int sweep, int is_slice, int count, float *out)

@@ -32,6 +32,7 @@ HOUSE = [
         "solvers.itemc",
         "solvers.chains",
         "solvers.quantum",
+        "solvers.rows",
         "solvers.settings",
         "solvers.base",
     },
@@ -44,7 +45,8 @@ HOUSE = [
 SIBLINGS = {
     "backprop": {"trainer"},
     "solvers.reference": {"solvers.anneal", "solvers.chains", "solvers.base"},
-    "solvers.anneal": {"solvers.chains", "solvers.settings", "solvers.base"},
+    "solvers.anneal": {"solvers.rows", "solvers.chains", "solvers.settings", "solvers.base"},
+    "solvers.rows": {"solvers.chains", "solvers.base"},
     "solvers.quantum": {"solvers.anneal", "solvers.chains", "solvers.settings", "solvers.base"},
     "solvers.settings": {"solvers.base"},
     "solvers.chains": {"solvers.base"},

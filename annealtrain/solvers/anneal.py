@@ -9,10 +9,11 @@ import numpy as np
 
 from annealtrain import _anneal, parallel
 from annealtrain.errors import InputError
-from annealtrain.problem import QuadraticForm
+from annealtrain.problem import LayerProblem, QuadraticForm
 from annealtrain.schedule import Schedule
-from annealtrain.solvers.base import Array, Solver, stream
-from annealtrain.solvers.chains import Chain, alone, side_by_side, spread
+from annealtrain.solvers.base import Array, Seed, Solver, SolveResult, combined, stream
+from annealtrain.solvers.chains import Chain, alone, side_by_side, spread, start_levels
+from annealtrain.solvers.rows import Lane, SharedRows, seconds
 from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, whole
 
 ORDERS = ("sequential", "random")
@@ -27,13 +28,18 @@ def automatic_beta_range(form: QuadraticForm) -> tuple[float, float]:
     diagonal = form.couplings.diagonal[live]
     field = form.gradient(form.S0)[live]
     if np.all(diagonal > 0):
-        top = form.step * 2 ** (form.bits - 1)
-        hot = np.sqrt(np.mean((top * field) ** 2 + (top**2 * diagonal) ** 2))
-        return 10 / hot, max(100 / (form.step**2 * diagonal.mean()), 10 / hot)
+        return convex_beta_range(diagonal, field, form.step, form.bits)
     reach = np.abs(form.couplings.live_J).sum(axis=1)
     moves = np.abs(np.array([form.step * np.abs(field), form.step**2 * reach]))
     moves = moves[moves > 0]
     return 0.1 / (moves.max() * 2 ** (form.bits - 1)), 10 / moves.min()
+
+
+def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int) -> tuple[float, float]:
+    """Return the automatic range of live weights with J_jj > 0 and dE/dS at S0, both (live,)."""
+    top = step * 2 ** (bits - 1)
+    hot = np.sqrt(np.mean((top * field) ** 2 + (top**2 * diagonal) ** 2))
+    return 10 / hot, max(100 / (step**2 * diagonal.mean()), 10 / hot)
 
 
 class SimulatedAnnealing(Solver):
@@ -90,15 +96,66 @@ class SimulatedAnnealing(Solver):
 
     def betas(self, form: QuadraticForm) -> Array:
         """Return the inverse temperature of each sweep, (num_sweeps,), in 1 / loss."""
+        return self._betas(lambda: automatic_beta_range(form), form.sites)
+
+    def _betas(self, automatic: Callable[[], tuple[float, float]], sites: float) -> Array:
         if isinstance(self.num_sweeps, Schedule) or isinstance(self.beta, Schedule):
             raise InputError("this solver's settings change with the epoch: call at_epoch(epoch, epochs) first")
         if self.beta is not None:
-            return np.full(self.num_sweeps, self.beta / form.sites)
-        if self.beta_range is not None:
-            first, last = (beta / form.sites for beta in self.beta_range)
-        else:
-            first, last = automatic_beta_range(form)
+            return np.full(self.num_sweeps, self.beta / sites)
+        first, last = (beta / sites for beta in self.beta_range) if self.beta_range is not None else automatic()
         return np.geomspace(first, last, self.num_sweeps) if self.num_sweeps > 1 else np.array([last])
+
+    def solve(
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[int], None] | None = None
+    ) -> SolveResult:
+        if self._goes_by_rows(problem):
+            return self._solve_by_rows(problem, seed, progress)
+        return super().solve(problem, seed=seed, progress=progress)
+
+    def _goes_by_rows(self, problem: LayerProblem) -> bool:
+        """Whether units that differ in J are faster annealed side by side on their shared inputs."""
+        if problem.is_shared or problem.rows is None or self.run_chain or self.order == "random":
+            return False
+        formed, by_rows = seconds(problem, problem.num_units * self.num_reads, len(self._betas(lambda: (1, 1), 1)))
+        return by_rows < formed
+
+    def _solve_by_rows(self, problem: LayerProblem, seed: Seed, progress: Callable[[int], None] | None) -> SolveResult:
+        started = time.perf_counter()
+        rows, (M, N), R = SharedRows(problem), problem.S0.shape, self.num_reads
+        live, step = rows.columns.size, 2 * problem.half_range / (2**problem.bits - 1)
+        slope, betas, lanes = rows.gradients(problem.S0), [], []
+        for i in range(M):
+            own = rows.live[i]
+            diagonal = rows.diagonal[i, own] + rows.ridge[i]
+            pair = convex_beta_range(diagonal, slope[i, own], step, problem.bits) if own.any() else (1.0, 1.0)
+            betas.append(self._betas(lambda pair=pair: pair, problem.sites))  # type: ignore[misc]
+            for read in range(R):
+                source = stream(seed, i, read)
+                start = start_levels(source, live, problem.bits)
+                lanes.append(Lane(i, source.generate_state(2), start, betas[i]))
+        built = time.perf_counter()
+        deadline = built + self.time_limit_s if self.time_limit_s else math.inf
+        ends = rows.run_all(lanes, problem.bits, self.move, deadline)
+        levels = np.zeros((M, R, N), dtype=np.int32)
+        levels[:, :, rows.columns] = np.array([end for end, _ in ends]).reshape(M, R, live)
+        flips = np.array([flips for _, flips in ends]).reshape(M, R).sum(axis=1)
+        weights = np.stack([rows.weights(levels[:, r][:, rows.columns], problem.bits) for r in range(R)], axis=1)
+        energies = np.stack([rows.energies(weights[:, r]) for r in range(R)], axis=1)
+        order = np.argsort(energies, axis=1, kind="stable")
+        levels, weights = (np.take_along_axis(each, order[:, :, None], axis=1) for each in (levels, weights))
+        energies = np.take_along_axis(energies, order, axis=1)
+        annealed = time.perf_counter()
+        bounds = rows.lower_bounds(weights[:, 0])
+        if progress:
+            progress(M)
+        visits = max(live, 1) * (problem.bits if self.move == "bit" else 1) * len(betas[0]) * R
+        stats = [chain_stats(beta, int(count), visits) for beta, count in zip(betas, flips, strict=True)]
+        times = {"build_s": built - started, "anneal_s": annealed - built, "bound_s": time.perf_counter() - annealed}
+        stats[0] |= times
+        for other in stats[1:]:
+            other |= dict.fromkeys(times, 0.0)
+        return SolveResult(levels, weights, energies, rows.energies(problem.S0), bounds, combined(stats))
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         return self._sampled([form], [seed], parallel_groups=False)[0]

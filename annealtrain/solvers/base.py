@@ -132,7 +132,7 @@ class Solver:
 
             found = parallel.each(one, units, progress)
         levels, weights, energies, start, bounds = (np.array([u[k] for u in found]) for k in range(5))
-        return SolveResult(levels, weights, energies, start, bounds, _combined([u[5] for u in found]))
+        return SolveResult(levels, weights, energies, start, bounds, combined([u[5] for u in found]))
 
 
 def _scored(
@@ -149,8 +149,8 @@ def _scored(
     return levels[order], weights[order], energies[order], form.energy(form.S0), bound, stats | times
 
 
-def _combined(stats: list[dict[str, float]]) -> dict[str, float]:
-    """Seconds and counts add up over the units; all else is averaged."""
+def combined(stats: list[dict[str, float]]) -> dict[str, float]:
+    """Return the statistics of all units as one: seconds and counts add up, all else is averaged."""
     return {
         key: float((np.sum if key.endswith(("_s", "flips")) else np.mean)([s[key] for s in stats])) for key in stats[0]
     }

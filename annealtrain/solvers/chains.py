@@ -41,12 +41,11 @@ class Chain:
 
     @cached_property
     def _generator(self) -> np.random.Generator:
-        return np.random.Generator(np.random.PCG64(stream(self.seed, 0)))
+        return np.random.Generator(np.random.PCG64(stream(self.seed, 1)))
 
     def start(self) -> Array:
-        """Return random levels (live,) int32; to be drawn once, before any order."""
-        live = self.form.couplings.indices.size
-        return self._generator.integers(0, 2**self.form.bits, live, dtype=np.int32)
+        """Return random levels (live,) int32."""
+        return start_levels(self.seed, self.form.couplings.indices.size, self.form.bits)
 
     def orders(self, sweeps: int) -> Array:
         """Return the next sweeps' permutations (sweeps, spins), or (0, spins) for weight after weight."""
@@ -64,6 +63,12 @@ class Chain:
     def delta(self) -> Array:
         """The change of a weight by each bit: (bits,) float32."""
         return (self.form.step * 2.0 ** np.arange(self.form.bits)).astype(np.float32)
+
+
+def start_levels(seed: np.random.SeedSequence, count: int, bits: int) -> Array:
+    """Return the random levels (count,) int32 from which the chain with this seed starts."""
+    generator = np.random.Generator(np.random.PCG64(stream(seed, 0)))
+    return generator.integers(0, 2**bits, count, dtype=np.int32)
 
 
 def fields(chains: Sequence[Chain], levels: Iterable[Array]) -> Array:
