@@ -1,13 +1,14 @@
 # make train   install into .venv and train LeNet on the embedded digits
 # make test    install what the tests need and run them all
 # make lint    ruff and mypy
+# make sanitize  build the kernel with AddressSanitizer and run its tests
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard csrc/*)
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: help train test lint clean
+.PHONY: help train test lint sanitize clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -22,6 +23,14 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+ASAN := build/sanitize/lib
+sanitize: $(VENV)/installed-test
+	CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -O1" \
+	  $(BIN)/python setup.py --quiet build --build-base build/sanitize --build-lib $(ASAN)
+	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 $(abspath $(BIN))/python -m pytest -q -p no:cacheprovider \
+	  $(addprefix $(CURDIR)/tests/,test_kernel.py test_rows.py test_quantum.py test_solvers.py test_library.py)
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,6 +1,8 @@
 """`from annealtrain import anneal`: other people's problems, good and bad."""
 
 import itertools
+import re
+from pathlib import Path
 
 import dimod
 import numpy as np
@@ -82,6 +84,13 @@ def test_a_time_limit_ends_early():
     found = anneal(J, np.ones(200), bits=8, num_sweeps=2_000_000, time_limit_s=0.2)
     assert isinstance(found, Annealed)
     assert found.stats["anneal_s"] < 2
+
+
+def test_the_example_of_the_readme_runs(capsys):
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.split()) > 50
 
 
 def test_trivial_problems():

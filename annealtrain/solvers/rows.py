@@ -16,7 +16,7 @@ from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import Array
 from annealtrain.solvers.chains import aligned, timed_blocks
 
-BOUND_BITS, BOUND_SWEEPS = 16, 50  # a grid so fine that descent on it finds the box's minimum
+BOUND_BITS, BOUND_SWEEPS = 16, 25  # a grid so fine that descent on it finds the box's minimum
 
 
 @dataclass(frozen=True)
@@ -156,5 +156,5 @@ def seconds(problem: LayerProblem, chains: int, sweeps: int) -> tuple[float, flo
     formed = M * R * N * N * 1e-11 + chains * sweeps * N * (bits * 5e-9 + N * 6e-11) + M * 50 * N * N * 1.2e-10
     wide = _anneal.lanes()
     padded = -(-chains // wide) * wide
-    by_rows = padded * N * (16 * R * 2.5e-11 + sweeps * (2 * R * 2.5e-11 + bits * 1e-9) + 50 * 2 * R * 2.5e-11)
+    by_rows = padded * N * (16 * R * 2.5e-11 + sweeps * (2 * R * 2.5e-11 + bits * 1e-9) + 25 * 2 * R * 2.5e-11)
     return formed, by_rows
