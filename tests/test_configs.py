@@ -27,11 +27,11 @@ def composed(*overrides: str) -> dict[str, Any]:
     return compose_config(list(overrides), None)
 
 
-def test_the_groups_of_the_issue_are_there() -> None:
+def test_the_groups_are_there() -> None:
     assert GROUPS["model"] == sorted(NETWORKS)
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
     assert GROUPS["dataset"] == ["cifar10", "digits", "fashion_mnist", "mnist"]
-    assert GROUPS["solver"] == ["descent", "exact", "reference", "rounded", "sa"]
+    assert GROUPS["solver"] == ["descent", "exact", "reference", "rounded", "sa", "sqa"]
     assert GROUPS["targets"] == ["difference", "pinv", "pinv_weighted"]
     assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
 
