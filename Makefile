@@ -2,13 +2,14 @@
 # make test    install what the tests need and run them all
 # make lint    ruff and mypy
 # make sanitize  build the kernel with AddressSanitizer and run its tests
+# make bench        time the kernel beside its peers (10 to 15 minutes; into outputs/bench)
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard csrc/*)
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: help train test lint sanitize clean
+.PHONY: help train test lint sanitize bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -32,6 +33,9 @@ sanitize: $(VENV)/installed-test
 	  ASAN_OPTIONS=detect_leaks=0 $(abspath $(BIN))/python -m pytest -q -p no:cacheprovider \
 	  $(addprefix $(CURDIR)/tests/,test_kernel.py test_rows.py test_quantum.py test_solvers.py test_library.py)
 
+bench: $(VENV)/installed-bench
+	PYTHONPATH=tests $(BIN)/python -m bench.kernel
+
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "annealtrain needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -45,6 +49,11 @@ $(VENV)/installed: $(VENV)/bin/pip $(SOURCES)
 $(VENV)/installed-test: $(VENV)/bin/pip $(SOURCES)
 	@echo "Installing annealtrain and its test tools into $(VENV) (about a minute) ..."
 	@$(INSTALL) .[test]
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-bench: $(VENV)/bin/pip $(SOURCES)
+	@echo "Installing annealtrain and the samplers it is compared with into $(VENV) (about a minute) ..."
+	@$(INSTALL) .[bench]
 	@touch $@ $(VENV)/installed
 
 clean:

@@ -1,0 +1,155 @@
+"""The benchmark on tiny problems: what samplers report, what becomes of one that fails, how ratios are formed."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("openjij", reason="openjij is not installed: pip install 'annealtrain[bench]'")
+pytestmark = pytest.mark.filterwarnings("default")  # what peers warn of is theirs
+
+from bench import jobs, plot, report, rows, targets, time_to_target, worker  # noqa: E402
+from bench.peers import Settings, build_model, registry  # noqa: E402
+from bench.problems import Problem, sherrington_kirkpatrick  # noqa: E402
+from bench.rows import Job  # noqa: E402
+
+from annealtrain.problem import Couplings, QuadraticForm  # noqa: E402
+
+
+def layer(bits: int) -> Problem:
+    """Three outputs of a layer of five weights, one of them dead."""
+    random = np.random.default_rng(bits)
+    inputs = random.normal(size=(12, 5))
+    inputs[:, 3] = 0
+    J, h = inputs.T @ inputs, random.normal(size=(3, 5)) * (inputs != 0).any(axis=0)
+    S0 = random.normal(size=(3, 5))
+    E0, box = random.normal(size=3), np.array([-100.0, math.nan, math.nan])
+    return Problem(f"layer of {bits} bits", J, h, E0, S0, 0.5, bits, (0.1, 50.0), box)
+
+
+PROBLEMS = [layer(1), layer(3), sherrington_kirkpatrick(6)]
+JOBS = {f"{job.peer} {job.text} {job.settings.reads}": job for job in [*jobs.ours(layer(3)), *jobs.rivals(layer(3))]}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+@pytest.mark.parametrize("name", JOBS)
+def test_reported_energies_are_the_problems_own(problem: Problem, name: str) -> None:
+    settings = Settings(**{**vars(JOBS[name].settings), "sweeps": 5, "reads": 3})
+    if problem.name.startswith("SK") and settings.move != "bit":
+        pytest.skip("J_jj = 0 has bit moves only")
+    build, solve = registry()[JOBS[name].peer]
+    if settings.units > 1:
+        settings = Settings(**{**vars(settings), "units": len(problem.h)})
+    found = solve(build(problem, settings), problem, settings, 1)
+    energies = problem.form.energy(problem.form.weights(found.levels))
+    assert found.levels.shape == (3, problem.J.shape[0])
+    assert found.energies == pytest.approx(energies, rel=1e-9, abs=1e-9)
+
+
+def test_model_of_live_spins_is_the_forms_own() -> None:
+    problem = layer(2)
+    lean, full = build_model(problem, Settings()), problem.form.to_bqm()
+    live = problem.form.couplings.indices
+    spins = np.random.default_rng(0).choice([-1, 1], (20, 5, 2))
+    assert lean.num_variables == 2 * live.size
+    assert lean.energies(spins[:, live].reshape(20, -1)) == pytest.approx(full.energies(spins.reshape(20, -1)))
+
+
+def test_measure_times_a_sampler_beside_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "MAX_REPEATS", 2)
+    problem = layer(3)
+    result = worker.measure(problem, "dwave SA (neal)", Settings(5), Settings(5, 4))
+    assert result["repeats"] == 2
+    assert result["error"] < 1e-9
+    assert min(result[name] for name in ("build_s", "solve_s", "ours_build_s", "ours_s")) > 0
+    row = rows.to_row(problem, Job("dwave SA (neal)", Settings(5), Settings(5, 4)), result)
+    assert row["ratio"] == pytest.approx(result["solve_s"] / (result["ours_s"] / 4))
+    assert row["gap"] == pytest.approx(problem.gap(result["energy"]))
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (Job("annealtrain", Settings(5)), "^ok$"),
+        (Job("annealtrain", Settings(0)), "^InputError: solver.num_sweeps=0"),
+        (Job("no such sampler"), "^KeyError"),
+        (Job("annealtrain", timeout_s=0.05), "^over 0.05 s$"),
+        (Job("annealtrain", memory_gb=0.001), "^(?!ok)"),  # too little to import anything
+    ],
+)
+def test_a_failing_sampler_is_a_row(job: Job, said: str) -> None:
+    (row,) = rows.run(layer(2), [job])
+    assert re.search(said, row["status"]), row["status"]
+    assert (row["solve_s"] is None) == (row["status"] != "ok")
+    assert set(row) == set(rows.COLUMNS)
+
+
+def test_ratio_is_per_read_and_output() -> None:
+    assert rows.ratio(6.0, Settings(), 2.0, Settings()) == 3
+    assert rows.ratio(6.0, Settings(reads=3), 2.0, Settings(reads=4)) == 4
+    assert rows.ratio(6.0, Settings(units=2), 1.0, Settings(reads=2, units=5)) == 30
+
+
+def row(sampler: str, settings: str, **given: float | str) -> rows.Row:
+    """A row of the 8-bit layer."""
+    fixed = {"problem": "P", "spins": 8, "live_spins": 8, "sampler": sampler, "settings": settings, "status": "ok"}
+    return dict.fromkeys(rows.COLUMNS) | fixed | {"sweeps": 100, "reads": 1, "units": 1} | given
+
+
+MEASURED = [
+    row("annealtrain", "bit", solve_s=0.01, gap=1e-4, memory_mb=4.0, energy=1.0),
+    row("annealtrain", "slice", solve_s=0.01, gap=2e-6, energy=1.0),
+    row("annealtrain", "bit, 10 outputs", units=10, solve_s=0.02, energy=1.0),
+    row("annealtrain", "bit, 10 outputs", units=10, sweeps=1000, solve_s=0.11, energy=1.0),
+    row("dwave SA (neal)", "", solve_s=4.0, ratio=400.0, gap=1e-4, memory_mb=1000.0, energy=1.0),
+    row("dwave SA (neal)", "", sweeps=200, solve_s=5.0, gap=1e-4, energy=1.0),
+    row("openjij integer SA", "core", reads=16, solve_s=0.3, ratio=6.0, gap=1e-7, energy=1.0),
+    row("openjij integer SA", "Python API", total_ratio=31.0, solve_s=0.3, gap=1e-7, energy=1.0),
+]
+
+
+def test_claims_are_formed_from_rows() -> None:
+    found = targets.claims(MEASURED, {"share": 0.61}, "P")
+    assert [claim.measured for claim in found] == pytest.approx([400, 0.01 / 1e-5, 6, 31, 250, 0.61, 2e-6])
+    assert [claim.verdict for claim in found] == ["met", "met", "not met", "met", "met", "met", "not met"]
+    assert {claim.verdict for claim in targets.claims([], None, "P")} == {"not measured"}
+
+
+def test_time_to_target_counts_repeated_runs() -> None:
+    rungs = [
+        {"sweeps": 1, "seconds": 1.0, "gaps": [0.5, 0.5, 0.5, 0.5]},
+        {"sweeps": 10, "seconds": 3.0, "gaps": [1e-3, 0.5, 1e-3, 0.5]},
+        {"sweeps": 99, "seconds": 30.0, "gaps": [1e-5, 1e-5, 1e-5, 1e-5]},
+    ]
+    assert time_to_target.time_to_target(rungs, 1e-2) == (pytest.approx(3 * math.log(0.01) / math.log(0.5)), 10)
+    assert time_to_target.time_to_target(rungs, 1e-4) == (30, 99)
+    assert time_to_target.time_to_target(rungs, 1e-6) is None
+    found = time_to_target.to_rows("P", "S", "", {"status": "over 1 s"})
+    assert [(each["seconds"], each["status"]) for each in found] == [(None, "over 1 s")] * 3
+
+
+def test_gaps_of_spin_glasses_are_to_the_best_found() -> None:
+    found = [row("a", "", energy=-2.0), row("b", "", energy=-4.0), row("c", "", status="over 1 s", solve_s=None)]
+    rows.fill_gaps_to_best(found)
+    assert [each["gap"] for each in found] == [0.5, 0.0, None]
+
+
+def test_report_has_every_row(tmp_path: Path) -> None:
+    found = [*MEASURED, row("dwave tabu", "", status="over 120 s")]
+    text = report.kernel_report(found, targets.claims(found, None, "P"), [], None, "Digits", 60.0)
+    assert text.count("| dwave SA (neal) |") == 2
+    assert "over 120 s" in text
+    plot.draw(found, tmp_path / "kernel.png", "P")
+    report.write_csv(tmp_path / "kernel.csv", rows.COLUMNS, found)
+    assert (tmp_path / "kernel.csv").read_text().count("\n") == 1 + len(found)
+
+
+def test_problem_is_kept_by_its_file(tmp_path: Path) -> None:
+    problem = layer(2)
+    problem.save(tmp_path / "problem.npz")
+    again = Problem.load(tmp_path / "problem.npz")
+    form = QuadraticForm(Couplings(problem.J), problem.h[0], problem.E0[0], problem.S0[0], 0.5, 2)
+    assert again.form.energy(form.S0 + 0.1) == form.energy(form.S0 + 0.1)
+    assert again.beta_range == tuple(problem.beta_range) or again.beta_range == list(problem.beta_range)
