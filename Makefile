@@ -3,13 +3,14 @@
 # make lint    ruff and mypy
 # make sanitize  build the kernel with AddressSanitizer and run its tests
 # make bench        time the kernel beside its peers (10 to 15 minutes; into outputs/bench)
+# make bench-train  time whole runs of every network, stage by stage
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard csrc/*)
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: help train test lint sanitize bench clean
+.PHONY: help train test lint sanitize bench bench-train clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -35,6 +36,9 @@ sanitize: $(VENV)/installed-test
 
 bench: $(VENV)/installed-bench
 	PYTHONPATH=tests $(BIN)/python -m bench.kernel
+
+bench-train: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m bench.stages
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
