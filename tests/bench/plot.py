@@ -53,7 +53,7 @@ def draw(rows: Sequence[Row], path: Path, focus: str) -> None:
         left.grid(axis="y", which="major", color="#e6e6e6")
         left.grid(axis="x", which="minor", color="#e6e6e6")
         right.set(xscale="log", yscale="log", title=f"Time and quality: {focus}")
-        right.set(xlabel="seconds a read, 100 sweeps", ylabel="gap to the box's minimum (lower is better)")
+        right.set(xlabel="seconds a read, 100 sweeps", ylabel="gap of the best read to the box's minimum")
         right.grid(which="major", color="#e6e6e6")
         right.set_visible(any(focus in own for own in groups.values()))
         for axes in (left, right):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from bench.jobs import LONG_SWEEPS
 from bench.report import number
 from bench.rows import Row
 
@@ -48,7 +49,7 @@ def claims(rows: list[Row], roof: dict[str, float] | None, problem: str) -> list
         Claim(
             f"neal marginal sweep / ours per output, in a {units}-output call",
             800,
-            _divided(_sweep_s(neal, row(NEAL, "", 200)), ours_sweep_s),
+            _divided(_sweep_s(neal, row(NEAL, "", LONG_SWEEPS)), ours_sweep_s),
             note=f"ours {_short(ours_sweep_s)} s",
         ),
         Claim(
