@@ -155,7 +155,11 @@ class Conv2d(TrainableLayer):
         return self.out_channels, self.fan[0] + self.has_bias
 
     def forward(self, x: Array) -> Array:
-        y = np.matmul(self.kernel(x.dtype), self._patches(x)).reshape(len(x), *self.out_shape)
+        kernel = self.kernel(x.dtype)
+        if self.out_shape[1:] == (1, 1):  # one site: one product for all samples
+            y = (x.reshape(len(x), -1) @ kernel.T).reshape(len(x), *self.out_shape)
+        else:
+            y = np.matmul(kernel, self._patches(x)).reshape(len(x), *self.out_shape)
         return y + self.offset(x.dtype) if self.has_bias else y
 
     def adjoint(self, y: Array) -> Array:

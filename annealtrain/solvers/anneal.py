@@ -22,17 +22,17 @@ ORDERS = ("sequential", "random")
 def automatic_beta_range(form: QuadraticForm) -> tuple[float, float]:
     """Return (beta0, beta1) of one unit, in 1 / loss: hot enough to move the top bit, cold enough for the lowest.
 
-    For a general Ising problem (some J_jj <= 0) the range comes from the largest and smallest |dE| of one flip.
+    For a general Ising problem (some J_jj <= 0) it comes from the largest and smallest typical |dE| of one flip.
     """
     live = form.couplings.indices
     diagonal = form.couplings.diagonal[live]
     field = form.gradient(form.S0)[live]
     if np.all(diagonal > 0):
         return convex_beta_range(diagonal, field, form.step, form.bits)
-    reach = np.abs(form.couplings.live_J).sum(axis=1)
-    moves = np.abs(np.array([form.step * np.abs(field), form.step**2 * reach]))
-    moves = moves[moves > 0]
-    return 0.1 / (moves.max() * 2 ** (form.bits - 1)), 10 / moves.min()
+    # The size of dE at random levels: the lowest bit's for the coldest weight, the top bit's for the hottest.
+    size = form.step * np.sqrt(field**2 + ((2 * form.half_range * form.couplings.live_J) ** 2).sum(axis=1))
+    size = size[size > 0]
+    return (0.2 / (size.max() * 2 ** (form.bits - 1)), 30 / size.min()) if size.size else (1.0, 1.0)
 
 
 def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int) -> tuple[float, float]:
