@@ -4,6 +4,7 @@ import csv
 import importlib
 import logging
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -16,6 +17,9 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from annealtrain.cli import main
+
+# A script that starts the tests in its background leaves Ctrl-C ignored, also in the programs that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMALL = (
     "model=two_linear_small",
