@@ -92,7 +92,7 @@ def explain(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r}: write key=value, quoted where it holds spaces or brackets"
+        return f"cannot read {error.override!r}: write key=value, quoted where it holds spaces, brackets or another ="
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         listed = ", ".join(sorted(error.options))
