@@ -4,6 +4,9 @@
 #define LANES 16
 #include "sweeps.h"
 
+#include "rows.h"
+#include "slices.h"
+
 const struct kernel kernel_avx512 = {
     "avx512", LANES, anneal_chain, anneal_lanes, anneal_rows, make_grams, anneal_slices, numbers_of_a_sweep,
 };

@@ -2,6 +2,9 @@
 #define LANES 4
 #include "sweeps.h"
 
+#include "rows.h"
+#include "slices.h"
+
 const struct kernel kernel_plain = {
     "plain", LANES, anneal_chain, anneal_lanes, anneal_rows, make_grams, anneal_slices, numbers_of_a_sweep,
 };

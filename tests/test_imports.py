@@ -37,6 +37,7 @@ HOUSE = [
         "solvers.base",
     },
     {"problem"},
+    {"quadratic"},
     {"datasets"},
     {"schedule", "recorder", "memory", "parallel", "image_files", "_anneal"},
     {"errors"},

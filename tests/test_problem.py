@@ -6,7 +6,8 @@ import pytest
 from annealtrain import memory, parallel
 from annealtrain.errors import InputError
 from annealtrain.layers import Conv2d, Linear
-from annealtrain.problem import Couplings, LayerProblem, Rows
+from annealtrain.problem import LayerProblem, Rows
+from annealtrain.quadratic import Couplings
 from annealtrain.solvers.base import descend, lower_bound
 
 Q, N, M = 40, 7, 3

@@ -9,7 +9,8 @@ import numpy as np
 
 from annealtrain import _anneal, parallel
 from annealtrain.errors import InputError
-from annealtrain.problem import LayerProblem, QuadraticForm
+from annealtrain.problem import LayerProblem
+from annealtrain.quadratic import QuadraticForm
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.base import Array, Seed, Solver, SolveResult, combined, stream
 from annealtrain.solvers.chains import Chain, alone, side_by_side, spread, start_levels

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from annealtrain import _anneal, parallel
-from annealtrain.problem import LayerProblem, QuadraticForm
+from annealtrain.problem import LayerProblem
+from annealtrain.quadratic import QuadraticForm
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Seed = int | np.random.SeedSequence

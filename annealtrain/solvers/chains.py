@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from annealtrain import _anneal, parallel
-from annealtrain.problem import QuadraticForm
+from annealtrain.quadratic import QuadraticForm
 from annealtrain.solvers.base import Array, stream
 
 BLOCK_S = 0.005  # estimated seconds of work between two looks at Ctrl-C and the deadline

@@ -3,7 +3,7 @@
 import numpy as np
 
 from annealtrain import parallel
-from annealtrain.problem import QuadraticForm
+from annealtrain.quadratic import QuadraticForm
 from annealtrain.solvers.base import Array, Solver, descend, stream
 from annealtrain.solvers.settings import whole
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from annealtrain import _anneal
 from annealtrain.errors import InputError
-from annealtrain.problem import QuadraticForm
+from annealtrain.quadratic import QuadraticForm
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.anneal import automatic_beta_range, chain_stats
 from annealtrain.solvers.base import Array, Solver, stream

@@ -7,7 +7,7 @@ import numpy as np
 
 from annealtrain import _anneal, parallel
 from annealtrain.errors import InputError
-from annealtrain.problem import QuadraticForm
+from annealtrain.quadratic import QuadraticForm
 from annealtrain.solvers.anneal import SimulatedAnnealing
 from annealtrain.solvers.base import Array, Solver
 from annealtrain.solvers.chains import Chain, fields

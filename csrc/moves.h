@@ -1,0 +1,149 @@
+/* The moves of one weight: of one chain, and of LANES chains side by side. Included once for each instruction set.
+
+   A weight is visited by one of three moves on its level u, with f = dE/dS there and d the weight's change:
+   dE = d (f + d J_jj). Both forms of a move have the same operations in the same order. */
+#include "kernel.h"
+#include "vectors.h"
+
+#define BLOCK 32
+#define TINY 1e-30f /* keeps a straight line's roots (J_jj = 0) from 0 / 0 */
+
+static inline float floor_of(float x)
+{
+    const float whole = (float)(int32_t)x;
+    return whole - (whole > x ? 1.0f : 0.0f);
+}
+
+/* Metropolis on the bits of one weight, from the most significant down: the small bits then refine what the large
+   ones chose. A flip is accepted iff beta dE < -ln u, Eqs. (30), (31). Returns the new level. */
+static inline int32_t flip_bits(const struct problem *p, float own, float beta, const float *numbers, float field,
+                                int32_t level, int64_t *flips)
+{
+    for (int a = p->bits - 1; a >= 0; a--) {
+        const float d = (level >> a) & 1 ? -p->delta[a] : p->delta[a];
+        const int accept = beta * (d * field + d * d * own) < *numbers++;
+        field += accept ? 2.0f * d * own : 0.0f;
+        level ^= accept << a;
+        *flips += accept;
+    }
+    return level;
+}
+
+/* Slice sampling (Neal 2003) of the level: draw an energy under which to stay, E(u) + Exp(1) / beta, then a level
+   uniformly from the interval where the parabola x (f step + x J_jj step^2) lies below it. */
+static inline int32_t slice_level(const struct problem *p, float own, float beta, const float *numbers, float field,
+                                  int32_t level)
+{
+    const float top = (float)((1 << p->bits) - 1), here = (float)level;
+    const float slope = field * p->delta[0], curvature = own * p->delta[0] * p->delta[0];
+    const float height = numbers[0] / beta, size = slope < 0.0f ? -slope : slope;
+    const float sum = size + __builtin_sqrtf(slope * slope + 4.0f * curvature * height) + TINY;
+    const float far = sum / (2.0f * curvature), near = 2.0f * height / sum;
+    float low = slope > 0.0f ? -far : -near, high = slope > 0.0f ? near : far;
+    low = low < -here ? -here : low;
+    high = high > top - here ? top - here : high;
+    low = -floor_of(-low), high = floor_of(high);
+    low = low > 0.0f ? 0.0f : low;
+    high = high < 0.0f ? 0.0f : high;
+    const float x = low + floor_of(numbers[1] * (high - low + 1.0f));
+    return level + (int32_t)(x > high ? high : x);
+}
+
+/* The level of the lowest energy. */
+static inline int32_t best_level(const struct problem *p, float own, float field, int32_t level)
+{
+    const float top = (float)((1 << p->bits) - 1), here = (float)level;
+    float x = -(field * p->delta[0]) / (2.0f * (own * p->delta[0] * p->delta[0]) + TINY);
+    x = x < -here ? -here : x;
+    x = x > top - here ? top - here : x;
+    return level + (int32_t)floor_of(x + 0.5f);
+}
+
+static inline ints flip_bits_lanes(const struct problem *p, floats own, floats beta, words key0, words key1, int sweep,
+                                   int *drawn, floats *numbers, floats field, ints level, ints *flips)
+{
+    for (int a = p->bits - 1; a >= 0; a--) {
+        if (*drawn % 64 == 0)
+            lane_numbers(key0, key1, sweep, *drawn / 64, 0, numbers);
+        const ints is_up = -((level >> a) & 1);
+        const floats d = choose(is_up, splat(-p->delta[a]), splat(p->delta[a]));
+        const ints accept = beta * (d * field + d * d * own) < numbers[(*drawn)++ % 64];
+        field += choose(accept, 2.0f * d * own, splat(0.0f));
+        level ^= accept & (1 << a);
+        *flips -= accept;
+    }
+    return level;
+}
+
+static inline ints slice_level_lanes(const struct problem *p, floats own, floats beta, floats exponential,
+                                     floats uniform, floats field, ints level)
+{
+    const float top = (float)((1 << p->bits) - 1);
+    const floats here = to_floats(level), zero = splat(0.0f);
+    const floats curvature = own * p->delta[0] * p->delta[0], slope = field * p->delta[0];
+    const floats height = exponential / beta, size = choose(slope < 0.0f, -slope, slope);
+    const floats sum = size + square_root(slope * slope + 4.0f * curvature * height) + TINY;
+    const floats far = sum / (2.0f * curvature), near = 2.0f * height / sum;
+    floats low = choose(slope > 0.0f, -far, -near), high = choose(slope > 0.0f, near, far);
+    low = at_least(low, -here);
+    high = at_most(high, top - here);
+    low = -round_down(-low), high = round_down(high);
+    low = at_most(low, zero);
+    high = at_least(high, zero);
+    const floats x = low + round_down(uniform * (high - low + 1.0f));
+    return level + __builtin_convertvector(at_most(x, high), ints);
+}
+
+static inline ints best_level_lanes(const struct problem *p, floats own, floats field, ints level)
+{
+    const float top = (float)((1 << p->bits) - 1);
+    const floats here = to_floats(level);
+    floats x = -(field * p->delta[0]) / (2.0f * (own * p->delta[0] * p->delta[0]) + TINY);
+    x = at_most(at_least(x, -here), top - here);
+    return level + __builtin_convertvector(round_down(x + 0.5f), ints);
+}
+
+/* What the lanes of one call share while they sweep. */
+struct lanes_state {
+    words key0, key1;
+    floats beta, *numbers;
+    int sweep, drawn;
+    ints flips;
+};
+
+/* Move one weight of each lane; `own` is J_jj. Returns its change times 2, for the fields of the other weights. */
+static inline floats visit_lanes(const struct problem *p, struct lanes_state *state, floats own, floats field,
+                                 ints *level)
+{
+    const ints before = *level;
+    if (p->move == MOVE_BIT)
+        *level = flip_bits_lanes(p, own, state->beta, state->key0, state->key1, state->sweep, &state->drawn,
+                                 state->numbers, field, before, &state->flips);
+    else if (p->move == MOVE_SLICE) {
+        if (state->drawn % 64 == 0)
+            lane_numbers(state->key0, state->key1, state->sweep, state->drawn / 64, 1, state->numbers);
+        const floats *numbers = state->numbers + state->drawn % 64;
+        *level = slice_level_lanes(p, own, state->beta, numbers[0], numbers[1], field, before);
+        state->drawn += 2;
+    } else
+        *level = best_level_lanes(p, own, field, before);
+    if (p->move != MOVE_BIT)
+        state->flips -= *level != before;
+    return to_floats(*level - before) * (2.0f * p->delta[0]);
+}
+
+static inline struct lanes_state begin_lanes(const uint32_t *keys, float *buffer, const int32_t *flips)
+{
+    struct lanes_state state = {.numbers = (floats *)buffer};
+    memcpy(&state.key0, keys, sizeof state.key0);
+    memcpy(&state.key1, keys + LANES, sizeof state.key1);
+    memcpy(&state.flips, flips, sizeof state.flips);
+    return state;
+}
+
+static inline void begin_sweep(struct lanes_state *state, const float *betas, int s, int first)
+{
+    memcpy(&state->beta, betas + (long)s * LANES, sizeof state->beta);
+    state->sweep = first + s;
+    state->drawn = 0;
+}
