@@ -1,7 +1,7 @@
-# make train   install into .venv and train LeNet on the embedded digits
-# make test    install what the tests need and run them all
-# make lint    ruff and mypy
-# make sanitize  build the kernel with AddressSanitizer and run its tests
+# make train        install into .venv and train LeNet on the embedded digits
+# make test         install what the tests need and run them all
+# make lint         ruff and mypy
+# make sanitize     build the kernel with AddressSanitizer and run its tests
 # make bench        time the kernel beside its peers (10 to 15 minutes; into outputs/bench)
 # make bench-train  time whole runs of every network, stage by stage
 VENV ?= .venv
