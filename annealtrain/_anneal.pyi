@@ -1,7 +1,6 @@
 from typing import Any
 
 MOVES: dict[str, int]
-BLOCK: int
 
 def kernels() -> list[str]: ...
 def use_kernel(name: str) -> None: ...

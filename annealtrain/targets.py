@@ -122,8 +122,7 @@ class DifferenceTargets(Targets):
     def of_layer(self, k: int, state: ForwardPass) -> tuple[Array, Array | None]:
         network, last = state.network, len(state.network.trainable) - 1
         change = self.eta * (self._outputs - state.activation(last))
-        for above, inverse in reversed(network.inverses(k + 1).items()):
-            assert above > k
+        for inverse in reversed(network.inverses(k + 1).values()):
             change = inverse(change)
         return state.activation(k) + change, network.slopes(state.preactivation(k))
 

@@ -47,7 +47,6 @@ cdef extern from "kernel.h" nogil:
 
 
 MOVES = {"bit": MOVE_BIT, "slice": MOVE_SLICE, "greedy": MOVE_GREEDY}
-BLOCK = 32
 
 cdef const kernel *_kernel = NULL
 
