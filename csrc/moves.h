@@ -59,18 +59,32 @@ static inline int32_t best_level(const struct problem *p, float own, float field
     return level + (int32_t)floor_of(x + 0.5f);
 }
 
-static inline ints flip_bits_lanes(const struct problem *p, floats own, floats beta, words key0, words key1, int sweep,
-                                   int *drawn, floats *numbers, floats field, ints level, ints *flips)
+/* What the lanes of one call share while they sweep. */
+struct lanes_state {
+    words key0, key1;
+    floats beta, *numbers;
+    int sweep, drawn;
+    ints flips;
+};
+
+/* Make the next 64 numbers where the last have been used up; return those not used yet. */
+static inline const floats *next_numbers(struct lanes_state *state, int is_slice)
 {
-    for (int a = p->bits - 1; a >= 0; a--) {
-        if (*drawn % 64 == 0)
-            lane_numbers(key0, key1, sweep, *drawn / 64, 0, numbers);
+    if (state->drawn % 64 == 0)
+        lane_numbers(state->key0, state->key1, state->sweep, state->drawn / 64, is_slice, state->numbers);
+    return state->numbers + state->drawn % 64;
+}
+
+static inline ints flip_bits_lanes(const struct problem *p, struct lanes_state *state, floats own, floats field,
+                                   ints level)
+{
+    for (int a = p->bits - 1; a >= 0; a--, state->drawn++) {
         const ints is_up = -((level >> a) & 1);
         const floats d = choose(is_up, splat(-p->delta[a]), splat(p->delta[a]));
-        const ints accept = beta * (d * field + d * d * own) < numbers[(*drawn)++ % 64];
+        const ints accept = state->beta * (d * field + d * d * own) < *next_numbers(state, 0);
         field += choose(accept, 2.0f * d * own, splat(0.0f));
         level ^= accept & (1 << a);
-        *flips -= accept;
+        state->flips -= accept;
     }
     return level;
 }
@@ -103,26 +117,15 @@ static inline ints best_level_lanes(const struct problem *p, floats own, floats 
     return level + __builtin_convertvector(round_down(x + 0.5f), ints);
 }
 
-/* What the lanes of one call share while they sweep. */
-struct lanes_state {
-    words key0, key1;
-    floats beta, *numbers;
-    int sweep, drawn;
-    ints flips;
-};
-
 /* Move one weight of each lane; `own` is J_jj. Returns its change times 2, for the fields of the other weights. */
 static inline floats visit_lanes(const struct problem *p, struct lanes_state *state, floats own, floats field,
                                  ints *level)
 {
     const ints before = *level;
     if (p->move == MOVE_BIT)
-        *level = flip_bits_lanes(p, own, state->beta, state->key0, state->key1, state->sweep, &state->drawn,
-                                 state->numbers, field, before, &state->flips);
+        *level = flip_bits_lanes(p, state, own, field, before);
     else if (p->move == MOVE_SLICE) {
-        if (state->drawn % 64 == 0)
-            lane_numbers(state->key0, state->key1, state->sweep, state->drawn / 64, 1, state->numbers);
-        const floats *numbers = state->numbers + state->drawn % 64;
+        const floats *numbers = next_numbers(state, 1);
         *level = slice_level_lanes(p, own, state->beta, numbers[0], numbers[1], field, before);
         state->drawn += 2;
     } else

@@ -54,7 +54,8 @@ class SimulatedAnnealing(Solver):
     without Hamming cliffs; `greedy`, each weight to its best level, the limit of infinite beta.
     order: `sequential`, weight after weight from the top bit down; or `random`, the paper's: a new permutation of
     the spins for each sweep (the same law, slower; for bit moves).
-    time_limit_s: stop sweeping after so many seconds of a solve, wherever its schedule is; null: never.
+    time_limit_s: stop sweeping after so many seconds of a solve (of one unit's, where each forms its own J),
+    wherever its schedule is, so that results depend on the clock; null: never.
     Given betas are in 1 / (loss of one output site), as in the author's code behind the paper's figures.
     run_chain: runs one chain, see chains.alone; null: the compiled kernel, side by side where chains share J.
     """
@@ -138,10 +139,11 @@ class SimulatedAnnealing(Solver):
         built = time.perf_counter()
         deadline = built + self.time_limit_s if self.time_limit_s else math.inf
         ends = rows.run_all(lanes, problem.bits, self.move, deadline)
+        found = np.array([end for end, _ in ends]).reshape(M, R, live)
         levels = np.zeros((M, R, N), dtype=np.int32)
-        levels[:, :, rows.columns] = np.array([end for end, _ in ends]).reshape(M, R, live)
+        levels[:, :, rows.columns] = found
         flips = np.array([flips for _, flips in ends]).reshape(M, R).sum(axis=1)
-        weights = np.stack([rows.weights(levels[:, r][:, rows.columns], problem.bits) for r in range(R)], axis=1)
+        weights = np.stack([rows.weights(found[:, r], problem.bits) for r in range(R)], axis=1)
         energies = np.stack([rows.energies(weights[:, r]) for r in range(R)], axis=1)
         order = np.argsort(energies, axis=1, kind="stable")
         levels, weights = (np.take_along_axis(each, order[:, :, None], axis=1) for each in (levels, weights))
@@ -153,10 +155,7 @@ class SimulatedAnnealing(Solver):
         visits = max(live, 1) * (problem.bits if self.move == "bit" else 1) * len(betas[0]) * R
         stats = [chain_stats(beta, int(count), visits) for beta, count in zip(betas, flips, strict=True)]
         times = {"build_s": built - started, "anneal_s": annealed - built, "bound_s": time.perf_counter() - annealed}
-        stats[0] |= times
-        for other in stats[1:]:
-            other |= dict.fromkeys(times, 0.0)
-        return SolveResult(levels, weights, energies, rows.energies(problem.S0), bounds, combined(stats))
+        return SolveResult(levels, weights, energies, rows.energies(problem.S0), bounds, combined(stats) | times)
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         return self._sampled([form], [seed], parallel_groups=False)[0]

@@ -16,6 +16,8 @@ from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import Array
 from annealtrain.solvers.chains import aligned, timed_blocks
 
+# The choice of the form must not depend on the machine: the two round differently. So it counts on full lanes.
+LANES = 16
 BOUND_BITS, BOUND_SWEEPS = 16, 25  # a grid so fine that descent on it finds the box's minimum
 
 
@@ -154,7 +156,6 @@ def seconds(problem: LayerProblem, chains: int, sweeps: int) -> tuple[float, flo
     assert problem.rows is not None
     (R, N), M, bits = problem.rows.inputs.shape, problem.num_units, problem.bits
     formed = M * R * N * N * 1e-11 + chains * sweeps * N * (bits * 5e-9 + N * 6e-11) + M * 50 * N * N * 1.2e-10
-    wide = _anneal.lanes()
-    padded = -(-chains // wide) * wide
+    padded = -(-chains // LANES) * LANES
     by_rows = padded * N * (16 * R * 2.5e-11 + sweeps * (2 * R * 2.5e-11 + bits * 1e-9) + 25 * 2 * R * 2.5e-11)
     return formed, by_rows
