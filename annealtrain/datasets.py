@@ -57,12 +57,32 @@ class Dataset:
             raise InputError(f"{where}: label {wrong[0]} is {limit}: correct the labels")
 
 
-@dataclass(frozen=True, eq=False)
 class Images:
-    """images: (n, C, h, w) float32 in [0, 1]. labels: (n,) int64."""
+    """Some images of a set, as a network takes them when they are asked for: images[index] is (q, C, h, w) float32.
 
-    images: np.ndarray
-    labels: np.ndarray
+    labels: (n,) int64. The set's own pixels are kept, not the resized ones.
+    """
+
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray, index: np.ndarray, scale: float, size: Sequence[int]):
+        self._pixels, self._index, self._scale, self._size = pixels, index, np.float32(scale), tuple(size)
+        self.labels = labels[index].astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        """Return the images at `index`, resized, pixels in [0, 1]."""
+        resized = resize(self._pixels[self._index[index]].astype(np.float32) / self._scale, self._size)
+        clipped: np.ndarray = np.clip(resized, 0, 1)  # the weights sum to 1 only up to rounding
+        return clipped
+
+    @property
+    def images(self) -> np.ndarray:
+        """All of them, (n, C, h, w) float32."""
+        out = np.empty((len(self), self._pixels.shape[1], *self._size), np.float32)
+        for start in range(0, len(self), 4096):  # a block at a time: the float copies stay small
+            out[start : start + 4096] = self[start : start + 4096]
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +126,12 @@ def split(
         raise InputError(f"{need}; {dataset.name} has {total} for training: at most {most}")
     order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,))).permutation(total)
 
-    def take(images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Images:
-        out = np.empty((len(index), images.shape[1], *size), np.float32)
-        for start in range(0, len(index), 4096):  # a block at a time: the float copies stay small
-            block = index[start : start + 4096]
-            pixels = images[block].astype(np.float32) / np.float32(dataset.scale)
-            out[start : start + len(block)] = resize(pixels, size)
-        np.clip(out, 0, 1, out=out)  # the weights sum to 1 only up to rounding
-        return Images(out, labels[index].astype(np.int64))
-
     train = (dataset.train_images, dataset.train_labels)
+    test = (dataset.test_images, dataset.test_labels)
     return Splits(
-        take(*train, order[held : held + samples]),
-        take(*train, order[:held]) if held else None,
-        take(dataset.test_images, dataset.test_labels, np.arange(len(dataset.test_images))),
+        Images(*train, order[held : held + samples], dataset.scale, size),
+        Images(*train, order[:held], dataset.scale, size) if held else None,
+        Images(*test, np.arange(len(test[0])), dataset.scale, size),
     )
 
 

@@ -84,7 +84,11 @@ class Network:
 
     def stem(self, images: Array) -> Array:
         """Return the input of the first trainable layer for images (Q, *in_shape)."""
-        return _in_blocks(lambda x: _forward(self.leading[0], x), images)
+        return _in_blocks(self.stem_of, images)
+
+    def stem_of(self, images: Array) -> Array:
+        """Return the same of a few images, on this thread."""
+        return _forward(self.leading[0], images)
 
     def predict(self, stems: Array) -> Array:
         """Return the network's outputs (Q, classes) for stems (Q, ...), see `stem`."""

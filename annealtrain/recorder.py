@@ -10,8 +10,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 CONFIG, META, METRICS, SOLVES, RESULT = "config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json"
 LAST, BEST = "last.npz", "best.npz"
+_STATE = "state_"  # before the names of arrays in a checkpoint that are not weights
 _ANEW = "start the run anew in another folder"
 
 
@@ -74,8 +75,13 @@ class RunRecorder:
             raise InputError(f"{self.folder / name} lacks epochs of its checkpoint {LAST}: {_ANEW}")
         return rows
 
-    def save(self, row: Row, solves: list[Row], weights: Sequence[Array]) -> None:
-        """Write an epoch: its rows first, then its checkpoint, from which a run goes on."""
+    def save(
+        self, row: Row, solves: list[Row], weights: Sequence[Array], state: Mapping[str, Array] | None = None
+    ) -> None:
+        """Write an epoch: its rows first, then its checkpoint, from which a run goes on.
+
+        state: arrays by name that going on needs beside the weights.
+        """
         self._metrics.append(row)
         self._solves.extend(solves)
         self.write(METRICS, _csv(self._metrics))
@@ -83,7 +89,7 @@ class RunRecorder:
             self.write(SOLVES, _csv(self._solves))
         if self.best_row() is row:
             self._write_checkpoint(BEST, row["epoch"], weights)
-        self._write_checkpoint(LAST, row["epoch"], weights)
+        self._write_checkpoint(LAST, row["epoch"], weights, state)
 
     @property
     def epochs_done(self) -> int:
@@ -120,9 +126,12 @@ class RunRecorder:
         """Write a JSON file atomically."""
         self.write(name, json.dumps(content, indent=2) + "\n")
 
-    def _write_checkpoint(self, name: str, epoch: int, weights: Sequence[Array]) -> None:
+    def _write_checkpoint(
+        self, name: str, epoch: int, weights: Sequence[Array], state: Mapping[str, Array] | None = None
+    ) -> None:
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {f"weights_{k}": w for k, w in enumerate(weights)}
+        arrays |= {f"{_STATE}{key}": array for key, array in (state or {}).items()}
         np.savez(buffer, epoch=np.int64(epoch), **arrays)
         self._replace(name, buffer.getvalue())
 
@@ -145,9 +154,22 @@ class RunRecorder:
 
 def read_checkpoint(path: Path) -> tuple[list[Array], int]:
     """Return the weights of each trainable layer and their epoch; nothing in the file is run."""
+    with _opened(path) as held:
+        layers = sum(not name.startswith(_STATE) for name in held.files) - 1
+        return [held[f"weights_{k}"] for k in range(layers)], int(held["epoch"])
+
+
+def read_state(path: Path) -> dict[str, Array]:
+    """Return the other arrays that `RunRecorder.save` was given, by name."""
+    with _opened(path) as held:
+        return {name.removeprefix(_STATE): held[name] for name in held.files if name.startswith(_STATE)}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
-            return [held[f"weights_{k}"] for k in range(len(held.files) - 1)], int(held["epoch"])
+            yield held
     except Exception as error:  # a damaged zip may raise anything
         raise _unreadable(path, error) from error
 

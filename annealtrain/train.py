@@ -25,12 +25,14 @@ from annealtrain.display import Display, summary
 from annealtrain.errors import InputError
 from annealtrain.estimate import layer_estimates, table, training_bytes
 from annealtrain.network import Network
+from annealtrain.pictures import Augment, Pictures
 from annealtrain.problem import MAX_BITS
 from annealtrain.recorder import RunRecorder
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.base import Solver
 from annealtrain.targets import Targets
-from annealtrain.trainer import Row, Samples, Trainer
+from annealtrain.trainer import Samples, Trainer
+from annealtrain.update import Checkpoint, Row, Update
 
 log = logging.getLogger(__name__)
 Config = dict[str, Any]
@@ -43,6 +45,9 @@ PLAIN = (
     "seed",
     "samples",
     "validation",
+    "batch_size",
+    "augment",
+    "averaging",
     "bias",
     "conv_inverse",
     "threads",
@@ -62,10 +67,11 @@ class Parts:
     """A run's objects, all built and checked before any work."""
 
     network: Network
-    targets: Targets
+    targets: Targets | Update
     solver: Solver
     half_range: Schedule
     splits: datasets.Splits
+    augment: Augment
 
 
 def train(config: Config, folder: Path, command: str) -> float:
@@ -81,11 +87,18 @@ def train(config: Config, folder: Path, command: str) -> float:
         return _left_as_it_is(folder, digest)
     parts = build(config)
     threads = config["threads"] or parallel.available_threads()
-    scored = len(parts.splits.test.labels) + len(parts.splits.validation.labels if parts.splits.validation else ())
+    scored = len(parts.splits.test) + (len(parts.splits.validation) if parts.splits.validation else 0)
+    batch = config["batch_size"] and min(config["batch_size"], config["samples"])
     memory.require(
-        training_bytes(parts.network, samples=config["samples"], scored=scored, bits=config["bits"], threads=threads),
+        training_bytes(
+            parts.network,
+            samples=batch or config["samples"],
+            scored=0 if batch else scored,
+            bits=config["bits"],
+            threads=threads,
+        ),
         "training",
-        f"lower samples={config['samples']}, or take a smaller model",
+        f"lower {'batch_size' if batch else 'samples'}={batch or config['samples']}, or take a smaller model",
     )
     record = RunRecorder(folder)
     start = record.begin(OmegaConf.to_yaml(config), _meta(config, command, digest), resume=config["resume"])
@@ -99,7 +112,9 @@ def train(config: Config, folder: Path, command: str) -> float:
         with parallel.threads(threads), display:
             trainer = _trainer(parts, config)
             del parts
-            trainer.run(_Observers(record, display, network), start)
+            if start is not None:
+                trainer.restore(recorder.read_state(folder / recorder.LAST))
+            trainer.run(_Observers(record, display), start)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted: {record.epochs_done} of {config['epochs']} epochs are kept; "
@@ -113,11 +128,11 @@ def train(config: Config, folder: Path, command: str) -> float:
 class _Observers:
     """Passes a trainer's news to the record first, then to the display."""
 
-    def __init__(self, record: RunRecorder, display: Display, network: Network) -> None:
-        self.record, self.display, self.network = record, display, network
+    def __init__(self, record: RunRecorder, display: Display) -> None:
+        self.record, self.display = record, display
 
-    def epoch_done(self, row: Row, solves: list[Row]) -> None:
-        self.record.save(row, solves, [layer.weights for layer in self.network.trainable])
+    def epoch_done(self, row: Row, solves: list[Row], checkpoint: Checkpoint) -> None:
+        self.record.save(row, solves, checkpoint.weights, checkpoint.state)
         self.display.epoch_done(row, solves)
 
     def solving(self, epoch: int, layer: int, done: float) -> None:
@@ -173,7 +188,7 @@ def build(config: Config) -> Parts:
     """Return all objects of a run; InputError for the first that cannot be built."""
     check_values(config)
     solver = _create(config["solver"], "solver", Solver)
-    targets = _create(config["targets"], "targets", Targets)
+    targets = _create(config["targets"], "targets", Targets | Update)
     half_range = _create(config["schedule"], "schedule", Schedule)
     dataset = _create(config["dataset"], "dataset", datasets.Dataset)
     network = _network(config, dataset.train_images.shape[1], dataset.classes)
@@ -187,7 +202,7 @@ def build(config: Config) -> Parts:
         seed=config["seed"],
         size=IMAGE_SIZE,
     )
-    return Parts(network, targets, solver, half_range, splits)
+    return Parts(network, targets, solver, half_range, splits, Augment(**config["augment"]))
 
 
 def check_values(config: Config) -> None:
@@ -202,15 +217,21 @@ def check_values(config: Config) -> None:
         ("samples", 1, 2**31),
         ("threads", 1, 1024),
         ("validation", 0, 2**31),
+        ("batch_size", 1, 2**31),
     ):
         value = config[name]
-        if value is None and name in ("threads", "validation"):
+        if value is None and name in ("threads", "validation", "batch_size"):
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise InputError(f"{name}={value!r} is not a whole number from {low} to {high}")
     alpha = config["alpha"]
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
         raise InputError(f"alpha={alpha!r} is not a number from 0 (ReLU) to 1 (linear)")
+    averaging = config["averaging"]
+    if isinstance(averaging, bool) or not isinstance(averaging, int | float) or not 0 <= averaging < 1:
+        raise InputError(f"averaging={averaging!r} is not a number from 0 (none) to below 1")
+    if not isinstance(config["augment"], dict) or config["augment"].keys() - {"shift", "flip"}:
+        raise InputError(f"augment={config['augment']!r} is not shift and flip: augment.shift=2 augment.flip=true")
     for name, choices in (
         ("bias", (True, False)),
         ("resume", (True, False)),
@@ -250,13 +271,14 @@ def plain(config: DictConfig) -> Config:
     return content
 
 
-def _create(node: Any, what: str, kind: type[Any]) -> Any:
+def _create(node: Any, what: str, kind: Any) -> Any:
     """Return the object that a configuration node describes; InputError in one line where it cannot be made."""
     if not isinstance(node, dict) or "_target_" not in node:
         raise InputError(f"{what} has no _target_: choose one of the group, such as annealtrain train {what}=...")
     made = _instantiate(node, what)
     if not isinstance(made, kind):
-        raise InputError(f"{what}._target_={node['_target_']} makes a {type(made).__name__}, not a {kind.__name__}")
+        name = getattr(kind, "__name__", "Targets")
+        raise InputError(f"{what}._target_={node['_target_']} makes a {type(made).__name__}, not a {name}")
     return made
 
 
@@ -290,17 +312,29 @@ def _network(config: Config, channels: int, classes: int) -> Network:
 
 def _trainer(parts: Parts, config: Config) -> Trainer:
     splits, network = parts.splits, parts.network
-    named = (("train", splits.train), ("val", splits.validation), ("test", splits.test))
+    named = {"train": splits.train, "val": splits.validation, "test": splits.test}
+    sets = {name: _samples(network, held, config) for name, held in named.items() if held is not None}
+    if parts.augment != Augment():
+        sets["train"] = Samples(Pictures(splits.train, network.stem_of, parts.augment), splits.train.labels)
     return Trainer(
         network,
-        {name: Samples(network.stem(held.images), held.labels) for name, held in named if held is not None},
+        sets,
         parts.targets,
         parts.solver,
         parts.half_range,
         bits=config["bits"],
         epochs=config["epochs"],
         seed=config["seed"],
+        batch_size=config["batch_size"],
+        averaging=config["averaging"],
     )
+
+
+def _samples(network: Network, images: datasets.Images, config: Config) -> Samples:
+    """Return images as a network's inputs: all at once, or, in a run of mini-batches, made when they are asked for."""
+    if config["batch_size"]:
+        return Samples(Pictures(images, network.stem_of), images.labels)
+    return Samples(network.stem(images.images), images.labels)
 
 
 def _take_weights(network: Network, path: Path) -> int:

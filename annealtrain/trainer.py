@@ -4,96 +4,72 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 
+from annealtrain.averages import Averages
 from annealtrain.errors import InputError
 from annealtrain.network import ForwardPass, Network
+from annealtrain.pictures import Pictures
 from annealtrain.problem import LayerProblem
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.base import Solver, SolveResult, relative_gap
 from annealtrain.targets import Targets
+from annealtrain.update import Array, Batch, Checkpoint, Clock, Observer, Row, Step, Task, Update, by_layer
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Row = dict[str, Any]
-
-SOLVE_STREAM = 2  # SeedSequence child of a run's seed: (SOLVE_STREAM, layer, epoch)
-STAGES = ("forward_s", "targets_s", "build_s", "anneal_s", "bound_s", "evaluate_s")
+ORDER_STREAM = 3  # SeedSequence child of a run's seed: (ORDER_STREAM, epoch), the order of samples in mini-batches
+AUGMENT_STREAM = 4  # (AUGMENT_STREAM, step): how a batch's images are shifted and flipped
+SCORED = 10_000  # training samples that a run of mini-batches is scored on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Samples:
-    """inputs: (Q, ...) as Network.stem gives them. labels: (Q,) int."""
+    """inputs: (Q, ...) as Network.stem gives them, an array, or Pictures that are read batch by batch. labels: (Q,)."""
 
-    inputs: Array
+    inputs: Array | Pictures
     labels: Array
 
 
-class Observer(Protocol):
-    """Who wants to know how a run goes on."""
+class LayerByLayer(Update):
+    """Step 3 of Sec. 4: the samples go forward, targets come back, and each layer is solved, first to last."""
 
-    def epoch_done(self, row: Row, solves: list[Row]) -> None:
-        """An epoch's row of metrics, and a row for each layer solved in it."""
+    def __init__(self, targets: Targets) -> None:
+        self.targets, self.amplitude = targets, targets.amplitude
 
-    def solving(self, epoch: int, layer: int, done: float) -> None:
-        """Layer `layer` of epoch `epoch` has a fraction `done` of its units solved."""
+    def check(self, network: Network) -> None:
+        self.targets.check(network)
 
+    def step(self, batch: Batch, step: Step, observer: Observer) -> list[Row]:
+        # Steps 2 and 4: outputs back through the inverse of the network as the last step left it.
+        state = ForwardPass(self.task.network, batch.inputs)
+        with self.task.clock.stage("targets_s"):
+            self.targets.start_epoch(state, batch.outputs)
+        return [self._train_layer(k, step, state, observer) for k in range(len(self.task.network.trainable))]
 
-class Trainer:
-    """The epoch loop. `sets` holds the samples of "train", "test" and, if there are any, "val"."""
+    def _train_layer(self, k: int, step: Step, state: ForwardPass, observer: Observer) -> Row:
+        problem = self.problem(k, state, self.task.half_range.value(step.number, step.total, k), step.epoch)
+        # Low-energy spins, back to weights.
+        result, wall = self._solve(problem, k, step, observer)
+        self.task.network.trainable[k].weights = result.best_weights
+        state.weights_changed(k)
+        return solve_row(step.epoch, k, problem, result, wall)
 
-    def __init__(
-        self,
-        network: Network,
-        sets: dict[str, Samples],
-        targets: Targets,
-        solver: Solver,
-        half_range: Schedule,
-        *,
-        bits: int,
-        epochs: int,
-        seed: int,
-    ) -> None:
-        targets.check(network)
-        half_range.check_layers(len(network.trainable))
-        self.network, self.sets, self.targets, self.solver = network, sets, targets, solver
-        self.half_range, self.bits, self.epochs, self.seed = half_range, bits, epochs, seed
-        self._seconds = dict.fromkeys(STAGES, 0.0)
-        train = sets["train"]
-        one_hot = np.zeros((len(train.labels), network.classes), np.float32)
-        one_hot[np.arange(len(train.labels)), train.labels] = targets.amplitude
-        self._outputs = one_hot
-
-    def run(self, observer: Observer, done: int | None = None) -> None:
-        """Train the epochs after the `done` ones; a new run (None) first reports step 1, random weights, as epoch 0."""
-        if done is None:
-            observer.epoch_done({"epoch": 0, **self.scores(), **self._stage_seconds()}, [])
-        for epoch in range(done or 0, self.epochs):
-            # Steps 2 and 4: outputs back through the inverse of the network as the last epoch left it.
-            state = ForwardPass(self.network, self.sets["train"].inputs)
-            with self._timed("targets_s"):
-                self.targets.start_epoch(state, self._outputs)
-            # Step 3: each layer, first to last.
-            solves = [self._train_layer(k, epoch, state, observer) for k in range(len(self.network.trainable))]
-            observer.epoch_done(self._metrics(epoch, solves), solves)
-
-    def _train_layer(self, k: int, epoch: int, state: ForwardPass, observer: Observer) -> Row:
-        layer = self.network.trainable[k]
+    def problem(self, k: int, state: ForwardPass, half_range: float, epoch: int = 0) -> LayerProblem:
+        """Return layer k as M quadratic forms on n-bit weights around the present ones."""
+        clock, layer = self.task.clock, self.task.network.trainable[k]
         # Samples forward up to the layer, with the weights just updated below it; targets from above.
-        with self._timed("forward_s"):
+        with clock.stage("forward_s"):
             inputs = state.rows(k)
-        with self._timed("targets_s"):
+        with clock.stage("targets_s"):
             targets, factors = self.targets.of_layer(k, state)
-        # The layer as M quadratic forms on n-bit weights around the present ones.
-        with self._timed("build_s"):
+        with clock.stage("build_s"):
             try:
-                problem = LayerProblem.from_rows(
+                return LayerProblem.from_rows(
                     inputs,
                     layer.unit_rows(targets),
                     layer.weights,
-                    self.half_range.value(epoch, self.epochs, k),
-                    self.bits,
+                    half_range,
+                    self.task.bits,
                     factors=None if factors is None else layer.unit_rows(factors),
                     samples=len(targets),
                     ridge=self.targets.ridge,
@@ -103,68 +79,147 @@ class Trainer:
                     f"training left the range of numbers in epoch {epoch + 1}, layer {k} ({error}): "
                     "lower targets.gain or schedule.first"
                 ) from error
-        # Low-energy spins, back to weights.
-        seed = np.random.SeedSequence(self.seed, spawn_key=(SOLVE_STREAM, k, epoch))
-        result, wall = self._solve(problem, epoch, k, seed, observer)
-        layer.weights = result.best_weights
-        state.weights_changed(k)
-        return _solve_row(epoch, k, problem, result, wall)
 
-    def _solve(
-        self, problem: LayerProblem, epoch: int, k: int, seed: np.random.SeedSequence, observer: Observer
-    ) -> tuple[SolveResult, float]:
-        solver = self.solver.at_epoch(epoch, self.epochs)
+    def _solve(self, problem: LayerProblem, k: int, step: Step, observer: Observer) -> tuple[SolveResult, float]:
+        solver = self.task.solver.at_epoch(step.epoch, step.epochs)
         started = time.perf_counter()
         result = solver.solve(
-            problem, seed=seed, progress=lambda done: observer.solving(epoch, k, done / problem.num_units)
+            problem,
+            seed=self.task.solve_seed(k, step),
+            progress=lambda done: observer.solving(step.epoch, k, done / problem.num_units),
         )
         wall = time.perf_counter() - started
         # Units are built, annealed and bounded side by side on threads: share the wall time out between the three.
         shares = {stage: result.stats[stage] for stage in ("build_s", "anneal_s", "bound_s")}
         for stage, share in shares.items():
-            self._seconds[stage] += wall * share / (sum(shares.values()) or 1)
+            self.task.clock.seconds[stage] += wall * share / (sum(shares.values()) or 1)
         return result, wall
 
+
+class Trainer:
+    """The loop over epochs and batches. `sets` holds the samples of "train", "test" and, if there are any, "val".
+
+    batch_size: samples a step, drawn in a new order each epoch; None: all of them, in their own order.
+    averaging: decay of an exponential average of the weights over the steps, which is what is scored and kept; 0: none.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        sets: dict[str, Samples],
+        update: Update | Targets,
+        solver: Solver,
+        half_range: Schedule,
+        *,
+        bits: int,
+        epochs: int,
+        seed: int,
+        batch_size: int | None = None,
+        averaging: float = 0.0,
+    ) -> None:
+        self.network, self.sets, self.epochs, self.seed = network, sets, epochs, seed
+        self.update = update if isinstance(update, Update) else LayerByLayer(update)
+        self.update.check(network)
+        half_range.check_layers(len(network.trainable))
+        self.clock = Clock()
+        self.update.start(Task(network, solver, half_range, bits, seed, self.clock))
+        self.batch_size = batch_size
+        self._averages = Averages(network, averaging) if averaging else None
+
+    def run(self, observer: Observer, done: int | None = None) -> None:
+        """Train the epochs after the `done` ones; a new run (None) first reports step 1, random weights, as epoch 0."""
+        if done is None:
+            row = {"epoch": 0, **self.scores(), **self.clock.take()}
+            observer.epoch_done(row, [], self.checkpoint())
+        for epoch in range(done or 0, self.epochs):
+            solves: list[Row] = []
+            for step, batch in self._batches(epoch):
+                solves += self.update.step(batch, step, observer)
+                if self._averages:
+                    self._averages.add()
+            solves = by_layer(solves)
+            observer.epoch_done(self._metrics(epoch, solves), solves, self.checkpoint())
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Step, Batch]]:
+        train = self.sets["train"]
+        count = -(-len(train.labels) // self.batch_size) if self.batch_size else 1
+        if self.batch_size:
+            order = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(ORDER_STREAM, epoch)))
+            parts = np.array_split(order.permutation(len(train.labels)), count)
+        else:
+            parts = [np.arange(len(train.labels))]
+        for number, part in enumerate(parts):
+            step = Step(epoch, self.epochs, epoch * count + number, self.epochs * count)
+            with self.clock.stage("forward_s"):
+                inputs = self._inputs(part, step.number)
+            yield step, Batch(inputs, self._outputs(train.labels[part]))
+
+    def _inputs(self, part: Array, step: int) -> Array:
+        inputs = self.sets["train"].inputs
+        if isinstance(inputs, Pictures):
+            return inputs.augmented(part, np.random.SeedSequence(self.seed, spawn_key=(AUGMENT_STREAM, step)))
+        return inputs[part] if self.batch_size else inputs
+
+    def _outputs(self, labels: Array) -> Array:
+        outputs = np.zeros((len(labels), self.network.classes), np.float32)
+        outputs[np.arange(len(labels)), labels] = self.update.amplitude
+        return outputs
+
     def scores(self) -> Row:
-        """Return the true MSE (summed over outputs, Eq. 2) on the training samples and the accuracy on each set."""
+        """Return the true MSE (summed over outputs, Eq. 2) on the training samples and the accuracy on each set.
+
+        In a run of mini-batches the first 10,000 training samples stand for all.
+        """
         row: Row = {}
-        with self._timed("evaluate_s"):
+        with self.clock.stage("evaluate_s"), self._averaged():
             for name, samples in self.sets.items():
-                outputs = self.network.predict(samples.inputs)
+                scored = slice(SCORED if name == "train" and self.batch_size else None)
+                outputs, labels = self.network.predict(samples.inputs[scored]), samples.labels[scored]
                 if name == "train":
-                    row["train_loss"] = float(((outputs - self._outputs).astype(np.float64) ** 2).sum(axis=1).mean())
-                row[f"{name}_accuracy"] = float((outputs.argmax(axis=1) == samples.labels).mean())
+                    away = (outputs - self._outputs(labels)).astype(np.float64)
+                    row["train_loss"] = float((away**2).sum(axis=1).mean())
+                row[f"{name}_accuracy"] = float((outputs.argmax(axis=1) == labels).mean())
         return row
 
+    def checkpoint(self) -> Checkpoint:
+        """Return the weights that are scored, and what going on needs beside them."""
+        with self._averaged():
+            weights = [layer.weights for layer in self.network.trainable]
+        return Checkpoint(weights, self.update.state() | (self._averages.state() if self._averages else {}))
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Go on from a checkpoint's state; the network has its weights already."""
+        self.update.restore(state)
+        if self._averages:
+            self._averages.restore(state)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        if not self._averages:
+            yield
+            return
+        with self._averages.in_place():
+            yield
+
     def _metrics(self, epoch: int, solves: list[Row]) -> Row:
-        energy, start, bound = (sum(s[name] for s in solves) for name in ("energy", "start_energy", "lower_bound"))
-        betas = [s["beta_last"] for s in solves if "beta_last" in s]
+        betas = [s["beta_last"] for s in solves if s.get("beta_last") is not None]
         return {
             "epoch": epoch + 1,
             **self.scores(),
             "L": float(np.mean([s["L"] for s in solves])),
             "beta": float(np.mean(betas)) if betas else None,
-            "energy": energy,
-            "lower_bound": bound,
-            "gap": relative_gap(energy, start, bound),
-            **self._stage_seconds(),
+            **_energies(solves),
+            **self.clock.take(),
         }
 
-    def _stage_seconds(self) -> Row:
-        row: Row = {**self._seconds, "total_s": sum(self._seconds.values())}
-        self._seconds = dict.fromkeys(STAGES, 0.0)
-        return row
 
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds[stage] += time.perf_counter() - started
+def _energies(solves: list[Row]) -> Row:
+    energy, start, bound = (sum(s[name] for s in solves) for name in ("energy", "start_energy", "lower_bound"))
+    return {"energy": energy, "lower_bound": bound, "gap": relative_gap(energy, start, bound)}
 
 
-def _solve_row(epoch: int, k: int, problem: LayerProblem, result: SolveResult, wall: float) -> Row:
+def solve_row(epoch: int, k: int, problem: LayerProblem, result: SolveResult, wall: float) -> Row:
+    """Return a row of solves.csv."""
     energy, start, bound = result.energies[:, 0], result.start_energies, result.lower_bounds
     return {
         "epoch": epoch + 1,

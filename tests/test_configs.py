@@ -55,6 +55,8 @@ def test_a_run_is_made_of_its_defaults() -> None:
         "seed": 0,
         "samples": 1000,
         "validation": None,
+        "batch_size": None,
+        "averaging": 0,
         "bias": False,
         "conv_inverse": "fourier",
         "data_dir": None,

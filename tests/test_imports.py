@@ -21,6 +21,7 @@ HOUSE = [
     {"figures"},
     {"runs"},
     {"targets"},
+    {"update", "averages"},
     {"network"},
     {"layers"},
     {
@@ -38,6 +39,7 @@ HOUSE = [
     },
     {"problem"},
     {"quadratic"},
+    {"pictures"},
     {"datasets"},
     {"schedule", "recorder", "memory", "parallel", "image_files", "_anneal"},
     {"errors"},

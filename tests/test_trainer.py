@@ -12,14 +12,16 @@ from annealtrain.solvers.anneal import SimulatedAnnealing
 from annealtrain.solvers.base import Solver
 from annealtrain.targets import DifferenceTargets, PseudoInverseTargets
 from annealtrain.trainer import Samples, Trainer
+from annealtrain.update import Update
 
 
 class Log:
     def __init__(self):
-        self.rows, self.solves, self.told = [], [], []
+        self.rows, self.solves, self.told, self.checkpoints = [], [], [], []
 
-    def epoch_done(self, row, solves):
+    def epoch_done(self, row, solves, checkpoint):
         self.rows.append(row)
+        self.checkpoints.append(checkpoint)
         self.solves.extend(solves)
 
     def solving(self, epoch, layer, done):
@@ -34,7 +36,7 @@ def blobs(count, seed):
     return Samples((centres[labels] + generator.normal(size=(count, 8))).astype(np.float32), labels)
 
 
-def trainer(targets=None, solver=None, schedule=None, alpha=0.1, epochs=6, seed=0, validation=True, bits=6):
+def trainer(targets=None, solver=None, schedule=None, alpha=0.1, epochs=6, seed=0, validation=True, bits=6, **more):
     network = Network([Flatten(), Linear(6), Linear(3)], (1, 2, 4), 3, alpha=alpha, seed=seed)
     sets = {"train": blobs(90, 1), "val": blobs(30, 2), "test": blobs(60, 3)}
     if not validation:
@@ -48,6 +50,7 @@ def trainer(targets=None, solver=None, schedule=None, alpha=0.1, epochs=6, seed=
         bits=bits,
         epochs=epochs,
         seed=seed,
+        **more,
     )
 
 
@@ -148,29 +151,81 @@ def test_the_same_seed_is_the_same_run_on_any_number_of_threads():
     assert untimed(other.rows) != untimed(logs[0].rows)
 
 
-def test_going_on_after_some_epochs_is_the_same_run():
-    whole, run = Log(), trainer()
+@pytest.mark.parametrize("more", [{}, {"batch_size": 40, "averaging": 0.5}])
+def test_going_on_after_some_epochs_is_the_same_run(more):
+    whole, run = Log(), trainer(**more)
     run.run(whole)
-    part = trainer()
+    part = trainer(**more)
 
     class Stop(Exception):
         pass
 
     class Stopping(Log):
-        def epoch_done(self, row, solves):
-            super().epoch_done(row, solves)
+        def epoch_done(self, row, solves, checkpoint):
+            super().epoch_done(row, solves, checkpoint)
             if row["epoch"] == 3:
                 raise Stop
 
     first = Stopping()
     with pytest.raises(Stop):
         part.run(first)
-    rest, again = Log(), trainer()
-    for layer, held in zip(again.network.trainable, part.network.trainable, strict=True):
-        layer.weights = held.weights
+    rest, again = Log(), trainer(**more)
+    held = first.checkpoints[-1]
+    for layer, weights in zip(again.network.trainable, held.weights, strict=True):
+        layer.weights = weights
+    again.restore(held.state)
     again.run(rest, done=3)
     assert untimed(first.rows + rest.rows) == untimed(whole.rows)
     assert untimed(first.solves + rest.solves) == untimed(whole.solves)
+
+
+def test_mini_batches_show_each_sample_once_an_epoch_in_a_new_order():
+    class Spying(Update):
+        amplitude = 2.0
+
+        def __init__(self):
+            self.batches, self.steps = [], []
+
+        def step(self, batch, step, observer):
+            self.batches.append(batch)
+            self.steps.append(step)
+            return [{"layer": 0, "L": 1.0, "energy": 1.0, "start_energy": 2.0, "lower_bound": 0.0, "x_s": 1.0}]
+
+    spy, log = Spying(), Log()
+    run = trainer(spy, epochs=2, batch_size=40)
+    run.run(log)
+    inputs, labels = run.sets["train"].inputs, run.sets["train"].labels
+    assert [len(batch.inputs) for batch in spy.batches] == [30, 30, 30] * 2
+    assert [(s.epoch, s.epochs, s.number, s.total) for s in spy.steps] == [(n // 3, 2, n, 6) for n in range(6)]
+    orders = []
+    for epoch in (spy.batches[:3], spy.batches[3:]):
+        shown = np.concatenate([batch.inputs for batch in epoch])
+        order = [int(np.flatnonzero((inputs == x).all(axis=1))[0]) for x in shown]
+        assert sorted(order) == list(range(90))
+        outputs = np.concatenate([batch.outputs for batch in epoch])
+        np.testing.assert_array_equal(outputs, 2 * np.eye(3)[labels[order]])
+        orders.append(order)
+    assert orders[0] != orders[1]
+    assert orders[0] != list(range(90))
+    assert [solve["x_s"] for solve in log.solves] == [3.0, 3.0]
+    assert log.rows[-1]["energy"] == 1.0
+
+
+def test_averaged_weights_are_what_is_scored_and_kept():
+    log, plain = Log(), Log()
+    run = trainer(epochs=4, averaging=0.5)
+    run.run(log)
+    trainer(epochs=4).run(plain)
+    weights = np.array([0.0, 1, 2, 4, 8]) / 15
+    for k in range(2):
+        mean = sum(w * c.weights[k] for w, c in zip(weights, plain.checkpoints, strict=True))
+        np.testing.assert_allclose(log.checkpoints[-1].weights[k], mean, rtol=1e-12)
+        np.testing.assert_array_equal(run.network.trainable[k].weights, plain.checkpoints[-1].weights[k])
+    for layer, kept in zip(run.network.trainable, log.checkpoints[-1].weights, strict=True):
+        layer.weights = kept
+    test = run.sets["test"]
+    accuracy = (run.network.predict(test.inputs).argmax(axis=1) == test.labels).mean()
+    assert log.rows[-1]["test_accuracy"] == accuracy
 
 
 def test_numbers_out_of_range_end_in_one_line():

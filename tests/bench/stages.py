@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from annealtrain.trainer import STAGES
+from annealtrain.update import STAGES
 from bench import report
 from bench.rows import Row
 
