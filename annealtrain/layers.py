@@ -18,7 +18,16 @@ Shape = tuple[int, ...]
 
 PINV_CUTOFF = 1e-6  # singular values below this fraction of the largest are taken as 0, as float32 code does
 MAX_EXACT = 4096  # rows or columns of a convolution's dense matrix that conv_inverse=exact will factorise
-MAX_POOL_ENTRIES = 2**26  # entries of a SpectralPool2d matrix: half a gigabyte in float64
+
+
+def samples_last(x: Array) -> Array:
+    """Return images (Q, C, H, W) as (H, C, W, Q), contiguous: the order in memory that the layers work in."""
+    return np.ascontiguousarray(x.transpose(2, 1, 3, 0))
+
+
+def samples_first(x: Array) -> Array:
+    """Return a view of images (H, C, W, Q) as (Q, C, H, W); `samples_last` gives it back without a copy."""
+    return x.transpose(3, 1, 0, 2)
 
 
 class Layer:
@@ -74,6 +83,14 @@ class TrainableLayer(Layer):
         """Return y (Q, *out_shape) as (R, M), in the order of `rows`."""
         raise NotImplementedError
 
+    def gradient(self, x: Array, dz: Array) -> Array:
+        """Return d/dW sum(dz * forward(x)), (M, N): x (Q, *in_shape), dz (Q, *out_shape)."""
+        raise NotImplementedError
+
+    def sample_gradients(self, x: Array, dz: Array) -> Array:
+        """Return the same for each sample alone, (Q, M, N)."""
+        raise NotImplementedError
+
     def kernel(self, dtype: Any) -> Array:
         """Return the weights without the bias, (M, N), in `dtype`."""
         return self.weights[:, : self.weights.shape[1] - self.has_bias].astype(dtype)
@@ -85,6 +102,12 @@ class TrainableLayer(Layer):
 
     def _with_bias_column(self, rows: Array) -> Array:
         return np.hstack([rows, np.full((len(rows), 1), -1, rows.dtype)]) if self.has_bias else rows
+
+    def _with_bias_gradient(self, gradient: Array, dz: Array) -> Array:
+        if not self.has_bias:
+            return gradient
+        axes = tuple(axis for axis in range(dz.ndim) if axis != 1)
+        return np.hstack([gradient, -dz.sum(axis=axes)[:, None]])
 
 
 class Linear(TrainableLayer):
@@ -122,6 +145,12 @@ class Linear(TrainableLayer):
     def unit_rows(self, y: Array) -> Array:
         return y
 
+    def gradient(self, x: Array, dz: Array) -> Array:
+        return self._with_bias_gradient(dz.T @ x, dz)
+
+    def sample_gradients(self, x: Array, dz: Array) -> Array:
+        return dz[:, :, None] * self.rows(x)[:, None, :]
+
 
 class Conv2d(TrainableLayer):
     """A valid convolution with stride 1, Eq. (13): (C1, H, W) to (out_channels, H - K + 1, W - K + 1).
@@ -155,22 +184,71 @@ class Conv2d(TrainableLayer):
         return self.out_channels, self.fan[0] + self.has_bias
 
     def forward(self, x: Array) -> Array:
-        kernel = self.kernel(x.dtype)
-        if self.out_shape[1:] == (1, 1):  # one site: one product for all samples
-            y = (x.reshape(len(x), -1) @ kernel.T).reshape(len(x), *self.out_shape)
+        if self._is_one_site:  # one product for all samples
+            y = (x.reshape(len(x), -1) @ self.kernel(x.dtype).T).reshape(len(x), *self.out_shape)
         else:
-            y = np.matmul(kernel, self._patches(x)).reshape(len(x), *self.out_shape)
+            z = np.matmul(self._row_kernel(x.dtype), self._row_patches(x))
+            y = samples_first(z.reshape(z.shape[0], self.out_channels, self.out_shape[2], -1))
         return y + self.offset(x.dtype) if self.has_bias else y
 
     def adjoint(self, y: Array) -> Array:
-        K, (_, height, width) = self.kernel_size, self.out_shape
-        flat = y.reshape(len(y), self.out_channels, -1)
-        patches = np.matmul(self.kernel(y.dtype).T, flat).reshape(len(y), -1, K, K, height, width)
-        x = np.zeros((len(y), *self.in_shape), y.dtype)
+        if self._is_one_site:
+            return (y.reshape(len(y), -1) @ self.kernel(y.dtype)).reshape(len(y), *self.in_shape)
+        K, (C, H, W), (_, height, width) = self.kernel_size, self.in_shape, self.out_shape
+        flat = samples_last(y).reshape(height, self.out_channels, -1)
+        parts = np.matmul(self._row_kernel(y.dtype).T, flat).reshape(height, K, C, K, width, -1)
+        rows = np.zeros((H, *parts.shape[2:]), y.dtype)
         for k in range(K):
-            for m in range(K):
-                x[:, :, k : k + height, m : m + width] += patches[:, :, k, m]
-        return x
+            rows[k : k + height] += parts[:, k]
+        x = np.zeros((H, C, W, len(y)), y.dtype)
+        for k in range(K):
+            x[:, :, k : k + width] += rows[:, :, k]
+        return samples_first(x)
+
+    def gradient(self, x: Array, dz: Array) -> Array:
+        if self._is_one_site:
+            found = dz.reshape(len(dz), -1).T @ x.reshape(len(x), -1)
+        else:
+            flat = samples_last(dz).reshape(self.out_shape[1], self.out_channels, -1)
+            found = np.matmul(self._row_patches(x), flat.swapaxes(1, 2)).sum(axis=0).T
+            found = self._from_row_order(found)
+        return self._with_bias_gradient(found, dz)
+
+    def sample_gradients(self, x: Array, dz: Array) -> Array:
+        flat = dz.reshape(len(dz), self.out_channels, -1)
+        found = np.matmul(flat, np.swapaxes(self._patches(x), 1, 2))
+        if not self.has_bias:
+            return found
+        return np.concatenate([found, -flat.sum(axis=2, keepdims=True)], axis=2)
+
+    @property
+    def _is_one_site(self) -> bool:
+        return self.out_shape[1:] == (1, 1)
+
+    # Samples last in memory, (H, C, W, Q): the windows of one row of sites are then one matrix for all samples, with
+    # rows (k, c, m) a fixed stride apart over inputs that are repeated K times, not K^2.
+
+    def _row_patches(self, x: Array) -> Array:
+        """Return (output rows, K C K, width Q): what each site of an output row sees, as a view."""
+        K, height, width = self.kernel_size, self.out_shape[1], self.out_shape[2]
+        images = samples_last(x)
+        shifted = np.empty((*images.shape[:2], K, width, len(x)), x.dtype)
+        for m in range(K):
+            shifted[:, :, m] = images[:, :, m : m + width]
+        flat = shifted.reshape(len(images), -1, width * len(x))
+        return np.lib.stride_tricks.as_strided(
+            flat, (height, K * flat.shape[1], flat.shape[2]), flat.strides, writeable=False
+        )
+
+    def _row_kernel(self, dtype: Any) -> Array:
+        """Return the kernels (M, K C K) in the order of `_row_patches`."""
+        K, C = self.kernel_size, self.in_shape[0]
+        kernels = self.kernel(dtype).reshape(-1, C, K, K).swapaxes(1, 2)
+        return np.ascontiguousarray(kernels).reshape(self.out_channels, -1)
+
+    def _from_row_order(self, found: Array) -> Array:
+        K, C = self.kernel_size, self.in_shape[0]
+        return found.reshape(-1, K, C, K).swapaxes(1, 2).reshape(self.out_channels, -1)
 
     def inverse(self) -> Callable[[Array], Array]:
         return self._fourier_inverse() if self.inverse_kind == "fourier" else self._exact_inverse()
@@ -246,37 +324,56 @@ class SpectralPool2d(Layer):
                 f"SpectralPool2d to {_text(self.size)} is larger than its input {_text(in_shape)}: "
                 f"at most {_text(in_shape[1:])}"
             )
-        if prod(self.size) * prod(in_shape[1:]) > MAX_POOL_ENTRIES:
-            raise InputError(
-                f"SpectralPool2d from {_text(in_shape[1:])} to {_text(self.size)} needs a matrix of more than "
-                f"{MAX_POOL_ENTRIES} entries: pool in two steps, or to a smaller size"
-            )
         self.in_shape, self.out_shape = in_shape, (in_shape[0], *self.size)
-        pixels = prod(in_shape[1:])
-        matrix = np.empty((pixels, prod(self.size)))
-        for start in range(0, pixels, 1024):  # one unit image after the other, some at a time
-            units = np.eye(min(1024, pixels - start), pixels, k=start).reshape(-1, *in_shape[1:])
-            matrix[start : start + 1024] = self._transform(units).reshape(len(units), -1)
-        self._matrices: dict[Any, Array] = {matrix.dtype: matrix, np.dtype(np.float32): matrix.astype(np.float32)}
+        self._factors = self._separated()
         return self.out_shape
 
-    def _transform(self, x: Array) -> Array:
-        """Return the pooled images (n, a, b) of images (n, A, B), by its definition."""
-        (A, B), (a, b) = x.shape[1:], self.size
-        shifted = scipy.fft.fftshift(scipy.fft.fft2(x, norm="forward"), axes=(-2, -1))
-        hartley = shifted.real - shifted.imag
-        top, left = A // 2 - a // 2, B // 2 - b // 2
-        kept = scipy.fft.ifftshift(hartley[:, top : top + a, left : left + b], axes=(-2, -1))
-        back = scipy.fft.fft2(kept)
-        return back.real - back.imag
+    def _separated(self) -> list[tuple[Array, Array]]:
+        """Return the fewest pairs of (a, A) and (b, B) matrices with y = sum of rows . x . columns'.
+
+        cas(u + v) = cos u cas v + sin u cas(-v) takes the two directions apart, into four terms at first.
+        """
+
+        def waves(full: int, kept: int) -> tuple[Array, Array]:
+            frequency = np.arange(kept) - kept // 2
+            return tuple(2 * np.pi * np.outer(np.arange(size), frequency) / size for size in (full, kept))  # type: ignore
+
+        (u, u_kept), (v, v_kept) = (waves(n, m) for n, m in zip(self.in_shape[1:], self.size, strict=True))
+        across = [(f(u_kept) @ g(u).T).ravel() for f in (np.cos, np.sin) for g in (np.cos, np.sin)]
+        along = [(_cas(s * v_kept) @ _cas(t * v).T).ravel() for s in (1, -1) for t in (1, -1)]
+        (q, r), (p, w) = np.linalg.qr(np.transpose(across)), np.linalg.qr(np.transpose(along))
+        left, values, right = np.linalg.svd(r @ w.T / prod(self.in_shape[1:]))
+        shapes = [(self.size[k], self.in_shape[1 + k]) for k in (0, 1)]
+        return [
+            ((q @ left[:, i] * values[i]).reshape(shapes[0]), (p @ right[i]).reshape(shapes[1]))
+            for i in np.flatnonzero(values > 1e-12 * values[0])
+        ]
+
+    def _stacked(self, dtype: Any) -> tuple[Array, Array]:
+        """Return the factors as (a, terms A) and (terms, 1, 1, b, B)."""
+        across, along = zip(*self._factors, strict=True)
+        return np.hstack(across).astype(dtype), np.array(along, dtype)[:, None, None]
+
+    def matrix(self) -> Array:
+        """Return the whole map as a matrix, (A B, a b) float64: flat images are pooled by x @ matrix."""
+        return np.sum([np.kron(across, along) for across, along in self._factors], axis=0).T
 
     def forward(self, x: Array) -> Array:
-        flat = x.reshape(-1, prod(self.in_shape[1:]))
-        return (flat @ self._matrices[x.dtype]).reshape(-1, *self.out_shape)
+        across, along = self._stacked(x.dtype)
+        images = samples_last(x)
+        narrow = np.matmul(along, images)  # (terms, A, C, b, Q)
+        pooled = across @ narrow.reshape(across.shape[1], -1)
+        return samples_first(pooled.reshape(self.size[0], images.shape[1], self.size[1], -1))
 
     def adjoint(self, y: Array) -> Array:
-        flat = y.reshape(-1, prod(self.size))
-        return (flat @ self._matrices[y.dtype].T).reshape(-1, *self.in_shape)
+        across, along = self._stacked(y.dtype)
+        images = samples_last(y)
+        A = self.in_shape[1]
+        tall = (across.T @ images.reshape(len(images), -1)).reshape(-1, A, *images.shape[1:])
+        found = np.matmul(along[0].swapaxes(-1, -2), tall[0])
+        for factor, part in zip(along[1:], tall[1:], strict=True):
+            found += np.matmul(factor.swapaxes(-1, -2), part)
+        return samples_first(found)
 
     def inverse(self) -> Callable[[Array], Array]:
         scale = prod(self.in_shape[1:]) / prod(self.size)
@@ -320,6 +417,10 @@ class Flatten(Layer):
 
     def inverse(self) -> Callable[[Array], Array]:
         return self.adjoint
+
+
+def _cas(angle: Array) -> Array:
+    return np.cos(angle) + np.sin(angle)
 
 
 def _text(shape: Shape) -> str:

@@ -435,11 +435,6 @@ def test_wrong_arguments(make, message):
         (SpectralPool2d([2, 2]), (16,), r"SpectralPool2d takes .* its input is 16: put it before a Flatten"),
         (SpectralPool2d([5, 2]), (1, 4, 4), r"to 5x2 is larger than its input 1x4x4: at most 4x4"),
         (SpectralPool2d([2, 5]), (1, 4, 4), r"to 2x5 is larger than its input 1x4x4: at most 4x4"),
-        (
-            SpectralPool2d([512, 512]),
-            (1, 1024, 1024),
-            r"from 1024x1024 to 512x512 needs a matrix of more than 67108864 entries: pool in two steps",
-        ),
         (MaxPool2d([2, 3]), (1, 4, 4), r"kernel_size=\[2, 3\] does not divide its input 1x4x4: take divisors"),
         (MaxPool2d([3, 2]), (1, 4, 4), r"kernel_size=\[3, 2\] does not divide its input 1x4x4: take divisors"),
         (MaxPool2d([2, 2]), (16,), r"kernel_size=\[2, 2\] does not divide its input 16"),
@@ -457,3 +452,36 @@ def test_exact_inverse_has_a_limit():
         InputError, match=r"conv_inverse=exact .* 4704 x 1024 matrix, at most 4096 x 4096 .* conv_inverse=fourier"
     ):
         layer.inverse()
+
+
+@examples
+@given(any_layer(), seeds)
+def test_gradients_are_those_of_the_forward_map(layer: Layer, seed: int) -> None:
+    if not isinstance(layer, TrainableLayer):
+        return
+    x, dz = normal(seed, 3, *layer.in_shape), normal(seed + 1, 3, *layer.out_shape)
+    # forward is linear in the weights: their gradient is the change by a unit weight, exactly.
+    expected = np.empty((3, *layer.weight_shape))
+    for place in np.ndindex(*layer.weight_shape):
+        layer.weights = np.zeros(layer.weight_shape)
+        layer.weights[place] = 1
+        expected[:, *place] = (dz * layer.forward(x)).reshape(3, -1).sum(axis=1)
+    np.testing.assert_allclose(layer.sample_gradients(x, dz), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(layer.gradient(x, dz), expected.sum(axis=0), rtol=0, atol=1e-12)
+
+
+def test_layers_take_images_in_any_order_in_memory() -> None:
+    for layer in (connected(Conv2d(3, 2), (2, 6, 5)), connected(SpectralPool2d([4, 3]), (2, 6, 5))):
+        x, y = normal(0, 4, *layer.in_shape), normal(1, 4, *layer.out_shape)
+        other_x, other_y = (layers.samples_first(layers.samples_last(images)) for images in (x, y))
+        assert not other_x.flags.c_contiguous
+        np.testing.assert_array_equal(layer.forward(other_x), layer.forward(x))
+        np.testing.assert_array_equal(layer.adjoint(other_y), layer.adjoint(y))
+
+
+@pytest.mark.parametrize(("shape", "size", "terms"), [((28, 28), [14, 14], 3), ((10, 10), [5, 5], 1)])
+def test_a_pool_separates_into_few_terms(shape: tuple[int, int], size: list[int], terms: int) -> None:
+    pool = connected(SpectralPool2d(size), (2, *shape))
+    assert len(pool._factors) == terms
+    x = normal(0, 3, 2, *shape)
+    np.testing.assert_allclose(pool.forward(x).reshape(6, -1), x.reshape(6, -1) @ pool.matrix(), rtol=0, atol=1e-13)
