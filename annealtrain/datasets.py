@@ -65,6 +65,7 @@ class Images:
 
     def __init__(self, pixels: np.ndarray, labels: np.ndarray, index: np.ndarray, scale: float, size: Sequence[int]):
         self._pixels, self._index, self._scale, self._size = pixels, index, np.float32(scale), tuple(size)
+        self._all_labels = labels
         self.labels = labels[index].astype(np.int64)
 
     def __len__(self) -> int:
@@ -75,6 +76,10 @@ class Images:
         resized = resize(self._pixels[self._index[index]].astype(np.float32) / self._scale, self._size)
         clipped: np.ndarray = np.clip(resized, 0, 1)  # the weights sum to 1 only up to rounding
         return clipped
+
+    def first(self, count: int) -> "Images":
+        """Return the first `count` of them."""
+        return Images(self._pixels, self._all_labels, self._index[:count], float(self._scale), self._size)
 
     @property
     def images(self) -> np.ndarray:

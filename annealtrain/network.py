@@ -90,8 +90,8 @@ class Network:
         """Return the same of a few images, on this thread."""
         return _forward(self.leading[0], images)
 
-    def predict(self, stems: Array) -> Array:
-        """Return the network's outputs (Q, classes) for stems (Q, ...), see `stem`."""
+    def predict(self, stems: Any) -> Array:
+        """Return the network's outputs (Q, classes) for stems (Q, ...), an array or Pictures, see `stem`."""
 
         def outputs(x: Array) -> Array:
             for k, layer in enumerate(self.trainable):
@@ -172,13 +172,50 @@ class ForwardPass:
         self._inputs = {i: x for i, x in self._inputs.items() if i <= k}
 
 
+class Pass:
+    """A few samples through the network and back, on one thread.
+
+    inputs[k]: (Q, *in_shape) of trainable layer k. slopes[k]: gamma there, None where it is 1. outputs: (Q, classes).
+    `inputs` may begin at a later layer `first`: those before it are then left out, as None.
+    """
+
+    def __init__(self, network: Network, inputs: Array, first: int = 0) -> None:
+        self.network = network
+        self.inputs: list[Any] = [None] * first
+        self.slopes: list[Any] = [None] * first
+        x = inputs
+        for k in range(first, len(network.trainable)):
+            x = _forward(network.leading[k], x) if k > first else x
+            z = network.trainable[k].forward(x)
+            self.inputs.append(x)
+            self.slopes.append(network.slopes(z))
+            x = network.activate(z)
+        self.outputs = _forward(network.tail, x)
+
+    def backward(self, outputs: Array, first: int = 0) -> list[Array]:
+        """Return the gradient of sum(outputs * self.outputs) with respect to z_k for k = first, first + 1, ...
+
+        outputs: (Q, classes). Each gradient is (Q, *out_shape).
+        """
+        network, d = self.network, outputs
+        for layer in reversed(network.tail):
+            d = layer.adjoint(d)
+        found: list[Array] = []
+        for k in reversed(range(first, len(network.trainable))):
+            found.append(d if self.slopes[k] is None else d * self.slopes[k])
+            if k > first:
+                for layer in (network.trainable[k], *reversed(network.leading[k])):
+                    d = layer.adjoint(found[-1] if layer is network.trainable[k] else d)
+        return found[::-1]
+
+
 def _forward(layers: Sequence[Layer], x: Array) -> Array:
     for layer in layers:
         x = layer.forward(x)
     return x
 
 
-def _in_blocks(function: Callable[[Array], Array], x: Array) -> Array:
+def _in_blocks(function: Callable[[Array], Array], x: Any) -> Array:
     """Return function(x) computed in blocks of samples on the pool's threads."""
     parts = parallel.each(lambda block: function(x[block]), parallel.blocks(len(x), BLOCK_SAMPLES))
     if len(parts) == 1:

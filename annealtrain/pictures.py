@@ -52,6 +52,10 @@ class Pictures:
         """Return the inputs (Q, ...) of the images at `index`, a slice or whole numbers."""
         return self.stem(self.images[index])
 
+    def first(self, count: int) -> "Pictures":
+        """Return the first `count` of them."""
+        return Pictures(self.images.first(count), self.stem, self.augment)
+
     def augmented(self, index: Array, seed: np.random.SeedSequence) -> Array:
         """Return the inputs of the images at `index`, changed at random."""
         images = self.images[index]

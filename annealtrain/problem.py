@@ -222,6 +222,11 @@ class LayerProblem:
         return self.num_weights * self.bits
 
     @property
+    def step(self) -> float:
+        """The distance of two neighbouring levels, in weight units."""
+        return 2 * self.half_range / (2**self.bits - 1)
+
+    @property
     def floor(self) -> float:
         """A bound that needs no search: a sum of squares is not negative."""
         return 0.0 if self.rows else -np.inf

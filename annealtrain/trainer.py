@@ -15,7 +15,7 @@ from annealtrain.problem import LayerProblem
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.base import Solver, SolveResult, relative_gap
 from annealtrain.targets import Targets
-from annealtrain.update import Array, Batch, Checkpoint, Clock, Observer, Row, Step, Task, Update, by_layer
+from annealtrain.update import Array, Batch, Checkpoint, Clock, Observer, Row, Step, Task, Update, by_layer, solve_row
 
 ORDER_STREAM = 3  # SeedSequence child of a run's seed: (ORDER_STREAM, epoch), the order of samples in mini-batches
 AUGMENT_STREAM = 4  # (AUGMENT_STREAM, step): how a batch's images are shifted and flipped
@@ -28,6 +28,11 @@ class Samples:
 
     inputs: Array | Pictures
     labels: Array
+
+    def first(self, count: int) -> "Samples":
+        """Return the first `count` samples."""
+        inputs = self.inputs.first(count) if isinstance(self.inputs, Pictures) else self.inputs[:count]
+        return Samples(inputs, self.labels[:count])
 
 
 class LayerByLayer(Update):
@@ -52,7 +57,7 @@ class LayerByLayer(Update):
         result, wall = self._solve(problem, k, step, observer)
         self.task.network.trainable[k].weights = result.best_weights
         state.weights_changed(k)
-        return solve_row(step.epoch, k, problem, result, wall)
+        return solve_row(step.epoch, k, problem, result) | {"solve_s": wall}
 
     def problem(self, k: int, state: ForwardPass, half_range: float, epoch: int = 0) -> LayerProblem:
         """Return layer k as M quadratic forms on n-bit weights around the present ones."""
@@ -173,8 +178,8 @@ class Trainer:
         row: Row = {}
         with self.clock.stage("evaluate_s"), self._averaged():
             for name, samples in self.sets.items():
-                scored = slice(SCORED if name == "train" and self.batch_size else None)
-                outputs, labels = self.network.predict(samples.inputs[scored]), samples.labels[scored]
+                shown = samples.first(SCORED) if name == "train" and self.batch_size else samples
+                outputs, labels = self.network.predict(shown.inputs), shown.labels
                 if name == "train":
                     away = (outputs - self._outputs(labels)).astype(np.float64)
                     row["train_loss"] = float((away**2).sum(axis=1).mean())
@@ -216,22 +221,3 @@ class Trainer:
 def _energies(solves: list[Row]) -> Row:
     energy, start, bound = (sum(s[name] for s in solves) for name in ("energy", "start_energy", "lower_bound"))
     return {"energy": energy, "lower_bound": bound, "gap": relative_gap(energy, start, bound)}
-
-
-def solve_row(epoch: int, k: int, problem: LayerProblem, result: SolveResult, wall: float) -> Row:
-    """Return a row of solves.csv."""
-    energy, start, bound = result.energies[:, 0], result.start_energies, result.lower_bounds
-    return {
-        "epoch": epoch + 1,
-        "layer": k,
-        "units": problem.num_units,
-        "spins": problem.num_spins,
-        "L": problem.half_range,
-        "bits": problem.bits,
-        "start_energy": float(start.sum()),
-        "energy": float(energy.sum()),
-        "lower_bound": float(bound.sum()),
-        "gap": result.gap,
-        "solve_s": wall,
-        **result.stats,
-    }

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from annealtrain.network import Network
+from annealtrain.problem import LayerProblem
 from annealtrain.schedule import Schedule
-from annealtrain.solvers.base import Solver
+from annealtrain.solvers.base import Solver, SolveResult
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Row = dict[str, Any]
@@ -115,6 +116,23 @@ class Update:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take back what `state` returned."""
+
+
+def solve_row(epoch: int, k: int, problem: LayerProblem, result: SolveResult) -> Row:
+    """Return a row of solves.csv: layer k's solve in an epoch."""
+    return {
+        "epoch": epoch + 1,
+        "layer": k,
+        "units": problem.num_units,
+        "spins": problem.num_spins,
+        "L": problem.half_range,
+        "bits": problem.bits,
+        "start_energy": float(result.start_energies.sum()),
+        "energy": float(result.energies[:, 0].sum()),
+        "lower_bound": float(result.lower_bounds.sum()),
+        "gap": result.gap,
+        **result.stats,
+    }
 
 
 COUNTS = ("_s", "flips", "backtracks")  # names of columns that add up over the steps of an epoch end so

@@ -16,8 +16,10 @@ from annealtrain.solvers.base import Array, Seed, Solver, SolveResult, combined,
 from annealtrain.solvers.chains import Chain, alone, side_by_side, spread, start_levels
 from annealtrain.solvers.rows import Lane, SharedRows, seconds
 from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, whole
+from annealtrain.solvers.together import anneal_together
 
 ORDERS = ("sequential", "random")
+STARTS = ("random", "present")
 
 
 def automatic_beta_range(form: QuadraticForm) -> tuple[float, float]:
@@ -36,11 +38,16 @@ def automatic_beta_range(form: QuadraticForm) -> tuple[float, float]:
     return (0.2 / (size.max() * 2 ** (form.bits - 1)), 30 / size.min()) if size.size else (1.0, 1.0)
 
 
-def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int) -> tuple[float, float]:
-    """Return the automatic range of live weights with J_jj > 0 and dE/dS at S0, both (live,)."""
+def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int) -> tuple[Any, Any]:
+    """Return the automatic range of live weights with J_jj > 0 (live,) and dE/dS at S0 (..., live)."""
     top = step * 2 ** (bits - 1)
-    hot = np.sqrt(np.mean((top * field) ** 2 + (top**2 * diagonal) ** 2))
-    return 10 / hot, max(100 / (step**2 * diagonal.mean()), 10 / hot)
+    hot = np.sqrt(np.mean((top * field) ** 2 + (top**2 * diagonal) ** 2, axis=-1))
+    return 10 / hot, np.maximum(100 / (step**2 * diagonal.mean()), 10 / hot)
+
+
+def cooling(first: Any, last: Any, num_sweeps: int) -> Array:
+    """Return geometric inverse temperatures (num_sweeps, ...), from first to last, each a number or (...)."""
+    return np.geomspace(first, last, num_sweeps) if num_sweeps > 1 else np.array([last])
 
 
 class SimulatedAnnealing(Solver):
@@ -54,6 +61,7 @@ class SimulatedAnnealing(Solver):
     without Hamming cliffs; `greedy`, each weight to its best level, the limit of infinite beta.
     order: `sequential`, weight after weight from the top bit down; or `random`, the paper's: a new permutation of
     the spins for each sweep (the same law, slower; for bit moves).
+    start: `random` spins for every read, or `present`: the grid's point closest to the present weights.
     time_limit_s: stop sweeping after so many seconds of a solve (of one unit's, where each forms its own J),
     wherever its schedule is, so that results depend on the clock; null: never.
     Given betas are in 1 / (loss of one output site), as in the author's code behind the paper's figures.
@@ -68,6 +76,7 @@ class SimulatedAnnealing(Solver):
         beta: float | Schedule | None = None,
         move: str = "bit",
         order: str = "sequential",
+        start: str = "random",
         time_limit_s: float | None = None,
         run_chain: Callable[[Chain, float], tuple[Array, int]] | None = None,
     ) -> None:
@@ -77,6 +86,8 @@ class SimulatedAnnealing(Solver):
             raise InputError(f"solver.order={order!r} is not one of {', '.join(ORDERS)}")
         if order == "random" and move != "bit":
             raise InputError(f"solver.order=random is for move=bit; move={move} visits weight after weight")
+        if start not in STARTS:
+            raise InputError(f"solver.start={start!r} is not one of {', '.join(STARTS)}")
         if not is_scheduled("num_sweeps", num_sweeps):
             whole("num_sweeps", num_sweeps)
         whole("num_reads", num_reads)
@@ -92,6 +103,7 @@ class SimulatedAnnealing(Solver):
             positive("time_limit_s", time_limit_s)
         self.num_sweeps, self.num_reads, self.move, self.order = num_sweeps, num_reads, move, order
         self.beta_range, self.beta, self.time_limit_s, self.run_chain = beta_range, beta, time_limit_s, run_chain
+        self.start = start
 
     def at_epoch(self, epoch: int, epochs: int) -> "SimulatedAnnealing":
         return at_epoch(self, ("num_sweeps", "beta"), epoch, epochs)
@@ -106,14 +118,32 @@ class SimulatedAnnealing(Solver):
         if self.beta is not None:
             return np.full(self.num_sweeps, self.beta / sites)
         first, last = (beta / sites for beta in self.beta_range) if self.beta_range is not None else automatic()
-        return np.geomspace(first, last, self.num_sweeps) if self.num_sweeps > 1 else np.array([last])
+        return cooling(first, last, self.num_sweeps)
 
     def solve(
         self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[int], None] | None = None
     ) -> SolveResult:
+        if self._goes_together(problem):
+            return anneal_together(problem, self.move, lambda *moments: self._all_betas(problem, *moments), seed)
         if self._goes_by_rows(problem):
             return self._solve_by_rows(problem, seed, progress)
         return super().solve(problem, seed=seed, progress=progress)
+
+    def _goes_together(self, problem: LayerProblem) -> bool:
+        """Whether no bound is wanted, and the plain chains start alike: one of the many solves of mini-batches."""
+        is_plain = not (self.run_chain or self.order == "random" or self.num_reads > 1 or self.time_limit_s)
+        return problem.is_shared and not problem.convex and self.start == "present" and is_plain
+
+    def _all_betas(self, problem: LayerProblem, diagonal: Array, gradients: Array) -> Array:
+        """Return the inverse temperatures of all units, (num_sweeps, M), in 1 / loss."""
+        if self.move == "greedy" or self.beta is not None or self.beta_range is not None:
+            return np.repeat(self._betas(lambda: (1.0, 1.0), problem.sites)[:, None], problem.num_units, axis=1)
+        if (diagonal > 0).all():
+            first, last = convex_beta_range(diagonal, gradients, problem.step, problem.bits)
+        else:
+            first, last = np.transpose([automatic_beta_range(problem.unit(i)) for i in range(problem.num_units)])
+        assert isinstance(self.num_sweeps, int)
+        return cooling(first, last, self.num_sweeps)
 
     def _goes_by_rows(self, problem: LayerProblem) -> bool:
         """Whether units that differ in J are faster annealed side by side on their shared inputs."""
