@@ -219,5 +219,8 @@ class Trainer:
 
 
 def _energies(solves: list[Row]) -> Row:
-    energy, start, bound = (sum(s[name] for s in solves) for name in ("energy", "start_energy", "lower_bound"))
-    return {"energy": energy, "lower_bound": bound, "gap": relative_gap(energy, start, bound)}
+    energy, start = (sum(s[name] for s in solves) for name in ("energy", "start_energy"))
+    bounds = [s["lower_bound"] for s in solves]
+    if None in bounds:
+        return {"energy": energy, "lower_bound": None, "gap": None}
+    return {"energy": energy, "lower_bound": sum(bounds), "gap": relative_gap(energy, start, sum(bounds))}

@@ -129,8 +129,8 @@ def solve_row(epoch: int, k: int, problem: LayerProblem, result: SolveResult) ->
         "bits": problem.bits,
         "start_energy": float(result.start_energies.sum()),
         "energy": float(result.energies[:, 0].sum()),
-        "lower_bound": float(result.lower_bounds.sum()),
-        "gap": result.gap,
+        "lower_bound": float(result.lower_bounds.sum()) if problem.convex else None,
+        "gap": result.gap if problem.convex else None,
         **result.stats,
     }
 
