@@ -48,6 +48,13 @@ class GaussNewton(Update):
         super().start(task)
         self._half_ranges: dict[int, float] = {}
 
+    def state(self) -> dict[str, Array]:
+        return {f"half_range_{k}": np.array(value) for k, value in self._half_ranges.items()}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        prefix = "half_range_"
+        self._half_ranges = {int(n.removeprefix(prefix)): float(v) for n, v in state.items() if n.startswith(prefix)}
+
     def step(self, batch: Batch, step: Step, observer: Observer) -> list[Row]:
         rows = [self._train_layer(k, batch, step, observer) for k in reversed(range(len(self.task.network.trainable)))]
         return rows[::-1]
@@ -61,7 +68,7 @@ class GaussNewton(Update):
         if not np.isfinite(before):
             raise InputError(f"training left the range of numbers in epoch {step.epoch + 1}: lower schedule.first")
         found = self._solve_units(k, jacobian, half_range, step, observer)
-        predicted = jacobian.loss() + self._penalty(old + found.change) - before - self._penalty(old)
+        predicted = (jacobian.loss() - before) + (self._penalty(old + found.change) - self._penalty(old))
         # Take the whole step, or the same spins at half the range, and so on.
         actual, backtracks, factor = 0.0, 0, 1.0
         with clock.stage("evaluate_s"):

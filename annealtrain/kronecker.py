@@ -137,7 +137,7 @@ class Kronecker(Update):
 
     def state(self) -> dict[str, Array]:
         named = {"gradient": self._gradients, "inner": self._inner, "outer": self._outer}
-        held = {f"{name}_{k}": array for name, arrays in named.items() for k, array in enumerate(arrays)}
+        held = {f"{name}_{k}": array.copy() for name, arrays in named.items() for k, array in enumerate(arrays)}
         return {"probes": np.array(self._probes), **held}
 
     def restore(self, state: dict[str, Array]) -> None:

@@ -164,7 +164,7 @@ class SimulatedAnnealing(Solver):
             betas.append(self._betas(lambda pair=pair: pair, problem.sites))  # type: ignore[misc]
             for read in range(R):
                 source = stream(seed, i, read)
-                start = start_levels(source, live, problem.bits)
+                start = start_levels(source, live, problem.bits, self.start == "present")
                 lanes.append(Lane(i, source.generate_state(2), start, betas[i]))
         built = time.perf_counter()
         deadline = built + self.time_limit_s if self.time_limit_s else math.inf
@@ -207,7 +207,7 @@ class SimulatedAnnealing(Solver):
             raise InputError(f"solver.move={self.move} needs J_jj >= 0 for every weight: take move=bit")
         betas = [self.betas(form) for form in forms]
         chains = [
-            Chain(form, beta, stream(seed, read), self.move, self.order == "random")
+            Chain(form, beta, stream(seed, read), self.move, self.order == "random", self.start == "present")
             for form, beta, seed in zip(forms, betas, seeds, strict=True)
             for read in range(R)
         ]

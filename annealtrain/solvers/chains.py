@@ -20,7 +20,7 @@ class Chain:
     """One read of one unit: from random levels through len(betas) sweeps, all its random numbers from `seed`.
 
     betas: (sweeps,), in 1 / loss. move: `bit`, `slice` or `greedy`. is_random_order: a permutation of the spins for
-    each sweep instead of weight after weight (bit moves).
+    each sweep instead of weight after weight (bit moves). is_from_present: start at the levels closest to S0.
     """
 
     form: QuadraticForm
@@ -28,6 +28,7 @@ class Chain:
     seed: np.random.SeedSequence
     move: str = "bit"
     is_random_order: bool = False
+    is_from_present: bool = False
 
     @property
     def spins(self) -> int:
@@ -44,8 +45,8 @@ class Chain:
         return np.random.Generator(np.random.PCG64(stream(self.seed, 1)))
 
     def start(self) -> Array:
-        """Return random levels (live,) int32."""
-        return start_levels(self.seed, self.form.couplings.indices.size, self.form.bits)
+        """Return the first levels (live,) int32."""
+        return start_levels(self.seed, self.form.couplings.indices.size, self.form.bits, self.is_from_present)
 
     def orders(self, sweeps: int) -> Array:
         """Return the next sweeps' permutations (sweeps, spins), or (0, spins) for weight after weight."""
@@ -65,8 +66,10 @@ class Chain:
         return (self.form.step * 2.0 ** np.arange(self.form.bits)).astype(np.float32)
 
 
-def start_levels(seed: np.random.SeedSequence, count: int, bits: int) -> Array:
-    """Return the random levels (count,) int32 from which the chain with this seed starts."""
+def start_levels(seed: np.random.SeedSequence, count: int, bits: int, is_from_present: bool = False) -> Array:
+    """Return the levels (count,) int32 from which the chain with this seed starts: random, or the closest to S0."""
+    if is_from_present:
+        return np.full(count, 2 ** (bits - 1), dtype=np.int32)
     generator = np.random.Generator(np.random.PCG64(stream(seed, 0)))
     return generator.integers(0, 2**bits, count, dtype=np.int32)
 

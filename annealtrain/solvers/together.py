@@ -27,7 +27,7 @@ def anneal_together(
     if couplings.ridge:
         h = h - 2 * couplings.ridge * S0
     base = S0 @ couplings.live_J if S0.any() else np.zeros_like(S0)  # J S0
-    middle = (form.top_level + 1) // 2
+    middle = 2 ** (problem.bits - 1)
     offset = half_range / form.top_level * (2 * middle - form.top_level)
     fields = h + 2 * (base + offset * couplings.live_J.sum(axis=0))
     diagonal = couplings.packed.diagonal().copy()

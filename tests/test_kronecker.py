@@ -1,0 +1,216 @@
+"""The shared Hamiltonian of a layer: its curvature, its gradient, its energies, and what training does with it."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from annealtrain import parallel
+from annealtrain.errors import InputError
+from annealtrain.kronecker import Kronecker, factors
+from annealtrain.layers import Conv2d, Flatten, Linear, SpectralPool2d
+from annealtrain.network import Network, Pass
+from annealtrain.schedule import ConstantSchedule, LinearSchedule
+from annealtrain.solvers.anneal import SimulatedAnnealing
+from annealtrain.solvers.classical import CoordinateDescent
+from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
+from annealtrain.solvers.reference import Exact, numpy_chain
+from annealtrain.trainer import Samples, Trainer
+from annealtrain.update import Batch, Clock, Step, Task
+
+GREEDY = SimulatedAnnealing(2, move="greedy", start="present")
+
+
+def network(alpha=0.1, bias=False, seed=0):
+    layers = [Conv2d(3, 3), SpectralPool2d([3, 3]), Conv2d(5, 3), Flatten(), Linear(4), Linear(3)]
+    return Network(layers, (2, 7, 7), 3, alpha=alpha, bias=bias, seed=seed)
+
+
+def batch(count=40, seed=0):
+    generator = np.random.default_rng(seed)
+    return Batch(generator.random((count, 2, 7, 7)), np.eye(3)[generator.integers(0, 3, count)])
+
+
+def jacobians(made, shown):
+    """Return d out_c / dW of each sample, (q, C, M, N) a layer."""
+    forward, found = Pass(made, shown.inputs), [[] for _ in made.trainable]
+    for c in range(3):
+        back = forward.backward(np.repeat(np.eye(3)[[c]], len(shown.inputs), axis=0))
+        for k, layer in enumerate(made.trainable):
+            found[k].append(layer.sample_gradients(forward.inputs[k], back[k]))
+    return [np.stack(each, axis=1) for each in found]
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_sampled_blocks_average_to_the_exact_ones(bias):
+    made, shown = network(bias=bias), batch(6)
+    exact = jacobians(made, shown)
+    forward = Pass(made, shown.inputs)
+    signs = np.array(list(product((-1.0, 1.0), repeat=3)))
+    inner, outer = [0.0] * 4, [0.0] * 4
+    for s in signs:  # the same signs for all samples: each sample's own average over the eight is what counts
+        back = forward.backward(np.repeat(s[None], 6, axis=0))
+        for k, layer in enumerate(made.trainable):
+            R, Gamma = factors(layer, forward.inputs[k], back[k])
+            inner[k] = inner[k] + R / 8
+            outer[k] = outer[k] + Gamma / 8
+    # The convolution with many sites: mean over samples of sum_c J_c' J_c, J_c (M, N).
+    np.testing.assert_allclose(inner[0], np.einsum("acmi,acmj->ij", exact[0], exact[0]) / 6, rtol=1e-10)
+    for k in (1, 2, 3):
+        rows = made.trainable[k].rows(forward.inputs[k])
+        np.testing.assert_allclose(inner[k], rows.T @ rows / 6, rtol=1e-10)
+        slopes = np.array([forward.backward(np.repeat(np.eye(3)[[c]], 6, axis=0))[k].reshape(6, -1) for c in range(3)])
+        np.testing.assert_allclose(outer[k], np.einsum("cam,can->mn", slopes, slopes) / 6, rtol=1e-10, atol=1e-15)
+    assert np.trace(outer[0]) == pytest.approx(1.0)
+
+
+def started(update, made, solver=GREEDY, half_range=0.05, bits=8):
+    update.start(Task(made, solver, ConstantSchedule(half_range), bits, 0, Clock()))
+    return update
+
+
+def test_the_gradient_is_that_of_the_loss():
+    made, shown = network(), batch(100)
+    loss, gradients = started(Kronecker(), made)._gradient(shown)
+    assert loss == pytest.approx(((made.predict(shown.inputs) - shown.outputs) ** 2).sum() / 100)
+    generator = np.random.default_rng(0)
+    for layer, gradient in zip(made.trainable, gradients, strict=True):
+        weights, way = layer.weights, generator.normal(size=layer.weights.shape)
+        sides = []
+        for sign in (1, -1):
+            layer.weights = weights + sign * 1e-6 * way
+            sides.append(((made.predict(shown.inputs) - shown.outputs) ** 2).sum() / 100)
+        layer.weights = weights
+        assert (gradient * way).sum() == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5)
+
+
+class Spy(SimulatedAnnealing):
+    """Keeps the problems that it solves, and their results."""
+
+    def __init__(self):
+        super().__init__(2, move="greedy", start="present")
+        self.kept = []
+
+    def solve(self, problem, *, seed=0, progress=None):
+        result = super().solve(problem, seed=seed, progress=progress)
+        self.kept.append((problem, result))
+        return result
+
+
+def test_energies_are_those_of_the_model():
+    made, shown, spy = network(), batch(50), Spy()
+    update = started(Kronecker(eta=0.5, damping=0.1), made, spy)
+    before = [layer.weights for layer in made.trainable]
+    loss_gradients = update._gradient(shown)[1]
+    update.step(shown, Step(0, 1, 0, 4), Quiet())
+    for k, (problem, result) in enumerate(spy.kept):
+        R, Gamma = update._inner[k] / 0.05, update._outer[k] / 0.05  # one probe, bias corrected
+        r, g = np.diag(R).mean(), np.diag(Gamma).mean()
+        J = R / r + 0.1 * np.eye(len(R))
+        H = 0.5 * np.linalg.solve(Gamma + 0.1 * g * np.eye(len(Gamma)), loss_gradients[k]) / r
+        d = made.trainable[k].weights - before[k]
+        for m in range(len(d)):
+            by_hand = sum(d[m, i] * J[i, j] * d[m, j] for i in range(d.shape[1]) for j in range(d.shape[1])) + sum(
+                H[m, i] * d[m, i] for i in range(d.shape[1])
+            )
+            assert result.energies[m, 0] == pytest.approx(by_hand, rel=1e-4, abs=1e-7)
+            assert problem.unit(m).energy(d[m]) == pytest.approx(by_hand, rel=1e-9, abs=1e-12)
+            # Not above the smallest step against the gradient: the solver does look for low energies.
+            assert result.energies[m, 0] < 0
+
+
+class Quiet:
+    def epoch_done(self, row, solves, checkpoint):
+        pass
+
+    def solving(self, epoch, layer, done):
+        pass
+
+
+class Log(Quiet):
+    def __init__(self):
+        self.rows, self.solves, self.checkpoints = [], [], []
+
+    def epoch_done(self, row, solves, checkpoint):
+        self.rows.append(row)
+        self.solves.extend(solves)
+        self.checkpoints.append(checkpoint)
+
+
+def trainer(update=None, solver=GREEDY, epochs=3, bits=8, made=None, **more):
+    generator = np.random.default_rng(3)
+    labels = generator.integers(0, 3, 120)
+    inputs = (0.5 * generator.random((120, 2, 7, 7)) + np.eye(3)[labels][:, :2, None, None]).astype(np.float32)
+    sets = {"train": Samples(inputs, labels), "test": Samples(inputs[:40], labels[:40])}
+    schedule = LinearSchedule(0.02, 0.0005)
+    update = update or Kronecker()
+    settings = {"bits": bits, "epochs": epochs, "seed": 0, "batch_size": 20, **more}
+    return Trainer(made or network(), sets, update, solver, schedule, **settings)
+
+
+@pytest.mark.parametrize(
+    ("solver", "bits"),
+    [
+        (GREEDY, 8),
+        (SimulatedAnnealing(4), 1),
+        (SimulatedAnnealing(10, start="present"), 4),
+        (SimulatedAnnealing(4, move="slice"), 8),
+        (SimulatedAnnealing(2, run_chain=numpy_chain), 2),
+        (SimulatedQuantumAnnealing(4, num_slices=16), 2),
+        (CoordinateDescent(), 8),
+    ],
+)
+def test_any_solver_lowers_the_loss(solver, bits):
+    log = Log()
+    trainer(solver=solver, bits=bits, epochs=2).run(log)
+    assert log.rows[-1]["train_loss"] < 0.8 * log.rows[0]["train_loss"]
+    assert {solve["layer"] for solve in log.solves} == {0, 1, 2, 3}
+    assert log.solves[0]["lower_bound"] is None
+
+
+def test_exact_solutions_of_small_layers_lower_the_loss():
+    log, made = Log(), Network([SpectralPool2d([2, 2]), Flatten(), Linear(3)], (2, 7, 7), 3, alpha=0.1)
+    run = trainer(solver=Exact(), bits=2, made=made)
+    for name, samples in run.sets.items():
+        run.sets[name] = Samples(made.stem(samples.inputs), samples.labels)
+    run.run(log)
+    assert log.rows[-1]["train_loss"] < 0.8 * log.rows[0]["train_loss"]
+
+
+def test_it_goes_on_to_the_same_bits():
+    whole, rest, again = Log(), Log(), trainer(averaging=0.9)
+    trainer(averaging=0.9).run(whole)
+    held = whole.checkpoints[1]
+    for layer, weights in zip(again.network.trainable, held.weights, strict=True):
+        layer.weights = weights
+    again.restore(held.state)
+    again.run(rest, done=1)
+    for a, b in zip(whole.checkpoints[-1].weights, rest.checkpoints[-1].weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_number_of_threads_changes_nothing():
+    logs = []
+    for threads in (1, 3):
+        logs.append(Log())
+        with parallel.threads(threads):
+            trainer(epochs=1, batch_size=100).run(logs[-1])
+    for a, b in zip(logs[0].checkpoints[-1].weights, logs[1].checkpoints[-1].weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_layer_that_nothing_reaches_stays():
+    made = network(alpha=0.0)
+    made.trainable[3].weights = -np.ones_like(made.trainable[3].weights)  # every output below zero: no gradient
+    log = Log()
+    trainer(made=made, epochs=1).run(log)
+    assert np.isfinite(log.rows[-1]["train_loss"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [({"eta": -1}, "eta=-1"), ({"eta": 0}, "above 0"), ({"momentum": 1}, "below 1"), ({"every": 0}, "every=0")],
+)
+def test_wrong_settings_are_named(wrong, told):
+    with pytest.raises(InputError, match=told):
+        Kronecker(**wrong)
