@@ -19,7 +19,7 @@ from annealtrain.errors import InputError
 from annealtrain.jacobian import Jacobian
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import stream
-from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update
+from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update, condition, saturated_share
 
 GROUP = 16  # units whose J are formed at once, on all threads
 GROW, SHRINK = 1.3, 0.5  # of the range L, where the model was right, and where it was wrong
@@ -124,6 +124,7 @@ class GaussNewton(Update):
         order = np.random.default_rng(np.random.SeedSequence(self.task.seed, spawn_key=(ORDER_STREAM, k, step.number)))
         units = [int(unit) for unit in order.permutation(M)]
         change, stats, walls = np.zeros((M, N)), [], []
+        first_J = jacobian.gram(units[0]) + self.ridge * np.eye(N)
         for group in parallel.blocks(M, GROUP):
             with clock.stage("build_s"):
                 grams = parallel.each(jacobian.gram, units[group])
@@ -138,12 +139,12 @@ class GaussNewton(Update):
                     change[unit] = result.best_weights[0]
                     with clock.stage("build_s"):
                         jacobian.move(unit, change[unit])
-                levels = result.levels[0, 0]
-                walls.append(float(np.mean((levels == 0) | (levels == 2**self.task.bits - 1))))
+                walls.append(saturated_share(problem, result))
                 stats.append(result.stats)
                 observer.solving(step.epoch, k, len(stats) / M)
         held = {name: float(np.mean([one[name] for one in stats])) for name in stats[0] if not name.endswith("_s")}
-        return Found(change, held | {"saturated_share": float(np.mean(walls))})
+        diagnosis = {"saturated_share": float(np.mean(walls)), "condition": condition(first_J)}
+        return Found(change, held | diagnosis)
 
 
 def _problem(J: Array, g: Array, half_range: float, bits: int) -> LayerProblem:

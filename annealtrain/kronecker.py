@@ -14,10 +14,11 @@ from annealtrain.errors import InputError
 from annealtrain.network import Pass
 from annealtrain.problem import LayerProblem
 from annealtrain.quadratic import Couplings
-from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update, solve_row
+from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update, condition, solve_row
 
 SIGNS_STREAM = 5  # SeedSequence child of a run's seed: (SIGNS_STREAM, step), the probes of the curvature
 BLOCK = 64  # samples a thread takes at once, and samples of a curvature probe
+DIAGNOSED = 64  # steps between two that are looked at closely
 WARM_UP = 10  # first steps that each renew the curvature
 
 
@@ -70,15 +71,43 @@ class Kronecker(Update):
             if step.number < WARM_UP or step.number % self.every == 0:
                 self._probe(batch, step)
             problems = [self._problem(k, step) for k in range(len(layers))]
-        rows = []
+        rows, changes = [], []
         with clock.stage("anneal_s"):
             solver = self.task.solver.at_epoch(step.epoch, step.epochs)
             for k, problem in enumerate(problems):
                 result = solver.solve(problem, seed=self.task.solve_seed(k, step))
-                layers[k].weights = layers[k].weights + result.best_weights
+                changes.append(result.best_weights)
                 rows.append(solve_row(step.epoch, k, problem, result))
                 observer.solving(step.epoch, k, 1.0)
+        if step.number % DIAGNOSED:
+            for layer, change in zip(layers, changes, strict=True):
+                layer.weights = layer.weights + change
+            return rows
+        with clock.stage("evaluate_s"):
+            return self._diagnosed(batch, loss, gradients, changes, rows)
+
+    def _diagnosed(
+        self, batch: Batch, loss: float, gradients: list[Array], changes: list[Array], rows: list[Row]
+    ) -> list[Row]:
+        """Move layer after layer, last to first, and tell what each does to the batch's loss."""
+        layers = self.task.network.trainable
+        for k in reversed(range(len(layers))):
+            before = loss
+            layers[k].weights = layers[k].weights + changes[k]
+            loss = self._loss(batch)
+            inner, outer = (held[k] / (1 - self.memory**self._probes) for held in (self._inner, self._outer))
+            curved = float(((outer @ changes[k] @ inner) * changes[k]).sum())
+            rows[k] |= {
+                "predicted_change": float((gradients[k] * changes[k]).sum()) + curved,
+                "actual_change": loss - before,
+                "raised_share": float(loss > before),
+                "condition": condition(self._factors[k][0].J),
+            }
         return rows
+
+    def _loss(self, batch: Batch) -> float:
+        outputs = self.task.network.predict(batch.inputs)
+        return float(((outputs - batch.outputs).astype(np.float64) ** 2).sum()) / len(batch.inputs)
 
     def _gradient(self, batch: Batch) -> tuple[float, list[Any]]:
         """Return the batch's loss and its gradient, (M, N) a layer, in float64."""

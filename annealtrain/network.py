@@ -166,6 +166,10 @@ class ForwardPass:
         """Return the activated output of trainable layer k, (Q, *out_shape)."""
         return self.network.activate(self.preactivation(k))
 
+    def outputs(self) -> Array:
+        """Return the network's outputs, (Q, classes)."""
+        return _forward(self.network.tail, self.activation(len(self.network.trainable) - 1))
+
     def weights_changed(self, k: int) -> None:
         """Forget what depended on the weights of layer k."""
         self._preactivations = {i: z for i, z in self._preactivations.items() if i < k}

@@ -15,10 +15,24 @@ from annealtrain.problem import LayerProblem
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.base import Solver, SolveResult, relative_gap
 from annealtrain.targets import Targets
-from annealtrain.update import Array, Batch, Checkpoint, Clock, Observer, Row, Step, Task, Update, by_layer, solve_row
+from annealtrain.update import (
+    Array,
+    Batch,
+    Checkpoint,
+    Clock,
+    Observer,
+    Row,
+    Step,
+    Task,
+    Update,
+    by_layer,
+    condition,
+    solve_row,
+)
 
 ORDER_STREAM = 3  # SeedSequence child of a run's seed: (ORDER_STREAM, epoch), the order of samples in mini-batches
 AUGMENT_STREAM = 4  # (AUGMENT_STREAM, step): how a batch's images are shifted and flipped
+DIAGNOSED_ROWS = 4096
 SCORED = 10_000  # training samples that a run of mini-batches is scored on
 
 
@@ -49,7 +63,18 @@ class LayerByLayer(Update):
         state = ForwardPass(self.task.network, batch.inputs)
         with self.task.clock.stage("targets_s"):
             self.targets.start_epoch(state, batch.outputs)
-        return [self._train_layer(k, step, state, observer) for k in range(len(self.task.network.trainable))]
+        loss, rows = self._loss(state, batch), []
+        for k in range(len(self.task.network.trainable)):
+            before = loss
+            rows.append(self._train_layer(k, step, state, observer))
+            loss = self._loss(state, batch)
+            rows[-1] |= {"actual_change": loss - before, "raised_share": float(loss > before)}
+        return rows
+
+    def _loss(self, state: ForwardPass, batch: Batch) -> float:
+        """Return the true loss, which the layers' own losses only stand for."""
+        with self.task.clock.stage("evaluate_s"):
+            return float(((state.outputs() - batch.outputs).astype(np.float64) ** 2).sum() / len(batch.outputs))
 
     def _train_layer(self, k: int, step: Step, state: ForwardPass, observer: Observer) -> Row:
         problem = self.problem(k, state, self.task.half_range.value(step.number, step.total, k), step.epoch)
@@ -57,7 +82,8 @@ class LayerByLayer(Update):
         result, wall = self._solve(problem, k, step, observer)
         self.task.network.trainable[k].weights = result.best_weights
         state.weights_changed(k)
-        return solve_row(step.epoch, k, problem, result) | {"solve_s": wall}
+        row = solve_row(step.epoch, k, problem, result)
+        return row | {"solve_s": wall, "predicted_change": row["energy"] - row["start_energy"], **_diagnosis(problem)}
 
     def problem(self, k: int, state: ForwardPass, half_range: float, epoch: int = 0) -> LayerProblem:
         """Return layer k as M quadratic forms on n-bit weights around the present ones."""
@@ -224,3 +250,19 @@ def _energies(solves: list[Row]) -> Row:
     if None in bounds:
         return {"energy": energy, "lower_bound": None, "gap": None}
     return {"energy": energy, "lower_bound": sum(bounds), "gap": relative_gap(energy, start, sum(bounds))}
+
+
+def _diagnosis(problem: LayerProblem) -> Row:
+    """Return how far a layer's targets are from what it gives, and how its weights hang together.
+
+    target_cosine: between targets and gamma (inputs @ S0); condition: of inputs' inputs; both on the first rows.
+    """
+    rows = problem.rows
+    assert rows is not None
+    inputs, targets = rows.inputs[:DIAGNOSED_ROWS], rows.targets[:DIAGNOSED_ROWS]
+    given = inputs @ problem.S0.T.astype(inputs.dtype)
+    if rows.factors is not None:
+        given *= rows.factors[:DIAGNOSED_ROWS]
+    size = float(np.linalg.norm(given)) * float(np.linalg.norm(targets))
+    cosine = float((given * targets).sum()) / size if size else None
+    return {"target_cosine": cosine, "condition": condition(np.asarray(inputs.T @ inputs, np.float64))}

@@ -132,9 +132,27 @@ def solve_row(epoch: int, k: int, problem: LayerProblem, result: SolveResult) ->
         "lower_bound": float(result.lower_bounds.sum()) if problem.convex else None,
         "gap": result.gap if problem.convex else None,
         **result.stats,
+        "saturated_share": saturated_share(problem, result),
     }
 
 
+def saturated_share(problem: LayerProblem, result: SolveResult) -> float:
+    """Return the share of live weights that ended at the wall of their box."""
+    live = result.best_weights != problem.S0  # no change is not on the grid
+    walls = (result.levels[:, 0] == 0) | (result.levels[:, 0] == 2**problem.bits - 1)
+    return float(walls[live].mean()) if live.any() else 0.0
+
+
+def condition(J: Array) -> float | None:
+    """Return the condition number of J (N, N) on its live weights; None where N > 512: that would take too long."""
+    live = J.diagonal() > 0
+    if len(J) > MAX_CONDITION or not live.any():
+        return None
+    spectrum = np.linalg.eigvalsh(J[np.ix_(live, live)])
+    return float(spectrum[-1] / max(spectrum[0], spectrum[-1] * np.finfo(np.float64).eps))
+
+
+MAX_CONDITION = 512
 COUNTS = ("_s", "flips", "backtracks")  # names of columns that add up over the steps of an epoch end so
 
 
@@ -153,4 +171,5 @@ def _combined(rows: list[Row]) -> Row:
             return held[0] if held else None
         return float(np.sum(held) if name.endswith(COUNTS) else np.mean(held))
 
-    return {name: value(name) for name in rows[0]} if len(rows) > 1 else rows[0]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: value(name) for name in names} if len(rows) > 1 else rows[0]

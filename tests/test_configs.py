@@ -32,7 +32,7 @@ def test_the_groups_are_there() -> None:
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
     assert GROUPS["dataset"] == ["cifar10", "digits", "fashion_mnist", "mnist"]
     assert GROUPS["solver"] == ["descent", "exact", "reference", "rounded", "sa", "sqa"]
-    assert GROUPS["targets"] == ["difference", "pinv", "pinv_weighted"]
+    assert GROUPS["targets"] == ["difference", "gauss_newton", "kronecker", "pinv", "pinv_weighted"]
     assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
 
 

@@ -25,6 +25,8 @@ HOUSE = [
     {"update", "averages"},
     {"network"},
     {"layers"},
+    {"convolution", "spectral_pool"},
+    {"layer"},
     {
         "solvers",
         "solvers.reference",

@@ -9,8 +9,8 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annealtrain import layers
 from annealtrain.errors import InputError
+from annealtrain.layer import PINV_CUTOFF, samples_first, samples_last
 from annealtrain.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d, TrainableLayer
 
 examples = settings(max_examples=50, deadline=None, derandomize=True, database=None)
@@ -345,7 +345,7 @@ def dense_fourier_inverse(layer: Conv2d) -> np.ndarray:
     period = (height + K - 1, width + K - 1)
     kernels = layer.weights[:, : C1 * K * K].reshape(C2, C1, K, K)
     crop = embedding(layer.in_shape, (C1, *period)).T
-    inverse = np.linalg.pinv(circular_correlation(kernels, period), rcond=layers.PINV_CUTOFF)
+    inverse = np.linalg.pinv(circular_correlation(kernels, period), rcond=PINV_CUTOFF)
     return crop @ inverse @ embedding(layer.out_shape, (C2, *period))
 
 
@@ -473,7 +473,7 @@ def test_gradients_are_those_of_the_forward_map(layer: Layer, seed: int) -> None
 def test_layers_take_images_in_any_order_in_memory() -> None:
     for layer in (connected(Conv2d(3, 2), (2, 6, 5)), connected(SpectralPool2d([4, 3]), (2, 6, 5))):
         x, y = normal(0, 4, *layer.in_shape), normal(1, 4, *layer.out_shape)
-        other_x, other_y = (layers.samples_first(layers.samples_last(images)) for images in (x, y))
+        other_x, other_y = (samples_first(samples_last(images)) for images in (x, y))
         assert not other_x.flags.c_contiguous
         np.testing.assert_array_equal(layer.forward(other_x), layer.forward(x))
         np.testing.assert_array_equal(layer.adjoint(other_y), layer.adjoint(y))
