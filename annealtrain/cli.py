@@ -18,6 +18,8 @@ annealtrain: train neural networks layer by layer with annealing instead of back
   annealtrain eval RUN_FOLDER           score a finished run's weights again
   annealtrain estimate [key=value ...]  spins, couplers and memory of each layer, without training
   annealtrain data                      the datasets at hand, and how to get the others
+  annealtrain collect FOLDER            gather all runs under a folder into one table
+  annealtrain plot RUN_FOLDER           draw a run: accuracy, loss, L, energies, layer by layer
 
 Try:  annealtrain train model=lenet solver=sa
 Every command takes --help; annealtrain --version tells the version."""
@@ -118,6 +120,33 @@ def _data(arguments: list[str]) -> int:
     return 0
 
 
+def _collect(arguments: list[str]) -> int:
+    parser = _parser("collect", "Gather the runs under a folder, finished or not, into one CSV with a row an epoch.")
+    parser.add_argument("folder", type=Path, help="a folder with run folders at any depth")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: FOLDER/runs.csv")
+    given = parser.parse_args(arguments)
+    from annealtrain import runs
+
+    found, foreign = runs.find(given.folder)
+    output = given.output or given.folder / "runs.csv"
+    rows = runs.tidy(found)
+    runs.write_csv(output, rows)
+    print(runs.as_text(*runs.summary(found)))
+    print(f"{len(found)} runs, {len(rows)} rows: {output}")
+    for line in foreign:
+        print(f"left out: {line}", file=sys.stderr)
+    return 0
+
+
+def _plot(arguments: list[str]) -> int:
+    folder = _run_folder("plot", "Draw a run, finished or not, as run.png and run.pdf in its folder.", arguments)
+    from annealtrain import plots
+
+    for path in plots.plot_run(folder):
+        print(path)
+    return 0
+
+
 def _run_folder(command: str, description: str, arguments: list[str]) -> Path:
     parser = _parser(command, description)
     parser.add_argument("folder", type=Path, help="a run folder, as annealtrain train prints it at its end")
@@ -147,4 +176,12 @@ def _complete(arguments: list[str]) -> int:
     return 0
 
 
-COMMANDS = {"train": _train, "resume": _resume, "eval": _eval, "estimate": _estimate, "data": _data}
+COMMANDS = {
+    "train": _train,
+    "resume": _resume,
+    "eval": _eval,
+    "estimate": _estimate,
+    "data": _data,
+    "collect": _collect,
+    "plot": _plot,
+}

@@ -1,0 +1,201 @@
+"""Draw one run: its accuracies and loss, and layer by layer what its solves report."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import ceil, floor, isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from annealtrain import recorder
+from annealtrain.runs import Row, Run, read_run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SPLITS = {"train": "#9aa0a6", "val": "#0b6e99", "test": "#d1495b"}
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+COLUMNS = 3
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 3.0,
+    "legend.frameon": False,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "figure.dpi": 110,
+    "savefig.dpi": 150,
+    "svg.hashsalt": "annealtrain",
+}
+
+
+class Panel(NamedTuple):
+    """A column of solves.csv as a panel. scale: linear, log, symlog, or share (from 0 to 1)."""
+
+    column: str
+    title: str
+    scale: str
+
+
+PANELS = (
+    Panel("L", "range L", "log"),
+    Panel("beta_last", r"inverse temperature $\beta$ (last)", "log"),
+    Panel("gap", "gap to the certified bound", "log"),
+    Panel("energy", "energy (the layer's own loss)", "log"),
+    Panel("predicted_change", "predicted change of the loss", "symlog"),
+    Panel("actual_change", "actual change of the network's loss", "symlog"),
+    Panel("raised_share", "share of updates that raised the loss", "share"),
+    Panel("saturated_share", "share of weights on the wall of their box", "share"),
+    Panel("target_cosine", "cosine of targets and activations", "linear"),
+    Panel("condition", "condition number of J", "log"),
+    Panel("backtracks", "halved steps", "linear"),
+)
+
+
+def plot_run(folder: Path) -> list[Path]:
+    """Write run.png and run.pdf into a run folder, return their paths; InputError where there is no run to draw."""
+    run = read_run(folder)
+    with styled(), drawn(run) as figure:
+        paths = [folder / f"run.{kind}" for kind in ("png", "pdf")]
+        for path in paths:
+            save(figure, path)
+    return paths
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The house style of all figures, drawn without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+@contextmanager
+def drawn(run: Run) -> Iterator["Figure"]:
+    """The figure of one run, closed afterwards; inside `styled`."""
+    import matplotlib.pyplot as plt
+
+    solves = recorder.read_rows(run.folder / recorder.SOLVES) if (run.folder / recorder.SOLVES).is_file() else []
+    layers = sorted({row["layer"] for row in solves})
+    panels = [panel for panel in PANELS if any(isinstance(row.get(panel.column), int | float) for row in solves)]
+    rows = ceil((2 + len(panels)) / COLUMNS)
+    figure, grid = plt.subplots(rows, COLUMNS, figsize=(10.2, 2.35 * rows + 0.8), squeeze=False, layout="constrained")
+    try:
+        axes = list(grid.flat)
+        _accuracy(axes[0], run)
+        _loss(axes[1], run)
+        for axis, panel in zip(axes[2:], panels, strict=False):
+            _panel(axis, panel, solves, layers)
+        for axis in axes[2 + len(panels) :]:
+            axis.set_visible(False)
+        for axis in axes[: 2 + len(panels)]:
+            whole_numbers(axis)
+        for column in range(COLUMNS):
+            lowest = max((k for k in range(column, 2 + len(panels), COLUMNS)), default=None)
+            if lowest is not None:
+                axes[lowest].set_xlabel("epoch")
+        if len(layers) > 1:
+            handles = [plt.Line2D([], [], color=_colour(k, layers), marker="o", label=f"layer {k}") for k in layers]
+            figure.legend(handles=handles, loc="outside lower center", ncols=min(len(layers), 8))
+        figure.suptitle(headline(run), x=0.01, ha="left", fontsize=11)
+        yield figure
+    finally:
+        plt.close(figure)
+
+
+def headline(run: Run) -> str:
+    """Return what a run is, in one line: model, data, targets, solver, bits, alpha, seed."""
+    settings = run.settings
+    words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in ("dataset", "targets", "solver"))]
+    words += [f"{key} {settings[key]}" for key in ("bits", "alpha", "samples", "seed") if key in settings]
+    return ", ".join(word for word in words if word) + ("" if run.result else f" ({run.state})")
+
+
+def class_name(target: Any) -> str:
+    """Return the last part of a dotted name."""
+    return str(target or "").rpartition(".")[2]
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure; the same figure gives the same bytes."""
+    keys = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
+    figure.savefig(path, metadata=keys[path.suffix])
+
+
+def whole_numbers(axis: "Axes") -> None:
+    """Ticks of the x-axis at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
+def _accuracy(axis: "Axes", run: Run) -> None:
+    for split, colour in SPLITS.items():
+        points = [(row["epoch"], row[f"{split}_accuracy"]) for row in run.metrics if row.get(f"{split}_accuracy")]
+        if points:
+            label = f"{SPLIT_NAMES[split]} {points[-1][1]:.3f}"
+            axis.plot(*zip(*points, strict=True), color=colour, marker="o", label=label)
+    axis.set_title("accuracy (last epoch in the legend)")
+    trained = [row[f"{split}_accuracy"] for row in run.metrics[1:] for split in SPLITS if row.get(f"{split}_accuracy")]
+    axis.set_ylim(floor(10 * min(trained, default=0.0)) / 10, 1.01)  # random weights lie below
+    axis.legend(loc="best", fontsize=8)
+
+
+def _loss(axis: "Axes", run: Run) -> None:
+    points = [(row["epoch"], row["train_loss"]) for row in run.metrics if row.get("train_loss") is not None]
+    axis.plot(*zip(*points, strict=True), color="#333333", marker="o")
+    axis.set_title("training loss of the network")
+    scale(axis, "log", [value for _, value in points])
+
+
+def _panel(axis: "Axes", panel: Panel, solves: Sequence[Row], layers: Sequence[int]) -> None:
+    values = []
+    for k in layers:
+        epochs = sorted({row["epoch"] for row in solves if row["layer"] == k})
+        means = [
+            _mean(row.get(panel.column) for row in solves if (row["layer"], row["epoch"]) == (k, e)) for e in epochs
+        ]
+        points = [(epoch, value) for epoch, value in zip(epochs, means, strict=True) if value is not None]
+        if points:
+            axis.plot(*zip(*points, strict=True), color=_colour(k, layers), marker="o")
+            values += [value for _, value in points]
+    axis.set_title(panel.title)
+    scale(axis, panel.scale, values)
+
+
+def scale(axis: "Axes", kind: str, values: Sequence[float]) -> None:
+    """Choose the y-axis: a log axis only where all values are positive and span more than a factor of five."""
+    if kind == "share":
+        axis.set_ylim(-0.03, 1.03)
+    elif kind == "symlog":
+        sizes = [abs(value) for value in values if value]
+        if sizes and max(sizes) > 20 * float(np.median(sizes)):
+            axis.set_yscale("symlog", linthresh=float(np.median(sizes)))
+        axis.axhline(0, color="#888888", linewidth=0.8)
+    elif kind == "log" and values and min(values) > 0 and max(values) > 5 * min(values):
+        axis.set_yscale("log")
+
+
+def _mean(values: Iterator[Any]) -> float | None:
+    held = [value for value in values if isinstance(value, int | float) and isfinite(value)]
+    return float(np.mean(held)) if held else None
+
+
+def _colour(k: int, layers: Sequence[int]) -> Any:
+    import matplotlib
+
+    place = layers.index(k) / max(len(layers) - 1, 1)
+    return matplotlib.colormaps["viridis"](0.88 * place)

@@ -1,0 +1,225 @@
+"""Find the runs under a folder, finished or not; one tidy table of their epochs, one summary of their groups."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from annealtrain import recorder
+from annealtrain.errors import InputError
+
+Row = dict[str, Any]
+
+# Settings that change how a run is done, not its numbers; and the one over which groups are averaged.
+INDIFFERENT = {"resume", "progress", "threads", "data_dir", "dataset.data_dir"}
+SEED = "seed"
+# The settings that a reader looks for first: a group is told by these where they suffice.
+FIRST = ("method", "model", "dataset", "targets", "solver", "bits", "alpha", "samples", "bias")
+SCORES = ("train_accuracy", "val_accuracy", "test_accuracy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as its folder holds it. name: the folder, relative to where it was looked for."""
+
+    folder: Path
+    name: str
+    config: Row
+    meta: Row
+    metrics: list[Row]
+    result: Row | None
+
+    @cached_property
+    def settings(self) -> Row:
+        """The configuration as one level of columns, see `flatten`."""
+        return flatten(self.config)
+
+    @property
+    def last(self) -> Row:
+        """The metrics of the last epoch that is kept."""
+        return self.metrics[-1]
+
+    @property
+    def best(self) -> Row:
+        """The metrics of the epoch of the highest validation accuracy; the last epoch's where nothing is held out."""
+        scored = [row for row in self.metrics if row.get("val_accuracy") is not None]
+        return max(scored, key=lambda row: row["val_accuracy"], default=self.last)
+
+    @property
+    def state(self) -> str:
+        """`finished`, or how far the run has come."""
+        return "finished" if self.result else f"epoch {self.last['epoch']} of {self.config.get('epochs', '?')}"
+
+
+def read_run(folder: Path, name: str | None = None) -> Run:
+    """Return the run in a folder; InputError where there is none, it is damaged, or has no epoch yet."""
+    if not (folder / recorder.META).is_file():
+        raise InputError(f"{folder} is not a run folder: it has no {recorder.META}")
+    meta = recorder.read_json(folder / recorder.META)
+    metrics = recorder.read_rows(folder / recorder.METRICS) if (folder / recorder.METRICS).is_file() else []
+    if not metrics:
+        raise InputError(f"the run in {folder} has no epoch yet: annealtrain resume {folder}")
+    if any(not isinstance(row.get("epoch"), int) for row in metrics):
+        raise InputError(f"{folder / recorder.METRICS} is not what a run writes: start the run anew in another folder")
+    finished = (folder / recorder.RESULT).is_file()
+    result = recorder.read_json(folder / recorder.RESULT, "last", "best_validation") if finished else None
+    return Run(folder, name or folder.name, _config(folder / recorder.CONFIG), meta, metrics, result)
+
+
+def find(root: Path) -> tuple[list[Run], list[str]]:
+    """Return all runs at or below `root`, and a line for each folder that holds files but no readable run.
+
+    Raises InputError where `root` is no folder or has no run.
+    """
+    if not root.is_dir():
+        raise InputError(f"there is no folder {root}: give a run folder, or one above several")
+    found: list[Run] = []
+    foreign: list[str] = []
+    for folder in sorted(_folders(root)):
+        name = folder.relative_to(root).as_posix()
+        is_run = (folder / recorder.META).exists()
+        is_leaf = not any(_is_visible(child) and child.is_dir() for child in folder.iterdir())
+        if is_run or (is_leaf and any(child.is_file() for child in folder.iterdir())):
+            try:
+                found.append(read_run(folder, name))
+            except InputError as error:
+                foreign.append(str(error))
+    if not found:
+        told = f" ({foreign[0]})" if foreign else ""
+        raise InputError(f"no run with an epoch in {root}{told}: annealtrain train prints its run folder at its end")
+    return found, foreign
+
+
+def flatten(config: Row) -> Row:
+    """Return a configuration as columns: `solver.num_reads`, lists as JSON, `_target_` under its node's name.
+
+    A model is told by its name; its layers only where it has none.
+    """
+    columns: Row = {}
+
+    def put(key: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for name, held in value.items():
+                put(key if name == "_target_" else f"{key}.{name}" if key else name, held)
+        else:
+            columns[key] = json.dumps(value) if isinstance(value, list) else value
+
+    put("", {name: value for name, value in config.items() if name != "model"})
+    model = config.get("model") or {}
+    columns["model"] = model.get("name") or json.dumps(model.get("layers"))
+    return columns
+
+
+def tidy(runs: Sequence[Run]) -> list[Row]:
+    """Return one row an epoch: the run's folder and state, its settings, then the epoch's metrics."""
+    settings = list(dict.fromkeys(key for run in runs for key in run.settings))
+    metrics = list(dict.fromkeys(key for run in runs for row in [*run.metrics[1:2], *run.metrics] for key in row))
+    return [
+        {
+            "run": run.name,
+            "state": run.state,
+            **{key: run.settings.get(key) for key in settings},
+            **{key: row.get(key) for key in metrics},
+        }
+        for run in runs
+        for row in run.metrics
+    ]
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows of equal columns, booleans as true and false."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: str(v).lower() if isinstance(v, bool) else v for key, v in row.items()} for row in rows)
+    path.write_text(buffer.getvalue())
+
+
+def varying(runs: Sequence[Run]) -> list[str]:
+    """Return the settings that tell the runs apart, the seed excluded, without those that tell nothing more."""
+    keys = dict.fromkeys([*FIRST, *(key for run in runs for key in run.settings)])
+    chosen: list[str] = []
+    groups = 1
+    for key in keys:
+        if key in INDIFFERENT or key == SEED:
+            continue
+        refined = len({tuple(run.settings.get(name) for name in [*chosen, key]) for run in runs})
+        if refined > groups:
+            chosen, groups = [*chosen, key], refined
+    return chosen
+
+
+def groups(runs: Sequence[Run]) -> dict[tuple[Any, ...], list[Run]]:
+    """Return the runs that differ in nothing but their seed, by their values of the `varying` settings."""
+    keys, grouped = varying(runs), dict[tuple[Any, ...], list[Run]]()
+    for run in runs:
+        grouped.setdefault(tuple(run.settings.get(key) for key in keys), []).append(run)
+    return grouped
+
+
+def spread(values: Iterable[float | None], digits: int = 4) -> str:
+    """Return "mean +- std" (of a sample, n - 1) of the values that are there; "" where there are none."""
+    held = [value for value in values if value is not None]
+    if not held:
+        return ""
+    middle = f"{mean(held):.{digits}f}"
+    return f"{middle} +- {stdev(held):.{digits}f}" if len(held) > 1 else middle
+
+
+def summary(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of a table: a row a group, its accuracies as mean +- std over its runs."""
+    keys = varying(runs)
+    scores = [name for name in SCORES if any(run.last.get(name) is not None for run in runs)]
+    head = [*keys, "runs", *(f"{name.split('_')[0]} last" for name in scores)]
+    head += ["best val", "test at best val"] if "val_accuracy" in scores else []
+    rows = []
+    for values, members in groups(runs).items():
+        unfinished = sum(run.result is None for run in members)
+        cells = [_shown(value) for value in values]
+        cells.append(f"{len(members)} ({unfinished} unfinished)" if unfinished else str(len(members)))
+        cells += [spread(run.last.get(name) for run in members) for name in scores]
+        if "val_accuracy" in scores:
+            cells += [spread(run.best.get(name) for run in members) for name in ("val_accuracy", "test_accuracy")]
+        rows.append(cells)
+    return head, rows
+
+
+def as_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in columns as wide as their longest cell."""
+    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in [head, *rows])
+
+
+def _shown(value: Any) -> str:
+    """Return a setting as a table shows it: a class by its own name."""
+    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text.rpartition(".")[2] if isinstance(value, str) and "." in value and " " not in value else text
+
+
+def _config(path: Path) -> Row:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not what a run writes")
+    return content
+
+
+def _folders(root: Path) -> Iterable[Path]:
+    yield root
+    if not (root / recorder.META).exists():  # a run folder holds no other runs
+        for child in root.iterdir():
+            if child.is_dir() and _is_visible(child):
+                yield from _folders(child)
+
+
+def _is_visible(path: Path) -> bool:
+    return not path.name.startswith(".")
