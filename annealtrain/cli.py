@@ -72,8 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(arguments: list[str]) -> int:
     from annealtrain.hydra_app import run_hydra
 
-    run_hydra(arguments)
-    return 0
+    return run_hydra(arguments)
 
 
 def _resume(arguments: list[str]) -> int:

@@ -16,30 +16,48 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from annealtrain import sweeps
 from annealtrain.errors import InputError, nearest
 from annealtrain.train import Config, plain, remove_if_empty, train
 
 log = logging.getLogger(__name__)
 
 CONFIGS = "annealtrain.configs"
+# The launchers and sweepers that are packages of their own, and the extra that brings each.
+PLUGINS = {
+    "hydra/launcher/joblib": "sweep",
+    "hydra/launcher/submitit_local": "sweep",
+    "hydra/launcher/submitit_slurm": "sweep",
+    "hydra/launcher/ray": "ray",
+    "hydra/sweeper/optuna": "sweep",
+}
 
 
-def run_hydra(arguments: list[str]) -> None:
-    """Run `annealtrain train` with Hydra's grammar; InputError for what Hydra or the run refuses."""
+def run_hydra(arguments: list[str]) -> int:
+    """Run `annealtrain train` with Hydra's grammar and return the exit code: 1 if a job of a sweep failed.
+
+    Raises InputError for what Hydra or the run refuses.
+    """
+    if fixed := sweeps.fixed_keys(arguments):
+        unnamed = ",".join([*sweeps.UNNAMED, *fixed])
+        at = next(k for k, word in enumerate(arguments) if "=" in word and not word.startswith("-"))
+        arguments = [*arguments[:at], f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]", *arguments[at:]]
     # Hydra's parser wants its flags before or after the overrides, not between them.
     sys.argv = ["annealtrain", *sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
     refused: list[InputError] = []
     is_composed = False
+    sweeps.Watch.folder = None
 
     def job(composed: DictConfig) -> float:
         nonlocal is_composed
         is_composed = True
+        settings = HydraConfig.get()
+        if settings.mode == RunMode.MULTIRUN:
+            return sweeps.run_job(settings.sweep.subdir, _folder(), lambda: _train_in_sweep(composed))
         try:
             return _job(composed)
         except InputError as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise
             refused.append(error)  # raised below: Hydra would print a line of its own before ours
             return float("nan")
 
@@ -53,13 +71,31 @@ def run_hydra(arguments: list[str]) -> None:
         raise InputError(explain(error)) from error
     if refused:
         raise refused[0]
+    return sweeps.conclude() if sweeps.Watch.folder else 0
+
+
+def _folder() -> Path:
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _command() -> str:
+    return shlex.join(["annealtrain", "train", *HydraConfig.get().overrides.task])
+
+
+def _train_in_sweep(composed: DictConfig) -> float:
+    """A job of a sweep: quiet, and going on where an earlier sweep into the same folder left it."""
+    try:
+        config = plain(composed)
+    except OmegaConfBaseException as error:
+        raise InputError(explain(error)) from error
+    quiet = False if config["progress"] == "auto" else config["progress"]
+    return train({**config, "resume": True, "progress": quiet}, _folder(), _command())
 
 
 def _job(composed: DictConfig) -> float:
-    settings = HydraConfig.get()
-    folder = Path(settings.runtime.output_dir)
+    folder = _folder()
     try:
-        return train(plain(composed), folder, shlex.join(["annealtrain", "train", *settings.overrides.task]))
+        return train(plain(composed), folder, _command())
     except (InputError, KeyboardInterrupt):
         remove_if_empty(folder)
         raise
@@ -67,7 +103,6 @@ def _job(composed: DictConfig) -> float:
         remove_if_empty(folder)
         raise InputError(explain(error)) from error
     except Exception:
-        # In a sweep Hydra keeps the error, but leaves the job's log empty.
         log.exception("this run failed")
         raise
 
@@ -94,6 +129,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}: write key=value, quoted where it holds spaces, brackets or another ="
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        if extra := PLUGINS.get(str(error.missing_cfg_file)):
+            return f"{error.missing_cfg_file} is not installed: pip install 'annealtrain[{extra}]'"
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         listed = ", ".join(sorted(error.options))
         return f"{group}={name} is not known{nearest(name, error.options)}: choose one of {listed}"

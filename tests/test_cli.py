@@ -20,7 +20,7 @@ from annealtrain.cli import COMMANDS, main
 from annealtrain.errors import InputError
 from annealtrain.hydra_app import compose_config
 
-GROUPS = ("model", "dataset", "solver", "targets", "schedule", "experiment")
+GROUPS = ("model", "dataset", "solver", "targets", "schedule", "experiment", "method", "sweep")
 
 
 def model(*layers: str) -> str:
@@ -147,19 +147,6 @@ def test_info_defaults(cli: Callable) -> None:
     assert all(name in outcome.out for name in chosen)
 
 
-def test_multirun_makes_a_readable_folder_for_each_job(cli: Callable, tmp_path: Path) -> None:
-    outcome = cli("train", *SMALL, "epochs=1", f"data_dir={tmp_path}/nowhere", "--multirun", "seed=0,1")
-    assert outcome.code == 0, outcome
-    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
-    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
-    assert [re.findall("seed=.", job.name) for job in jobs] == [["seed=0"], ["seed=1"]]
-    for seed, job in enumerate(jobs):
-        assert recorder.read_json(job / "meta.json")["seed"] == seed
-        assert recorder.read_json(job / "result.json")["last"]["epoch"] == 1
-        assert len(table(job / "metrics.csv")) == 2
-        assert cli("eval", str(job)).code == 0
-
-
 MOODY = """
 from annealtrain.solvers.anneal import SimulatedAnnealing
 
@@ -173,32 +160,6 @@ class Moody(SimulatedAnnealing):
             raise ValueError("not in the mood for epoch 1")
         return super().at_epoch(epoch, epochs)
 """
-
-
-def test_a_failed_job_leaves_its_traceback_and_lets_the_others_run(cli: Callable, tmp_path: Path) -> None:
-    (tmp_path / "moody.py").write_text(MOODY)
-    (tmp_path / "mine" / "solver").mkdir(parents=True)
-    (tmp_path / "mine" / "solver" / "moody.yaml").write_text("_target_: moody.Moody\nmood: ${seed}\nnum_sweeps: 2\n")
-    with pytest.raises(ValueError, match="not in the mood"):
-        cli("train", "--multirun", "--config-dir=mine", *SMALL, "solver=moody", "seed=0,1,2")
-    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
-    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
-    assert [(job / "result.json").exists() for job in jobs] == [True, False, True]
-    assert len(table(jobs[1] / "metrics.csv")) == 2
-    logs = [(job / "train.log").read_text() if (job / "train.log").exists() else "" for job in jobs]
-    assert "Traceback" in logs[1]
-    assert 'moody.py", line' in logs[1]
-    assert "ValueError: not in the mood for epoch 1" in logs[1]
-    assert logs[0] == logs[2] == ""
-
-
-def test_a_job_of_bad_input_in_a_sweep_ends_in_its_line(cli: Callable, tmp_path: Path) -> None:
-    outcome = cli("train", "--multirun", *SMALL, "epochs=1", "seed=0,-1")
-    assert outcome.code == 2
-    assert outcome.err.splitlines()[-1].startswith("annealtrain train: seed=-1 is not a whole number")
-    assert "Traceback" not in outcome.err
-    assert len(list(tmp_path.rglob("result.json"))) == 1
-    assert len([path for path in tmp_path.rglob("*seed=*") if path.is_dir()]) == 1
 
 
 def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from annealtrain.hydra_app import compose_config
 from annealtrain.layers import Flatten, MaxPool2d, SpectralPool2d
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule, LinearSchedule, StepSchedule
 from annealtrain.solvers import anneal, classical, reference
+from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
 from annealtrain.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
 from annealtrain.train import Parts, build, estimate
 
@@ -34,14 +35,17 @@ def test_the_groups_are_there() -> None:
     assert GROUPS["solver"] == ["descent", "exact", "reference", "rounded", "sa", "sqa"]
     assert GROUPS["targets"] == ["difference", "gauss_newton", "kronecker", "pinv", "pinv_weighted"]
     assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
+    assert GROUPS["method"] == ["difference", "pinv", "sqa"]
+    assert GROUPS["sweep"] == sorted([*EXPERIMENTS, "search"])
 
 
 def test_every_yaml_tells_first_what_it_is() -> None:
     for path in CONFIGS.rglob("*.yaml"):
         lines = path.read_text().splitlines()
-        if path.parent.name == "experiment":
+        if path.parent.name in ("experiment", "method", "sweep", "launcher"):
             assert lines.pop(0) == "# @package _global_", path
-            assert "hydra" not in path.read_text(), path  # a swept experiment drops it silently
+            if path.parent.name in ("experiment", "method"):
+                assert "hydra" not in path.read_text(), path  # a swept experiment drops it silently
         assert lines[0].startswith("# "), path
 
 
@@ -212,6 +216,27 @@ def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
             assert math.isclose(value, first * (last / first) ** t, rel_tol=1e-9)
         assert solver.num_sweeps == (1 if expected.alpha != 1 and epoch >= 10 else expected.sweeps)
         assert (solver.num_reads, solver.order) == (1, "random")
+
+
+METHODS = {
+    "pinv": (PseudoInverseTargets, anneal.SimulatedAnnealing),
+    "sqa": (PseudoInverseTargets, SimulatedQuantumAnnealing),
+    "difference": (DifferenceTargets, anneal.SimulatedAnnealing),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_overrides_an_experiment_and_yields_to_the_command_line(method: str) -> None:
+    config = composed("experiment=fig5b", f"method={method}", *HERE)
+    parts = build(config)
+    assert (type(parts.targets), type(parts.solver)) == METHODS[method]
+    assert (config["method"], config["bits"], config["model"]["name"]) == (method, 4, "three_linear")
+    first, last, num_sweeps = (0.1, 0.001, 100) if method == "difference" else (0.2, 1e-4, 4)
+    assert math.isclose(parts.half_range.value(0, 20), first)
+    assert math.isclose(parts.half_range.value(10, 20), math.sqrt(first * last))
+    assert parts.solver.at_epoch(0, 20).num_sweeps == num_sweeps  # type: ignore[attr-defined]
+    other = build(composed("experiment=fig5b", f"method={method}", "solver=descent", *HERE))
+    assert type(other.solver) is classical.CoordinateDescent
 
 
 def test_spins_a_hamiltonian_of_the_paper() -> None:

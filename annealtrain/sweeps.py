@@ -1,0 +1,90 @@
+"""The jobs of a sweep: each goes on where it was, keeps its own error, and leaves one line; their sum at the end."""
+
+import io
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from annealtrain import recorder
+from annealtrain.display import accuracies
+from annealtrain.errors import InputError
+
+log = logging.getLogger(__name__)
+
+STATUS = "job.log"  # one line: how the job ended in the latest sweep
+FAILED = "failed"
+# What is never part of a job's folder name: it stands for the sweep itself, or leaves the numbers alone.
+UNNAMED = ("data_dir", "sweep", "sweep/launcher", "threads", "progress", "resume")
+
+
+class Watch(Callback):
+    """Told by Hydra where a sweep's jobs will lie; forgets how they ended before."""
+
+    folder: Path | None = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        Watch.folder = Path(config.hydra.sweep.dir)
+        for status in Watch.folder.rglob(STATUS):
+            status.unlink()
+
+
+def run_job(name: str, folder: Path, train: Callable[[], float]) -> float:
+    """Return the score of a job, NaN if it failed; print its line and leave it in its folder.
+
+    A traceback goes to the job's own log; Ctrl-C goes up and ends the sweep.
+    """
+    was_finished = (folder / recorder.RESULT).exists()
+    try:
+        with redirect_stdout(io.StringIO()):  # the four lines of a single run
+            score = train()
+    except InputError as error:
+        said = str(error).replace("hydra.run.dir", "hydra.sweep.dir")
+        log.error("%s", said)
+        score, outcome = float("nan"), f"{FAILED}: {said}"
+    except Exception as error:
+        log.exception("this run failed")
+        score, outcome = float("nan"), f"{FAILED}: {type(error).__name__}: {' '.join(str(error).split())}"
+    else:
+        result = recorder.read_json(folder / recorder.RESULT, "last")
+        outcome = f"{accuracies(result['last'])}  {result['seconds']:.1f} s"
+        outcome += "  (finished before)" if was_finished else ""
+    line = f"{name}  {outcome}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STATUS).write_text(line + "\n")
+    print(line, flush=True)
+    return score
+
+
+def conclude() -> int:
+    """Print how the jobs of the sweep just run have ended; return the exit code, 1 if one of them failed."""
+    assert Watch.folder is not None
+    lines = [path.read_text().rstrip() for path in sorted(Watch.folder.rglob(STATUS))]
+    failed = [line for line in lines if f"  {FAILED}: " in line]
+    print(f"{len(lines)} jobs, {len(failed)} failed; run folders: {Watch.folder}")
+    if failed:
+        print("\n".join(["failed, see train.log in each job's folder:", *(f"  {line}" for line in failed)]))
+    return 1 if failed else 0
+
+
+def fixed_keys(arguments: Sequence[str]) -> list[str]:
+    """Return the settings that are the same in all jobs of a sweep with these arguments.
+
+    They are left out of the names of run folders, which a job of other settings is refused anyway.
+    """
+    words = [word for word in arguments if not word.startswith("-") and "=" in word]
+    try:
+        overrides = OverridesParser.create().parse_overrides(words)
+    except OverrideParseException:  # Hydra will say so
+        return []
+    swept = {override.key_or_group for override in overrides if override.is_sweep_override()}
+    named = any(override.key_or_group == "sweep" for override in overrides)
+    if not swept and not named:
+        return []
+    return [o.key_or_group for o in overrides if o.key_or_group not in swept and not o.key_or_group.startswith("hydra")]

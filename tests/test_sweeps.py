@@ -1,0 +1,231 @@
+"""Sweeps: readable folders, jobs that are kept, resumed or refused, failures that stay their own; the launchers."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import SMALL, assert_same_run, finished, process, table
+
+from annealtrain import figures, recorder, sweeps
+from annealtrain.errors import InputError
+from annealtrain.hydra_app import compose_config
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+def jobs(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def test_folders_are_named_by_what_varies(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("train", *SMALL, "epochs=1", f"data_dir={tmp_path}/nowhere", "-m", "seed=0,1", "solver=sa,descent")
+    assert outcome.code == 0, outcome
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
+    names = ["seed=0,solver=descent", "seed=0,solver=sa", "seed=1,solver=descent", "seed=1,solver=sa"]
+    assert jobs(sweep) == names
+    for name in names:
+        assert recorder.read_json(sweep / name / "meta.json")["seed"] == int(name[5])
+        assert len(table(sweep / name / "metrics.csv")) == 2
+        assert cli("eval", str(sweep / name)).code == 0
+
+
+def test_a_line_a_job_and_one_for_the_sweep(cli: Callable) -> None:
+    outcome = cli("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = outcome.out.splitlines()
+    assert len(lines) == 3
+    for seed in (0, 1):
+        assert re.fullmatch(rf"seed={seed}  train 0\.\d{{4}}  val 0\.\d{{4}}  test 0\.\d{{4}}  \d+\.\d s", lines[seed])
+    assert lines[2] == "2 jobs, 0 failed; run folders: sweep"
+
+
+def test_the_same_sweep_again_keeps_finished_jobs_and_resumes_others(cli: Callable, tmp_path: Path) -> None:
+    arguments = ("train", *SMALL, "--multirun", "seed=0,1,2")
+    assert cli(*arguments, "hydra.sweep.dir=whole").code == 0
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
+    shutil.rmtree(tmp_path / "again" / "seed=2")
+    (tmp_path / "again" / "seed=1" / "result.json").unlink()
+    kept = (tmp_path / "again" / "seed=0" / "result.json").stat().st_mtime_ns
+    outcome = cli(*arguments, "hydra.sweep.dir=again")
+    assert outcome.code == 0
+    assert ["finished before" in line for line in outcome.out.splitlines()] == [True, False, False, False]
+    assert (tmp_path / "again" / "seed=0" / "result.json").stat().st_mtime_ns == kept
+    assert len(recorder.read_json(tmp_path / "again" / "seed=1" / "meta.json")["resumed_at"]) == 1
+    for name in jobs(tmp_path / "whole"):
+        assert_same_run(tmp_path / "whole" / name, tmp_path / "again" / name)
+
+
+def test_a_killed_sweep_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
+    arguments = ["train", *SMALL, "epochs=40", "--multirun", "seed=0,1"]
+    assert finished(process([*arguments, "hydra.sweep.dir=whole"], tmp_path)).code == 0
+    running = process([*arguments, "hydra.sweep.dir=killed"], tmp_path)
+    started = tmp_path / "killed" / "seed=0" / "last.npz"
+    while running.poll() is None and not started.exists():
+        pass
+    running.kill()
+    running.communicate()
+    assert not (tmp_path / "killed" / "seed=1" / "result.json").exists()
+    assert finished(process([*arguments, "hydra.sweep.dir=killed"], tmp_path)).code == 0
+    for name in ("seed=0", "seed=1"):
+        assert_same_run(tmp_path / "whole" / name, tmp_path / "killed" / name)
+
+
+def test_a_folder_made_by_another_configuration_is_refused(cli: Callable, tmp_path: Path) -> None:
+    assert cli("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep").code == 0
+    before = (tmp_path / "sweep" / "seed=0" / "metrics.csv").read_bytes()
+    outcome = cli("train", *SMALL, "epochs=3", "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert outcome.code == 1
+    assert "2 jobs, 2 failed" in outcome.out
+    assert f"{tmp_path}/sweep/seed=0 holds a run with other settings: choose another hydra.sweep.dir" in outcome.out
+    assert (tmp_path / "sweep" / "seed=0" / "metrics.csv").read_bytes() == before
+
+
+MOODY = """
+from annealtrain.solvers.anneal import SimulatedAnnealing
+
+class Moody(SimulatedAnnealing):
+    def __init__(self, mood, **settings):
+        super().__init__(**settings)
+        self.mood = mood
+
+    def at_epoch(self, epoch, epochs):
+        if self.mood == 1 and epoch == 1:
+            raise ValueError("not in the mood for epoch 1")
+        return super().at_epoch(epoch, epochs)
+"""
+
+
+def test_a_failed_job_leaves_its_traceback_and_lets_the_others_run(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "moody.py").write_text(MOODY)
+    (tmp_path / "mine" / "solver").mkdir(parents=True)
+    (tmp_path / "mine" / "solver" / "moody.yaml").write_text("_target_: moody.Moody\nmood: ${seed}\nnum_sweeps: 2\n")
+    outcome = cli("train", "--multirun", "--config-dir=mine", *SMALL, "solver=moody", "seed=0,1,2")
+    assert outcome.code == 1
+    assert "3 jobs, 1 failed" in outcome.out
+    assert "seed=1  failed: ValueError: not in the mood for epoch 1" in outcome.out
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
+    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
+    assert [(job / "result.json").exists() for job in jobs] == [True, False, True]
+    assert len(table(jobs[1] / "metrics.csv")) == 2
+    logs = [(job / "train.log").read_text() if (job / "train.log").exists() else "" for job in jobs]
+    assert "Traceback" in logs[1]
+    assert 'moody.py", line' in logs[1]
+    assert "ValueError: not in the mood for epoch 1" in logs[1]
+    assert logs[0] == logs[2] == ""
+
+
+def test_a_job_of_bad_input_leaves_its_line_and_lets_the_others_run(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("train", "--multirun", *SMALL, "epochs=1", "seed=-1,0", "hydra.sweep.dir=sweep")
+    assert outcome.code == 1
+    assert "seed=-1  failed: seed=-1 is not a whole number" in outcome.out
+    assert "Traceback" not in outcome.err + (tmp_path / "sweep" / "seed=-1" / "train.log").read_text()
+    assert (tmp_path / "sweep" / "seed=0" / "result.json").exists()
+    # A later sweep into the same folder tells of its own jobs alone.
+    assert "2 jobs, 0 failed" in cli("train", "-m", *SMALL, "epochs=1", "seed=2,3", "hydra.sweep.dir=sweep").out
+
+
+def test_keys_that_do_not_vary() -> None:
+    assert sweeps.fixed_keys(["-m", "seed=0,1", "bits=3", "+x.y=1", "hydra.sweep.dir=a"]) == ["bits", "x.y"]
+    assert sweeps.fixed_keys(["sweep=fig5b", "bits=3"]) == ["sweep", "bits"]
+    assert sweeps.fixed_keys(["bits=3", "model=lenet"]) == []
+    assert sweeps.fixed_keys(["seed=range(3)", "x=["]) == []
+
+
+@pytest.mark.parametrize("name", figures.PAPER)
+def test_sweeps_of_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEEDS", "3")
+    config = sweep_config(f"sweep={name}")
+    assert config["hydra"]["mode"] == "MULTIRUN"
+    assert config["hydra"]["sweep"]["dir"] == f"outputs/figures/{name}/runs"
+    params = config["hydra"]["sweeper"]["params"]
+    assert params["seed"] == "range(3)"
+    methods = params["method"].split(",")
+    assert methods[0] == "pinv"
+    assert set(methods) <= set(figures.METHODS)
+    assert compose_config([f"sweep={name}"], None) == compose_config([f"experiment={name}"], None)
+    assert len(compose_config([f"sweep={name}"], None)["model"]["layers"]) > 0
+
+
+def sweep_config(*overrides: str) -> dict:
+    import hydra
+    from omegaconf import OmegaConf
+
+    with hydra.initialize_config_module("annealtrain.configs", version_base="1.3"):
+        config = hydra.compose("train", list(overrides), return_hydra_config=True)
+        mode, sweep, sweeper = config.hydra.mode, config.hydra.sweep.dir, config.hydra.sweeper
+        return {
+            "hydra": {
+                "mode": mode.name,
+                "sweep": {"dir": sweep},
+                "sweeper": OmegaConf.to_container(sweeper, resolve=True),
+            }
+        }
+
+
+# Launchers and the search
+
+
+LAUNCHERS = {"joblib": "sweep", "submitit_local": "sweep", "ray": "ray"}
+
+
+def require(kind: str, name: str, extra: str) -> None:
+    """Skip a test, with the reason, where one of Hydra's plugins is not installed."""
+    from hydra.core.plugins import Plugins
+
+    found = [plugin.__module__ for plugin in Plugins.instance().discover()]
+    if not any(name.split("_")[0] in module for module in found):
+        pytest.skip(f"the {name} {kind} is not installed: pip install 'annealtrain[{extra}]'")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_launchers_run_jobs_and_tell_of_failures(launcher: str, tmp_path: Path) -> None:
+    require("launcher", launcher, LAUNCHERS[launcher])
+    (tmp_path / "home").mkdir()
+    variables = {"HOME": str(tmp_path / "home"), "JOBS": "2"}
+    arguments = ["train", *SMALL, "--multirun", "hydra.sweep.dir=sweep", f"sweep/launcher={launcher}"]
+    if launcher == "ray":
+        arguments.append("+hydra.launcher.ray.init.num_cpus=2")
+    outcome = finished(process([*arguments, "seed=0,1,-1"], tmp_path, **variables), timeout=300)
+    assert outcome.code == 1, outcome
+    assert "3 jobs, 1 failed" in outcome.out
+    assert "seed=-1  failed: seed=-1 is not a whole number" in outcome.out
+    assert jobs(tmp_path / "sweep") == ["seed=-1", "seed=0", "seed=1"]
+    assert finished(process(["train", *SMALL, "seed=1", "hydra.run.dir=alone"], tmp_path)).code == 0
+    assert_same_run(tmp_path / "alone", tmp_path / "sweep" / "seed=1")
+    kept = (tmp_path / "sweep" / "seed=1" / "result.json").stat().st_mtime_ns
+    again = finished(process([*arguments, "seed=0,1"], tmp_path, **variables), timeout=300)
+    assert again.code == 0, again
+    assert (tmp_path / "sweep" / "seed=1" / "result.json").stat().st_mtime_ns == kept
+
+
+@pytest.mark.slow
+def test_a_search_finds_the_best_of_its_trials_and_goes_on(tmp_path: Path) -> None:
+    require("sweeper", "optuna", "sweep")
+    arguments = ["train", *SMALL, "sweep=search", "hydra.sweeper.n_trials=4", "hydra.sweep.dir=search"]
+    arguments = [word for word in arguments if not word.startswith("bits=")]
+    outcome = finished(process(arguments, tmp_path), timeout=120)
+    assert outcome.code == 0, outcome
+    assert "4 jobs, 0 failed" in outcome.out
+    scores = {
+        path.parent.name: recorder.read_json(path)["last"]["val_accuracy"] for path in tmp_path.rglob("result.json")
+    }
+    assert len(scores) == 4
+    text = (tmp_path / "search" / "optimization_results.yaml").read_text()
+    assert f"best_value: {max(scores.values())}" in text
+    again = finished(process(arguments, tmp_path), timeout=120)
+    assert again.out.count("finished before") == 4
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "sweep" / "launcher").glob("*.yaml")))
+def test_launchers_compose_or_name_what_to_install(name: str) -> None:
+    from hydra.core.plugins import Plugins
+
+    if name != "basic" and not any(name.split("_")[0] in plugin.__module__ for plugin in Plugins.instance().discover()):
+        with pytest.raises(InputError, match=r"pip install 'annealtrain\["):
+            compose_config([f"sweep/launcher={name}"], None)
+        return
+    config = compose_config([f"sweep/launcher={name}"], None)
+    assert config["threads"] == (None if name == "basic" else 1)
