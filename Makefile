@@ -4,13 +4,20 @@
 # make sanitize     build the kernel with AddressSanitizer and run its tests
 # make bench        time the kernel beside its peers (10 to 15 minutes; into outputs/bench)
 # make bench-train  time whole runs of every network, stage by stage
+# make fig5b        run and draw one figure of the paper (fig1a to fig8), 10 seeds a curve; SEEDS=3 for a quick look
+# make figures      all of them, into outputs/figures and outputs/reference; a killed one goes on where it was
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py constraints.txt $(wildcard csrc/*)
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: help train test lint sanitize bench bench-train clean
+FIGURES := fig1a fig1b fig2a fig2b fig3a fig3b fig4a fig4b fig5a fig5b fig5c fig5d fig6a fig6b fig6c fig6d \
+  fig6a_2024 fig6b_2024 fig6c_2024 fig6d_2024 fig7 fig8
+SEEDS ?= 10
+JOBS ?= 2
+
+.PHONY: help train test lint sanitize bench bench-train figures $(FIGURES) clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -40,6 +47,11 @@ bench: $(VENV)/installed-bench
 bench-train: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m bench.stages
 
+figures: $(FIGURES)
+
+$(FIGURES): $(VENV)/installed-figures
+	JOBS=$(JOBS) $(BIN)/annealtrain figure $@ --seeds $(SEEDS) sweep/launcher=joblib
+
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "annealtrain needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -58,6 +70,11 @@ $(VENV)/installed-test: $(VENV)/bin/pip $(SOURCES)
 $(VENV)/installed-bench: $(VENV)/bin/pip $(SOURCES)
 	@echo "Installing annealtrain and the samplers it is compared with into $(VENV) (about a minute) ..."
 	@$(INSTALL) .[bench]
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-figures: $(VENV)/bin/pip $(SOURCES)
+	@echo "Installing annealtrain, PyTorch and the sweep launchers into $(VENV) (a few minutes) ..."
+	@$(INSTALL) .[torch,sweep]
 	@touch $@ $(VENV)/installed
 
 clean:

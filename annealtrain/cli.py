@@ -20,6 +20,7 @@ annealtrain: train neural networks layer by layer with annealing instead of back
   annealtrain data                      the datasets at hand, and how to get the others
   annealtrain collect FOLDER            gather all runs under a folder into one table
   annealtrain plot RUN_FOLDER           draw a run: accuracy, loss, L, energies, layer by layer
+  annealtrain figure NAME [key=value]   run and draw a figure of the paper, such as fig5b
 
 Try:  annealtrain train model=lenet solver=sa
 Every command takes --help; annealtrain --version tells the version."""
@@ -146,6 +147,31 @@ def _plot(arguments: list[str]) -> int:
     return 0
 
 
+def _figure(arguments: list[str]) -> int:
+    parser = _parser("figure", "Run what a figure of the paper needs (finished runs are kept), gather it and draw it.")
+    parser.add_argument("name", help="fig1a to fig8, as in annealtrain train sweep=NAME")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for annealtrain train")
+    parser.add_argument("--seeds", type=int, metavar="N", help="runs a method; default: $SEEDS, else 10")
+    parser.add_argument("--output", type=Path, default=Path("outputs"), metavar="DIR", help="default: outputs")
+    given = parser.parse_intermixed_args(arguments)
+    from annealtrain import figures
+
+    figures.check_name(given.name)
+    if given.seeds is not None:
+        if given.seeds < 1:
+            raise InputError(f"--seeds={given.seeds} is not a number of at least 1")
+        os.environ["SEEDS"] = str(given.seeds)
+    from annealtrain.hydra_app import run_hydra
+
+    folder, reference = given.output / "figures" / given.name, given.output / "reference"
+    if code := run_hydra([f"sweep={given.name}", *given.overrides, f"hydra.sweep.dir={folder}/runs"]):
+        return code
+    for path in figures.make_figure(given.name, folder, reference):
+        print(path)
+    (reference / "table.md").write_text(figures.table(reference) + "\n")
+    return 0
+
+
 def _run_folder(command: str, description: str, arguments: list[str]) -> Path:
     parser = _parser(command, description)
     parser.add_argument("folder", type=Path, help="a run folder, as annealtrain train prints it at its end")
@@ -183,4 +209,5 @@ COMMANDS = {
     "data": _data,
     "collect": _collect,
     "plot": _plot,
+    "figure": _figure,
 }
