@@ -76,6 +76,21 @@ class StepSchedule(Schedule):
         return last if t else first
 
 
+class DropSchedule(Schedule):
+    """`first`, times `factor` at each fraction of the run in `at`: the paper's learning rate, at .5 and .75."""
+
+    def __init__(self, first: Values, factor: float, at: Sequence[float]) -> None:
+        super().__init__(first, first)
+        _numbers("factor", factor)
+        for fraction in at:
+            if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+                raise InputError(f"schedule.at={fraction!r} is not a fraction of the run between 0 and 1")
+        self.factor, self.at = factor, list(at)
+
+    def between(self, first: float, last: float, t: float) -> float:
+        return first * self.factor ** sum(t >= fraction for fraction in self.at)
+
+
 def _numbers(name: str, values: Values) -> list[float]:
     listed = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else [values]
     for value in listed:

@@ -187,8 +187,11 @@ def estimate(config: Config) -> str:
 def build(config: Config) -> Parts:
     """Return all objects of a run; InputError for the first that cannot be built."""
     check_values(config)
-    solver = _create(config["solver"], "solver", Solver)
-    targets = _create(config["targets"], "targets", Targets | Update)
+    solver = _create(config["solver"], "solver", Solver | Update)
+    if isinstance(solver, Update):  # it trains by itself: nothing has targets, nothing is left to solve
+        targets, solver = solver, Solver()
+    else:
+        targets = _create(config["targets"], "targets", Targets | Update)
     half_range = _create(config["schedule"], "schedule", Schedule)
     dataset = _create(config["dataset"], "dataset", datasets.Dataset)
     network = _network(config, dataset.train_images.shape[1], dataset.classes)
@@ -277,8 +280,7 @@ def _create(node: Any, what: str, kind: Any) -> Any:
         raise InputError(f"{what} has no _target_: choose one of the group, such as annealtrain train {what}=...")
     made = _instantiate(node, what)
     if not isinstance(made, kind):
-        name = getattr(kind, "__name__", "Targets")
-        raise InputError(f"{what}._target_={node['_target_']} makes a {type(made).__name__}, not a {name}")
+        raise InputError(f"{what}._target_={node['_target_']} makes a {type(made).__name__}, not a {what.capitalize()}")
     return made
 
 

@@ -233,6 +233,8 @@ class Trainer:
             yield
 
     def _metrics(self, epoch: int, solves: list[Row]) -> Row:
+        if not all("energy" in s for s in solves):  # backpropagation anneals nothing
+            return {"epoch": epoch + 1, **self.scores(), **self.clock.take()}
         betas = [s["beta_last"] for s in solves if s.get("beta_last") is not None]
         return {
             "epoch": epoch + 1,

@@ -50,7 +50,7 @@ class Clock:
         try:
             yield
         finally:
-            self.seconds[name] += time.perf_counter() - started
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
     def take(self) -> Row:
         row: Row = {**self.seconds, "total_s": sum(self.seconds.values())}

@@ -52,7 +52,6 @@ HOUSE = [
     {""},  # annealtrain/__init__.py: the version
 ]
 SIBLINGS = {
-    "backprop": {"trainer"},
     "solvers.reference": {"solvers.anneal", "solvers.chains", "solvers.base"},
     "solvers.anneal": {"solvers.rows", "solvers.together", "solvers.chains", "solvers.settings", "solvers.base"},
     "solvers.rows": {"solvers.chains", "solvers.base"},

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annealtrain.errors import InputError
-from annealtrain.schedule import ConstantSchedule, GeometricSchedule, LinearSchedule, Schedule, StepSchedule
+from annealtrain.schedule import (
+    ConstantSchedule,
+    DropSchedule,
+    GeometricSchedule,
+    LinearSchedule,
+    Schedule,
+    StepSchedule,
+)
 
 positive = st.floats(1e-6, 1e13)
 
@@ -120,3 +127,13 @@ def test_a_step_is_a_whole_number(at):
     with pytest.raises(InputError) as caught:
         StepSchedule(4, 1, at)
     assert str(caught.value) == f"schedule.at={at!r} is not a whole number of at least 0"
+
+
+def test_drops_by_a_factor_at_fractions_of_the_run() -> None:
+    schedule = DropSchedule(1e-3, 0.1, [0.5, 0.75])
+    assert [schedule.value(step, 4) for step in range(4)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
+    for at in ([0], [1], [True], ["a"]):
+        with pytest.raises(InputError, match=r"schedule\.at="):
+            DropSchedule(1, 0.1, at)
+    with pytest.raises(InputError, match=r"schedule\.factor=0"):
+        DropSchedule(1, 0, [0.5])

@@ -1,0 +1,190 @@
+"""Backpropagation in PyTorch: the paper's baseline, on the same network, weights and samples as annealing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.layers import Conv2d, Flatten, Layer, Linear, SpectralPool2d, TrainableLayer
+from annealtrain.network import Network
+from annealtrain.schedule import Schedule
+from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHUFFLE_STREAM = 5  # SeedSequence child of a run's seed: (SHUFFLE_STREAM, step), the order of samples within a step
+LOSSES = ("mse", "cross_entropy")
+_NO_FORM = "solver=backprop has no form of the layer {}: train it by annealing, solver=sa"
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW remembers of each weight
+
+
+class Mirror:
+    """A network's forward pass in PyTorch, from the input of its first trainable layer to its outputs.
+
+    It gives the outputs of `Network.predict`, to rounding, and their gradients.
+    Raises InputError for a layer that it has no form of.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        for layer in network.trainable:
+            if not isinstance(layer, Linear | Conv2d):
+                raise InputError(_NO_FORM.format(type(layer).__name__))
+        following = [*network.leading[1:], network.tail]
+        self._following = [[_fixed(layer) for layer in group] for group in following]
+
+    def weights(self) -> list[Tensor]:
+        """Return the network's present weights, each (M, N), as float32 tensors that gather gradients."""
+        import torch
+
+        return [torch.tensor(layer.weights, dtype=torch.float32).requires_grad_() for layer in self.network.trainable]
+
+    def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
+        """Return outputs (Q, classes) for stems x (Q, ...), see Network.stem."""
+        from torch.nn.functional import leaky_relu
+
+        for layer, w, following in zip(self.network.trainable, weights, self._following, strict=True):
+            x = _trainable(layer, x, w)
+            x = x if self.network.alpha == 1 else leaky_relu(x, self.network.alpha)
+            for fixed in following:
+                x = fixed(x)
+        return x
+
+
+class Backpropagation(Update):
+    """`solver=backprop`: AdamW on the mean squared error of outputs and one-hot targets, or on cross-entropy.
+
+    learning_rate: a number, or a schedule over the steps. batch_size: images a step of AdamW, drawn anew from those
+    that the trainer hands over; None: all of them. threads: of PyTorch; another number may change the last bits.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 1e-3,
+        batch_size: int | None = 1,
+        loss: str = "mse",
+        weight_decay: float = 0.01,
+        threads: int = 1,
+    ) -> None:
+        import_torch()
+        if not isinstance(learning_rate, Schedule) and (not _is_number(learning_rate) or learning_rate <= 0):
+            raise InputError(f"solver.learning_rate={learning_rate!r} is not a number above 0 or a schedule")
+        for name, value in (("batch_size", 1 if batch_size is None else batch_size), ("threads", threads)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"solver.{name}={value!r} is not a whole number of at least 1")
+        if loss not in LOSSES:
+            raise InputError(f"solver.loss={loss!r} is not one of {', '.join(LOSSES)}")
+        if not _is_number(weight_decay) or weight_decay < 0:
+            raise InputError(f"solver.weight_decay={weight_decay!r} is not a number of at least 0")
+        self.learning_rate, self.batch_size, self.loss = learning_rate, batch_size, loss
+        self.weight_decay, self.threads = weight_decay, threads
+
+    def check(self, network: Network) -> None:
+        Mirror(network)
+
+    def start(self, task: Task) -> None:
+        import torch
+
+        super().start(task)
+        torch.set_num_threads(self.threads)
+        self._mirror = Mirror(task.network)
+        self._weights = self._mirror.weights()
+        self._optimizer = torch.optim.AdamW(self._weights, lr=1.0, weight_decay=self.weight_decay, fused=True)
+
+    def step(self, batch: Batch, step: Step, observer: Observer) -> list[Row]:
+        import torch
+
+        with torch.no_grad():
+            for w, layer in zip(self._weights, self.task.network.trainable, strict=True):
+                w.copy_(torch.from_numpy(layer.weights))
+        inputs, outputs = (torch.from_numpy(np.ascontiguousarray(part)) for part in (batch.inputs, batch.outputs))
+        parts = self._parts(len(outputs), step)
+        rate = 0.0
+        with self.task.clock.stage("backprop_s"):
+            for number, part in enumerate(parts):
+                rate = self._rate(step.number * len(parts) + number, step.total * len(parts))
+                self._descend(inputs[part], outputs[part], rate)
+                if number % 64 == 0:
+                    observer.solving(step.epoch, 0, number / len(parts))
+        rows = []
+        for k, (layer, w) in enumerate(zip(self.task.network.trainable, self._weights, strict=True)):
+            layer.weights = w.detach().numpy().astype(np.float64)
+            assert w.grad is not None
+            norm = float(w.grad.norm())
+            rows.append({"epoch": step.epoch + 1, "layer": k, "learning_rate": rate, "gradient_norm": norm})
+        return rows
+
+    def _parts(self, samples: int, step: Step) -> list[Any]:
+        """Return which samples each step of AdamW sees, in an order of the run's seed."""
+        import torch
+
+        if self.batch_size is None:
+            return [slice(None)]
+        child = np.random.SeedSequence(self.task.seed, spawn_key=(SHUFFLE_STREAM, step.number))
+        order = torch.from_numpy(np.random.default_rng(child).permutation(samples))
+        return list(order.split(self.batch_size))
+
+    def _rate(self, number: int, total: int) -> float:
+        rate = self.learning_rate
+        return rate.value(number, total) if isinstance(rate, Schedule) else rate
+
+    def _descend(self, inputs: Tensor, outputs: Tensor, rate: float) -> None:
+        from torch.nn.functional import cross_entropy, mse_loss
+
+        self._optimizer.param_groups[0]["lr"] = rate
+        self._optimizer.zero_grad()
+        found = self._mirror(inputs, self._weights)
+        (mse_loss if self.loss == "mse" else cross_entropy)(found, outputs).backward()
+        self._optimizer.step()
+
+    def state(self) -> dict[str, Array]:
+        moments = [self._optimizer.state[w] for w in self._weights]
+        return {f"{name}_{k}": held[name].numpy().copy() for k, held in enumerate(moments) for name in held}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        import torch
+
+        for k, w in enumerate(self._weights):
+            held = {name: torch.from_numpy(state[f"{name}_{k}"]) for name in MOMENTS if f"{name}_{k}" in state}
+            if held:  # none after epoch 0
+                self._optimizer.state[w] = held
+
+
+def import_torch() -> None:
+    """Import PyTorch; InputError with the pip command where it is absent."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise InputError("solver=backprop needs PyTorch: pip install 'annealtrain[torch]'") from error
+
+
+def _trainable(layer: TrainableLayer, x: Tensor, weights: Tensor) -> Tensor:
+    from torch.nn.functional import conv2d, linear
+
+    theta = None
+    if layer.has_bias:
+        weights, theta = weights[:, :-1], -weights[:, -1]
+    if isinstance(layer, Conv2d):
+        K = layer.kernel_size
+        return conv2d(x, weights.reshape(len(weights), -1, K, K), theta)
+    return linear(x, weights, theta)
+
+
+def _fixed(layer: Layer) -> Callable[[Tensor], Tensor]:
+    import torch
+
+    if isinstance(layer, Flatten):
+        return lambda x: x.flatten(1)
+    if isinstance(layer, SpectralPool2d):
+        matrix = torch.tensor(layer.matrix(), dtype=torch.float32)
+        shape = layer.out_shape
+        return lambda x: (x.flatten(2) @ matrix).reshape(-1, *shape)
+    raise InputError(_NO_FORM.format(type(layer).__name__))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
