@@ -20,6 +20,7 @@ annealtrain: train neural networks layer by layer with annealing instead of back
   annealtrain data                      the datasets at hand, and how to get the others
   annealtrain collect FOLDER            gather all runs under a folder into one table
   annealtrain plot RUN_FOLDER           draw a run: accuracy, loss, L, energies, layer by layer
+  annealtrain report FOLDER             one HTML page of a run, or of all runs under a folder
   annealtrain figure NAME [key=value]   run and draw a figure of the paper, such as fig5b
 
 Try:  annealtrain train model=lenet solver=sa
@@ -147,6 +148,16 @@ def _plot(arguments: list[str]) -> int:
     return 0
 
 
+def _report(arguments: list[str]) -> int:
+    parser = _parser("report", "Write report.html, a page that needs nothing beside itself, for a run or a sweep.")
+    parser.add_argument("folder", type=Path, help="a run folder, or one with run folders at any depth")
+    folder: Path = parser.parse_args(arguments).folder
+    from annealtrain import report
+
+    print(report.write_report(folder))
+    return 0
+
+
 def _figure(arguments: list[str]) -> int:
     parser = _parser("figure", "Run what a figure of the paper needs (finished runs are kept), gather it and draw it.")
     parser.add_argument("name", help="fig1a to fig8, as in annealtrain train sweep=NAME")
@@ -209,5 +220,6 @@ COMMANDS = {
     "data": _data,
     "collect": _collect,
     "plot": _plot,
+    "report": _report,
     "figure": _figure,
 }

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 # Settings that change how a run is done, not its numbers; and the one over which groups are averaged.
 INDIFFERENT = {"resume", "progress", "threads", "data_dir", "dataset.data_dir"}
 SEED = "seed"
+STATUS = "job.log"  # one line in the folder of a sweep's job: how it ended
 # The settings that a reader looks for first: a group is told by these where they suffice.
 FIRST = ("method", "model", "dataset", "targets", "solver", "bits", "alpha", "samples", "bias")
 SCORES = ("train_accuracy", "val_accuracy", "test_accuracy")
@@ -88,7 +89,8 @@ def find(root: Path) -> tuple[list[Run], list[str]]:
             try:
                 found.append(read_run(folder, name))
             except InputError as error:
-                foreign.append(str(error))
+                failed = folder / STATUS
+                foreign.append(f"{folder}: {failed.read_text().strip()}" if failed.is_file() else str(error))
     if not found:
         told = f" ({foreign[0]})" if foreign else ""
         raise InputError(f"no run with an epoch in {root}{told}: annealtrain train prints its run folder at its end")

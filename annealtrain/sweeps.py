@@ -15,10 +15,10 @@ from omegaconf import DictConfig
 from annealtrain import recorder
 from annealtrain.display import accuracies
 from annealtrain.errors import InputError
+from annealtrain.runs import STATUS
 
 log = logging.getLogger(__name__)
 
-STATUS = "job.log"  # one line: how the job ended in the latest sweep
 FAILED = "failed"
 # What is never part of a job's folder name: it stands for the sweep itself, or leaves the numbers alone.
 UNNAMED = ("data_dir", "sweep", "sweep/launcher", "threads", "progress", "resume")

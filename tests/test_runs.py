@@ -102,6 +102,13 @@ def test_a_damaged_run_is_told_by_its_file(tmp_path: Path, name: str, text: str,
     assert foreign == [str(caught.value)]
 
 
+def test_a_failed_job_of_a_sweep_is_told_by_its_line(tmp_path: Path) -> None:
+    write_run(tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / runs.STATUS).write_text("seed=1  failed: ValueError: no\n")
+    assert runs.find(tmp_path)[1] == [f"{tmp_path}/bad: seed=1  failed: ValueError: no"]
+
+
 def test_a_run_folder_itself_can_be_given(tmp_path: Path) -> None:
     found, foreign = runs.find(write_run(tmp_path / "run"))
     assert ([run.name for run in found], foreign) == (["."], [])

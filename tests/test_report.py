@@ -1,0 +1,131 @@
+"""The HTML page: it needs nothing beside itself, holds what the files hold, and opens in a real browser."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from conftest import SMALL, table
+from test_runs import write_run
+
+from annealtrain import report
+from annealtrain.errors import InputError
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """Collects cells, sources and open tags of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("td", "th"):
+            self.cells.append(data)
+
+
+def read(path: Path) -> Page:
+    """Return a page whose tags are closed and whose pictures are in it."""
+    page = Page(path)
+    assert page.open == []
+    for address in page.addresses:
+        kind, _, data = address.partition(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data).startswith(b"\x89PNG")
+    assert not re.search(r"https?://|<script|@import|url\(", page.text)
+    return page
+
+
+def test_page_of_a_run(cli: Callable, tmp_path: Path) -> None:
+    cli("train", *SMALL, "hydra.run.dir=run")
+    outcome = cli("report", "run")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "run/report.html\n", "")
+    page = read(tmp_path / "run" / "report.html")
+    assert len(page.addresses) == 1
+    last = table(tmp_path / "run" / "metrics.csv")[-1]
+    for name in ("train_accuracy", "val_accuracy", "test_accuracy"):
+        assert f"{float(last[name]):.4f}" in page.cells
+    meta = json.loads((tmp_path / "run" / "meta.json").read_text())
+    assert f"<pre>{meta['command']}</pre>" in page.text
+    assert {meta["config_hash"], meta["packages"]["numpy"], "two_linear_small", "hydra-core"} <= set(page.cells)
+    assert page.cells.count("annealing.num_sweeps") == 1
+    assert cli("train", *SMALL, "hydra.run.dir=run").code == 0  # the page does not make it another folder
+
+
+def test_page_of_a_sweep(tmp_path: Path) -> None:
+    for bits in (3, 4):
+        for seed in (0, 1):
+            write_run(tmp_path / f"bits={bits},seed={seed}", bits=bits, seed=seed, shift=bits / 100)
+    (tmp_path / "foreign <b>").mkdir()
+    (tmp_path / "foreign <b>" / "notes.txt").write_text("mine")
+    page = read(report.write_report(tmp_path))
+    assert len(page.addresses) == 1 + 4
+    assert page.cells[:4] == ["bits", "runs", "val last", "test last"]
+    assert {"0.6300 +- 0.0000", "0.6400 +- 0.0000"} <= set(page.cells)
+    assert "foreign &lt;b&gt; is not a run folder" in page.text
+    assert page.text.count("<details>") == 4
+    assert "epochs" in page.cells
+    assert page.cells.count("bits") == 1  # it varies, and so is no shared setting
+    assert report.write_report(tmp_path).read_text(encoding="utf-8") == page.text
+
+
+def test_many_groups_are_drawn_in_part(tmp_path: Path) -> None:
+    for bits in range(1, report.MOST_CURVES + 3):
+        write_run(tmp_path / str(bits), bits=bits)
+    assert "2 more groups are in the table only" in read(report.write_report(tmp_path)).text
+
+
+def test_a_run_without_validation_images(tmp_path: Path) -> None:
+    text = (write_run(tmp_path / "a") / "metrics.csv").read_text().replace("val_accuracy", "other")
+    for folder in (tmp_path / "a", write_run(tmp_path / "b", seed=1)):
+        (folder / "metrics.csv").write_text(text)
+    assert "test last" in read(report.write_report(tmp_path)).cells
+    read(report.write_report(tmp_path / "a"))
+
+
+def test_text_of_a_setting_is_escaped(tmp_path: Path) -> None:
+    page = read(report.write_report(write_run(tmp_path / "run", note="<script>alert(1)</script>")))
+    assert "<script>alert(1)</script>" in page.cells
+
+
+def test_nothing_to_report(refused: Callable, tmp_path: Path) -> None:
+    assert "there is no folder nowhere" in refused("report", "nowhere")
+    with pytest.raises(InputError, match="no run with an epoch"):
+        report.write_report(tmp_path)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no headless browser here: apt install chromium")
+def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
+    import matplotlib.image
+
+    page = report.write_report(write_run(tmp_path / "run"))
+    browser = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
+    shot = tmp_path / "page.png"
+    call = [*browser, "--window-size=1000,1400", f"--screenshot={shot}", page.as_uri()]
+    subprocess.run(call, check=True, capture_output=True, timeout=120)
+    pixels = matplotlib.image.imread(shot)[..., :3]
+    assert pixels.shape[:2] == (1400, 1000)
+    assert pixels.std() > 0.05  # text and plots, not a blank or a broken page
+    dom = subprocess.run(
+        [*browser, "--dump-dom", page.as_uri()], check=True, capture_output=True, timeout=120, text=True
+    )
+    assert dom.stdout.count("<td>") == page.read_text().count("<td>")
