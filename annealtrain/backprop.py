@@ -16,7 +16,7 @@ from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHUFFLE_STREAM = 5  # SeedSequence child of a run's seed: (SHUFFLE_STREAM, step), the order of samples within a step
+SHUFFLE_STREAM = 7  # SeedSequence child of a run's seed: (SHUFFLE_STREAM, step), the order of samples within a step
 LOSSES = ("mse", "cross_entropy")
 _NO_FORM = "solver=backprop has no form of the layer {}: train it by annealing, solver=sa"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW remembers of each weight

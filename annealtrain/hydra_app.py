@@ -89,7 +89,7 @@ def _train_in_sweep(composed: DictConfig) -> float:
     except OmegaConfBaseException as error:
         raise InputError(explain(error)) from error
     quiet = False if config["progress"] == "auto" else config["progress"]
-    return train({**config, "resume": True, "progress": quiet}, _folder(), _command())
+    return train({**config, "resume": True, "progress": quiet}, _folder(), _command(), tell=log.debug)
 
 
 def _job(composed: DictConfig) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import ceil, floor, isfinite
+from math import ceil, floor, isfinite, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,7 +41,7 @@ STYLE: Any = {
 
 
 class Panel(NamedTuple):
-    """A column of solves.csv as a panel. scale: linear, log, symlog, or share (from 0 to 1)."""
+    """A column of solves.csv as a panel. scale: linear, log, symlog, share (from 0 to 1), or count."""
 
     column: str
     title: str
@@ -59,7 +59,9 @@ PANELS = (
     Panel("saturated_share", "share of weights on the wall of their box", "share"),
     Panel("target_cosine", "cosine of targets and activations", "linear"),
     Panel("condition", "condition number of J", "log"),
-    Panel("backtracks", "halved steps", "linear"),
+    Panel("backtracks", "halved steps", "count"),
+    Panel("learning_rate", "learning rate", "log"),
+    Panel("gradient_norm", "norm of the gradient", "log"),
 )
 
 
@@ -119,8 +121,11 @@ def drawn(run: Run) -> Iterator["Figure"]:
 def headline(run: Run) -> str:
     """Return what a run is, in one line: model, data, targets, solver, bits, alpha, seed."""
     settings = run.settings
-    words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in ("dataset", "targets", "solver"))]
-    words += [f"{key} {settings[key]}" for key in ("bits", "alpha", "samples", "seed") if key in settings]
+    is_annealed = class_name(settings.get("solver")) != "Backpropagation"  # which has no targets and no bits
+    parts = ("dataset", "targets", "solver") if is_annealed else ("dataset", "solver")
+    words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in parts)]
+    numbers = ("bits", "alpha", "samples", "seed") if is_annealed else ("alpha", "samples", "seed")
+    words += [f"{key} {settings[key]}" for key in numbers if key in settings]
     return ", ".join(word for word in words if word) + ("" if run.result else f" ({run.state})")
 
 
@@ -180,10 +185,12 @@ def scale(axis: "Axes", kind: str, values: Sequence[float]) -> None:
     """Choose the y-axis: a log axis only where all values are positive and span more than a factor of five."""
     if kind == "share":
         axis.set_ylim(-0.03, 1.03)
+    elif kind == "count":
+        axis.set_ylim(-0.03, max(1.0, *values) * 1.03)
     elif kind == "symlog":
         sizes = [abs(value) for value in values if value]
         if sizes and max(sizes) > 20 * float(np.median(sizes)):
-            axis.set_yscale("symlog", linthresh=float(np.median(sizes)))
+            axis.set_yscale("symlog", linthresh=10 ** floor(log10(float(np.median(sizes)))))
         axis.axhline(0, color="#888888", linewidth=0.8)
     elif kind == "log" and values and min(values) > 0 and max(values) > 5 * min(values):
         axis.set_yscale("log")

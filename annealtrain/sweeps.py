@@ -1,9 +1,7 @@
 """The jobs of a sweep: each goes on where it was, keeps its own error, and leaves one line; their sum at the end."""
 
-import io
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +40,7 @@ def run_job(name: str, folder: Path, train: Callable[[], float]) -> float:
     """
     was_finished = (folder / recorder.RESULT).exists()
     try:
-        with redirect_stdout(io.StringIO()):  # the four lines of a single run
-            score = train()
+        score = train()
     except InputError as error:
         said = str(error).replace("hydra.run.dir", "hydra.sweep.dir")
         log.error("%s", said)

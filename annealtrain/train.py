@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -74,17 +75,17 @@ class Parts:
     augment: Augment
 
 
-def train(config: Config, folder: Path, command: str) -> float:
+def train(config: Config, folder: Path, command: str, tell: Callable[[str], None] = print) -> float:
     """Run (or go on with) the training that `config` describes; return the score of its last epoch.
 
-    The score is the validation accuracy, or the training accuracy where nothing is held out.
+    The score is the validation accuracy, or the training accuracy where nothing is held out. tell: takes the summary.
     Raises InputError before anything is written, Interrupted at Ctrl-C.
     """
     began = time.perf_counter()
     check_values(config)
     digest = config_hash(config)
     if (folder / recorder.RESULT).exists():
-        return _left_as_it_is(folder, digest)
+        return _left_as_it_is(folder, digest, tell)
     parts = build(config)
     threads = config["threads"] or parallel.available_threads()
     scored = len(parts.splits.test) + (len(parts.splits.validation) if parts.splits.validation else 0)
@@ -121,7 +122,7 @@ def train(config: Config, folder: Path, command: str) -> float:
             f"to go on: annealtrain resume {folder}"
         ) from None
     result = record.finish({"seconds": spent + time.perf_counter() - began, "peak_memory_mb": _peak_memory_mb()})
-    print(summary(result, folder))
+    tell(summary(result, folder))
     return _score(result)
 
 
@@ -350,11 +351,11 @@ def _take_weights(network: Network, path: Path) -> int:
     return epoch
 
 
-def _left_as_it_is(folder: Path, digest: str) -> float:
+def _left_as_it_is(folder: Path, digest: str, tell: Callable[[str], None]) -> float:
     if recorder.read_json(folder / recorder.META).get("config_hash") != digest:
         raise InputError(f"run folder {folder} holds a run with other settings: choose another hydra.run.dir")
     result = recorder.read_json(folder / recorder.RESULT, "last", "best_validation")
-    print(f"This run is finished and left as it is.\n{summary(result, folder)}")
+    tell(f"This run is finished and left as it is.\n{summary(result, folder)}")
     return _score(result)
 
 

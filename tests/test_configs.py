@@ -11,6 +11,7 @@ from conftest import write_mnist
 from hydra.utils import instantiate
 
 from annealtrain import datasets, layers, recorder, targets
+from annealtrain.gauss_newton import GaussNewton
 from annealtrain.hydra_app import compose_config
 from annealtrain.layers import Flatten, MaxPool2d, SpectralPool2d
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule, LinearSchedule, StepSchedule
@@ -35,7 +36,7 @@ def test_the_groups_are_there() -> None:
     assert GROUPS["solver"] == ["backprop", "descent", "exact", "reference", "rounded", "sa", "sqa"]
     assert GROUPS["targets"] == ["difference", "gauss_newton", "kronecker", "pinv", "pinv_weighted"]
     assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
-    assert GROUPS["method"] == ["backprop", "difference", "pinv", "sqa"]
+    assert GROUPS["method"] == ["backprop", "difference", "gauss_newton", "pinv", "sqa"]
     assert GROUPS["sweep"] == sorted([*EXPERIMENTS, "search"])
 
 
@@ -222,6 +223,7 @@ METHODS = {
     "pinv": (PseudoInverseTargets, anneal.SimulatedAnnealing),
     "sqa": (PseudoInverseTargets, SimulatedQuantumAnnealing),
     "difference": (DifferenceTargets, anneal.SimulatedAnnealing),
+    "gauss_newton": (GaussNewton, anneal.SimulatedAnnealing),
 }
 
 
@@ -231,7 +233,8 @@ def test_a_method_overrides_an_experiment_and_yields_to_the_command_line(method:
     parts = build(config)
     assert (type(parts.targets), type(parts.solver)) == METHODS[method]
     assert (config["method"], config["bits"], config["model"]["name"]) == (method, 4, "three_linear")
-    first, last, num_sweeps = (0.1, 0.001, 100) if method == "difference" else (0.2, 1e-4, 4)
+    own = {"difference": (0.1, 0.001, 100), "gauss_newton": (0.05, 1e-4, 5)}
+    first, last, num_sweeps = own.get(method, (0.2, 1e-4, 4))  # the experiment's
     assert math.isclose(parts.half_range.value(0, 20), first)
     assert math.isclose(parts.half_range.value(10, 20), math.sqrt(first * last))
     assert parts.solver.at_epoch(0, 20).num_sweeps == num_sweeps  # type: ignore[attr-defined]

@@ -73,6 +73,7 @@ def test_several_solves_of_a_layer_in_an_epoch_are_averaged(tmp_path: Path) -> N
         ("symlog", [-1, 1, 100], "symlog"),
         ("symlog", [-1, 1], "linear"),
         ("share", [0, 1], "linear"),
+        ("count", [0, 0], "linear"),
         ("linear", [1, 1e9], "linear"),
     ],
 )
@@ -82,6 +83,14 @@ def test_scales(kind: str, values: list[float], expected: str) -> None:
         plots.scale(axis, kind, values)
         assert axis.get_yscale() == expected
         plt.close(figure)
+
+
+def test_headline_names_what_trains(tmp_path: Path) -> None:
+    run = runs.read_run(write_run(tmp_path / "run", bits=3, targets={"_target_": "annealtrain.targets.Mine"}))
+    assert plots.headline(run) == "linear, Mine, SimulatedAnnealing, bits 3, seed 0"
+    solver = {"_target_": "annealtrain.backprop.Backpropagation"}
+    run = runs.read_run(write_run(tmp_path / "other", finished=False, bits=3, solver=solver))
+    assert plots.headline(run) == "linear, Backpropagation, seed 0 (epoch 2 of 2)"
 
 
 def test_plot_of_a_real_run(cli: Callable, tmp_path: Path) -> None:
