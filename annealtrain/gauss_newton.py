@@ -18,6 +18,7 @@ from annealtrain import parallel
 from annealtrain.errors import InputError
 from annealtrain.jacobian import Jacobian
 from annealtrain.problem import LayerProblem
+from annealtrain.quadratic import Couplings
 from annealtrain.solvers.base import stream
 from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update, condition, saturated_share
 
@@ -58,6 +59,18 @@ class GaussNewton(Update):
     def step(self, batch: Batch, step: Step, observer: Observer) -> list[Row]:
         rows = [self._train_layer(k, batch, step, observer) for k in reversed(range(len(self.task.network.trainable)))]
         return rows[::-1]
+
+    def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
+        """Return the units' Hamiltonians of changes d, each as if it were the first of its layer."""
+        jacobian, weights = Jacobian(self.task.network, k, batch), self.task.network.trainable[k].weights
+        M, N = weights.shape
+        g = np.array([jacobian.gradient(unit) for unit in range(M)]) + 2 * self.ridge * weights
+        loss = np.full(M, jacobian.loss() + self._penalty(weights))
+
+        def couplings(unit: int) -> Couplings:
+            return Couplings(jacobian.gram(unit) + self.ridge * np.eye(N))
+
+        return LayerProblem(couplings, g, loss, np.zeros((M, N)), self._half_range(k, step), self.task.bits)
 
     def _train_layer(self, k: int, batch: Batch, step: Step, observer: Observer) -> Row:
         clock, layer = self.task.clock, self.task.network.trainable[k]

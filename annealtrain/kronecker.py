@@ -86,6 +86,13 @@ class Kronecker(Update):
         with clock.stage("evaluate_s"):
             return self._diagnosed(batch, loss, gradients, changes, rows)
 
+    def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
+        """Return the layer's Hamiltonians of changes d, from this batch's gradient alone."""
+        self._gradients = [g * (1 - self.momentum ** (step.number + 1)) for g in self._gradient(batch)[1]]
+        if not self._probes:
+            self._probe(batch, step)
+        return self._problem(k, step)
+
     def _diagnosed(
         self, batch: Batch, loss: float, gradients: list[Array], changes: list[Array], rows: list[Row]
     ) -> list[Row]:

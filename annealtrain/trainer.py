@@ -71,6 +71,11 @@ class LayerByLayer(Update):
             rows[-1] |= {"actual_change": loss - before, "raised_share": float(loss > before)}
         return rows
 
+    def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
+        state = ForwardPass(self.task.network, batch.inputs)
+        self.targets.start_epoch(state, batch.outputs)
+        return self.problem(k, state, self.task.half_range.value(step.number, step.total, k), step.epoch)
+
     def _loss(self, state: ForwardPass, batch: Batch) -> float:
         """Return the true loss, which the layers' own losses only stand for."""
         with self.task.clock.stage("evaluate_s"):
@@ -190,6 +195,11 @@ class Trainer:
         if isinstance(inputs, Pictures):
             return inputs.augmented(part, np.random.SeedSequence(self.seed, spawn_key=(AUGMENT_STREAM, step)))
         return inputs[part] if self.batch_size else inputs
+
+    def next_problem(self, k: int, epoch: int) -> LayerProblem:
+        """Return what the first step of `epoch` would solve in layer k at the present weights of all layers."""
+        step, batch = next(self._batches(epoch))
+        return self.update.next_problem(k, batch, step)
 
     def _outputs(self, labels: Array) -> Array:
         outputs = np.zeros((len(labels), self.network.classes), np.float32)

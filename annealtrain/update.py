@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from annealtrain.errors import InputError
 from annealtrain.network import Network
 from annealtrain.problem import LayerProblem
 from annealtrain.schedule import Schedule
@@ -109,6 +110,10 @@ class Update:
     def step(self, batch: Batch, step: Step, observer: Observer) -> list[Row]:
         """Change the network's weights by one batch; return a row for each layer solved."""
         raise NotImplementedError
+
+    def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
+        """Return the Hamiltonians that `step` would solve in layer k at the present weights; InputError if none."""
+        raise InputError("this way of training solves no Hamiltonians: take a solver that anneals, such as solver=sa")
 
     def state(self) -> dict[str, Array]:
         """Return what the next step needs beside the weights, as arrays by name."""

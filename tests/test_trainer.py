@@ -239,3 +239,17 @@ def test_parts_that_do_not_fit_are_refused_before_any_work():
         trainer(schedule=ConstantSchedule([1.0, 2.0, 3.0]))
     with pytest.raises(InputError, match="has 2 values, the model 1 hidden"):
         trainer(PseudoInverseTargets(gain=[1.0, 2.0]))
+
+
+@pytest.mark.parametrize("targets", [DifferenceTargets, lambda: PseudoInverseTargets(amplitude=4.0)])
+def test_the_next_problem_is_the_one_that_is_solved_next(targets):
+    """In the first layer; the layers above it see that one's new weights."""
+    log, run = Log(), trainer(targets())
+    problem = run.next_problem(0, epoch=0)
+    assert (problem.num_units, problem.num_weights, problem.bits, problem.half_range) == (6, 8, 6, 0.5)
+    np.testing.assert_array_equal(problem.S0, run.network.trainable[0].weights)
+    start = float(sum(problem.unit(i).energy(problem.S0[i]) for i in range(6)))
+    last = run.next_problem(1, epoch=6)
+    assert (last.num_units, last.num_weights, last.half_range) == (3, 6, pytest.approx(0.01))
+    run.run(log)
+    assert log.solves[0]["start_energy"] == pytest.approx(start, rel=1e-12)
