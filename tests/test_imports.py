@@ -36,6 +36,7 @@ HOUSE = [
         "solvers.classical",
         "solvers.ocean",
         "solvers.itemc",
+        "solvers.circuit",
         "solvers.chains",
         "solvers.quantum",
         "solvers.rows",
@@ -61,7 +62,7 @@ SIBLINGS = {
     "solvers.chains": {"solvers.base"},
     "solvers.classical": {"solvers.settings", "solvers.base"},
     "solvers.ocean": {"solvers.base"},
-    "solvers.itemc": {"solvers.base"},
+    "solvers.itemc": {"solvers.circuit", "solvers.settings", "solvers.base"},
 }
 # Not upwards, and not these either. Runs and figures read files only.
 MATHS = {"trainer", "targets", "network", "layers", "solvers", "problem"}

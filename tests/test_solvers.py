@@ -15,6 +15,7 @@ from annealtrain.schedule import GeometricSchedule, StepSchedule
 from annealtrain.solvers.anneal import SimulatedAnnealing, automatic_beta_range
 from annealtrain.solvers.base import Solver, stream
 from annealtrain.solvers.classical import CoordinateDescent, RoundedLeastSquares
+from annealtrain.solvers.itemc import ImaginaryTimeCircuit
 from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
 from annealtrain.solvers.reference import Exact, reference_annealing
 
@@ -32,6 +33,8 @@ from annealtrain.solvers.reference import Exact, reference_annealing
         pytest.param(Exact, True, False, id="exact"),
         pytest.param(lambda: CoordinateDescent(num_starts=40), True, True, id="descent"),
         pytest.param(RoundedLeastSquares, False, False, id="rounded"),
+        pytest.param(lambda: ImaginaryTimeCircuit(300), True, True, id="itemc"),
+        pytest.param(lambda: ImaginaryTimeCircuit(300, backend="block"), False, True, id="itemc-block"),
     ],
 )
 def test_contract(make, reaches_ground_state, is_random):

@@ -1,0 +1,89 @@
+"""The gate-model solver: its settings, its limits, and what it finds."""
+
+import numpy as np
+import pytest
+from solver_contract import check_result, random_problem
+
+from annealtrain.errors import InputError
+from annealtrain.problem import LayerProblem
+from annealtrain.solvers.itemc import ImaginaryTimeCircuit
+from annealtrain.solvers.reference import Exact
+
+
+def excess(problem, solver, seeds=3):
+    """Return (E - E_ground) / (E(S0) - E_ground), averaged over units and seeds."""
+    ground = Exact().solve(problem)
+    found = np.mean([solver.solve(problem, seed=seed).energies[:, 0] for seed in range(seeds)], axis=0)
+    return float(np.mean((found - ground.energies[:, 0]) / (ground.start_energies - ground.energies[:, 0])))
+
+
+def test_the_lowest_of_the_shots_comes_first_and_all_are_kept():
+    problem = random_problem(M=3, N=6, bits=2)
+    result = ImaginaryTimeCircuit(30).solve(problem)
+    check_result(problem, result)
+    assert result.levels.shape == (3, 30, 6)
+    assert len({tuple(levels) for levels in result.levels[0]}) > 5
+    assert result.stats == result.stats | {"shots": 30.0, "pairs": 66.0}
+
+
+def test_more_shots_find_lower_energies():
+    problem = random_problem(M=6, N=6, bits=2)
+    few, many = (excess(problem, ImaginaryTimeCircuit(shots)) for shots in (2, 400))
+    assert many < 0.5 * few
+
+
+def test_the_circuit_finds_lower_energies_than_random_spins():
+    """At tau near 0 the circuit does nothing; at 1 the same shots lie lower."""
+    problem = random_problem(M=6, N=6, bits=2)
+    still, mimicking = (excess(problem, ImaginaryTimeCircuit(10, tau)) for tau in (1e-6, 1.0))
+    assert mimicking < 0.7 * still
+
+
+def test_block_mode_takes_more_spins_than_a_state_holds():
+    problem = random_problem(M=2, N=40, bits=4)
+    with pytest.raises(InputError, match=r"a unit needs 160 spins.*at most 24: lower bits.*or solver.backend=block"):
+        ImaginaryTimeCircuit().solve(problem)
+    result = ImaginaryTimeCircuit(50, backend="block").solve(problem)
+    check_result(problem, result)
+    still = ImaginaryTimeCircuit(50, tau=1e-6, backend="block").solve(problem)
+    assert result.energies[:, 0].sum() < still.energies[:, 0].sum()
+
+
+def test_only_live_weights_need_qubits():
+    problem = random_problem(M=2, N=30, bits=1, dead=range(10))
+    check_result(problem, ImaginaryTimeCircuit(5).solve(problem))
+
+
+def test_units_without_live_weights_stand_beside_others():
+    """ReLU: a unit that no sample reaches keeps its weights, with as many reads as the others."""
+    generator = np.random.default_rng(0)
+    inputs, targets = generator.normal(size=(20, 4)), generator.normal(size=(20, 2))
+    factors = np.ones((20, 2))
+    factors[:, 1] = 0
+    problem = LayerProblem.from_rows(inputs, targets, np.zeros((2, 4)), 0.5, 2, factors=factors)
+    result = ImaginaryTimeCircuit(7).solve(problem)
+    check_result(problem, result)
+    assert result.levels.shape == (2, 7, 4)
+    np.testing.assert_array_equal(result.best_weights[1], 0)
+
+
+def test_layers_are_checked_before_any_work():
+    with pytest.raises(InputError, match="layer 1 needs 32 spins; solver.backend=statevector takes at most 24"):
+        ImaginaryTimeCircuit().check(bits=4, weights=[6, 8])
+    ImaginaryTimeCircuit().check(bits=2, weights=[8])
+    ImaginaryTimeCircuit(backend="block").check(bits=8, weights=[1024])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_reads": 0}, "solver.num_reads=0 is not a whole number of at least 1"),
+        ({"tau": 0}, "solver.tau=0 is not a number above 0"),
+        ({"backend": "qulacs"}, "solver.backend='qulacs' is not one of statevector, block, qiskit"),
+        ({"backend": "qiskit"}, "a device, such as aer_simulator, goes with backend=qiskit"),
+        ({"device": "aer_simulator"}, "goes with backend=qiskit and only with it"),
+    ],
+)
+def test_refused_settings(settings, message):
+    with pytest.raises(InputError, match=message):
+        ImaginaryTimeCircuit(**settings)
