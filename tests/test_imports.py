@@ -37,6 +37,7 @@ HOUSE = [
         "solvers.ocean",
         "solvers.itemc",
         "solvers.circuit",
+        "solvers.qiskit_device",
         "solvers.chains",
         "solvers.quantum",
         "solvers.rows",
@@ -62,7 +63,8 @@ SIBLINGS = {
     "solvers.chains": {"solvers.base"},
     "solvers.classical": {"solvers.settings", "solvers.base"},
     "solvers.ocean": {"solvers.base"},
-    "solvers.itemc": {"solvers.circuit", "solvers.settings", "solvers.base"},
+    "solvers.qiskit_device": {"solvers.circuit"},
+    "solvers.itemc": {"solvers.qiskit_device", "solvers.circuit", "solvers.settings", "solvers.base"},
 }
 # Not upwards, and not these either. Runs and figures read files only.
 MATHS = {"trainer", "targets", "network", "layers", "solvers", "problem"}
@@ -78,7 +80,19 @@ NEVER = {
     "trainer": {"datasets", "recorder"},
 }
 ONLY_ERRORS = {"schedule", "recorder"}
-LATE = {"torch", "torchvision", "dwave", "dimod", "matplotlib", "sklearn", "rich", "pandas", "qiskit"}
+LATE = {
+    "torch",
+    "torchvision",
+    "dwave",
+    "dimod",
+    "matplotlib",
+    "sklearn",
+    "rich",
+    "pandas",
+    "qiskit",
+    "qiskit_aer",
+    "qiskit_ibm_runtime",
+}
 HYDRA = {"hydra", "omegaconf"}
 
 SOURCES = {

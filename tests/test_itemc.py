@@ -68,7 +68,7 @@ def test_units_without_live_weights_stand_beside_others():
 
 
 def test_layers_are_checked_before_any_work():
-    with pytest.raises(InputError, match="layer 1 needs 32 spins; solver.backend=statevector takes at most 24"):
+    with pytest.raises(InputError, match=r"layer 1 needs 32 spins; solver.backend=statevector takes at most 24"):
         ImaginaryTimeCircuit().check(bits=4, weights=[6, 8])
     ImaginaryTimeCircuit().check(bits=2, weights=[8])
     ImaginaryTimeCircuit(backend="block").check(bits=8, weights=[1024])

@@ -22,7 +22,7 @@ class ImaginaryTimeCircuit(Solver):
     tau: imaginary time, in units of 1 / (the strongest field or pair of the unit).
     backend: `statevector`, this project's own simulation, units of at most 24 spins; `block`, each spin as a density
     matrix that meets its partners one by one, for larger units; `qiskit`, the circuit of `statevector` on `device`.
-    device: with backend=qiskit, the name of one of Aer's simulators or of one of IBM's machines.
+    device: with backend=qiskit, one of Aer's simulators, an IBM machine, or its stand-in: see QiskitDevice.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ImaginaryTimeCircuit(Solver):
         generator = np.random.Generator(np.random.PCG64(seed))
         if self.backend == "block":
             up = (1 + block_polarisations(h, J, self.tau)) / 2
-            return 2 * (generator.random((self.num_reads, len(h))) < up) - 1, np.count_nonzero(np.triu(J, 1))
+            return 2 * (generator.random((self.num_reads, len(h))) < up) - 1, int(np.count_nonzero(np.triu(J, 1)))
         circuit = mimicking_circuit(h, J, self.tau)
         return self._measured(circuit, generator), len(circuit.pairs)
 
