@@ -17,6 +17,7 @@ annealtrain: train neural networks layer by layer with annealing instead of back
   annealtrain resume RUN_FOLDER         go on with an interrupted run
   annealtrain eval RUN_FOLDER           score a finished run's weights again
   annealtrain estimate [key=value ...]  spins, couplers and memory of each layer, without training
+  annealtrain export RUN --format ...   a layer's Hamiltonian or the network, for other tools
   annealtrain data                      the datasets at hand, and how to get the others
   annealtrain collect FOLDER            gather all runs under a folder into one table
   annealtrain plot RUN_FOLDER           draw a run: accuracy, loss, L, energies, layer by layer
@@ -103,6 +104,24 @@ def _estimate(arguments: list[str]) -> int:
     from annealtrain.train import estimate
 
     print(estimate(compose_config(given.overrides, given.config_dir)))
+    return 0
+
+
+def _export(arguments: list[str]) -> int:
+    parser = _parser("export", "Write a unit's Hamiltonian, or a trained network, in a file that other tools read.")
+    parser.add_argument("run", nargs="+", metavar="RUN", help="a run folder, or key=value ... as for annealtrain train")
+    parser.add_argument("--format", required=True, help="bqm, coo, qubo or lp (Hamiltonian); torch or onnx (network)")
+    parser.add_argument("--layer", type=int, default=0, metavar="K", help="trainable layer, from 0")
+    parser.add_argument("--unit", type=int, default=0, metavar="I", help="output unit of the layer, from 0")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: in the run folder")
+    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+    parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    given = parser.parse_intermixed_args(arguments)
+    from annealtrain.exporting import export
+
+    folder = Path(given.run[0]) if len(given.run) == 1 and "=" not in given.run[0] else None
+    where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
+    print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
     return 0
 
 
@@ -222,4 +241,5 @@ COMMANDS = {
     "plot": _plot,
     "report": _report,
     "figure": _figure,
+    "export": _export,
 }

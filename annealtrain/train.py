@@ -209,6 +209,13 @@ def build(config: Config) -> Parts:
     return Parts(network, targets, solver, half_range, splits, Augment(**config["augment"]))
 
 
+def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:
+    """Return the trainer of a run at its start, or with the last weights in its folder; and the epochs behind it."""
+    parts = build(config)
+    trainer = _trainer(parts, config)
+    return trainer, _take_weights(parts.network, folder / recorder.LAST) if folder else 0
+
+
 def check_values(config: Config) -> None:
     """Raise InputError for a missing setting, or a plain value outside its limits."""
     for name in ("model", "dataset", "solver", "targets", "schedule", *PLAIN):

@@ -15,10 +15,11 @@ NAME = PACKAGE.name
 HOUSE = [
     {"__main__"},
     {"cli"},
+    {"exporting"},
     {"hydra_app"},
     {"sweeps"},
     {"train"},
-    {"trainer", "backprop", "estimate", "display", "report", "export", "library"},
+    {"trainer", "backprop", "estimate", "display", "report", "export", "export_network", "library"},
     {"figures"},
     {"plots"},
     {"runs"},
