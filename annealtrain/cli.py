@@ -18,6 +18,7 @@ annealtrain: train neural networks layer by layer with annealing instead of back
   annealtrain eval RUN_FOLDER           score a finished run's weights again
   annealtrain estimate [key=value ...]  spins, couplers and memory of each layer, without training
   annealtrain export RUN --format ...   a layer's Hamiltonian or the network, for other tools
+  annealtrain bench solvers [key=value] one layer for every solver: energy, gap, seconds, memory
   annealtrain data                      the datasets at hand, and how to get the others
   annealtrain collect FOLDER            gather all runs under a folder into one table
   annealtrain plot RUN_FOLDER           draw a run: accuracy, loss, L, energies, layer by layer
@@ -122,6 +123,29 @@ def _export(arguments: list[str]) -> int:
     folder = Path(given.run[0]) if len(given.run) == 1 and "=" not in given.run[0] else None
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
     print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
+    return 0
+
+
+def _bench(arguments: list[str]) -> int:
+    parser = _parser("bench", "Give one real layer to every solver; print a table, write it and a plot to a folder.")
+    parser.add_argument("what", choices=["solvers"], help="what to compare")
+    words = "layer=K, and settings as for annealtrain train"
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=words)
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="seeds, default 3")
+    parser.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds for each solver, default 120")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: a new folder under outputs/bench")
+    parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    given = parser.parse_intermixed_args(arguments)
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from annealtrain.compare import compare, task_of
+
+    task = task_of(given.overrides, given.config_dir, given.repeats)
+    folder = given.output or Path("outputs/bench") / f"solvers-{datetime.now():%Y-%m-%d-%H-%M-%S}"
+    Console().print(compare(task, timeout_s=given.timeout, folder=folder))
+    print(f"folder: {folder}")
     return 0
 
 
@@ -242,4 +266,5 @@ COMMANDS = {
     "report": _report,
     "figure": _figure,
     "export": _export,
+    "bench": _bench,
 }

@@ -15,7 +15,7 @@ NAME = PACKAGE.name
 HOUSE = [
     {"__main__"},
     {"cli"},
-    {"exporting"},
+    {"exporting", "compare"},
     {"hydra_app"},
     {"sweeps"},
     {"train"},
@@ -55,6 +55,7 @@ HOUSE = [
     {""},  # annealtrain/__init__.py: the version
 ]
 SIBLINGS = {
+    "compare": {"exporting"},
     "solvers.reference": {"solvers.anneal", "solvers.chains", "solvers.base"},
     "solvers.anneal": {"solvers.rows", "solvers.together", "solvers.chains", "solvers.settings", "solvers.base"},
     "solvers.rows": {"solvers.chains", "solvers.base"},

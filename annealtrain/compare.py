@@ -1,0 +1,239 @@
+"""`annealtrain bench solvers`: the same layer for every solver of the group, and what each makes of it."""
+
+import csv
+import io
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annealtrain import parallel
+from annealtrain.errors import InputError
+from annealtrain.export import write
+from annealtrain.exporting import layer_problem
+from annealtrain.hydra_app import CONFIGS, compose_config
+from annealtrain.problem import LayerProblem
+from annealtrain.solvers.base import relative_gap
+from annealtrain.solvers.reference import MAX_SPINS, Exact
+from annealtrain.train import ready
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Found = dict[str, Any]
+
+SAME = 1e-9  # relative to the room between E(S0) and the ground state: energies this close are equal
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One solver on one layer: means over the solves of all seeds, the shortest time; or a note on why there is none.
+
+    energy: summed over units. gap: certified, against the best bound that any solver came with. seconds: to build and
+    sample all units once, bounds not counted. memory_mb: what the solve held at most beyond the problem itself.
+    ground_rate: share of units and seeds that end in the ground state, None where it is not known.
+    """
+
+    solver: str
+    energy: float | None = None
+    gap: float | None = None
+    seconds: float | None = None
+    memory_mb: float | None = None
+    ground_rate: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What each solver is given, in a process of its own."""
+
+    overrides: list[str]
+    config_dir: str | None
+    layer: int
+    repeats: int
+
+
+def task_of(words: Sequence[str], config_dir: str | None, repeats: int) -> Task:
+    """Return the task that `layer=K` and overrides of settings describe; layer 0 where none is given."""
+    layers = [word.removeprefix("layer=") for word in words if word.startswith("layer=")] or ["0"]
+    if not layers[-1].isdecimal():
+        raise InputError(f"layer={layers[-1]} is not a whole number: layers are counted from 0")
+    if repeats < 1:
+        raise InputError(f"--repeats {repeats} is not a whole number of at least 1")
+    return Task([word for word in words if not word.startswith("layer=")], config_dir, int(layers[-1]), repeats)
+
+
+def compare(task: Task, *, timeout_s: float, folder: Path) -> "Table":
+    """Give a layer to every solver; write solvers.csv and solvers.png to `folder`, return the table for a screen."""
+    from rich.console import Console
+
+    if not 0 < timeout_s < float("inf"):
+        raise InputError(f"--timeout {timeout_s} is not a number of seconds above 0")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"folder {folder} is not empty: give --output another one")
+    config = compose_config(task.overrides, task.config_dir)
+    with parallel.threads(config["threads"] or parallel.available_threads()):
+        problem = layer_problem(ready(config)[0], task.layer, 0)
+        ground = ground_energies(problem)
+    found: dict[str, Found] = {}
+    with Console(stderr=True).status("") as status:
+        for name in solver_names(task.config_dir):
+            status.update(f"{name}, at most {timeout_s:g} s")
+            found[name] = measure(task, name, timeout_s)
+    rows = judged(found, problem, ground)
+    title = (
+        f"{config['model'].get('name', 'model')}, layer {task.layer}: {problem.num_units} units of "
+        f"{problem.num_weights} weights, {problem.bits} bits, {problem.num_spins} spins; {task.repeats} seeds"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "solvers.csv", csv_text(rows).encode())
+    image = io.BytesIO()
+    plot(rows, title).savefig(image, dpi=150)
+    write(folder / "solvers.png", image.getvalue())
+    return table(rows, title)
+
+
+def solver_names(config_dir: str | None) -> list[str]:
+    """Return the names of the solver group, and of the user's own in `config_dir`."""
+    folders = [files(CONFIGS) / "solver", *([Path(config_dir) / "solver"] if config_dir else [])]
+    names = [entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()]
+    return sorted({name.removesuffix(".yaml") for name in names if name.endswith(".yaml")})
+
+
+def ground_energies(problem: LayerProblem) -> Array | None:
+    """Return the ground state's energy of each unit (M,), None where they have too many spins to count."""
+    live = max(problem.unit(i).couplings.indices.size for i in range(problem.num_units))
+    return Exact().solve(problem).energies[:, 0] if live * problem.bits <= MAX_SPINS else None
+
+
+def measure(task: Task, name: str, timeout_s: float) -> Found:
+    """Return what a process of its own says of one solver, or {"note": why it says nothing}."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(task, name, there))
+    process.start()
+    there.close()
+    try:
+        if not here.poll(timeout_s):
+            return {"note": f"stopped after {timeout_s:g} s"}
+        found: Found = here.recv()
+        return found
+    except EOFError:
+        process.join()
+        return {"note": f"its process ended with code {process.exitcode}"}
+    finally:
+        process.kill()
+        process.join()
+
+
+def _child(task: Task, name: str, connection: Connection) -> None:
+    try:
+        found = solved(task, name)
+    except InputError as error:
+        found = {"note": str(error)}
+    except Exception as error:  # whatever a sampler of others may raise is a row, and the others go on
+        found = {"note": f"failed: {type(error).__name__}: {' '.join(str(error).split())}"}
+    connection.send(found)
+
+
+def solved(task: Task, name: str) -> Found:
+    """Return energies and bounds (repeats, M), seconds and MB of a solver named in the group."""
+    config = compose_config([*task.overrides, f"solver={name}"], task.config_dir)
+    with parallel.threads(config["threads"] or 1):
+        trainer, _ = ready(config)
+        problem, solver = layer_problem(trainer, task.layer, 0), trainer.solver.at_epoch(0, config["epochs"])
+        before = _peak_mb(reset=True)
+        results, seconds = [], []
+        for seed in range(task.repeats):
+            started = time.perf_counter()
+            results.append(solver.solve(problem, seed=seed))
+            wall, stats = time.perf_counter() - started, results[-1].stats
+            parts = stats["build_s"] + stats["anneal_s"]
+            seconds.append(wall * parts / (parts + stats["bound_s"]))
+        after = _peak_mb()
+    return {
+        "energies": np.array([result.energies[:, 0] for result in results]),
+        "bounds": np.array([result.lower_bounds for result in results]),
+        "seconds": min(seconds),
+        "memory_mb": None if before is None or after is None else after - before,
+    }
+
+
+def _peak_mb(*, reset: bool = False) -> float | None:
+    """Return the most memory that this process has held, in MB, or None where the system does not tell."""
+    try:
+        if reset:
+            CLEAR.write_text("5")  # Linux: the high-water mark falls back to what is held now
+        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return None
+    return int(line.split()[1]) / 1e3
+
+
+def judged(found: dict[str, Found], problem: LayerProblem, ground: Array | None) -> list[Row]:
+    """Return a row for each solver, the lowest energy first, those without a result last."""
+    bounds = [result["bounds"].max(axis=0) for result in found.values() if "bounds" in result]
+    bound = float(np.max(bounds, axis=0).sum()) if bounds else -np.inf
+    start = float(problem.energies(problem.S0).sum())
+    rows = []
+    for name, result in found.items():
+        if "note" in result:
+            rows.append(Row(name, note=result["note"]))
+            continue
+        energies = result["energies"]
+        energy, rate = float(energies.sum(axis=1).mean()), None
+        if ground is not None:
+            room = np.abs(problem.energies(problem.S0) - ground)
+            rate = float((energies <= ground + SAME * room).mean())
+        gap = relative_gap(energy, start, bound)
+        rows.append(Row(name, energy, gap, result["seconds"], result["memory_mb"], rate))
+    return sorted(rows, key=lambda row: (row.energy is None, row.energy, row.solver))
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """Return the rows as CSV, empty where there is no number."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(Row.__dataclass_fields__), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return buffer.getvalue()
+
+
+def table(rows: Sequence[Row], title: str) -> "Table":
+    """Return the rows for a screen."""
+    from rich.table import Table
+
+    shown = Table(title=title, caption="seconds on one thread, unless threads= is given")
+    for heading in ("solver", "energy", "gap", "seconds", "MB", "ground state", "note"):
+        shown.add_column(heading, justify="left" if heading in ("solver", "note") else "right")
+    formats = ("{:.6g}", "{:.2e}", "{:.3g}", "{:.1f}", "{:.0%}")
+    for row in rows:
+        numbers = (row.energy, row.gap, row.seconds, row.memory_mb, row.ground_rate)
+        cells = ["" if x is None else f.format(x) for f, x in zip(formats, numbers, strict=True)]
+        shown.add_row(row.solver, *cells, row.note)
+    return shown
+
+
+def plot(rows: Sequence[Row], title: str) -> "Figure":
+    """Return gap over seconds, both logarithmic, a labelled point a solver; a gap of 0 stands at the lower edge."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel="seconds", ylabel="certified gap")
+    axes.title.set_fontsize(9)
+    for row in rows:
+        if row.gap is not None and row.seconds is not None and np.isfinite(row.gap):
+            gap = max(row.gap, 1e-12)
+            axes.loglog(row.seconds, gap, "o")
+            axes.annotate(row.solver, (row.seconds, gap), xytext=(5, 4), textcoords="offset points", fontsize=9)
+    axes.margins(0.15)
+    return figure
