@@ -101,6 +101,18 @@ def check_solver(make: Callable[[], Solver], *, reaches_ground_state: bool, is_r
     check_result(problem, result)
     np.testing.assert_array_equal(result.best_weights, problem.S0)
 
+    # A unit that no row reaches stands beside one that is sampled.
+    problem = random_problem(M=2, alpha=0.1)
+    assert problem.rows is not None
+    assert problem.rows.factors is not None
+    problem.rows.factors[:, 1] = 0
+    problem = LayerProblem.from_rows(
+        problem.rows.inputs, problem.rows.targets, problem.S0, 0.5, 2, factors=problem.rows.factors
+    )
+    result = make().solve(problem, seed=0)
+    check_result(problem, result)
+    np.testing.assert_array_equal(result.best_weights[1], problem.S0[1])
+
     # The ground state of ten spins.
     if reaches_ground_state:
         for seed in range(4):

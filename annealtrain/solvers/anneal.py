@@ -202,7 +202,7 @@ class SimulatedAnnealing(Solver):
         couplings, R = forms[0].couplings, self.num_reads
         live = couplings.indices.size
         if not live:
-            return [(np.zeros((1, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), 0, 1)) for form in forms]
+            return [(np.zeros((R, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), 0, 1)) for form in forms]
         if self.move != "bit" and np.any(couplings.diagonal < 0):
             raise InputError(f"solver.move={self.move} needs J_jj >= 0 for every weight: take move=bit")
         betas = [self.betas(form) for form in forms]

@@ -80,7 +80,7 @@ class SimulatedQuantumAnnealing(Solver):
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         live = form.couplings.indices.size
         if not live:
-            return np.zeros((1, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), 0, 1)
+            return np.zeros((self.num_reads, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), 0, 1)
         reads, flips = [], 0
         for read in range(self.num_reads):
             levels, accepted = self.slices(form, stream(seed, read))
