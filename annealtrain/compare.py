@@ -21,7 +21,7 @@ from annealtrain.hydra_app import CONFIGS, compose_config
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import relative_gap
 from annealtrain.solvers.reference import MAX_SPINS, Exact
-from annealtrain.train import ready
+from annealtrain.train import ready, solver_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,21 +136,27 @@ def measure(task: Task, name: str, timeout_s: float) -> Found:
 
 
 def _child(task: Task, name: str, connection: Connection) -> None:
+    connection.send(outcome(task, name))
+
+
+def outcome(task: Task, name: str) -> Found:
+    """Return what `solved` does, or {"note": why it does not}."""
     try:
-        found = solved(task, name)
+        return solved(task, name)
     except InputError as error:
-        found = {"note": str(error)}
+        return {"note": str(error)}
     except Exception as error:  # whatever a sampler of others may raise is a row, and the others go on
-        found = {"note": f"failed: {type(error).__name__}: {' '.join(str(error).split())}"}
-    connection.send(found)
+        return {"note": f"failed: {type(error).__name__}: {' '.join(str(error).split())}"}
 
 
 def solved(task: Task, name: str) -> Found:
     """Return energies and bounds (repeats, M), seconds and MB of a solver named in the group."""
     config = compose_config([*task.overrides, f"solver={name}"], task.config_dir)
+    solver = solver_of(config).at_epoch(0, config["epochs"])
     with parallel.threads(config["threads"] or 1):
-        trainer, _ = ready(config)
-        problem, solver = layer_problem(trainer, task.layer, 0), trainer.solver.at_epoch(0, config["epochs"])
+        # The trainer has the solver of the task's own settings: this one need not take the other layers.
+        problem = layer_problem(ready(compose_config(task.overrides, task.config_dir))[0], task.layer, 0)
+        solver.check(bits=problem.bits, weights=[*([0] * task.layer), problem.num_weights])
         before = _peak_mb(reset=True)
         results, seconds = [], []
         for seed in range(task.repeats):

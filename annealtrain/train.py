@@ -209,6 +209,14 @@ def build(config: Config) -> Parts:
     return Parts(network, targets, solver, half_range, splits, Augment(**config["augment"]))
 
 
+def solver_of(config: Config) -> Solver:
+    """Return the solver that a configuration describes; InputError for one that trains by itself."""
+    solver = _create(config["solver"], "solver", Solver | Update)
+    if not isinstance(solver, Solver):
+        raise InputError("it trains by itself: there is no Hamiltonian for it to solve")
+    return solver
+
+
 def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:
     """Return the trainer of a run at its start, or with the last weights in its folder; and the epochs behind it."""
     parts = build(config)

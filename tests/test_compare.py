@@ -129,11 +129,14 @@ def test_a_solver_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch):
     assert compare.measure(task, "sleep", 1.5) == {"note": "stopped after 1.5 s"}
 
 
-def test_what_a_solver_refuses_is_its_note(tmp_path, monkeypatch):
+def test_what_a_solver_refuses_is_its_note():
     task = Task([*SMALL, "bits=4"], None, 0, 1)
-    note = compare.measure(task, "exact", 60)["note"]
+    note = compare.outcome(task, "exact")["note"]
     assert note.startswith("layer 0 needs 32 spins (8 weights of 4 bits); solver=exact enumerates at most 24")
-    unknown = compare.measure(Task([*SMALL, "solver.num_sweeps=3"], None, 0, 1), "exact", 60)["note"]
+    one_layer = ["model=lenet_small", "samples=20", "validation=0", "bits=1"]
+    assert "energies" in compare.outcome(Task(one_layer, None, 4, 1), "exact")  # 18 spins; layer 2 has 300
+    assert compare.outcome(Task(one_layer, None, 2, 1), "exact")["note"].startswith("layer 2 needs 300 spins")
+    unknown = compare.outcome(Task([*SMALL, "solver.num_sweeps=3"], None, 0, 1), "exact")["note"]
     assert unknown.startswith("no setting 'solver.num_sweeps'")
 
 
