@@ -47,7 +47,7 @@ def torch_network(network: Network) -> "torch.nn.Sequential":
 
     def module(layer: Layer) -> Any:
         if isinstance(layer, SpectralPool2d):
-            return SpectralPool(layer.matrix, layer.size)
+            return SpectralPool(layer.matrix(), layer.size)
         if isinstance(layer, MaxPool2d):
             return torch.nn.MaxPool2d(layer.kernel_size)
         if isinstance(layer, Flatten):
@@ -98,7 +98,7 @@ def onnx_network(network: Network) -> "onnx.ModelProto":
         if isinstance(layer, SpectralPool2d):
             # 0: as many as there were, the samples.
             then("Reshape", constant(f"layer{number}.flat", np.array([0, layer.in_shape[0], prod(layer.in_shape[1:])])))
-            then("MatMul", constant(f"layer{number}.matrix", layer.matrix.astype(np.float32)))
+            then("MatMul", constant(f"layer{number}.matrix", layer.matrix().astype(np.float32)))
             then("Reshape", constant(f"layer{number}.shape", np.array([0, *layer.out_shape])))
         elif isinstance(layer, MaxPool2d):
             then("MaxPool", kernel_shape=layer.kernel_size, strides=layer.kernel_size)
