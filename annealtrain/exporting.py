@@ -39,6 +39,8 @@ def export(
     name = {"torch": "network.pt", "onnx": "network.onnx"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name
     hamiltonians.check_free(path, force=force)
+    # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
+    config = config | {"solver": {"_target_": "annealtrain.solvers.classical.RoundedLeastSquares"}}
     with parallel.threads(config["threads"] or parallel.available_threads()):
         trainer, epoch = ready(config, folder)
         if is_network:

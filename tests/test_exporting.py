@@ -44,6 +44,12 @@ def test_settings_alone_give_the_first_hamiltonian(cli, tmp_path):
     assert (tmp_path / "first.coo").read_text().startswith("# vartype=SPIN\n# annealtrain: layer 0, unit 0")
 
 
+def test_the_solver_is_not_asked(cli):
+    """Nor made: a quantum annealer's may need an account."""
+    arguments = ["solver._target_=no_such_module.Best", "--format=coo", "--output", "first.coo"]
+    assert cli("export", *SMALL, "solver=exact", "bits=8", *arguments).code == 0
+
+
 def test_the_network_of_a_run(cli, run):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'annealtrain[torch]'")
     outcome = cli("export", "run", "--format", "torch")
