@@ -1,6 +1,7 @@
 """The gate-model solver: its settings, its limits, and what it finds."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -105,6 +106,12 @@ def test_layers_are_checked_before_any_work():
 def test_refused_settings(settings, message):
     with pytest.raises(InputError, match=message):
         ImaginaryTimeCircuit(**settings)
+
+
+def test_qiskit_missing_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "qiskit", None)
+    with pytest.raises(InputError, match=r"needs Qiskit \(.*\): pip install 'annealtrain\[gate\]'$"):
+        ImaginaryTimeCircuit(backend="qiskit", device="aer_simulator")
 
 
 @pytest.mark.real_data

@@ -1,6 +1,5 @@
 """The same circuits through Qiskit: amplitudes, the order of bits, transpilation, and what is refused."""
 
-import sys
 import types
 
 import numpy as np
@@ -13,13 +12,6 @@ from annealtrain.solvers import qiskit_device
 from annealtrain.solvers.circuit import amplitudes, mimicking_circuit
 from annealtrain.solvers.itemc import ImaginaryTimeCircuit
 from annealtrain.solvers.qiskit_device import QiskitDevice, quantum_circuit
-
-
-def test_a_missing_package_is_one_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "qiskit", None)
-    with pytest.raises(InputError, match=r"needs Qiskit \(.*\): pip install 'annealtrain\[gate\]'$"):
-        ImaginaryTimeCircuit(backend="qiskit", device="aer_simulator")
-
 
 pytest.importorskip("qiskit", reason="Qiskit is not installed: pip install 'annealtrain[gate]'")
 pytest.importorskip("qiskit_aer", reason="qiskit-aer is not installed: pip install 'annealtrain[gate]'")
