@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http.client import HTTPException
 from numbers import Integral
 from pathlib import Path
@@ -145,17 +146,20 @@ def resize(images: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
     Pixel centres lie at half integers; where an axis shrinks, the triangle widens by H / h (antialiasing)."""
 
-    def weights(source: int, target: int) -> np.ndarray:  # (target, source), rows sum to 1
-        step = source / target
-        centre = (np.arange(target)[:, None] + 0.5) * step
-        weight = np.maximum(0, 1 - np.abs(np.arange(source) + 0.5 - centre) / max(step, 1))
-        return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
-
     images = images.astype(np.float32, copy=False)
     if images.shape[2:] == tuple(size):
         return images
-    rows, columns = weights(images.shape[2], size[0]), weights(images.shape[3], size[1])
+    rows, columns = _bilinear(images.shape[2], size[0]), _bilinear(images.shape[3], size[1])
     return rows @ (images @ columns.T)
+
+
+@lru_cache
+def _bilinear(source: int, target: int) -> np.ndarray:
+    """Return the weights of `resize` along one axis, (target, source); rows sum to 1."""
+    step = source / target
+    centre = (np.arange(target)[:, None] + 0.5) * step
+    weight = np.maximum(0, 1 - np.abs(np.arange(source) + 0.5 - centre) / max(step, 1))
+    return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def digits() -> Dataset:

@@ -34,6 +34,7 @@ class SpectralPool2d(Layer):
             )
         self.in_shape, self.out_shape = in_shape, (in_shape[0], *self.size)
         self._factors = self._separated()
+        self._stacks: dict[Any, tuple[Array, Array]] = {}
         return self.out_shape
 
     def _separated(self) -> list[tuple[Array, Array]]:
@@ -59,8 +60,10 @@ class SpectralPool2d(Layer):
 
     def _stacked(self, dtype: Any) -> tuple[Array, Array]:
         """Return the factors as (a, terms A) and (terms, 1, 1, b, B)."""
-        across, along = zip(*self._factors, strict=True)
-        return np.hstack(across).astype(dtype), np.array(along, dtype)[:, None, None]
+        if dtype not in self._stacks:
+            across, along = zip(*self._factors, strict=True)
+            self._stacks[dtype] = np.hstack(across).astype(dtype), np.array(along, dtype)[:, None, None]
+        return self._stacks[dtype]
 
     def matrix(self) -> Array:
         """Return the whole map as a matrix, (A B, a b) float64: flat images are pooled by x @ matrix."""

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from annealtrain import datasets, layers, recorder, targets
 from annealtrain.gauss_newton import GaussNewton
 from annealtrain.hydra_app import compose_config
+from annealtrain.kronecker import Kronecker
 from annealtrain.layers import Flatten, MaxPool2d, SpectralPool2d
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule, LinearSchedule, StepSchedule
 from annealtrain.solvers import anneal, classical, reference
@@ -43,7 +44,7 @@ def test_the_groups_are_there() -> None:
 def test_every_yaml_tells_first_what_it_is() -> None:
     for path in CONFIGS.rglob("*.yaml"):
         lines = path.read_text().splitlines()
-        if path.parent.name in ("experiment", "method", "sweep", "launcher"):
+        if path.parent.name in ("experiment", "best", "method", "sweep", "launcher"):
             assert lines.pop(0) == "# @package _global_", path
             if path.parent.name in ("experiment", "method"):
                 assert "hydra" not in path.read_text(), path  # a swept experiment drops it silently
@@ -217,6 +218,24 @@ def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
             assert math.isclose(value, first * (last / first) ** t, rel_tol=1e-9)
         assert solver.num_sweeps == (1 if expected.alpha != 1 and epoch >= 10 else expected.sweeps)
         assert (solver.num_reads, solver.order) == (1, "random")
+
+
+BEST = sorted(path.stem for path in (CONFIGS / "experiment" / "best").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", BEST)
+def test_the_best_settings_can_be_built(name: str) -> None:
+    config = composed(f"experiment=best/{name}")
+    whole = {"all_mnist": 60_000, "all_fashion": 60_000, "all_cifar10": 50_000}
+    expected = next((count for start, count in whole.items() if name.startswith(start)), None)
+    if expected:
+        assert (config["samples"], config["validation"]) == (expected, 0)
+    else:
+        assert (config["samples"], config["validation"]) == (100 if "100" in name else 1000, None)
+    digits = {"_target_": "annealtrain.datasets.digits"}
+    parts = build(config | {"dataset": digits, "samples": 20, "validation": 10})
+    assert type(parts.targets) in (GaussNewton, Kronecker)
+    assert type(parts.solver) is anneal.SimulatedAnnealing
 
 
 METHODS = {

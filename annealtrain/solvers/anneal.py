@@ -136,7 +136,10 @@ class SimulatedAnnealing(Solver):
 
     def _all_betas(self, problem: LayerProblem, diagonal: Array, gradients: Array) -> Array:
         """Return the inverse temperatures of all units, (num_sweeps, M), in 1 / loss."""
-        if self.move == "greedy" or self.beta is not None or self.beta_range is not None:
+        if self.move == "greedy":
+            assert isinstance(self.num_sweeps, int)
+            return np.ones((self.num_sweeps, problem.num_units))  # it reads none
+        if self.beta is not None or self.beta_range is not None:
             return np.repeat(self._betas(lambda: (1.0, 1.0), problem.sites)[:, None], problem.num_units, axis=1)
         if (diagonal > 0).all():
             first, last = convex_beta_range(diagonal, gradients, problem.step, problem.bits)

@@ -34,7 +34,6 @@ def anneal_together(
     betas = betas_of(couplings.live_J.diagonal(), h + 2 * base).astype(np.float32)
     keys = stream(seed).generate_state(2 * M).reshape(M, 2)
     delta = (step * 2.0 ** np.arange(problem.bits)).astype(np.float32)
-    _ = couplings.blocks  # here, not in several threads at once
 
     def group(units: slice) -> tuple[Array, Array, Array]:
         used = units.stop - units.start
