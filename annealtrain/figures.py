@@ -195,10 +195,10 @@ def apart(heights: Sequence[float], gap: float = 0.045) -> list[float]:
 
 
 def _limits(axis: "Axes", paper: Paper, held: dict[str, np.ndarray[Any, Any]]) -> None:
-    """Show the trained epochs; the accuracies of random weights lie below."""
-    trained = np.concatenate([values[:, 1:].ravel() for values in held.values()])
+    """Show what is reached and what follows; random weights and the first epochs may lie below."""
+    settled = np.concatenate([values[:, 1 + values.shape[1] // 8 :].ravel() for values in held.values()])
     levels = [paper.best, *paper.others.values(), *([paper.backprop] if paper.backprop else [])]
-    low, high = min(np.nanmin(trained), *levels), max(np.nanmax(trained), *levels)
+    low, high = min(np.nanmin(settled), *levels), max(np.nanmax(settled), *levels)
     axis.set_ylim(low - 0.08 * (high - low), high + 0.08 * (high - low))
 
 

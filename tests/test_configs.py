@@ -34,7 +34,17 @@ def test_the_groups_are_there() -> None:
     assert GROUPS["model"] == sorted(NETWORKS)
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
     assert GROUPS["dataset"] == ["cifar10", "digits", "fashion_mnist", "mnist"]
-    assert GROUPS["solver"] == ["backprop", "descent", "exact", "itemc", "reference", "rounded", "sa", "sqa"]
+    assert GROUPS["solver"] == [
+        "backprop",
+        "backprop_tuned",
+        "descent",
+        "exact",
+        "itemc",
+        "reference",
+        "rounded",
+        "sa",
+        "sqa",
+    ]
     assert GROUPS["targets"] == ["difference", "gauss_newton", "kronecker", "pinv", "pinv_weighted"]
     assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
     assert GROUPS["method"] == ["backprop", "difference", "gauss_newton", "kronecker", "pinv", "sqa"]
