@@ -79,7 +79,13 @@ def _folder() -> Path:
 
 
 def _command() -> str:
-    return shlex.join(["annealtrain", "train", *HydraConfig.get().overrides.task])
+    """Return the command that makes this one run, whatever sweep it is a job of."""
+    settings = HydraConfig.get()
+    words = [word for word in settings.overrides.task if word.partition("=")[0] not in ("sweep", "sweep/launcher")]
+    experiment = settings.runtime.choices.get("experiment")  # which a sweep may have chosen
+    if experiment not in (None, "null") and not any(word.startswith("experiment=") for word in words):
+        words.insert(0, f"experiment={experiment}")
+    return shlex.join(["annealtrain", "train", *words])
 
 
 def _train_in_sweep(composed: DictConfig) -> float:

@@ -31,6 +31,17 @@ def test_folders_are_named_by_what_varies(cli: Callable, tmp_path: Path) -> None
         assert cli("eval", str(sweep / name)).code == 0
 
 
+def test_a_job_tells_the_command_that_makes_it_alone(cli: Callable, tmp_path: Path) -> None:
+    arguments = ["sweep=fig2b", "dataset=digits", *SMALL, "method=pinv", "seed=3,4", "annealing.beta=null"]
+    assert cli("train", *arguments, "hydra.sweep.dir=sweep", "sweep/launcher=basic").code == 0
+    job = tmp_path / "sweep" / "seed=4"
+    command = recorder.read_json(job / "meta.json")["command"].split()
+    assert command[:3] == ["annealtrain", "train", "experiment=fig2b"]
+    assert not any(word.startswith("sweep") for word in command)
+    assert cli(*command[1:], "hydra.run.dir=alone").code == 0
+    assert_same_run(job, tmp_path / "alone")
+
+
 def test_a_line_a_job_and_one_for_the_sweep(cli: Callable) -> None:
     outcome = cli("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
     assert (outcome.code, outcome.err) == (0, "")
