@@ -53,7 +53,7 @@ PANELS = (
     Panel("beta_last", r"inverse temperature $\beta$ (last)", "log"),
     Panel("gap", "gap to the certified bound", "log"),
     Panel("energy", "energy (the layer's own loss)", "log"),
-    Panel("predicted_change", "predicted change of the loss", "symlog"),
+    Panel("predicted_change", "change that the Hamiltonian predicts", "symlog"),
     Panel("actual_change", "actual change of the network's loss", "symlog"),
     Panel("raised_share", "share of updates that raised the loss", "share"),
     Panel("saturated_share", "share of weights on the wall of their box", "share"),
