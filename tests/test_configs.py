@@ -47,7 +47,7 @@ def test_the_groups_are_there() -> None:
     ]
     assert GROUPS["targets"] == ["difference", "gauss_newton", "kronecker", "pinv", "pinv_weighted"]
     assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
-    assert GROUPS["method"] == ["backprop", "difference", "gauss_newton", "kronecker", "pinv", "sqa"]
+    assert GROUPS["method"] == ["backprop", "difference", "gauss_newton", "itemc", "kronecker", "pinv", "sqa"]
     assert GROUPS["sweep"] == sorted([*EXPERIMENTS, "search"])
 
 
@@ -269,6 +269,12 @@ def test_a_method_overrides_an_experiment_and_yields_to_the_command_line(method:
     assert parts.solver.at_epoch(0, 20).num_sweeps == num_sweeps  # type: ignore[attr-defined]
     other = build(composed("experiment=fig5b", f"method={method}", "solver=descent", *HERE))
     assert type(other.solver) is classical.CoordinateDescent
+
+
+def test_circuits_serve_a_small_layer() -> None:
+    parts = build(composed("experiment=fig8", "method=itemc", *HERE))
+    assert type(parts.solver).__name__ == "ImaginaryTimeCircuit"
+    assert type(parts.targets) is PseudoInverseTargets
 
 
 def test_spins_a_hamiltonian_of_the_paper() -> None:
