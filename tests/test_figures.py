@@ -89,6 +89,19 @@ def test_a_figure_is_made_of_the_runs_at_hand(tmp_path: Path) -> None:
     ]
 
 
+def test_the_table_that_is_kept_is_that_of_the_curves_that_are_kept() -> None:
+    reference = ROOT / "outputs" / "reference"
+    if not reference.is_dir():
+        pytest.skip("outputs/reference is not part of a source archive")
+    names = {path.stem for path in reference.glob("*.csv")}
+    assert names <= set(figures.PAPER)
+    assert (reference / "table.md").read_text() == figures.table(reference) + "\n"
+    for name in names:
+        rows = table(reference / f"{name}.csv")
+        assert tuple(rows[0]) == figures.COLUMNS
+        assert {row["method"] for row in rows} <= set(figures.METHODS)
+
+
 def test_damaged_runs_are_not_drawn_over(tmp_path: Path) -> None:
     folder = sweep(tmp_path / "fig1a", "pinv")
     (folder / "runs" / "method=pinv,seed=1" / "metrics.csv").write_text("a\n1\n")
