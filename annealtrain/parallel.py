@@ -31,6 +31,11 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def width() -> int:
+    """Return how many jobs `each` runs at once."""
+    return _pool_size if _pool is not None else 1
+
+
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Run the body's `each` calls on `count` threads, NumPy's BLAS on one thread each."""
@@ -43,6 +48,11 @@ def threads(count: int) -> Iterator[None]:
             yield
         finally:
             _pool, _pool_size = outer
+
+
+def is_cancelled() -> bool:
+    """Return whether the run of this job was interrupted."""
+    return _cancelled.is_set()
 
 
 def check_cancelled() -> None:

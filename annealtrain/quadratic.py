@@ -130,6 +130,12 @@ class QuadraticForm:
         up = (np.asarray(levels)[..., None] >> np.arange(self.bits)) & 1
         return (2 * up - 1).reshape(*np.shape(levels)[:-1], -1).astype(np.int8)
 
+    def live_part(self) -> "QuadraticForm":
+        """Return the form of the live weights alone: the same energies, nothing to sample that does not matter."""
+        live, couplings = self.couplings.indices, self.couplings
+        own = Couplings(couplings.live_J, np.ones(live.size, dtype=bool), couplings.ridge)
+        return QuadraticForm(own, self.h[live], self.E0, self.S0[live], self.half_range, self.bits, self.sites)
+
     def ising(self) -> tuple[Array, Array, float]:
         """Return (J', h', E0') with E = sigma'J'sigma + h'sigma + E0': Eqs. (8), (9), (18), (19).
 

@@ -16,7 +16,7 @@ from annealtrain.hydra_app import compose_config
 from annealtrain.kronecker import Kronecker
 from annealtrain.layers import Flatten, MaxPool2d, SpectralPool2d
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule, LinearSchedule, StepSchedule
-from annealtrain.solvers import anneal, classical, reference
+from annealtrain.solvers import anneal, classical, ocean, reference
 from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
 from annealtrain.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
 from annealtrain.train import Parts, build, estimate
@@ -34,7 +34,7 @@ def test_the_groups_are_there() -> None:
     assert GROUPS["model"] == sorted(NETWORKS)
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
     assert GROUPS["dataset"] == ["cifar10", "digits", "fashion_mnist", "mnist"]
-    assert GROUPS["solver"] == [
+    assert GROUPS["solver"] == []
         "backprop",
         "backprop_tuned",
         "descent",
@@ -300,6 +300,11 @@ def test_spins_a_hamiltonian_of_the_paper() -> None:
         ("exact", reference.Exact, {}),
         ("descent", classical.CoordinateDescent, {"num_starts": 1, "max_sweeps": 1000}),
         ("rounded", classical.RoundedLeastSquares, {"max_sweeps": 1000}),
+        ("neal", ocean.DimodSolver, {"beta": None, "beta_range": None, "processes": None}),
+        ("pathintegral", ocean.DimodSolver, {"beta": None, "beta_range": None, "processes": None}),
+        ("tabu", ocean.DimodSolver, {"processes": None, "pass_betas": None}),
+        ("steepest", ocean.DimodSolver, {"options": {"num_reads": 10}, "pass_betas": None}),
+        ("dimod", ocean.DimodSolver, {"options": {}, "beta": None, "beta_range": None}),
     ],
 )
 def test_solvers(name: str, kind: type, settings: dict[str, Any]) -> None:
@@ -373,6 +378,10 @@ def test_datasets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("experiment=fig5b", "targets=difference"),
         ("experiment=fig6c", "solver=reference", "model=three_conv"),
         ("experiment=fig8", "solver=exact"),
+        ("experiment=fig1b", "solver=neal"),
+        ("experiment=fig4a", "solver=pathintegral"),
+        ("experiment=fig4b", "solver=tabu"),
+        ("experiment=fig8", "solver=dimod", "+solver.options.num_sweeps=${annealing.num_sweeps}"),
         ("experiment=fig5b", "annealing.num_sweeps=50", "annealing.beta=null"),
         ("experiment=fig5b", "targets.gain=1", "bias=true", "conv_inverse=exact"),
     ],

@@ -36,6 +36,8 @@ HOUSE = [
         "solvers.anneal",
         "solvers.classical",
         "solvers.ocean",
+        "solvers.dwave",
+        "solvers.embedding",
         "solvers.itemc",
         "solvers.circuit",
         "solvers.qiskit_device",
@@ -50,6 +52,7 @@ HOUSE = [
     {"quadratic"},
     {"pictures"},
     {"datasets"},
+    {"processes"},
     {"schedule", "recorder", "memory", "parallel", "image_files", "_anneal"},
     {"errors"},
     {""},  # annealtrain/__init__.py: the version
@@ -64,7 +67,8 @@ SIBLINGS = {
     "solvers.settings": {"solvers.base"},
     "solvers.chains": {"solvers.base"},
     "solvers.classical": {"solvers.settings", "solvers.base"},
-    "solvers.ocean": {"solvers.base"},
+    "solvers.ocean": {"solvers.anneal", "solvers.settings", "solvers.base"},
+    "solvers.dwave": {"solvers.embedding", "solvers.settings", "solvers.base"},
     "solvers.qiskit_device": {"solvers.circuit"},
     "solvers.itemc": {"solvers.qiskit_device", "solvers.circuit", "solvers.settings", "solvers.base"},
 }

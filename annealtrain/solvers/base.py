@@ -132,6 +132,7 @@ class Solver:
                 return _scored(problem, form, levels, stats, times)
 
             found = parallel.each(one, units, progress)
+        found = _of_one_length(found)
         levels, weights, energies, start, bounds = (np.array([u[k] for u in found]) for k in range(5))
         return SolveResult(levels, weights, energies, start, bounds, combined([u[5] for u in found]))
 
@@ -148,6 +149,13 @@ def _scored(
     bound = max(lower_bound(form, weights[order[0]]), problem.floor) if problem.convex else -np.inf
     times = times | {"bound_s": time.perf_counter() - started}
     return levels[order], weights[order], energies[order], form.energy(form.S0), bound, stats | times
+
+
+def _of_one_length(units: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the units' parts with as many reads each: those with fewer (all weights dead) repeat their last one."""
+    most = max(len(unit[0]) for unit in units)
+    rows = [np.minimum(np.arange(most), len(unit[0]) - 1) for unit in units]
+    return [(*(part[row] for part in unit[:3]), *unit[3:]) for unit, row in zip(units, rows, strict=True)]
 
 
 def combined(stats: list[dict[str, float]]) -> dict[str, float]:

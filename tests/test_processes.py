@@ -1,0 +1,70 @@
+"""Jobs in worker processes: their results, their errors, and their end."""
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from annealtrain import parallel
+from annealtrain.errors import InputError
+from annealtrain.processes import Workers
+
+WORKERS = Workers()
+
+
+def square_and_pid(x):
+    return x**2, os.getpid()
+
+
+def fails_oddly():
+    class Odd(Exception):
+        """Of a class that no other process knows."""
+
+    raise Odd("in the job")
+
+
+def test_each_thread_has_a_process_of_its_own_and_it_is_used_again():
+    with parallel.threads(2):
+        first = parallel.each(lambda x: WORKERS.run(square_and_pid, x), [np.arange(3), 2, 3, 4])
+        again = parallel.each(lambda x: WORKERS.run(square_and_pid, x), [1, 2, 3, 4])
+    np.testing.assert_array_equal(first[0][0], [0, 1, 4])
+    assert [square for square, _ in again] == [1, 4, 9, 16]
+    processes = {pid for _, pid in first + again}
+    assert os.getpid() not in processes
+    assert 1 <= len(processes) <= 2
+
+
+def test_errors_of_a_job_are_raised_here_and_the_process_lives_on():
+    _, before = WORKERS.run(square_and_pid, 1)
+    with pytest.raises(ValueError, match="could not convert"):
+        WORKERS.run(float, "one")
+    with pytest.raises(RuntimeError, match="Odd: in the job"):
+        WORKERS.run(fails_oddly)
+    assert len(WORKERS._idle) <= 2
+    assert before in {process.pid for process, _ in WORKERS._idle}
+
+
+def test_a_job_that_cannot_be_sent_or_whose_process_dies():
+    with pytest.raises(InputError, match=r"cannot be sent to another process .*: set solver.processes=false"):
+        WORKERS.run(square_and_pid, threading.Lock())
+    with pytest.raises(InputError, match="a worker process ended with exit code 7, as for lack of memory"):
+        Workers().run(os._exit, 7)
+
+
+def test_ctrl_c_ends_a_job_at_once():
+    def soon():
+        time.sleep(0.5)
+        parallel._cancelled.set()
+
+    workers = Workers()
+    threading.Thread(target=soon).start()
+    began = time.perf_counter()
+    try:
+        with pytest.raises(parallel.Cancelled):
+            workers.run(time.sleep, 60)
+    finally:
+        parallel._cancelled.clear()
+    assert time.perf_counter() - began < 20
+    assert not workers._idle
