@@ -101,6 +101,10 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
         "training",
         f"lower {'batch_size' if batch else 'samples'}={batch or config['samples']}, or take a smaller model",
     )
+    shapes = [layer.weight_shape for layer in parts.network.trainable]
+    parts.solver.prepare(
+        bits=config["bits"], weights=[N for _, N in shapes], units=[M for M, _ in shapes], epochs=config["epochs"]
+    )
     record = RunRecorder(folder)
     start = record.begin(OmegaConf.to_yaml(config), _meta(config, command, digest), resume=config["resume"])
     network = parts.network

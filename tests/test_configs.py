@@ -16,7 +16,7 @@ from annealtrain.hydra_app import compose_config
 from annealtrain.kronecker import Kronecker
 from annealtrain.layers import Flatten, MaxPool2d, SpectralPool2d
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule, LinearSchedule, StepSchedule
-from annealtrain.solvers import anneal, classical, ocean, reference
+from annealtrain.solvers import anneal, classical, dwave, ocean, reference
 from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
 from annealtrain.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
 from annealtrain.train import Parts, build, estimate
@@ -304,6 +304,7 @@ def test_spins_a_hamiltonian_of_the_paper() -> None:
         ("pathintegral", ocean.DimodSolver, {"beta": None, "beta_range": None, "processes": None}),
         ("tabu", ocean.DimodSolver, {"processes": None, "pass_betas": None}),
         ("steepest", ocean.DimodSolver, {"options": {"num_reads": 10}, "pass_betas": None}),
+        ("dwave", dwave.QuantumAnnealing, {"num_reads": 500, "annealing_time_us": 2.0, "mock": None, "qpu": None}),
         ("dimod", ocean.DimodSolver, {"options": {}, "beta": None, "beta_range": None}),
     ],
 )

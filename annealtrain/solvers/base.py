@@ -86,7 +86,12 @@ def lower_bound(form: QuadraticForm, weights: Array) -> float:
 
 
 class Solver:
-    """Finds low-energy levels of each unit of a LayerProblem; a subclass gives `sample`."""
+    """Finds low-energy levels of each unit of a LayerProblem; a subclass gives `sample`.
+
+    takes_all_units: units that differ in J are given to `sample_shared` together too, all their forms built.
+    """
+
+    takes_all_units = False
 
     def at_epoch(self, epoch: int, epochs: int) -> "Solver":
         """Return this solver with the settings of one epoch (those given as a schedule)."""
@@ -94,6 +99,9 @@ class Solver:
 
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
         """Raise InputError if a layer, with weights[k] weights a unit, is beyond what this solver takes."""
+
+    def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], epochs: int) -> None:
+        """Get ready for a run whose layer k has units[k] units of weights[k] weights; InputError if it cannot be."""
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         """Return levels (reads, N) of one unit and statistics; all random numbers come from `seed`."""
@@ -114,11 +122,13 @@ class Solver:
         """
         units = range(problem.num_units)
         seeds = [stream(seed, i) for i in units]
-        if problem.is_shared:
-            forms = [problem.unit(i) for i in units]
+        if problem.is_shared or self.takes_all_units:
+            began = time.perf_counter()
+            forms = parallel.each(problem.unit, units)
             started = time.perf_counter()
             samples = self.sample_shared(forms, seeds)
-            share = {"build_s": 0.0, "anneal_s": (time.perf_counter() - started) / problem.num_units}
+            times = {"build_s": started - began, "anneal_s": time.perf_counter() - started}
+            share = {stage: seconds / problem.num_units for stage, seconds in times.items()}
             found = parallel.each(lambda i: _scored(problem, forms[i], *samples[i], share), units, progress)
         else:
 

@@ -1,0 +1,116 @@
+"""A quantum annealer as this project sees it: reached or emulated, its limits, its clock."""
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from annealtrain.errors import InputError
+
+if TYPE_CHECKING:
+    import dimod
+
+MOCKS = {"pegasus": [16], "zephyr": [12]}
+OFFLINE = "solver.mock=pegasus emulates one offline"
+
+
+def reach(name: str | None) -> "dimod.Sampler":
+    """Return the QPU of this name, or the largest that the account offers; InputError where it cannot be reached."""
+    system = _system()
+    from dwave.cloud import exceptions
+    from dwave.cloud.api.exceptions import RequestError
+
+    try:
+        return system.DWaveSampler(solver=name) if name else system.DWaveSampler()
+    except exceptions.SolverAuthenticationError as error:
+        raise InputError(f"solver=dwave: the API token is not accepted: set DWAVE_API_TOKEN anew; {OFFLINE}") from error
+    except exceptions.SolverNotFoundError as error:
+        which = f"QPU {name!r}" if name else "QPU"
+        raise InputError(
+            f"solver=dwave: this account has no {which} online: see dwave solvers, set solver.qpu; {OFFLINE}"
+        ) from error
+    except (RequestError, exceptions.PollingTimeout, OSError) as error:
+        raise InputError(f"solver=dwave: D-Wave's service cannot be reached ({_line(error)}); {OFFLINE}") from error
+    except ValueError as error:
+        if "token" not in str(error).lower():
+            raise
+        raise InputError(
+            f"solver=dwave has no API token: set DWAVE_API_TOKEN or run dwave config create; {OFFLINE}"
+        ) from error
+
+
+def emulated(topology: str, sweeps: int) -> "dimod.Sampler":
+    """Return an emulated QPU: a fault-free chip's graph, D-Wave's simulated annealing in place of its physics."""
+    _system()
+    from dwave.samplers import SimulatedAnnealingSampler
+    from dwave.system.testing import MockDWaveSampler
+
+    return MockDWaveSampler(
+        topology_type=topology,
+        topology_shape=MOCKS[topology],
+        parameter_warnings=False,
+        substitute_sampler=SimulatedAnnealingSampler(),
+        substitute_kwargs={"num_sweeps": sweeps},
+    )
+
+
+def is_mock(sampler: Any) -> bool:
+    """Return whether a sampler is D-Wave's emulation for tests."""
+    from dwave.system.testing import MockDWaveSampler
+
+    return isinstance(sampler, MockDWaveSampler)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return the errors after which a job may be sent again."""
+    from dwave.cloud import exceptions
+    from dwave.cloud.api.exceptions import RequestError
+
+    lost = (exceptions.PollingTimeout, exceptions.CanceledFutureError, exceptions.ProblemUploadError)
+    return (RequestError, *lost, OSError)
+
+
+def access_time_s(sampler: Any, qubits: int, reads: int, annealing_time_us: float) -> float:
+    """Return D-Wave's own estimate of the QPU time of one submission; for a mock, with an Advantage's timing data."""
+    from dwave.cloud.solver import StructuredSolver
+    from dwave.cloud.testing.mocks import qpu_problem_timing_data
+
+    timing = sampler.properties.get("problem_timing_data")
+    if timing is None and is_mock(sampler):
+        timing = qpu_problem_timing_data()
+    solver = SimpleNamespace(properties={"problem_timing_data": timing})  # all that the estimate reads
+    microseconds = StructuredSolver.estimate_qpu_access_time(
+        solver, qubits, num_reads=reads, annealing_time=annealing_time_us
+    )
+    return float(microseconds) * 1e-6
+
+
+def check_limits(sampler: Any, reads: int, annealing_time_us: float) -> None:
+    """Raise InputError for reads or an annealing time beyond what the QPU takes."""
+    for name, value, unit in (("num_reads", reads, ""), ("annealing_time", annealing_time_us, " us")):
+        low, high = sampler.properties[f"{name}_range"]
+        if not low <= value <= high:
+            setting = "annealing_time_us" if unit else name
+            raise InputError(f"solver.{setting}={value} is not in {low:g} to {high:g}{unit}, what this QPU takes")
+
+
+def fit_ranges(model: "dimod.BinaryQuadraticModel", sampler: Any) -> float:
+    """Scale an embedded model to the QPU's ranges of h, J and the sum of J at a qubit; return the factor."""
+    properties = sampler.properties
+    j_range = properties.get("extended_j_range", properties["j_range"])
+    factor = float(model.normalize(properties["h_range"], j_range, ignore_offset=False))
+    low, high = properties.get("per_qubit_coupling_range", (-float("inf"), float("inf")))
+    totals = [sum(model.adj[qubit].values()) for qubit in model.variables]
+    excess = max([1.0, *(total / (high if total > 0 else low) for total in totals)])
+    model.scale(1 / excess)
+    return factor / excess
+
+
+def _system() -> Any:
+    try:
+        import dwave.system
+    except ImportError as error:
+        raise InputError("solver=dwave needs the extra dwave: pip install 'annealtrain[dwave]'") from error
+    return dwave.system
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__} {error}".split())[:120].rstrip()

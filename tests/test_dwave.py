@@ -1,0 +1,407 @@
+"""The whole path to a quantum annealer on emulated chips: embeddings, chains, scaling, jobs that fail, its clock."""
+
+import dimod
+import networkx
+import numpy as np
+import pytest
+from solver_contract import check_result, check_solver, random_problem
+
+from annealtrain.errors import InputError
+from annealtrain.problem import LayerProblem
+from annealtrain.solvers import embedding
+
+pytest.importorskip("dwave.system", reason="the dwave extra is not installed")
+from dwave.cloud import exceptions
+from dwave.samplers import SimulatedAnnealingSampler
+from dwave.system.testing import MockDWaveSampler
+
+from annealtrain.solvers import dwave as module
+from annealtrain.solvers import qpu
+from annealtrain.solvers.dwave import QuantumAnnealing
+
+CHIPS = {"pegasus": [4], "zephyr": [4]}  # cliques of up to 36 and 56 spins
+
+
+def chip(topology="pegasus", *, sweeps=100, substitute=None, **settings):
+    return MockDWaveSampler(
+        topology_type=topology,
+        topology_shape=CHIPS[topology],
+        parameter_warnings=False,
+        substitute_sampler=substitute or SimulatedAnnealingSampler(),
+        substitute_kwargs={} if substitute else {"num_sweeps": sweeps},
+        **settings,
+    )
+
+
+@pytest.fixture
+def annealer(tmp_path):
+    """A function that makes a solver on a small emulated chip, its embeddings kept in the test's own folder."""
+
+    def make(topology="pegasus", *, sampler=None, **settings):
+        settings = {"num_reads": 60, "cache": tmp_path / "embeddings", **settings}
+        return QuantumAnnealing(sampler=sampler or chip(topology), **settings)
+
+    return make
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """The models sent to the emulated chips, with their keywords."""
+    sent = []
+    sample = MockDWaveSampler.sample
+
+    def recorded(self, bqm, **keywords):
+        sent.append((bqm.copy(), keywords))
+        return sample(self, bqm, **keywords)
+
+    monkeypatch.setattr(MockDWaveSampler, "sample", recorded)
+    return sent
+
+
+@pytest.mark.parametrize("topology", sorted(CHIPS))
+def test_contract(annealer, topology):
+    samplers = chip(topology)  # one for all: its graph takes a while
+    check_solver(
+        lambda: annealer(sampler=samplers, num_reads=300),
+        reaches_ground_state=True,
+        is_random=True,
+        has_separate_units=False,
+    )
+
+
+def test_contract_with_sign_patterns_and_several_chain_strengths(annealer):
+    sampler = chip()
+    check_solver(
+        lambda: annealer(sampler=sampler, num_reads=100, spin_reversals=2, chain_strength=[1.0, 2.0]),
+        reaches_ground_state=True,
+        is_random=True,
+        has_separate_units=False,
+    )
+
+
+@pytest.mark.parametrize("alpha", [None, 0.1])
+def test_all_units_are_one_submission_side_by_side(annealer, jobs, alpha):
+    problem = random_problem(M=10, N=4, bits=2, alpha=alpha)
+    result = annealer("zephyr").solve(problem)
+    check_result(problem, result)
+    assert len(jobs) == 1
+    assert result.stats["submissions"] == 1
+    tiles = annealer("zephyr").tiles(8, 10)
+    qubits = [q for tile in tiles for chain in tile for q in chain]
+    assert sorted(jobs[0][0].variables) == sorted(qubits)
+    assert len(set(qubits)) == len(qubits)
+    assert result.stats["qubits"] == len(qubits)
+    # No coupler joins two units.
+    unit_of = {q: i for i, tile in enumerate(tiles) for chain in tile for q in chain}
+    assert all(unit_of[u] == unit_of[v] for u, v in jobs[0][0].quadratic)
+
+
+def test_more_units_than_fit_take_as_many_submissions_as_needed(annealer, jobs):
+    problem = random_problem(M=5, N=10, bits=2)
+    solver = annealer()
+    room = len(solver.tiles(20, 5))
+    assert 1 <= room < 5
+    result = solver.solve(problem)
+    check_result(problem, result)
+    assert len(jobs) == -(-5 // room) == result.stats["submissions"]
+
+
+def test_what_is_sent_is_the_problem_itself(annealer, jobs):
+    """With its chains intact, the model on the chip is the loss times one factor, and within the chip's ranges."""
+    problem = random_problem(M=2, N=3, bits=3)
+    solver = annealer(spin_reversals=1)
+    result = solver.solve(problem, seed=5)
+    model, keywords = jobs[0]
+    properties = solver.sampler.properties
+    assert keywords["auto_scale"] is False
+    assert keywords["num_reads"] == 60
+    assert keywords["annealing_time"] == 2.0
+    low, high = properties["extended_j_range"]
+    biases = np.array(list(model.quadratic.values()))
+    assert low - 1e-9 <= biases.min()
+    assert biases.max() <= high + 1e-9
+    assert np.abs(list(model.linear.values())).max() <= properties["h_range"][1] + 1e-9
+    # Something is at its limit: nothing of the range is given away.
+    used = [biases.min() / low, biases.max() / high, np.abs(list(model.linear.values())).max() / 4]
+    assert max(used) == pytest.approx(1)
+    # Two configurations of unit 0, chains intact: the same energy difference up to `scale`.
+    form, tile = problem.unit(0), solver.tiles(9, 2)[0]
+    own = model.copy()
+    own.remove_variables_from([v for v in model.variables if v not in {q for chain in tile for q in chain}])
+    every = np.array(np.meshgrid(*[[-1, 1]] * 9)).reshape(9, -1).T
+    loss = form.energy(form.weights(form.levels(every)))
+    qubits = [(q, spin) for spin, chain in enumerate(tile) for q in chain]
+    sent = own.energies((np.array([[row[s] for _, s in qubits] for row in every]), [q for q, _ in qubits]))
+    # The signs of the spins were reversed at random: the same energies, in another order.
+    spread = (np.sort(sent) - sent.min()) / (np.sort(loss) - loss.min()).max()
+    np.testing.assert_allclose(spread, (np.sort(loss) - loss.min()) / np.ptp(loss) * np.ptp(sent) / np.ptp(loss))
+    assert result.stats["scale"] > 0
+
+
+def test_the_scale_is_that_of_the_couplings_sent(annealer, jobs):
+    problem = random_problem(M=1, N=2, bits=1)
+    solver = annealer()
+    result = solver.solve(problem)
+    ((a,), (b,)) = solver.tiles(2, 1)[0]
+    J, h, _ = problem.unit(0).ising()
+    assert jobs[0][0].get_quadratic(a, b) == pytest.approx(2 * J[0, 1] * result.stats["scale"])
+    assert jobs[0][0].get_linear(a) == pytest.approx(h[0] * result.stats["scale"])
+
+
+def test_sums_of_couplings_at_a_qubit_stay_in_range(annealer, jobs):
+    sampler = chip(properties={"per_qubit_coupling_range": [-1.5, 1.5]})
+    annealer(sampler=sampler).solve(random_problem(M=1, N=8, bits=2))
+    model = jobs[0][0]
+    totals = [abs(sum(model.adj[q].values())) for q in model.variables]
+    assert max(totals) == pytest.approx(1.5)
+
+
+class Breaking(dimod.Sampler):
+    """Reads that are random qubit by qubit: most chains are broken."""
+
+    properties = None
+    parameters = None
+
+    def sample(self, bqm, num_reads=1, **keywords):
+        values = np.random.default_rng(0).choice([-1, 1], (num_reads, bqm.num_variables))
+        return dimod.SampleSet.from_samples_bqm((values, list(bqm.variables)), bqm)
+
+
+def test_broken_chains_are_counted_and_voted_on(annealer):
+    problem = random_problem(M=3, N=6, bits=2)
+    result = annealer(sampler=chip(substitute=Breaking())).solve(problem)
+    check_result(problem, result)
+    lengths = [len(chain) for chain in annealer().tiles(12, 3)[0]]
+    expected = np.mean([1 - 2.0 ** (1 - length) for length in lengths])
+    assert result.stats["chain_break_fraction"] == pytest.approx(expected, abs=0.05)
+    whole = annealer().solve(problem)
+    assert whole.stats["chain_break_fraction"] < 0.2
+
+
+@pytest.mark.parametrize("topology", sorted(CHIPS))
+def test_missing_qubits_and_couplers_are_not_used(annealer, jobs, topology):
+    perfect = chip(topology)
+    random = np.random.default_rng(1)
+    nodes = random.choice(perfect.nodelist, len(perfect.nodelist) // 20, replace=False)
+    edges = [perfect.edgelist[i] for i in random.choice(len(perfect.edgelist), 30, replace=False)]
+    broken = chip(topology, broken_nodes=list(map(int, nodes)), broken_edges=edges)
+    problem = random_problem(M=4, N=4, bits=2)
+    result = annealer(sampler=broken).solve(problem)
+    check_result(problem, result)
+    assert result.stats["chain_break_fraction"] < 0.5
+    for model, _ in jobs:
+        assert not set(model.variables) & set(nodes)
+        assert all(tuple(sorted(pair)) not in edges for pair in model.quadratic)
+
+
+def test_embeddings_are_found_once_and_kept(annealer, monkeypatch, tmp_path, caplog):
+    found = []
+    search = embedding.find_tiles
+    monkeypatch.setattr(embedding, "find_tiles", lambda *given: found.append(given[1:]) or search(*given))
+    problem = random_problem(M=3, N=4, bits=2)
+    solver = annealer()
+    for seed in range(3):
+        solver.at_epoch(seed, 3).solve(problem, seed=seed)
+    assert found == [(8, 3)]
+    annealer().solve(problem)  # another run
+    assert found == [(8, 3)]
+    annealer("zephyr").solve(problem)  # another chip
+    annealer(sampler=chip(broken_nodes=[chip().nodelist[0]])).solve(problem)  # a chip that lost a qubit
+    assert found == [(8, 3)] * 3
+    files = sorted((tmp_path / "embeddings").iterdir())
+    assert len(files) == 3
+    for path in files:
+        path.write_text(path.read_text()[:-9])
+    annealer().solve(problem)
+    assert "is damaged" in caplog.text
+    assert found == [(8, 3)] * 4
+
+
+@pytest.mark.parametrize("topology", sorted(CHIPS))
+def test_cliques_of_every_size(topology):
+    graph = chip(topology).to_networkx_graph()
+    for size in [*range(1, 13), 20, embedding.clique_limit(graph)]:
+        tile = embedding.find_clique(graph, size)
+        assert len(tile) == size
+        qubits = [qubit for chain in tile for qubit in chain]
+        assert len(set(qubits)) == len(qubits)
+        for i, chain in enumerate(tile):
+            assert networkx.is_connected(graph.subgraph(chain))
+            for other in tile[:i]:
+                assert any(graph.has_edge(u, v) for u in chain for v in other)
+    assert embedding.find_clique(graph, embedding.clique_limit(graph) + 1) == []
+
+
+def test_embeddings_that_cannot_be_kept_are_told_of(annealer, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    annealer(cache=tmp_path / "file").solve(random_problem(M=1))
+    assert "embeddings cannot be kept" in caplog.text
+
+
+def test_a_job_that_is_lost_is_sent_again(annealer, monkeypatch, caplog):
+    monkeypatch.setattr(module, "RETRY_WAIT_S", 0.0)
+    lost = [exceptions.SolverFailureError("lost"), exceptions.PollingTimeout("slow"), ConnectionError("gone")]
+    sample, left = MockDWaveSampler.sample, []
+
+    def unreliable(self, bqm, **keywords):
+        if left:
+            raise left.pop()
+        return sample(self, bqm, **keywords)
+
+    monkeypatch.setattr(MockDWaveSampler, "sample", unreliable)
+    problem = random_problem(M=2)
+    plain = annealer().solve(problem, seed=1)
+    left += lost[:2]
+    again = annealer().solve(problem, seed=1)
+    np.testing.assert_array_equal(again.levels, plain.levels)
+    assert again.stats["retries"] == 2
+    assert "SolverFailureError: lost" in caplog.text
+    left += lost
+    with pytest.raises(InputError, match=r"a QPU job failed 3 times \(SolverFailureError: lost\): go on later with"):
+        annealer().solve(problem)
+
+
+def test_the_clock(annealer):
+    sampler = chip()
+    one = qpu.access_time_s(sampler, 100, 60, 2.0)
+    assert qpu.access_time_s(sampler, 100, 600, 2.0) > one
+    assert qpu.access_time_s(sampler, 100, 60, 200.0) == pytest.approx(one + 60 * 198e-6)
+    problem = random_problem(M=2)
+    solver = annealer(max_qpu_time_s=1.0)
+    result = solver.solve(problem)
+    needed = qpu.access_time_s(sampler, int(result.stats["qubits"]), 60, 2.0)
+    assert result.stats["qpu_access_time_s"] == pytest.approx(needed)
+    assert solver.qpu_time_s == pytest.approx(needed)
+    solver.max_qpu_time_s = 1.5 * needed
+    with pytest.raises(InputError, match=r"s of QPU time are spent and .* more needed, solver.max_qpu_time_s"):
+        solver.solve(problem)
+
+
+def test_a_run_beyond_its_time_is_refused_before_any_work(annealer, jobs):
+    solver = annealer(max_qpu_time_s=1.0, chain_strength=[1, 2], spin_reversals=3)
+    run = {"bits": 2, "weights": [4, 5], "units": [3, 2]}
+    solver.prepare(**run, epochs=1)
+    with pytest.raises(InputError, match=r"needs about .* s of QPU time, solver.max_qpu_time_s=1: raise it, or lower"):
+        solver.prepare(**run, epochs=20)
+    assert not jobs
+    assert len(solver._tiles) == 2  # embedded already
+
+
+def test_a_layer_too_large_is_refused_before_any_work(annealer):
+    solver = annealer()
+    limit = embedding.clique_limit(solver.sampler.to_networkx_graph())
+    solver.prepare(bits=1, weights=[limit], units=[2], epochs=1)
+    with pytest.raises(
+        InputError,
+        match=rf"layer 1 needs 50 spins; MockDWaveSampler embeds at most {limit}: lower bits to {limit // 10}",
+    ):
+        solver.prepare(bits=5, weights=[2, 10], units=[2, 2], epochs=1)
+    with pytest.raises(InputError, match=rf"layer 0 needs {2 * limit} spins; .* at most {limit}: take a smaller model"):
+        solver.prepare(bits=1, weights=[2 * limit], units=[2], epochs=1)
+
+
+def test_reads_and_times_beyond_the_qpu(annealer):
+    for settings, message in (
+        ({"num_reads": 20000}, "solver.num_reads=20000 is not in 1 to 10000, what this QPU takes"),
+        ({"annealing_time_us": 0.1}, "solver.annealing_time_us=0.1 is not in 0.5 to 2000 us"),
+    ):
+        with pytest.raises(InputError, match=message):
+            annealer(**settings).prepare(bits=1, weights=[2], units=[2], epochs=1)
+
+
+def test_dead_units_and_dead_weights_use_no_qubits(annealer, jobs):
+    J = np.array([np.eye(3), np.zeros((3, 3))])
+    problem = LayerProblem.from_moments(J, np.array([[1.0, 0, 0], [0, 0, 0]]), np.zeros(2), np.ones((2, 3)), 1.0, 2)
+    result = annealer().solve(problem)
+    check_result(problem, result)
+    np.testing.assert_array_equal(result.weights[1], np.ones((60, 3)))
+    assert jobs[0][0].num_variables == result.stats["qubits"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("API token not defined"), "has no API token: set DWAVE_API_TOKEN"),
+        (exceptions.SolverAuthenticationError("401"), "the API token is not accepted"),
+        (exceptions.SolverNotFoundError("none"), "this account has no QPU 'Advantage9' online"),
+        (exceptions.Timeout("10 s"), r"service cannot be reached \(Timeout 10 s\)"),
+        (ConnectionError("no route"), r"service cannot be reached \(ConnectionError no route\)"),
+    ],
+)
+def test_a_qpu_out_of_reach_is_one_line(monkeypatch, tmp_path, error, message):
+    import dwave.system
+
+    def fails(**settings):
+        raise error
+
+    monkeypatch.setattr(dwave.system, "DWaveSampler", fails)
+    solver = QuantumAnnealing(qpu="Advantage9", cache=tmp_path)
+    with pytest.raises(InputError, match=message) as told:
+        solver.prepare(bits=1, weights=[2], units=[2], epochs=1)
+    assert "solver.mock=pegasus emulates one offline" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_without_a_token_the_command_says_so_before_any_work(refused, monkeypatch):
+    for name in ("DWAVE_API_TOKEN", "DWAVE_CONFIG_FILE", "DWAVE_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("dwave.cloud.config.loaders.get_configfile_paths", lambda **given: [])
+    said = refused("train", "model=linear_small", "solver=dwave", "bits=2", "samples=20", "validation=10")
+    assert said.startswith("solver=dwave has no API token: set DWAVE_API_TOKEN")
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "dwave.system", None)
+    with pytest.raises(InputError, match=r"pip install 'annealtrain\[dwave\]'"):
+        qpu.reach(None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("topology", ["pegasus", "zephyr"])
+def test_a_run_on_a_whole_chip(cli, tmp_path, monkeypatch, topology):
+    """linear_small, 4 bits: one embedding in the run, ten cliques of 32 spins in one submission, marked emulated."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = []
+    search = embedding.find_tiles
+    monkeypatch.setattr(embedding, "find_tiles", lambda *given: found.append(given[1:]) or search(*given))
+    settings = ["model=linear_small", "samples=200", "validation=50", "epochs=2", "bits=4", "alpha=1", "threads=1"]
+    outcome = cli(
+        "train",
+        *settings,
+        "solver=dwave",
+        f"solver.mock={topology}",
+        "solver.num_reads=50",
+        "solver.mock_sweeps=20",
+        "hydra.run.dir=run",
+    )
+    assert outcome.code == 0, outcome
+    assert found == [(32, 10)]
+    assert len(list((tmp_path / "cache" / "annealtrain" / "embeddings").iterdir())) == 1
+    from conftest import table
+
+    rows = table(tmp_path / "run" / "solves.csv", times=True)
+    assert [float(row["submissions"]) for row in rows] == [1, 1]
+    assert all(float(row["emulated"]) == 1 for row in rows)
+    assert all(0 < float(row["qpu_access_time_s"]) < 1 for row in rows)
+    assert all(0 <= float(row["chain_break_fraction"]) < 0.5 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_reads": 0}, "solver.num_reads=0 is not a whole number of at least 1"),
+        ({"annealing_time_us": 0}, "solver.annealing_time_us=0 is not a number above 0"),
+        ({"max_qpu_time_s": -1}, "solver.max_qpu_time_s=-1"),
+        ({"chain_strength": -1.0}, "solver.chain_strength=-1.0 is not a number above 0"),
+        ({"chain_strength": []}, r"solver.chain_strength=\[\] is empty"),
+        ({"spin_reversals": -1}, "solver.spin_reversals=-1 is not a whole number of at least 0"),
+        ({"max_retries": 1.5}, "solver.max_retries=1.5"),
+        ({"mock": "chimera"}, "solver.mock='chimera' is not one of pegasus, zephyr, null"),
+        ({"mock": "zephyr", "qpu": "x"}, "both set"),
+    ],
+)
+def test_refused_settings(settings, message):
+    with pytest.raises(InputError, match=message):
+        QuantumAnnealing(**settings)
