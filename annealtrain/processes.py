@@ -33,9 +33,7 @@ class Workers:
         try:
             message = pickle.dumps((job, arguments))
         except Exception as error:  # pickle raises anything
-            raise InputError(
-                f"a job cannot be sent to another process ({error}): set solver.processes=false"
-            ) from error
+            raise InputError(f"a job cannot be sent to another process ({error}): set processes=false") from error
         process, connection = self._take()
         try:
             connection.send_bytes(message)
@@ -44,9 +42,9 @@ class Workers:
             done, value = connection.recv()
         except (EOFError, ConnectionError) as error:
             process.join()
-            raise InputError(
-                f"a worker process ended with exit code {process.exitcode}, as for lack of memory: set threads=1"
-            ) from error
+            code = process.exitcode
+            remedy = "a script needs if __name__ == '__main__'" if code == 1 else "if memory was short, set threads=1"
+            raise InputError(f"a worker process ended with exit code {code}: {remedy}; or processes=false") from error
         except BaseException:
             process.terminate()
             process.join()

@@ -47,10 +47,12 @@ def test_errors_of_a_job_are_raised_here_and_the_process_lives_on():
 
 
 def test_a_job_that_cannot_be_sent_or_whose_process_dies():
-    with pytest.raises(InputError, match=r"cannot be sent to another process .*: set solver.processes=false"):
+    with pytest.raises(InputError, match=r"cannot be sent to another process .*: set processes=false"):
         WORKERS.run(square_and_pid, threading.Lock())
-    with pytest.raises(InputError, match="a worker process ended with exit code 7, as for lack of memory"):
+    with pytest.raises(InputError, match="a worker process ended with exit code 7: if memory was short, set threads=1"):
         Workers().run(os._exit, 7)
+    with pytest.raises(InputError, match="with exit code 1: a script needs if __name__ == '__main__'; or processes=f"):
+        Workers().run(os._exit, 1)
 
 
 def test_ctrl_c_ends_a_job_at_once():
