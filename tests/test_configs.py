@@ -34,16 +34,22 @@ def test_the_groups_are_there() -> None:
     assert GROUPS["model"] == sorted(NETWORKS)
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
     assert GROUPS["dataset"] == ["cifar10", "digits", "fashion_mnist", "mnist"]
-    assert GROUPS["solver"] == []
+    assert GROUPS["solver"] == [
         "backprop",
         "backprop_tuned",
         "descent",
+        "dimod",
+        "dwave",
         "exact",
         "itemc",
+        "neal",
+        "pathintegral",
         "reference",
         "rounded",
         "sa",
         "sqa",
+        "steepest",
+        "tabu",
     ]
     assert GROUPS["targets"] == ["difference", "gauss_newton", "kronecker", "pinv", "pinv_weighted"]
     assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
