@@ -16,7 +16,9 @@ kernel = Extension(
         "csrc/kernel_plain.c",
         "csrc/dense.c",
     ],
-    depends=[f"csrc/{name}.h" for name in ("kernel", "vectors", "moves", "sweeps", "rows", "slices")],
+    depends=[
+        f"csrc/{name}.h" for name in ("kernel", "vectors", "decisions", "moves", "updates", "sweeps", "rows", "slices")
+    ],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
     extra_compile_args=[

@@ -1,6 +1,9 @@
-"""What this process may still allocate, asked before anything large is built."""
+"""What this process may still allocate, asked before anything large is built; arrays for vector registers."""
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from annealtrain.errors import InputError
 
@@ -39,3 +42,11 @@ def require(size: int, what: str, remedy: str) -> None:
     available = available_bytes()
     if available is not None and size > available:
         raise InputError(f"{what} needs {readable(size)}; {readable(available)} are available: {remedy}")
+
+
+def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return zeros on a 64-byte border, as vector registers read them."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)

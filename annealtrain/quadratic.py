@@ -53,17 +53,19 @@ class Couplings:
 
     @cached_property
     def packed(self) -> Array:
-        """The same in float32, as the compiled kernel reads it for one chain."""
-        return self.live_J.astype(np.float32)
+        """The same in float32 as the compiled kernel reads it: (live, stride), zeros beyond live.
+
+        A stride of an odd number of cache lines keeps neighbouring rows from each other's places in the cache.
+        """
+        live = self.indices.size
+        packed = memory.aligned((live, 16 * (-(-live // 16) | 1)), np.float32)
+        packed[:, :live] = self.live_J
+        return packed
 
     @cached_property
-    def blocks(self) -> Array:
-        """`packed` in blocks of columns, (rows / 32, rows, 32), zeros beyond live: as it is read for many chains."""
-        live = self.indices.size
-        rows = -(-live // 32) * 32
-        padded = np.zeros((rows, rows), np.float32)
-        padded[:live, :live] = self.packed
-        return np.ascontiguousarray(padded.reshape(rows, rows // 32, 32).swapaxes(0, 1))
+    def packed_diagonal(self) -> Array:
+        """Its diagonal: (live,) float32."""
+        return self.diagonal[self.indices].astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ cdef extern from "kernel.h" nogil:
 
     struct problem:
         int n, bits
+        long stride
+        const float *couplings
         const float *diagonal
         const float *delta
         move_t move
@@ -21,20 +23,21 @@ cdef extern from "kernel.h" nogil:
     struct kernel:
         const char *name
         int lanes
-        int64_t (*anneal_chain)(const problem *problem, const float *couplings, const int32_t *order,
-                             const float *betas, int first, int sweeps, const uint32_t *key, float *buffer,
-                             float *fields, int32_t *levels) noexcept nogil
-        void (*anneal_lanes)(const problem *problem, const float *blocks, const float *betas, int first, int sweeps,
-                          const uint32_t *keys, float *buffer, float *fields, int32_t *levels, int32_t *flips) noexcept nogil
+        int64_t (*anneal_chain)(const problem *problem, const int32_t *order, const float *betas, int first, int sweeps,
+                                const uint32_t *key, float *buffer, float *fields, int32_t *levels) noexcept nogil
+        void (*anneal_lanes)(const problem *problem, int chains, const float *betas, int first, int sweeps,
+                             const uint32_t *keys, float *buffer, float *fields, int32_t *levels,
+                             int32_t *flips) noexcept nogil
         void (*anneal_rows)(const problem *problem, int rows, const float *inputs, const float *weights,
                             const float *grams, const float *ridges, float half_range, const float *betas, int first,
                             int sweeps, const uint32_t *keys, float *buffer, float *residuals, int32_t *levels,
                             int32_t *flips) noexcept nogil
         void (*make_grams)(int n, int rows, const float *inputs, const float *weights, float *grams) noexcept nogil
-        int64_t (*anneal_slices)(const problem *problem, const float *couplings, int slices, const float *betas,
-                                 const float *ring_couplings, int first, int sweeps, const uint32_t *keys,
-                                 float *buffer, float *fields, int32_t *levels) noexcept nogil
+        int64_t (*anneal_slices)(const problem *problem, int slices, const float *betas, const float *ring_couplings,
+                                 int first, int sweeps, const uint32_t *keys, float *buffer, float *fields,
+                                 int32_t *levels) noexcept nogil
         void (*numbers)(const uint32_t *key, int sweep, int is_slice, int count, float *out) noexcept nogil
+        void (*uniforms)(const uint32_t *key, int sweep, int count, double *out) noexcept nogil
 
     const kernel *kernel_at(int index, int *usable)
     void add_products_c "add_products"(int n, int chains, const double *couplings, const double *weights,
@@ -89,13 +92,22 @@ def lanes():
 
 
 def numbers(const uint32_t[::1] key, int sweep, float[::1] out, bint is_slice=False):
-    """Fill `out` with a sweep's random numbers of the chain with this key (2 words): unit exponentials, for slice
-    moves with a uniform number after each."""
+    """Fill `out` with a sweep's unit exponentials of the chain with this key (2 words), for slice moves with a
+    uniform number after each."""
     if key.shape[0] != 2:
         raise ValueError(f"the key of a random stream has 2 words, got {key.shape[0]}")
     if out.shape[0]:
         with nogil:
             _kernel.numbers(&key[0], sweep, is_slice, <int> out.shape[0], &out[0])
+
+
+def uniforms(const uint32_t[::1] key, int sweep, double[::1] out):
+    """Fill `out` with a sweep's uniform numbers of the chain with this key (2 words), for bit moves."""
+    if key.shape[0] != 2:
+        raise ValueError(f"the key of a random stream has 2 words, got {key.shape[0]}")
+    if out.shape[0]:
+        with nogil:
+            _kernel.uniforms(&key[0], sweep, <int> out.shape[0], &out[0])
 
 
 @cython.boundscheck(False)
@@ -105,15 +117,15 @@ def anneal_chain(const float[:, ::1] couplings, const float[::1] diagonal, const
                  float[::1] fields, int32_t[::1] levels):
     """Return the flips accepted in len(betas) sweeps of one chain, the first of them its sweep number `first`.
 
-    couplings (n, n), diagonal (n,), delta (bits,): the problem. orders (sweeps, n * bits): a permutation of the
+    couplings (n, stride): rows of J, see kernel.h. diagonal (n,), delta (bits,): the problem. orders (sweeps, n * bits): a permutation of the
     spins for each sweep, or (0, n * bits) for weight after weight. fields, levels (n,) are updated in place.
     """
     cdef problem shared
     cdef Py_ssize_t n = diagonal.shape[0], bits = delta.shape[0]
     cdef const int32_t *order = NULL
     cdef int64_t flips
-    if couplings.shape[0] != n or couplings.shape[1] != n or fields.shape[0] != n or levels.shape[0] != n:
-        raise ValueError("couplings (n, n), diagonal, fields and levels (n,) must agree")
+    if couplings.shape[0] != n or couplings.shape[1] < n or fields.shape[0] != n or levels.shape[0] != n:
+        raise ValueError("couplings (n, stride), diagonal, fields and levels (n,) must agree")
     if key.shape[0] != 2:
         raise ValueError(f"the key of a random stream has 2 words, got {key.shape[0]}")
     if orders.shape[0]:
@@ -126,43 +138,44 @@ def anneal_chain(const float[:, ::1] couplings, const float[::1] diagonal, const
         order = &orders[0, 0]
     if n == 0 or bits == 0 or betas.shape[0] == 0:
         return 0
-    cdef float[::1] buffer = np.empty(n * max(bits, 2) + 64, dtype=np.float32)
+    cdef float[::1] buffer = np.empty(2 * n * bits + 256, dtype=np.float32)
     shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> bits, &diagonal[0], &delta[0]
-    shared.move = <move_t> move
+    shared.couplings, shared.stride, shared.move = &couplings[0, 0], couplings.shape[1], <move_t> move
     with nogil:
-        flips = _kernel.anneal_chain(&shared, &couplings[0, 0], order, &betas[0], first, <int> betas.shape[0],
-                                     &key[0], &buffer[0], &fields[0], &levels[0])
+        flips = _kernel.anneal_chain(&shared, order, &betas[0], first, <int> betas.shape[0], &key[0], &buffer[0],
+                                     &fields[0], &levels[0])
     return flips
 
 
 @cython.boundscheck(False)
 @cython.wraparound(False)
-def anneal_lanes(const float[:, :, ::1] blocks, const float[::1] diagonal, const float[::1] delta, int move,
+def anneal_lanes(const float[:, ::1] couplings, const float[::1] diagonal, const float[::1] delta, int move,
                  const float[:, ::1] betas, int first, const uint32_t[:, ::1] keys, float[:, ::1] fields,
                  int32_t[:, ::1] levels, int32_t[::1] flips):
-    """Anneal lanes() chains side by side for len(betas) sweeps, the first of them their sweep number `first`.
+    """Anneal chains side by side for len(betas) sweeps, the first of them their sweep number `first`.
 
-    blocks (rows / 32, rows, 32): J in blocks of columns, rows = n rounded up to 32. betas (sweeps, lanes), keys
-    (2, lanes). fields (rows, lanes) and levels (n, lanes), both on 64-byte borders, and flips (lanes,) are updated
-    in place.
+    couplings (n, stride): rows of J, see kernel.h. betas (sweeps, lanes), keys (2, lanes), lanes beyond the chains
+    like the first. fields (chains, stride) and levels (n, lanes), all three on 64-byte borders, and flips (lanes,)
+    are updated in place.
     """
     cdef problem shared
-    cdef Py_ssize_t n = diagonal.shape[0], wide = _kernel.lanes, rows = (n + 31) // 32 * 32
-    if (blocks.shape[0] * 32 != rows or blocks.shape[1] != rows or blocks.shape[2] != 32 or fields.shape[0] != rows
-            or levels.shape[0] != n):
-        raise ValueError("blocks (rows / 32, rows, 32), fields (rows, lanes) and levels (n, lanes) must agree")
-    if (betas.shape[1] != wide or keys.shape[0] != 2 or keys.shape[1] != wide or fields.shape[1] != wide
-            or levels.shape[1] != wide or flips.shape[0] != wide):
-        raise ValueError(f"betas, keys, fields, levels and flips must be {wide} lanes wide")
-    if n == 0 or delta.shape[0] == 0 or betas.shape[0] == 0:
+    cdef Py_ssize_t n = diagonal.shape[0], wide = _kernel.lanes, chains = fields.shape[0], stride = couplings.shape[1]
+    if (couplings.shape[0] != n or stride < n or stride % 16 or fields.shape[1] != stride or levels.shape[0] != n
+            or chains > wide):
+        raise ValueError(f"couplings (n, stride), fields (at most {wide}, stride) and levels (n, lanes) must agree, "
+                         "the stride be a multiple of 16")
+    if (betas.shape[1] != wide or keys.shape[0] != 2 or keys.shape[1] != wide or levels.shape[1] != wide
+            or flips.shape[0] != wide):
+        raise ValueError(f"betas, keys, levels and flips must be {wide} lanes wide")
+    if n == 0 or chains == 0 or delta.shape[0] == 0 or betas.shape[0] == 0:
         return
-    if <uintptr_t> &fields[0, 0] % 64 or <uintptr_t> &levels[0, 0] % 64:
-        raise ValueError("fields and levels must lie on 64-byte borders")
+    if (<uintptr_t> &couplings[0, 0] % 64 or <uintptr_t> &fields[0, 0] % 64 or <uintptr_t> &levels[0, 0] % 64):
+        raise ValueError("couplings, fields and levels must lie on 64-byte borders")
     cdef float[::1] buffer = _aligned(64 * wide)
     shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> delta.shape[0], &diagonal[0], &delta[0]
-    shared.move = <move_t> move
+    shared.couplings, shared.stride, shared.move = &couplings[0, 0], stride, <move_t> move
     with nogil:
-        _kernel.anneal_lanes(&shared, &blocks[0, 0, 0], &betas[0, 0], first, <int> betas.shape[0], &keys[0, 0],
+        _kernel.anneal_lanes(&shared, <int> chains, &betas[0, 0], first, <int> betas.shape[0], &keys[0, 0],
                              &buffer[0], &fields[0, 0], &levels[0, 0], &flips[0])
 
 
@@ -193,6 +206,7 @@ def anneal_rows(const float[:, :, ::1] inputs, const float[:, ::1] weights, cons
         raise ValueError("weights, residuals, grams and levels must lie on 64-byte borders")
     cdef float[::1] buffer = _aligned(64 * wide)
     shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> delta.shape[0], NULL, &delta[0]
+    shared.couplings, shared.stride = NULL, 0
     shared.move = <move_t> move
     with nogil:
         _kernel.anneal_rows(&shared, <int> rows, &inputs[0, 0, 0], &weights[0, 0], &grams[0, 0, 0], &ridges[0],
@@ -233,15 +247,15 @@ def anneal_slices(const float[:, ::1] couplings, const float[::1] diagonal, cons
                   float[:, ::1] fields, int32_t[:, ::1] levels):
     """Return the flips of len(betas) path-integral sweeps of one unit, the first of them its sweep number `first`.
 
-    couplings (n, n), diagonal (n,), delta (bits,): the problem. betas, ring_couplings (sweeps,): beta / P and K.
+    couplings (n, stride): rows of J. diagonal (n,), delta (bits,): the problem. betas, ring_couplings (sweeps,): beta / P and K.
     keys (2 slices + 2,): two words for each slice (first words first), and two for the world lines. fields, levels
     (n, slices), both on 64-byte borders, slices a multiple of 16, are updated in place.
     """
     cdef problem shared
     cdef Py_ssize_t n = diagonal.shape[0], slices = levels.shape[1]
     cdef int64_t flips
-    if couplings.shape[0] != n or couplings.shape[1] != n or fields.shape[0] != n or levels.shape[0] != n:
-        raise ValueError("couplings (n, n), diagonal (n,), fields and levels (n, slices) must agree")
+    if couplings.shape[0] != n or couplings.shape[1] < n or fields.shape[0] != n or levels.shape[0] != n:
+        raise ValueError("couplings (n, stride), diagonal (n,), fields and levels (n, slices) must agree")
     if fields.shape[1] != slices or slices % 16 or keys.shape[0] != 2 * slices + 2:
         raise ValueError("fields and levels need a multiple of 16 slices, keys two words a slice and two more")
     if ring_couplings.shape[0] != betas.shape[0]:
@@ -252,9 +266,9 @@ def anneal_slices(const float[:, ::1] couplings, const float[::1] diagonal, cons
         raise ValueError("fields and levels must lie on 64-byte borders")
     cdef float[::1] buffer = _aligned(64 * (slices + 1) + slices + 2)
     shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> delta.shape[0], &diagonal[0], &delta[0]
-    shared.move = MOVE_BIT
+    shared.couplings, shared.stride, shared.move = &couplings[0, 0], couplings.shape[1], MOVE_BIT
     with nogil:
-        flips = _kernel.anneal_slices(&shared, &couplings[0, 0], <int> slices, &betas[0], &ring_couplings[0], first,
+        flips = _kernel.anneal_slices(&shared, <int> slices, &betas[0], &ring_couplings[0], first,
                                       <int> betas.shape[0], &keys[0], &buffer[0], &fields[0, 0], &levels[0, 0])
     return flips
 

@@ -10,29 +10,29 @@
 
 enum move { MOVE_BIT, MOVE_SLICE, MOVE_GREEDY };
 
-/* What all chains of a call share. */
+/* What all chains of a call share.
+   couplings: (n, stride) float32 rows of J, zeros beyond n, on 64-byte borders; the stride is a multiple of 16. */
 struct problem {
     int n, bits;
+    long stride;
+    const float *couplings;
     const float *diagonal; /* (n) J_jj */
     const float *delta;    /* (bits) change of a weight by bit a: 2 (L/Nb) 2^a */
     enum move move;
 };
 
 /* One chain, `sweeps` sweeps from number `first` on; returns the flips (MOVE_BIT) or changed weights.
-   couplings: (n, n) rows of J.  order: (sweeps, n bits) spins, or NULL for weight after weight.
-   betas: (sweeps).  key: (2) words of the random stream.  buffer: (n bits + 64) floats.
+   order: (sweeps, n bits) spins, or NULL for weight after weight.
+   betas: (sweeps).  key: (2) words of the random stream.  buffer: (2 n bits + 256) floats.
    fields: (n) h_j + 2 sum_l J_jl S_l and levels: (n) are updated in place. */
-typedef int64_t chain_function(const struct problem *problem, const float *couplings, const int32_t *order,
-                               const float *betas, int first, int sweeps, const uint32_t *key, float *buffer,
-                               float *fields, int32_t *levels);
+typedef int64_t chain_function(const struct problem *problem, const int32_t *order, const float *betas, int first,
+                               int sweeps, const uint32_t *key, float *buffer, float *fields, int32_t *levels);
 
-/* The same for as many chains as `lanes` says, side by side.
-   blocks: (rows / 32, rows, 32) J in column blocks, rows = n rounded up to 32, zeros beyond n.
-   betas: (sweeps, lanes).  keys: (2, lanes).  fields: (rows, lanes).  levels: (n, lanes).
+/* The same for `chains` chains side by side, at most as many as there are lanes; lanes beyond repeat the first chain.
+   betas: (sweeps, lanes).  keys: (2, lanes).  fields: (chains, stride).  levels: (n, lanes).
    buffer: 64 lanes floats.  flips: (lanes), added to. */
-typedef void lanes_function(const struct problem *problem, const float *blocks, const float *betas, int first,
-                            int sweeps, const uint32_t *keys, float *buffer, float *fields, int32_t *levels,
-                            int32_t *flips);
+typedef void lanes_function(const struct problem *problem, int chains, const float *betas, int first, int sweeps,
+                            const uint32_t *keys, float *buffer, float *fields, int32_t *levels, int32_t *flips);
 
 /* `lanes` chains that share the rows X of a least-squares layer, but not their J = X' diag(w) X + ridge I.
    inputs: (columns / 32, rows, 32) X in column blocks, columns = n rounded up to 32, rows a multiple of 8, zeros
@@ -45,12 +45,12 @@ typedef void rows_function(const struct problem *problem, int rows, const float 
                            int32_t *flips);
 
 /* Simulated quantum annealing of one unit: `slices` (a multiple of 16) replicas in a ring of imaginary time.
-   couplings: (n, n).  betas: (sweeps) beta / P.  ring_couplings: (sweeps) K, of a spin with itself in the next
+   betas: (sweeps) beta / P.  ring_couplings: (sweeps) K, of a spin with itself in the next
    slice.  keys: (2, slices) of the slices' random streams, then (2) of the world lines'.
    buffer: 64 (slices + 1) + slices + 2 floats.  fields, levels: (n, slices), updated in place.  Returns the flips. */
-typedef int64_t slices_function(const struct problem *problem, const float *couplings, int slices,
-                                const float *betas, const float *ring_couplings, int first, int sweeps,
-                                const uint32_t *keys, float *buffer, float *fields, int32_t *levels);
+typedef int64_t slices_function(const struct problem *problem, int slices, const float *betas,
+                                const float *ring_couplings, int first, int sweeps, const uint32_t *keys,
+                                float *buffer, float *fields, int32_t *levels);
 
 /* The kernels of one instruction set. */
 struct kernel {
@@ -62,9 +62,10 @@ struct kernel {
     /* Fill grams: J of each block of 32 weights, without the ridge. */
     void (*make_grams)(int n, int rows, const float *inputs, const float *weights, float *grams);
     slices_function *anneal_slices;
-    /* Fill out[0:count] with the unit exponentials -ln(u) of one sweep. */
-    /* Fill out[0:count] with the random numbers of one sweep. */
+    /* Fill out[0:count] with a sweep's unit exponentials; a uniform number after each of them if is_slice. */
     void (*numbers)(const uint32_t *key, int sweep, int is_slice, int count, float *out);
+    /* Fill out[0:count] with a sweep's uniform numbers of bit moves. */
+    void (*uniforms)(const uint32_t *key, int sweep, int count, double *out);
 };
 
 /* Return kernel number `index` of those built, widest first, or NULL; whether this machine can run it in `usable`. */

@@ -2,8 +2,8 @@
 
    A weight is visited by one of three moves on its level u, with f = dE/dS there and d the weight's change:
    dE = d (f + d J_jj). Both forms of a move have the same operations in the same order. */
+#include "decisions.h"
 #include "kernel.h"
-#include "vectors.h"
 
 #define BLOCK 32
 #define TINY 1e-30f /* keeps a straight line's roots (J_jj = 0) from 0 / 0 */
@@ -15,14 +15,16 @@ static inline float floor_of(float x)
 }
 
 /* Metropolis on the bits of one weight, from the most significant down: the small bits then refine what the large
-   ones chose. A flip is accepted iff beta dE < -ln u, Eqs. (30), (31). Returns the new level. */
-static inline int32_t flip_bits(const struct problem *p, float own, float beta, const float *numbers, float field,
-                                int32_t level, int64_t *flips)
+   ones chose. first: the number of its first decision. Returns the new level. */
+static inline int32_t flip_bits(const struct problem *p, float own, float beta, const struct decisions *drawn,
+                                int first, float field, int32_t level, int64_t *flips)
 {
+    float slope = beta * field;
+    const float curvature = beta * own, twice = 2.0f * curvature;
     for (int a = p->bits - 1; a >= 0; a--) {
-        const float d = (level >> a) & 1 ? -p->delta[a] : p->delta[a];
-        const int accept = beta * (d * field + d * d * own) < *numbers++;
-        field += accept ? 2.0f * d * own : 0.0f;
+        const float size = p->delta[a], d = (level >> a) & 1 ? -size : size;
+        const int accept = accepts(drawn, first++, d * slope + size * size * curvature);
+        slope += accept ? d * twice : 0.0f;
         level ^= accept << a;
         *flips += accept;
     }
@@ -61,28 +63,55 @@ static inline int32_t best_level(const struct problem *p, float own, float field
 
 /* What the lanes of one call share while they sweep. */
 struct lanes_state {
-    words key0, key1;
+    words key0, key1, made[4]; /* made: of group `group` of eight decisions, -1 for none */
     floats beta, *numbers;
-    int sweep, drawn;
+    int sweep, drawn, group;
     ints flips;
 };
 
-/* Make the next 64 numbers where the last have been used up; return those not used yet. */
-static inline const floats *next_numbers(struct lanes_state *state, int is_slice)
+/* Decide the next flip of each lane. No random numbers are made for eight that are downhill or frozen in all lanes. */
+static inline ints accepts_lanes(struct lanes_state *state, floats x)
 {
-    if (state->drawn % 64 == 0)
-        lane_numbers(state->key0, state->key1, state->sweep, state->drawn / 64, is_slice, state->numbers);
-    return state->numbers + state->drawn % 64;
+    const int i = state->drawn++;
+    if (state->group != i / 8) {
+        if (!any((x > 0.0f) & (x < FROZEN)))
+            return x <= 0.0f;
+        state->group = i / 8;
+        threefry(state->key0, state->key1, (words){} + (uint32_t)(i / 8), (uint32_t)state->sweep, HALVES, state->made);
+    }
+    const words k = half_word(state->made, i);
+    floats unsure;
+    const floats away = x - threshold(k, &unsure);
+    if (__builtin_expect(any(magnitude(away) <= unsure), 0))
+        return decided(state->key0, state->key1, state->sweep, i, (ints)k, x);
+    return away < 0.0f;
+}
+
+/* Return the next two numbers for slice moves; they are made 64 at a time. */
+static inline const floats *next_pair(struct lanes_state *state)
+{
+    const int i = state->drawn;
+    if (i % 64 == 0)
+        lane_numbers(state->key0, state->key1, state->sweep, i / 64, 1, state->numbers);
+    state->drawn += 2;
+    return state->numbers + i % 64;
 }
 
 static inline ints flip_bits_lanes(const struct problem *p, struct lanes_state *state, floats own, floats field,
                                    ints level)
 {
-    for (int a = p->bits - 1; a >= 0; a--, state->drawn++) {
-        const ints is_up = -((level >> a) & 1);
-        const floats d = choose(is_up, splat(-p->delta[a]), splat(p->delta[a]));
-        const ints accept = state->beta * (d * field + d * d * own) < *next_numbers(state, 0);
-        field += choose(accept, 2.0f * d * own, splat(0.0f));
+    const floats curvature = state->beta * own, twice = 2.0f * curvature;
+    floats slope = state->beta * field;
+    for (int a = p->bits - 1; a >= 0; a--) {
+        const float size = p->delta[a];
+        const floats d = negated_if(level << (31 - a), splat(size));
+        const floats x = d * slope + size * size * curvature;
+        if (state->group != state->drawn / 8 && !any(x < FROZEN)) { /* every lane stays */
+            state->drawn++;
+            continue;
+        }
+        const ints accept = accepts_lanes(state, x);
+        slope += choose(accept, d * twice, splat(0.0f));
         level ^= accept & (1 << a);
         state->flips -= accept;
     }
@@ -125,9 +154,8 @@ static inline floats visit_lanes(const struct problem *p, struct lanes_state *st
     if (p->move == MOVE_BIT)
         *level = flip_bits_lanes(p, state, own, field, before);
     else if (p->move == MOVE_SLICE) {
-        const floats *numbers = next_numbers(state, 1);
+        const floats *numbers = next_pair(state);
         *level = slice_level_lanes(p, own, state->beta, numbers[0], numbers[1], field, before);
-        state->drawn += 2;
     } else
         *level = best_level_lanes(p, own, field, before);
     if (p->move != MOVE_BIT)
@@ -149,4 +177,5 @@ static inline void begin_sweep(struct lanes_state *state, const float *betas, in
     memcpy(&state->beta, betas + (long)s * LANES, sizeof state->beta);
     state->sweep = first + s;
     state->drawn = 0;
+    state->group = -1;
 }

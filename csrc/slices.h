@@ -24,9 +24,9 @@ static inline void set_ring(float *ring, int slices, const ints *levels, int a)
     ring[0] = ring[slices], ring[slices + 1] = ring[1];
 }
 
-static int64_t anneal_slices(const struct problem *p, const float *couplings, int slices, const float *betas,
-                             const float *ring_couplings, int first, int sweeps, const uint32_t *keys, float *buffer,
-                             float *all_fields, int32_t *all_levels)
+static int64_t anneal_slices(const struct problem *p, int slices, const float *betas, const float *ring_couplings,
+                             int first, int sweeps, const uint32_t *keys, float *buffer, float *all_fields,
+                             int32_t *all_levels)
 {
     const int wide = slices / LANES;
     floats *fields = (floats *)all_fields;
@@ -90,7 +90,7 @@ static int64_t anneal_slices(const struct problem *p, const float *couplings, in
                     flips += slices;
                 }
             }
-            const float *row = couplings + (long)j * p->n;
+            const float *row = p->couplings + j * p->stride;
             for (int q = 0; q < wide; q++)
                 changes[q] *= 2.0f;
             for (int l = 0; l < p->n; l++)

@@ -1,5 +1,6 @@
 /* Sweeps of one chain, and of LANES chains that share J side by side. Included once for each instruction set. */
 #include "moves.h"
+#include "updates.h"
 
 static void numbers_of_a_sweep(const uint32_t *key, int sweep, int is_slice, int count, float *out)
 {
@@ -10,57 +11,69 @@ static void numbers_of_a_sweep(const uint32_t *key, int sweep, int is_slice, int
     }
 }
 
+static void uniforms_of_a_sweep(const uint32_t *key, int sweep, int count, double *out)
+{
+    const words zero = {}, key0 = zero + key[0], key1 = zero + key[1];
+    words made[4];
+    for (int i = 0; i < count; i++) {
+        threefry(key0, key1, zero + (uint32_t)(i / 8), (uint32_t)sweep, HALVES, made);
+        out[i] = ((double)half_word(made, i)[0] + (double)fraction(key0, key1, sweep, i)[0]) / 65536.0;
+    }
+}
+
 static inline void add_row(int n, float *restrict fields, float change, const float *restrict row)
 {
     for (int l = 0; l < n; l++)
         fields[l] += change * row[l];
 }
 
-static int64_t visit_in_order(const struct problem *p, const float *couplings, const int32_t *order, float beta,
-                              const float *numbers, float *fields, int32_t *levels)
+static int64_t visit_in_order(const struct problem *p, const int32_t *order, float beta,
+                              const struct decisions *drawn, float *fields, int32_t *levels)
 {
     int64_t flips = 0;
     for (int k = 0; k < p->n * p->bits; k++) {
         const int j = order[k] / p->bits, a = order[k] % p->bits;
         const float d = (levels[j] >> a) & 1 ? -p->delta[a] : p->delta[a];
-        if (beta * (d * fields[j] + d * d * p->diagonal[j]) < numbers[k]) {
+        if (accepts(drawn, k, d * (beta * fields[j]) + d * d * (beta * p->diagonal[j]))) {
             levels[j] ^= 1 << a;
-            add_row(p->n, fields, 2.0f * d, couplings + (long)j * p->n);
+            add_row(p->n, fields, 2.0f * d, p->couplings + j * p->stride);
             flips++;
         }
     }
     return flips;
 }
 
-static int64_t anneal_chain(const struct problem *p, const float *couplings, const int32_t *order,
-                            const float *betas, int first, int sweeps, const uint32_t *key, float *buffer,
-                            float *fields, int32_t *levels)
+static int64_t anneal_chain(const struct problem *p, const int32_t *order, const float *betas, int first, int sweeps,
+                            const uint32_t *key, float *buffer, float *fields, int32_t *levels)
 {
     const int n = p->n, is_slice = p->move == MOVE_SLICE;
-    const int numbers = p->move == MOVE_BIT ? p->bits : is_slice ? 2 : 0; /* a weight */
+    const int groups = (n * p->bits + 127) / 128 * 16;
+    struct decisions drawn = {.key = key, .groups = groups, .thresholds = buffer, .unsure = buffer + 8 * groups};
     int64_t flips = 0;
     for (int s = 0; s < sweeps; s++) {
-        for (int group = 0; 64 * group < numbers * n; group++)
-            chain_numbers(key, first + s, group, is_slice, buffer + 64 * group);
+        drawn.sweep = first + s;
+        if (p->move == MOVE_BIT)
+            draw_decisions(&drawn, n * p->bits);
+        for (int group = 0; is_slice && 32 * group < n; group++)
+            chain_numbers(key, first + s, group, 1, buffer + 64 * group);
         if (order) {
-            flips += visit_in_order(p, couplings, order + (long)s * n * p->bits, betas[s], buffer, fields, levels);
+            flips += visit_in_order(p, order + (long)s * n * p->bits, betas[s], &drawn, fields, levels);
             continue;
         }
         for (int j = 0; j < n; j++) {
-            const float *own_numbers = buffer + (long)j * numbers;
             const int32_t before = levels[j];
             int32_t level;
             if (p->move == MOVE_BIT)
-                level = flip_bits(p, p->diagonal[j], betas[s], own_numbers, fields[j], before, &flips);
+                level = flip_bits(p, p->diagonal[j], betas[s], &drawn, j * p->bits, fields[j], before, &flips);
             else {
-                level = is_slice ? slice_level(p, p->diagonal[j], betas[s], own_numbers, fields[j], before)
+                level = is_slice ? slice_level(p, p->diagonal[j], betas[s], buffer + 2L * j, fields[j], before)
                                  : best_level(p, p->diagonal[j], fields[j], before);
                 flips += level != before;
             }
             /* All bits of a weight need only its own field, so the row update waits for the last of them: the same
                chain as one update a flip, with one row read instead of up to `bits`. */
             if (level != before) {
-                add_row(n, fields, (float)(level - before) * (2.0f * p->delta[0]), couplings + (long)j * n);
+                add_row(n, fields, (float)(level - before) * (2.0f * p->delta[0]), p->couplings + j * p->stride);
                 levels[j] = level;
             }
         }
@@ -68,49 +81,38 @@ static int64_t anneal_chain(const struct problem *p, const float *couplings, con
     return flips;
 }
 
-/* fields (rows, LANES) += J[:, block] changes: a GEMM with 8 rows of sums in registers, in the order of j. */
-static inline void add_block(int rows, const float *restrict block, const floats *restrict changes,
-                             floats *restrict fields)
+static void anneal_lanes(const struct problem *p, int chains, const float *betas, int first, int sweeps,
+                         const uint32_t *keys, float *buffer, float *fields, int32_t *all_levels, int32_t *flips)
 {
-    for (int l = 0; l < rows; l += 8) {
-        floats sums[8];
-        for (int r = 0; r < 8; r++)
-            sums[r] = fields[l + r];
-        const float *row = block + (long)l * BLOCK;
-        for (int j = 0; j < BLOCK; j++)
-#pragma GCC unroll 8
-            for (int r = 0; r < 8; r++)
-                sums[r] += row[r * BLOCK + j] * changes[j];
-        for (int r = 0; r < 8; r++)
-            fields[l + r] = sums[r];
-    }
-}
-
-static void anneal_lanes(const struct problem *p, const float *blocks, const float *betas, int first, int sweeps,
-                         const uint32_t *keys, float *buffer, float *all_fields, int32_t *all_levels, int32_t *flips)
-{
-    const int rows = (p->n + BLOCK - 1) / BLOCK * BLOCK;
-    floats *fields = (floats *)all_fields;
+    const long rows = p->stride;
     ints *levels = (ints *)all_levels;
     struct lanes_state state = begin_lanes(keys, buffer, flips);
     for (int s = 0; s < sweeps; s++) {
         begin_sweep(&state, betas, s, first);
         for (int start = 0; start < p->n; start += BLOCK) {
-            const float *block = blocks + (long)start * rows;
-            floats changes[BLOCK];
-            for (int k = 0; k < BLOCK; k++) {
-                const int j = start + k;
-                changes[k] = splat(0.0f);
-                if (j >= p->n)
-                    continue;
-                /* The field as it is after this block's earlier weights; the other weights' fields wait. */
-                floats field = fields[j];
-                const float *row = block + (long)j * BLOCK;
-                for (int i = 0; i < k; i++)
-                    field += row[i] * changes[i];
-                changes[k] = visit_lanes(p, &state, splat(p->diagonal[j]), field, levels + j);
+            const int size = p->n - start < BLOCK ? p->n - start : BLOCK;
+            const float *block = p->couplings + start * rows;
+            floats own[BLOCK], changes[BLOCK];
+            words changed = {};
+            for (int k = 0; k < size; k++) {
+                own[k] = splat(fields[start + k]);
+                for (int c = 1; c < chains; c++)
+                    own[k][c] = fields[c * rows + start + k];
             }
-            add_block(rows, block, changes, fields);
+            for (int k = 0; k < size; k++) {
+                const int j = start + k;
+                const floats change = visit_lanes(p, &state, splat(p->diagonal[j]), own[k], levels + j);
+                const ints moved = change != 0.0f;
+                if (!any(moved))
+                    continue;
+                changes[k] = change;
+                changed |= (words)moved & (1u << k);
+                /* This block's later weights see the change now; the other weights' fields wait. */
+                const float *row = block + k * rows + start;
+                for (int i = k + 1; i < size; i++)
+                    own[i] += row[i] * changes[k];
+            }
+            add_block(p, chains, block, (const uint32_t *)&changed, (const float *)changes, fields);
         }
     }
     memcpy(flips, &state.flips, sizeof state.flips);

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from annealtrain import _anneal
+from annealtrain.memory import aligned
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import descend
 from annealtrain.solvers.chains import Chain, alone, fields, side_by_side
@@ -37,6 +38,12 @@ def chain(form, sweeps=30, beta=2.0, seed=0, **settings):
     return Chain(form, np.full(sweeps, beta), np.random.SeedSequence(seed), **settings)
 
 
+def draw_uniforms(key, sweep, count):
+    out = np.empty(count)
+    _anneal.uniforms(np.array(key, np.uint32), sweep, out)
+    return out
+
+
 def threefry(key, counter):
     """Threefry-4x32-12 once more, in Python's integers (Salmon et al. 2011)."""
     mask = 0xFFFFFFFF
@@ -65,12 +72,24 @@ def test_numbers_are_threefry(kernel):
     np.testing.assert_allclose(pairs[1::2], uniform[1::2], rtol=1e-7)
 
 
-def test_exponentials_are_exponential():
-    numbers = np.array([draw((3, 4), sweep, 1000) for sweep in range(400)])
+def test_uniforms_are_threefry(kernel):
+    """16 bits of a word, eight to a counter, and 23 more from a counter of the number's own."""
+    key, sweep = (123456789, 4000000000), 7
+    expected = []
+    for i in range(40):
+        half = threefry(key, (i // 8, sweep, 1, 0))[i % 8 // 2] >> 16 * (i % 2) & 0xFFFF
+        fraction = ((threefry(key, (i, sweep, 2, 0))[0] >> 9) + 0.5) / 2**23
+        expected.append((half + fraction) / 2**16)
+    np.testing.assert_allclose(draw_uniforms(key, sweep, 40), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("draws", "law"), [(draw, "expon"), (draw_uniforms, "uniform")])
+def test_numbers_have_their_law(draws, law):
+    numbers = np.array([draws((3, 4), sweep, 1000) for sweep in range(400)])
     assert numbers.min() > 0
-    assert stats.kstest(numbers.ravel(), "expon").pvalue > 0.01
+    assert stats.kstest(numbers.ravel(), law).pvalue > 0.01
     # Neighbours in a sweep, the same place in two sweeps, and two keys are independent.
-    other = np.array([draw((4, 3), sweep, 1000) for sweep in range(400)])
+    other = np.array([draws((4, 3), sweep, 1000) for sweep in range(400)])
     for a, b in ((numbers[:, 1:], numbers[:, :-1]), (numbers[1:], numbers[:-1]), (numbers, other)):
         assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.01
 
@@ -84,6 +103,22 @@ def test_same_chain_as_the_reference(kernel, bits, move, beta):
     fast, slow = alone(own), numpy_chain(chain(form, beta=beta, move=move), np.inf)
     np.testing.assert_array_equal(fast[0], slow[0])
     assert fast[1] == slow[1] > 0
+
+
+def test_every_decision_is_metropolis(kernel):
+    """A flip is accepted iff u < exp(-x), also where the first 16 bits of u leave it open, once in 65,536."""
+    N, sweeps, ties = 1500, 300, 0
+    h = np.linspace(0.01, 12, N)
+    form = LayerProblem.from_moments(np.zeros((N, N)), h[None], np.zeros(1), np.zeros((1, N)), 0.5, 1).unit(0)
+    levels = chain(form).start()
+    key, x = chain(form).key, h.astype(np.float32).astype(float)  # beta 1: a flip up costs h, one down is free
+    for sweep in range(sweeps):
+        u = draw_uniforms(key, sweep, N)
+        ties += np.count_nonzero((np.floor(u * 2**16) == np.floor(np.exp(-x) * 2**16)) & (levels == 0))
+        levels = np.where(levels == 1, 0, u < np.exp(-x))
+    assert ties > 0
+    for ends in (alone(chain(form, sweeps=sweeps, beta=1.0)), side_by_side([chain(form, sweeps=sweeps, beta=1.0)])[0]):
+        np.testing.assert_array_equal(ends[0], levels)
 
 
 @pytest.mark.parametrize("beta", [0.5, 1e9])
@@ -188,9 +223,18 @@ def test_float32_fields_do_not_drift():
     levels = own.start()
     drifting = fields([own], [levels])[0].astype(np.float32)
     scale, packed = np.abs(drifting).max(), form.couplings.packed
-    diagonal, none = np.ascontiguousarray(packed.diagonal()), np.empty((0, 1600), np.int32)
+    none = np.empty((0, 1600), np.int32)
     _anneal.anneal_chain(
-        packed, diagonal, own.delta, 0, own.betas.astype(np.float32), none, 0, own.key, drifting, levels
+        packed,
+        form.couplings.packed_diagonal,
+        own.delta,
+        0,
+        own.betas.astype(np.float32),
+        none,
+        0,
+        own.key,
+        drifting,
+        levels,
     )
     np.testing.assert_allclose(drifting, fields([own], [levels])[0], atol=5e-5 * scale)
 
@@ -244,7 +288,8 @@ def test_wrong_shapes_are_refused():
     }
     _anneal.anneal_chain(**good)
     for change in (
-        {"couplings": np.zeros((3, 4), np.float32)},
+        {"couplings": np.zeros((3, 2), np.float32)},
+        {"couplings": np.zeros((4, 3), np.float32)},
         {"diagonal": np.zeros(2, np.float32)},
         {"orders": np.zeros((3, 6), np.int32)},
         {"orders": np.zeros((4, 3), np.int32)},
@@ -258,30 +303,34 @@ def test_wrong_shapes_are_refused():
         with pytest.raises(ValueError, match=r"agree|words|permutation|spins from 0 to 5|weight after weight"):
             _anneal.anneal_chain(**good | change)
     wide = _anneal.lanes()
-    aligned = np.zeros(4096, np.uint8)
-    aligned = aligned[-aligned.ctypes.data % 64 :][: 32 * wide * 4]
     good = {
-        "blocks": np.zeros((1, 32, 32), np.float32),
+        "couplings": aligned((3, 16), np.float32),
         "diagonal": np.zeros(3, np.float32),
         "delta": np.zeros(2, np.float32),
         "move": 0,
         "betas": np.zeros((4, wide), np.float32),
         "first": 0,
         "keys": np.zeros((2, wide), np.uint32),
-        "fields": aligned.view(np.float32).reshape(32, wide),
-        "levels": aligned[: 3 * wide * 4].copy().view(np.int32).reshape(3, wide),
+        "fields": aligned((2, 16), np.float32),
+        "levels": aligned((3, wide), np.int32),
         "flips": np.zeros(wide, np.int32),
     }
+    _anneal.anneal_lanes(**good)
     for change in (
-        {"blocks": np.zeros((2, 32, 32), np.float32)},
-        {"fields": np.zeros((64, wide), np.float32)},
+        {"couplings": aligned((3, 17), np.float32)},
+        {"couplings": aligned((4, 16), np.float32)},
+        {"couplings": np.zeros(49, np.float32)[1:].reshape(3, 16)},
+        {"fields": aligned((2, 32), np.float32)},
+        {"fields": aligned((wide + 1, 16), np.float32)},
         {"betas": np.zeros((4, wide + 1), np.float32)},
         {"keys": np.zeros((3, wide), np.uint32)},
         {"flips": np.zeros(wide + 1, np.int32)},
-        {"fields": np.zeros(32 * wide + 1, np.float32)[1:].reshape(32, wide)},
+        {"fields": np.zeros(33, np.float32)[1:].reshape(2, 16)},
     ):
         with pytest.raises(ValueError, match=r"agree|lanes wide|64-byte"):
             _anneal.anneal_lanes(**good | change)
+    with pytest.raises(ValueError, match="2 words"):
+        _anneal.uniforms(np.zeros(3, np.uint32), 0, np.zeros(4))
     with pytest.raises(ValueError, match="2 words"):
         _anneal.numbers(np.zeros(3, np.uint32), 0, np.zeros(4, np.float32))
     with pytest.raises(ValueError, match="agree"):

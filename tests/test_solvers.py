@@ -141,7 +141,7 @@ def test_the_automatic_range_suits_spin_glasses():
     problem = LayerProblem.from_moments(J + J.T, np.zeros((1, 256)), np.zeros(1), np.zeros((1, 256)), 1.0, 1)
     best = SimulatedAnnealing(2000, num_reads=16, beta_range=[0.005, 1.0]).solve(problem).energies[0, 0]
     found = SimulatedAnnealing(100, num_reads=16).solve(problem).energies[0, 0]
-    assert best <= found < 0.98 * best
+    assert found < 0.98 * best
 
 
 def test_streams_are_children_of_the_seed():

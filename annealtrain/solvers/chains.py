@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from annealtrain import _anneal, parallel
+from annealtrain.memory import aligned
 from annealtrain.quadratic import QuadraticForm
 from annealtrain.solvers.base import Array, stream
 
@@ -94,13 +95,12 @@ def alone(chain: Chain, deadline: float = math.inf) -> tuple[Array, int]:
     """Return levels (live,) and accepted flips of one chain; it stops early at the deadline (perf_counter)."""
     couplings, levels, flips = chain.form.couplings, chain.start(), 0
     own_fields = fields([chain], [levels])[0].astype(np.float32)
-    diagonal = np.ascontiguousarray(couplings.packed.diagonal())
     betas = chain.betas.astype(np.float32)
     sweep_s = chain.spins * (5e-9 + couplings.indices.size * 4e-11)
     for part in timed_blocks(len(betas), sweep_s, deadline):
         flips += _anneal.anneal_chain(
             couplings.packed,
-            diagonal,
+            couplings.packed_diagonal,
             chain.delta,
             _anneal.MOVES[chain.move],
             betas[part],
@@ -117,19 +117,19 @@ def side_by_side(chains: Sequence[Chain], deadline: float = math.inf) -> list[tu
     """Return what `alone` does for each of at most _anneal.lanes() chains of one J, as many sweeps and one move."""
     couplings, wide = chains[0].form.couplings, _anneal.lanes()
     live, used, sweeps = couplings.indices.size, len(chains), len(chains[0].betas)
-    levels, lane_fields = aligned((live, wide), np.int32), aligned((couplings.blocks.shape[1], wide), np.float32)
-    keys, betas = np.zeros((2, wide), np.uint32), np.ones((sweeps, wide), np.float32)
-    for lane, chain in enumerate(chains):
+    levels, lane_fields = aligned((live, wide), np.int32), aligned((used, couplings.packed.shape[1]), np.float32)
+    keys, betas = np.empty((2, wide), np.uint32), np.empty((sweeps, wide), np.float32)
+    for lane in range(wide):
+        chain = chains[lane if lane < used else 0]
         levels[:, lane], keys[:, lane], betas[:, lane] = chain.start(), chain.key, chain.betas
-    lane_fields[:live, :used] = fields(chains, levels.T[:used]).T
+    lane_fields[:, :live] = fields(chains, levels.T[:used])
     flips = np.zeros(wide, np.int32)
-    diagonal = np.ascontiguousarray(couplings.packed.diagonal())
     total = np.zeros(wide, np.int64)
     sweep_s = wide * live * (live * 3e-11 + chains[0].form.bits * 1e-9)
     for part in timed_blocks(sweeps, sweep_s, deadline):
         _anneal.anneal_lanes(
-            couplings.blocks,
-            diagonal,
+            couplings.packed,
+            couplings.packed_diagonal,
             chains[0].delta,
             _anneal.MOVES[chains[0].move],
             betas[part],
@@ -151,11 +151,3 @@ def timed_blocks(sweeps: int, sweep_s: float, deadline: float) -> Iterator[slice
         yield part
         if time.perf_counter() > deadline:
             return
-
-
-def aligned(shape: tuple[int, int], dtype: type[np.generic]) -> Array:
-    """Return zeros (rows, columns) on a 64-byte border, as vector registers read them."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)

@@ -12,11 +12,12 @@ import numpy as np
 
 from annealtrain import _anneal
 from annealtrain.errors import InputError
+from annealtrain.memory import aligned
 from annealtrain.quadratic import QuadraticForm
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.anneal import automatic_beta_range, chain_stats
 from annealtrain.solvers.base import Array, Solver, stream
-from annealtrain.solvers.chains import Chain, aligned, fields, spread, timed_blocks
+from annealtrain.solvers.chains import Chain, fields, spread, timed_blocks
 from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, whole
 
 # Automatic schedule: beta Gamma / P from slices nearly free of each other to slices locked together (K = .02 to 2.3).
@@ -103,14 +104,13 @@ class SimulatedQuantumAnnealing(Solver):
         own_fields[:] = fields(chains, levels.T).T
         keys = np.array([chain.key for chain in chains]).T
         keys = np.concatenate([keys.ravel(), stream(seed, P).generate_state(2)]).astype(np.uint32)
-        diagonal = np.ascontiguousarray(couplings.packed.diagonal())
         deadline = time.perf_counter() + (self.time_limit_s or np.inf)
         flips = 0
         sweep_s = P * couplings.indices.size * (form.bits * 4e-9 + couplings.indices.size * 5e-11)
         for part in timed_blocks(len(betas), sweep_s, deadline):
             flips += _anneal.anneal_slices(
                 couplings.packed,
-                diagonal,
+                couplings.packed_diagonal,
                 chains[0].delta,
                 betas[part],
                 ring[part],

@@ -21,18 +21,19 @@ def numpy_chain(chain: Chain, deadline: float) -> tuple[Array, int]:
     levels, flips = chain.start().astype(np.int64), 0
     field = fields([chain], [levels])[0]
     natural = [j * form.bits + bit for j in range(N) for bit in reversed(range(form.bits))]
-    numbers = np.empty(N * max(form.bits, 2), dtype=np.float32)
+    uniforms, pairs = np.empty(N * form.bits), np.empty(2 * N, dtype=np.float32)
     for sweep, beta in enumerate(chain.betas):
         parallel.check_cancelled()
-        _anneal.numbers(chain.key, sweep, numbers, chain.move == "slice")
         if chain.move == "bit":
+            _anneal.uniforms(chain.key, sweep, uniforms)
             order = chain.orders(1)[0] if chain.is_random_order else natural
             for k, spin in enumerate(order):
-                flips += _flip(form, J, field, levels, spin, beta, numbers[k])
+                flips += _flip(form, J, field, levels, spin, beta, uniforms[k])
         else:
+            _anneal.numbers(chain.key, sweep, pairs, is_slice=True)
             for j in range(N):
                 if chain.move == "slice":
-                    level = _slice(form, J[j, j], field[j], levels[j], beta, *numbers[2 * j : 2 * j + 2])
+                    level = _slice(form, J[j, j], field[j], levels[j], beta, *pairs[2 * j : 2 * j + 2])
                 else:
                     level = _best(form, J[j, j], field[j], levels[j])
                 field += 2 * (level - levels[j]) * form.step * J[j]
@@ -41,14 +42,13 @@ def numpy_chain(chain: Chain, deadline: float) -> tuple[Array, int]:
     return levels, int(flips)
 
 
-def _flip(
-    form: QuadraticForm, J: Array, field: Array, levels: Array, spin: int, beta: float, exponential: float
-) -> bool:
-    """Flip a spin if dE <= 0 or u < exp(-beta dE), Eqs. (30), (31), read as beta dE < -ln u; tell whether it did."""
+def _flip(form: QuadraticForm, J: Array, field: Array, levels: Array, spin: int, beta: float, uniform: float) -> bool:
+    """Flip a spin if dE <= 0 or u < exp(-beta dE), Eqs. (30), (31); tell whether it did."""
     j, bit = divmod(spin, form.bits)
     is_up = (levels[j] >> bit) & 1
     change = (-1 if is_up else 1) * form.step * 2**bit
-    accepted = bool(beta * (change * field[j] + change**2 * J[j, j]) < exponential)
+    cost = beta * (change * field[j] + change**2 * J[j, j])
+    accepted = bool(cost <= 0 or uniform < np.exp(-cost))
     if accepted:
         levels[j] ^= 1 << bit
         field += 2 * change * J[j]

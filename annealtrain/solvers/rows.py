@@ -12,9 +12,10 @@ from functools import cached_property
 import numpy as np
 
 from annealtrain import _anneal, parallel
+from annealtrain.memory import aligned
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import Array
-from annealtrain.solvers.chains import aligned, timed_blocks
+from annealtrain.solvers.chains import timed_blocks
 
 # The choice of the form must not depend on the machine: the two round differently. So it counts on full lanes.
 LANES = 16

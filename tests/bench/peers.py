@@ -45,8 +45,7 @@ def build_ours(problem: Problem, settings: Settings) -> LayerProblem:
     """Return the layer with its couplings packed, as the kernel reads them."""
     layer = problem.layer(settings.units)
     couplings = layer.unit(0).couplings
-    _ = couplings.live_J
-    _ = couplings.packed if settings.units * settings.reads == 1 else couplings.blocks
+    _ = couplings.live_J, couplings.packed
     return layer
 
 
