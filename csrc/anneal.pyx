@@ -38,6 +38,7 @@ cdef extern from "kernel.h" nogil:
                                  int32_t *levels) noexcept nogil
         void (*numbers)(const uint32_t *key, int sweep, int is_slice, int count, float *out) noexcept nogil
         void (*uniforms)(const uint32_t *key, int sweep, int count, double *out) noexcept nogil
+        void (*block_order)(int n, int sweep, int32_t *order) noexcept nogil
 
     const kernel *kernel_at(int index, int *usable)
     void add_products_c "add_products"(int n, int chains, const double *couplings, const double *weights,
@@ -108,6 +109,15 @@ def uniforms(const uint32_t[::1] key, int sweep, double[::1] out):
     if out.shape[0]:
         with nogil:
             _kernel.uniforms(&key[0], sweep, <int> out.shape[0], &out[0])
+
+
+def visits(int n, int sweep):
+    """Return the order (n,) in which a sweep visits n weights: blocks of 32, another order of them in each sweep."""
+    cdef int32_t[::1] order = np.empty((n + 31) // 32, dtype=np.int32)
+    if n > 0:
+        _kernel.block_order(n, sweep, &order[0])
+    weights = (np.asarray(order)[:, None] * 32 + np.arange(32)).ravel()
+    return weights[weights < n]
 
 
 @cython.boundscheck(False)

@@ -22,7 +22,7 @@ struct problem {
 };
 
 /* One chain, `sweeps` sweeps from number `first` on; returns the flips (MOVE_BIT) or changed weights.
-   order: (sweeps, n bits) spins, or NULL for weight after weight.
+   order: (sweeps, n bits) spins, or NULL for weight after weight, in blocks of 32 in the order of block_order.
    betas: (sweeps).  key: (2) words of the random stream.  buffer: (2 n bits + 256) floats.
    fields: (n) h_j + 2 sum_l J_jl S_l and levels: (n) are updated in place. */
 typedef int64_t chain_function(const struct problem *problem, const int32_t *order, const float *betas, int first,
@@ -66,6 +66,8 @@ struct kernel {
     void (*numbers)(const uint32_t *key, int sweep, int is_slice, int count, float *out);
     /* Fill out[0:count] with a sweep's uniform numbers of bit moves. */
     void (*uniforms)(const uint32_t *key, int sweep, int count, double *out);
+    /* Fill order (n / 32, rounded up) with a sweep's order of the blocks of 32 weights. */
+    void (*block_order)(int n, int sweep, int32_t *order);
 };
 
 /* Return kernel number `index` of those built, widest first, or NULL; whether this machine can run it in `usable`. */

@@ -10,5 +10,6 @@
 const struct kernel kernel_avx512 = {
     "avx512", LANES, anneal_chain, anneal_lanes, anneal_rows, make_grams, anneal_slices, numbers_of_a_sweep,
     uniforms_of_a_sweep,
+    block_order_of_a_sweep,
 };
 #endif

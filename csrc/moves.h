@@ -5,8 +5,30 @@
 #include "decisions.h"
 #include "kernel.h"
 
-#define BLOCK 32
+#define BLOCK 32 /* weights whose changes go to the fields of the others together */
 #define TINY 1e-30f /* keeps a straight line's roots (J_jj = 0) from 0 / 0 */
+
+static inline int block_count(int n) { return (n + BLOCK - 1) / BLOCK; }
+
+/* Fill order with the blocks of n weights in the order of one sweep: the same for all chains, so that they share rows
+   of J. Another order each sweep relaxes what couples distant weights sooner than one order throughout. */
+static inline void block_order(int n, int sweep, int32_t *order)
+{
+    const int blocks = block_count(n);
+    const words zero = {};
+    words counter, made[4];
+    for (int k = 0; k < LANES; k++)
+        counter[k] = (uint32_t)k;
+    for (int i = 0; i < blocks; i++)
+        order[i] = i;
+    for (int i = 0; i + 1 < blocks; i++) {
+        if (i % LANES == 0)
+            threefry(zero, zero, counter + (uint32_t)i, (uint32_t)sweep, ORDER, made);
+        const int other = i + (int)(made[0][i % LANES] % (uint32_t)(blocks - i));
+        const int32_t held = order[i];
+        order[i] = order[other], order[other] = held;
+    }
+}
 
 static inline float floor_of(float x)
 {

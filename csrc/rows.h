@@ -72,7 +72,10 @@ static void anneal_rows(const struct problem *p, int rows, const float *inputs, 
     memcpy(&ridge, all_ridges, sizeof ridge);
     for (int s = 0; s < sweeps; s++) {
         begin_sweep(&state, betas, s, first);
-        for (int start = 0; start < p->n; start += BLOCK) {
+        int32_t order[block_count(p->n)];
+        block_order(p->n, first + s, order);
+        for (int b = 0; b < block_count(p->n); b++) {
+            const int start = order[b] * BLOCK;
             const float *block = inputs + (long)start * rows;
             const floats *gram = grams + (long)start * BLOCK;
             floats changes[BLOCK], fields[BLOCK];

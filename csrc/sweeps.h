@@ -11,6 +11,8 @@ static void numbers_of_a_sweep(const uint32_t *key, int sweep, int is_slice, int
     }
 }
 
+static void block_order_of_a_sweep(int n, int sweep, int32_t *order) { block_order(n, sweep, order); }
+
 static void uniforms_of_a_sweep(const uint32_t *key, int sweep, int count, double *out)
 {
     const words zero = {}, key0 = zero + key[0], key1 = zero + key[1];
@@ -60,16 +62,22 @@ static int64_t anneal_chain(const struct problem *p, const int32_t *order, const
             flips += visit_in_order(p, order + (long)s * n * p->bits, betas[s], &drawn, fields, levels);
             continue;
         }
-        for (int j = 0; j < n; j++) {
+        int32_t blocks[block_count(n)];
+        block_order(n, first + s, blocks);
+        for (int visit = 0, k = 0; k < n; visit++) {
+            const int j = blocks[visit / BLOCK] * BLOCK + visit % BLOCK;
+            if (j >= n)
+                continue; /* beyond the last block, which is not a whole one */
             const int32_t before = levels[j];
             int32_t level;
             if (p->move == MOVE_BIT)
-                level = flip_bits(p, p->diagonal[j], betas[s], &drawn, j * p->bits, fields[j], before, &flips);
+                level = flip_bits(p, p->diagonal[j], betas[s], &drawn, k * p->bits, fields[j], before, &flips);
             else {
-                level = is_slice ? slice_level(p, p->diagonal[j], betas[s], buffer + 2L * j, fields[j], before)
+                level = is_slice ? slice_level(p, p->diagonal[j], betas[s], buffer + 2L * k, fields[j], before)
                                  : best_level(p, p->diagonal[j], fields[j], before);
                 flips += level != before;
             }
+            k++;
             /* All bits of a weight need only its own field, so the row update waits for the last of them: the same
                chain as one update a flip, with one row read instead of up to `bits`. */
             if (level != before) {
@@ -89,7 +97,10 @@ static void anneal_lanes(const struct problem *p, int chains, const float *betas
     struct lanes_state state = begin_lanes(keys, buffer, flips);
     for (int s = 0; s < sweeps; s++) {
         begin_sweep(&state, betas, s, first);
-        for (int start = 0; start < p->n; start += BLOCK) {
+        int32_t order[block_count(p->n)];
+        block_order(p->n, first + s, order);
+        for (int b = 0; b < block_count(p->n); b++) {
+            const int start = order[b] * BLOCK;
             const int size = p->n - start < BLOCK ? p->n - start : BLOCK;
             const float *block = p->couplings + start * rows;
             floats own[BLOCK], changes[BLOCK];

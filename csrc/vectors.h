@@ -105,7 +105,7 @@ static inline floats minus_log(floats u)
 }
 
 /* What a word is for: the third word of its counter. */
-enum purpose { NUMBERS, HALVES, FRACTIONS };
+enum purpose { NUMBERS, HALVES, FRACTIONS, ORDER };
 
 /* Number i of a sweep is word (i % 64) / 16 at counter 16 (i / 64) + i % 16: the same for one chain, whose numbers
    lie side by side, and for many, whose number i lie side by side. */

@@ -94,11 +94,25 @@ def test_numbers_have_their_law(draws, law):
         assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.01
 
 
+def test_visits_are_blocks_in_an_order_of_the_sweep(kernel):
+    """Fisher and Yates' shuffle of the blocks of 32 weights, by words that are no chain's own."""
+    for n, sweep in ((70, 3), (1000, 4), (32, 5), (5, 6)):
+        blocks = list(range(-(-n // 32)))
+        for i in range(len(blocks) - 1):
+            other = i + threefry((0, 0), (i, sweep, 3, 0))[0] % (len(blocks) - i)
+            blocks[i], blocks[other] = blocks[other], blocks[i]
+        expected = [j for b in blocks for j in range(32 * b, min(32 * b + 32, n))]
+        assert _anneal.visits(n, sweep).tolist() == expected
+    assert _anneal.visits(0, 0).size == 0
+    assert len({tuple(_anneal.visits(96, sweep)) for sweep in range(100)}) == 6
+
+
+@pytest.mark.parametrize("N", [9, 70])
 @pytest.mark.parametrize("bits", [1, 2, 5, 8])
 @pytest.mark.parametrize("move", MOVES)
 @pytest.mark.parametrize("beta", [0.5, 5.0, 1e9])
-def test_same_chain_as_the_reference(kernel, bits, move, beta):
-    form = problem(N=9, bits=bits, seed=bits).unit(0)
+def test_same_chain_as_the_reference(kernel, N, bits, move, beta):
+    form = problem(N=N, bits=bits, seed=bits, rows=N + 21).unit(0)
     own = chain(form, beta=beta, move=move)
     fast, slow = alone(own), numpy_chain(chain(form, beta=beta, move=move), np.inf)
     np.testing.assert_array_equal(fast[0], slow[0])
@@ -113,7 +127,8 @@ def test_every_decision_is_metropolis(kernel):
     levels = chain(form).start()
     key, x = chain(form).key, h.astype(np.float32).astype(float)  # beta 1: a flip up costs h, one down is free
     for sweep in range(sweeps):
-        u = draw_uniforms(key, sweep, N)
+        u = np.empty(N)
+        u[_anneal.visits(N, sweep)] = draw_uniforms(key, sweep, N)
         ties += np.count_nonzero((np.floor(u * 2**16) == np.floor(np.exp(-x) * 2**16)) & (levels == 0))
         levels = np.where(levels == 1, 0, u < np.exp(-x))
     assert ties > 0

@@ -135,6 +135,13 @@ def test_a_general_ising_problem():
     assert np.isnan(found.gap)
 
 
+def test_slice_moves_start_colder():
+    form = random_problem(N=20, bits=8).unit(0)
+    bit, slices = (automatic_beta_range(form, move) for move in ("bit", "slice"))
+    assert slices == pytest.approx((10 * bit[0], bit[1]))
+    assert SimulatedAnnealing(5, move="slice").betas(form)[0] == pytest.approx(slices[0])
+
+
 def test_the_automatic_range_suits_spin_glasses():
     """On a Sherrington-Kirkpatrick glass it comes within a few percent of a long run of a range set by hand."""
     J = np.triu(np.random.default_rng(0).normal(size=(256, 256)), 1)

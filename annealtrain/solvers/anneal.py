@@ -20,9 +20,11 @@ from annealtrain.solvers.together import anneal_together
 
 ORDERS = ("sequential", "random")
 STARTS = ("random", "present")
+# Inverse temperature to begin with, times the typical |dE| of a top bit's flip. Slice moves have no cliffs to climb.
+FIRST_BETA = {"bit": 10.0, "slice": 100.0, "greedy": 10.0}
 
 
-def automatic_beta_range(form: QuadraticForm) -> tuple[float, float]:
+def automatic_beta_range(form: QuadraticForm, move: str = "bit") -> tuple[float, float]:
     """Return (beta0, beta1) of one unit, in 1 / loss: hot enough to move the top bit, cold enough for the lowest.
 
     For a general Ising problem (some J_jj <= 0) it comes from the largest and smallest typical |dE| of one flip.
@@ -31,18 +33,18 @@ def automatic_beta_range(form: QuadraticForm) -> tuple[float, float]:
     diagonal = form.couplings.diagonal[live]
     field = form.gradient(form.S0)[live]
     if np.all(diagonal > 0):
-        return convex_beta_range(diagonal, field, form.step, form.bits)
+        return convex_beta_range(diagonal, field, form.step, form.bits, move)
     # The size of dE at random levels: the lowest bit's for the coldest weight, the top bit's for the hottest.
     size = form.step * np.sqrt(field**2 + ((2 * form.half_range * form.couplings.live_J) ** 2).sum(axis=1))
     size = size[size > 0]
     return (0.2 / (size.max() * 2 ** (form.bits - 1)), 30 / size.min()) if size.size else (1.0, 1.0)
 
 
-def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int) -> tuple[Any, Any]:
+def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int, move: str) -> tuple[Any, Any]:
     """Return the automatic range of live weights with J_jj > 0 (live,) and dE/dS at S0 (..., live)."""
     top = step * 2 ** (bits - 1)
-    hot = np.sqrt(np.mean((top * field) ** 2 + (top**2 * diagonal) ** 2, axis=-1))
-    return 10 / hot, np.maximum(100 / (step**2 * diagonal.mean()), 10 / hot)
+    first = FIRST_BETA[move] / np.sqrt(np.mean((top * field) ** 2 + (top**2 * diagonal) ** 2, axis=-1))
+    return first, np.maximum(100 / (step**2 * diagonal.mean()), first)
 
 
 def cooling(first: Any, last: Any, num_sweeps: int) -> Array:
@@ -59,8 +61,9 @@ class SimulatedAnnealing(Solver):
     beta: instead, one inverse temperature for a whole solve; a schedule over the epochs is the paper's annealing.
     move: `bit`, Metropolis on spins, the paper; `slice`, slice sampling of a weight's level, the same Boltzmann law
     without Hamming cliffs; `greedy`, each weight to its best level, the limit of infinite beta.
-    order: `sequential`, weight after weight from the top bit down; or `random`, the paper's: a new permutation of
-    the spins for each sweep (the same law, slower; for bit moves).
+    order: `sequential`, weight after weight from the top bit down, in blocks of 32 weights whose order is another in
+    each sweep; or `random`, the paper's: a new permutation of the spins for each sweep (the same law, slower; for bit
+    moves).
     start: `random` spins for every read, or `present`: the grid's point closest to the present weights.
     time_limit_s: stop sweeping after so many seconds of a solve (of one unit's, where each forms its own J),
     wherever its schedule is, so that results depend on the clock; null: never.
@@ -110,7 +113,7 @@ class SimulatedAnnealing(Solver):
 
     def betas(self, form: QuadraticForm) -> Array:
         """Return the inverse temperature of each sweep, (num_sweeps,), in 1 / loss."""
-        return self._betas(lambda: automatic_beta_range(form), form.sites)
+        return self._betas(lambda: automatic_beta_range(form, self.move), form.sites)
 
     def _betas(self, automatic: Callable[[], tuple[float, float]], sites: float) -> Array:
         if isinstance(self.num_sweeps, Schedule) or isinstance(self.beta, Schedule):
@@ -142,9 +145,9 @@ class SimulatedAnnealing(Solver):
         if self.beta is not None or self.beta_range is not None:
             return np.repeat(self._betas(lambda: (1.0, 1.0), problem.sites)[:, None], problem.num_units, axis=1)
         if (diagonal > 0).all():
-            first, last = convex_beta_range(diagonal, gradients, problem.step, problem.bits)
+            first, last = convex_beta_range(diagonal, gradients, problem.step, problem.bits, self.move)
         else:
-            first, last = np.transpose([automatic_beta_range(problem.unit(i)) for i in range(problem.num_units)])
+            first, last = np.transpose([automatic_beta_range(problem.unit(i), self.move) for i in range(problem.num_units)])
         assert isinstance(self.num_sweeps, int)
         return cooling(first, last, self.num_sweeps)
 
@@ -163,7 +166,9 @@ class SimulatedAnnealing(Solver):
         for i in range(M):
             own = rows.live[i]
             diagonal = rows.diagonal[i, own] + rows.ridge[i]
-            pair = convex_beta_range(diagonal, slope[i, own], step, problem.bits) if own.any() else (1.0, 1.0)
+            pair = (1.0, 1.0)
+            if own.any():
+                pair = convex_beta_range(diagonal, slope[i, own], step, problem.bits, self.move)
             betas.append(self._betas(lambda pair=pair: pair, problem.sites))  # type: ignore[misc]
             for read in range(R):
                 source = stream(seed, i, read)

@@ -20,20 +20,19 @@ def numpy_chain(chain: Chain, deadline: float) -> tuple[Array, int]:
     form, J, N = chain.form, chain.form.couplings.live_J, chain.form.couplings.indices.size
     levels, flips = chain.start().astype(np.int64), 0
     field = fields([chain], [levels])[0]
-    natural = [j * form.bits + bit for j in range(N) for bit in reversed(range(form.bits))]
     uniforms, pairs = np.empty(N * form.bits), np.empty(2 * N, dtype=np.float32)
     for sweep, beta in enumerate(chain.betas):
         parallel.check_cancelled()
         if chain.move == "bit":
             _anneal.uniforms(chain.key, sweep, uniforms)
-            order = chain.orders(1)[0] if chain.is_random_order else natural
-            for k, spin in enumerate(order):
+            natural = [j * form.bits + bit for j in _anneal.visits(N, sweep) for bit in reversed(range(form.bits))]
+            for k, spin in enumerate(chain.orders(1)[0] if chain.is_random_order else natural):
                 flips += _flip(form, J, field, levels, spin, beta, uniforms[k])
         else:
             _anneal.numbers(chain.key, sweep, pairs, is_slice=True)
-            for j in range(N):
+            for k, j in enumerate(_anneal.visits(N, sweep)):
                 if chain.move == "slice":
-                    level = _slice(form, J[j, j], field[j], levels[j], beta, *pairs[2 * j : 2 * j + 2])
+                    level = _slice(form, J[j, j], field[j], levels[j], beta, *pairs[2 * k : 2 * k + 2])
                 else:
                     level = _best(form, J[j, j], field[j], levels[j])
                 field += 2 * (level - levels[j]) * form.step * J[j]

@@ -50,7 +50,8 @@ def build_ours(problem: Problem, settings: Settings) -> LayerProblem:
 
 
 def solve_ours(layer: LayerProblem, problem: Problem, settings: Settings, seed: int) -> Found:
-    given = problem.beta_range if settings.has_beta_range else None
+    # The range that all samplers are given is the one for bits: slice moves have their own.
+    given = problem.beta_range if settings.has_beta_range and settings.move != "slice" else None
     solver = SimulatedAnnealing(settings.sweeps, settings.reads, given, move=settings.move)
     result = solver.solve(layer, seed=seed)
     return Found(result.levels[0], result.energies[0])
