@@ -21,7 +21,7 @@ class Couplings:
     """J of one unit, or one J that all units share; `live` weights are those that move its energy."""
 
     def __init__(self, J: Array, live: Array | None = None, ridge: float = 0.0) -> None:
-        self.J = J
+        self.J = np.ascontiguousarray(J)
         self.diagonal = J.diagonal()
         self.live = self.coupled if live is None else live
         self.ridge = ridge
@@ -53,13 +53,15 @@ class Couplings:
 
     @cached_property
     def packed(self) -> Array:
-        """The same in float32 as the compiled kernel reads it: (live, stride), zeros beyond live.
+        """J of the live weights in float32 as the compiled kernel reads it: (live, stride), zeros beyond live.
 
         A stride of an odd number of cache lines keeps neighbouring rows from each other's places in the cache.
         """
         live = self.indices.size
         packed = memory.aligned((live, 16 * (-(-live // 16) | 1)), np.float32)
-        packed[:, :live] = self.live_J
+        for start in range(0, live, 64):  # a few rows at a time: no copy of all of J in float64
+            rows = slice(start, start + 64)
+            packed[rows, :live] = self.J[np.ix_(self.indices[rows], self.indices)]
         return packed
 
     @cached_property

@@ -89,7 +89,7 @@ static __attribute__((noinline)) int decide(const struct decisions *drawn, int i
 
 static inline int accepts(const struct decisions *drawn, int i, float x)
 {
-    const int place = i % 8 * drawn->groups + i / 8;
+    const unsigned place = (unsigned)i % 8 * (unsigned)drawn->groups + (unsigned)i / 8;
     const float away = x - drawn->thresholds[place], unsure = drawn->unsure[place];
     return __builtin_expect(__builtin_fabsf(away) <= unsure, 0) ? decide(drawn, i, x) : away < 0.0f;
 }

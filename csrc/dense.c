@@ -58,6 +58,8 @@ MULTIVERSION void add_products(int n, int chains, const double *restrict couplin
     for (int j = 0; j < n; j++)
         for (int c = 0; c < chains; c++) {
             const double scale = 2.0 * weights[(long)c * n + j];
+            if (scale == 0.0)
+                continue; /* dead weights */
             const double *restrict row = couplings + (long)j * n;
             double *restrict own = fields + (long)c * n;
             for (int l = 0; l < n; l++)

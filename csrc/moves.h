@@ -44,7 +44,7 @@ static inline int32_t flip_bits(const struct problem *p, float own, float beta, 
     float slope = beta * field;
     const float curvature = beta * own, twice = 2.0f * curvature;
     for (int a = p->bits - 1; a >= 0; a--) {
-        const float size = p->delta[a], d = (level >> a) & 1 ? -size : size;
+        const float size = p->delta[a], d = size * (float)(1 - 2 * (level >> a & 1));
         const int accept = accepts(drawn, first++, d * slope + size * size * curvature);
         slope += accept ? d * twice : 0.0f;
         level ^= accept << a;

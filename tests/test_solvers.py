@@ -177,6 +177,18 @@ def test_ctrl_c_stops_a_long_solve():
     assert time.perf_counter() - began < 1.2
 
 
+@pytest.mark.parametrize(
+    "make", [SimulatedAnnealing, SimulatedQuantumAnnealing, lambda n, **limit: SimulatedAnnealing(n, 40, **limit)]
+)
+def test_a_time_limit_is_for_all_units(make):
+    """Units that form J one by one share it: twelve units take as long as the limit says, not twelve times that."""
+    problem = random_problem(M=12, N=40, bits=8, alpha=0.1)
+    began = time.perf_counter()
+    found = make(200_000, time_limit_s=0.4).solve(problem)
+    assert 0.3 < time.perf_counter() - began < 2.4
+    check_result(problem, found)
+
+
 def test_the_contract_is_abstract():
     with pytest.raises(NotImplementedError):
         Solver().solve(random_problem())

@@ -15,7 +15,7 @@ from annealtrain.schedule import Schedule
 from annealtrain.solvers.base import Array, Seed, Solver, SolveResult, combined, stream
 from annealtrain.solvers.chains import Chain, alone, side_by_side, spread, start_levels
 from annealtrain.solvers.rows import Lane, SharedRows, seconds
-from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, whole
+from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, started, whole
 from annealtrain.solvers.together import anneal_together
 
 ORDERS = ("sequential", "random")
@@ -49,7 +49,7 @@ def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int, mov
 
 def cooling(first: Any, last: Any, num_sweeps: int) -> Array:
     """Return geometric inverse temperatures (num_sweeps, ...), from first to last, each a number or (...)."""
-    return np.geomspace(first, last, num_sweeps) if num_sweeps > 1 else np.array([last])
+    return first * np.exp(np.linspace(0.0, np.log(last / first), num_sweeps)) if num_sweeps > 1 else np.array([last])
 
 
 class SimulatedAnnealing(Solver):
@@ -65,8 +65,8 @@ class SimulatedAnnealing(Solver):
     each sweep; or `random`, the paper's: a new permutation of the spins for each sweep (the same law, slower; for bit
     moves).
     start: `random` spins for every read, or `present`: the grid's point closest to the present weights.
-    time_limit_s: stop sweeping after so many seconds of a solve (of one unit's, where each forms its own J),
-    wherever its schedule is, so that results depend on the clock; null: never.
+    time_limit_s: stop sweeping so many seconds after a solve began, wherever the schedule is, so that results depend
+    on the clock; every unit is annealed for at least a few milliseconds. null: never.
     Given betas are in 1 / (loss of one output site), as in the author's code behind the paper's figures.
     run_chain: runs one chain, see chains.alone; null: the compiled kernel, side by side where chains share J.
     """
@@ -128,9 +128,10 @@ class SimulatedAnnealing(Solver):
     ) -> SolveResult:
         if self._goes_together(problem):
             return anneal_together(problem, self.move, lambda *moments: self._all_betas(problem, *moments), seed)
+        timed = started(self, self.time_limit_s)
         if self._goes_by_rows(problem):
-            return self._solve_by_rows(problem, seed, progress)
-        return super().solve(problem, seed=seed, progress=progress)
+            return timed._solve_by_rows(problem, seed, progress)
+        return Solver.solve(timed, problem, seed=seed, progress=progress)
 
     def _goes_together(self, problem: LayerProblem) -> bool:
         """Whether no bound is wanted, and the plain chains start alike: one of the many solves of mini-batches."""
@@ -147,7 +148,8 @@ class SimulatedAnnealing(Solver):
         if (diagonal > 0).all():
             first, last = convex_beta_range(diagonal, gradients, problem.step, problem.bits, self.move)
         else:
-            first, last = np.transpose([automatic_beta_range(problem.unit(i), self.move) for i in range(problem.num_units)])
+            pairs = [automatic_beta_range(problem.unit(i), self.move) for i in range(problem.num_units)]
+            first, last = np.transpose(pairs)
         assert isinstance(self.num_sweeps, int)
         return cooling(first, last, self.num_sweeps)
 
@@ -175,8 +177,7 @@ class SimulatedAnnealing(Solver):
                 start = start_levels(source, live, problem.bits, self.start == "present")
                 lanes.append(Lane(i, source.generate_state(2), start, betas[i]))
         built = time.perf_counter()
-        deadline = built + self.time_limit_s if self.time_limit_s else math.inf
-        ends = rows.run_all(lanes, problem.bits, self.move, deadline)
+        ends = rows.run_all(lanes, problem.bits, self.move, self.deadline)
         found = np.array([end for end, _ in ends]).reshape(M, R, live)
         levels = np.zeros((M, R, N), dtype=np.int32)
         levels[:, :, rows.columns] = found
@@ -219,8 +220,7 @@ class SimulatedAnnealing(Solver):
             for form, beta, seed in zip(forms, betas, seeds, strict=True)
             for read in range(R)
         ]
-        deadline = time.perf_counter() + self.time_limit_s if self.time_limit_s else math.inf
-        ends = self._run(chains, deadline, parallel.each if parallel_groups else _one_by_one)
+        ends = self._run(chains, parallel.each if parallel_groups else _one_by_one)
         visits = live * (forms[0].bits if self.move == "bit" else 1) * len(betas[0]) * R
         found = []
         for i, form in enumerate(forms):
@@ -228,14 +228,14 @@ class SimulatedAnnealing(Solver):
             found.append((np.array([spread(form, each) for each in levels]), chain_stats(betas[i], sum(flips), visits)))
         return found
 
-    def _run(self, chains: list[Chain], deadline: float, each: Callable[..., list[Any]]) -> list[tuple[Array, int]]:
+    def _run(self, chains: list[Chain], each: Callable[..., list[Any]]) -> list[tuple[Array, int]]:
         """Return levels and flips of each chain; several share the kernel's lanes where that is faster."""
         wide = _anneal.lanes()
         if self.run_chain or self.order == "random" or min(len(chains), wide) <= wide // 4:
             run_chain = self.run_chain or alone
-            return each(lambda chain: run_chain(chain, deadline), chains)
+            return each(lambda chain: run_chain(chain, self.deadline), chains)
         groups = [chains[start : start + wide] for start in range(0, len(chains), wide)]
-        return [end for group in each(lambda group: side_by_side(group, deadline), groups) for end in group]
+        return [end for group in each(lambda group: side_by_side(group, self.deadline), groups) for end in group]
 
 
 def _one_by_one(job: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:

@@ -1,5 +1,6 @@
 """The contract behind which every solver stands."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,8 @@ class Solver:
 
     takes_all_units = False
 
+    deadline: float = math.inf  # perf_counter at which a solver with a time limit stops sweeping
+
     def at_epoch(self, epoch: int, epochs: int) -> "Solver":
         """Return this solver with the settings of one epoch (those given as a schedule)."""
         return self
@@ -171,5 +174,6 @@ def _of_one_length(units: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 def combined(stats: list[dict[str, float]]) -> dict[str, float]:
     """Return the statistics of all units as one: seconds and counts add up, all else is averaged."""
     return {
-        key: float((np.sum if key.endswith(("_s", "flips")) else np.mean)([s[key] for s in stats])) for key in stats[0]
+        key: float(sum(s[key] for s in stats)) / (1 if key.endswith(("_s", "flips")) else len(stats))
+        for key in stats[0]
     }

@@ -78,10 +78,11 @@ def start_levels(seed: np.random.SeedSequence, count: int, bits: int, is_from_pr
 def fields(chains: Sequence[Chain], levels: Iterable[Array]) -> Array:
     """Return h + 2 J S of the live weights at levels[c] (live,): (chains, live) float64, for chains of one J."""
     couplings = chains[0].form.couplings
-    found = np.array([chain.form.h[couplings.indices] for chain in chains])
-    weights = np.array([chain.weights(each) for chain, each in zip(chains, levels, strict=True)])
-    _anneal.add_products(couplings.live_J, weights, found)
-    return found
+    found = np.array([chain.form.h for chain in chains])
+    weights = np.zeros_like(found)
+    weights[:, couplings.indices] = [chain.weights(each) for chain, each in zip(chains, levels, strict=True)]
+    _anneal.add_products(couplings.J, weights, found)  # all of J, so that none of it need be copied
+    return np.ascontiguousarray(found[:, couplings.indices])
 
 
 def spread(form: QuadraticForm, levels: Array) -> Array:

@@ -5,20 +5,20 @@ time: each has the weight exp(-beta / P E(S^k)), and each spin the weight exp(K 
 slice, K = -ln(tanh(beta Gamma / P)) / 2. The slices of a unit lie side by side in the kernel's lanes.
 """
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from annealtrain import _anneal
 from annealtrain.errors import InputError
 from annealtrain.memory import aligned
+from annealtrain.problem import LayerProblem
 from annealtrain.quadratic import QuadraticForm
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.anneal import automatic_beta_range, chain_stats
-from annealtrain.solvers.base import Array, Solver, stream
+from annealtrain.solvers.base import Array, Seed, Solver, SolveResult, stream
 from annealtrain.solvers.chains import Chain, fields, spread, timed_blocks
-from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, whole
+from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, started, whole
 
 # Automatic schedule: beta Gamma / P from slices nearly free of each other to slices locked together (K = .02 to 2.3).
 FREE, LOCKED = 2.0, 0.01
@@ -32,7 +32,7 @@ class SimulatedQuantumAnnealing(Solver):
     beta: inverse temperature of the quantum system, in 1 / (loss of one output site), constant over the sweeps.
     gamma_range: with it, [first, last] transverse field, in loss of one output site, geometric over the sweeps.
     Both null: chosen for each unit, beta / P rising over the range of `solver=sa` while the slices are locked.
-    time_limit_s: stop sweeping after so many seconds of a unit's solve; null: never.
+    time_limit_s: stop sweeping so many seconds after a solve began; null: never.
     """
 
     def __init__(
@@ -78,6 +78,11 @@ class SimulatedQuantumAnnealing(Solver):
             x = np.geomspace(FREE, LOCKED, sweeps)
         return betas, -0.5 * np.log(np.tanh(x))
 
+    def solve(
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[int], None] | None = None
+    ) -> SolveResult:
+        return Solver.solve(started(self, self.time_limit_s), problem, seed=seed, progress=progress)
+
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         live = form.couplings.indices.size
         if not live:
@@ -104,10 +109,9 @@ class SimulatedQuantumAnnealing(Solver):
         own_fields[:] = fields(chains, levels.T).T
         keys = np.array([chain.key for chain in chains]).T
         keys = np.concatenate([keys.ravel(), stream(seed, P).generate_state(2)]).astype(np.uint32)
-        deadline = time.perf_counter() + (self.time_limit_s or np.inf)
         flips = 0
         sweep_s = P * couplings.indices.size * (form.bits * 4e-9 + couplings.indices.size * 5e-11)
-        for part in timed_blocks(len(betas), sweep_s, deadline):
+        for part in timed_blocks(len(betas), sweep_s, self.deadline):
             flips += _anneal.anneal_slices(
                 couplings.packed,
                 couplings.packed_diagonal,

@@ -1,5 +1,7 @@
 """Checks of a solver's settings, and settings that follow a schedule over the epochs."""
 
+import math
+import time
 from collections.abc import Sequence
 from copy import copy
 from typing import Any, TypeVar
@@ -9,6 +11,13 @@ from annealtrain.schedule import Schedule
 from annealtrain.solvers.base import Solver
 
 SolverKind = TypeVar("SolverKind", bound=Solver)
+
+
+def started(solver: SolverKind, time_limit_s: float | None) -> SolverKind:
+    """Return a copy of a solver whose `deadline` (perf_counter) is so many seconds from now, or never."""
+    timed = copy(solver)
+    timed.deadline = time.perf_counter() + time_limit_s if time_limit_s else math.inf
+    return timed
 
 
 def whole(name: str, value: Any) -> None:

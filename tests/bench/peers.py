@@ -45,7 +45,7 @@ def build_ours(problem: Problem, settings: Settings) -> LayerProblem:
     """Return the layer with its couplings packed, as the kernel reads them."""
     layer = problem.layer(settings.units)
     couplings = layer.unit(0).couplings
-    _ = couplings.live_J, couplings.packed
+    _ = couplings.packed
     return layer
 
 
