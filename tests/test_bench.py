@@ -115,6 +115,8 @@ def test_claims_are_formed_from_rows() -> None:
     assert [claim.measured for claim in found] == pytest.approx([400, 0.01 / 1e-5, 6, 31, 250, 0.61, 2e-6])
     assert [claim.verdict for claim in found] == ["met", "met", "not met", "met", "met", "met", "not met"]
     assert {claim.verdict for claim in targets.claims([], None, "P")} == {"not measured"}
+    worse = [{**each, "gap": 2e-4} if each["settings"] == "bit" else each for each in MEASURED]
+    assert targets.claims(worse, None, "P")[0].verdict == "not met"  # fast, but not as good
 
 
 def test_time_to_target_counts_repeated_runs() -> None:

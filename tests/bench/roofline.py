@@ -3,8 +3,9 @@
 import numpy as np
 
 from annealtrain import _anneal
+from annealtrain.solvers.anneal import SimulatedAnnealing
 from bench.measure import timed
-from bench.peers import Settings, build_ours, single_thread, solve_ours
+from bench.peers import Settings, build_ours, single_thread
 from bench.problems import Problem
 
 REPEATS = 15
@@ -12,10 +13,11 @@ SHORT, LONG = 20, 220  # sweeps: the difference of two runs has no start-up in i
 
 
 def roofline(problem: Problem) -> dict[str, float]:
-    """Return seconds of one sweep of all lanes, of its 2 lanes N^2 flops as BLAS does them, and their quotient.
+    """Return seconds of one sweep of all lanes, of its matrix product as BLAS does it, and their quotient.
 
-    gemm_s: at the speed of the faster of two products, (N, N) by (N, lanes) and one large square, both float32 on
-    one thread.
+    gemm_s: 2 lanes N^2 flops at the speed of the faster of two products, (N, N) by (N, lanes) and one large square,
+    both float32 on one thread. changed: the share of weights that a sweep changes; the kernel does only their part of
+    the product, changed_share is that part's quotient.
     """
     return single_thread(lambda: _measure(problem))
 
@@ -25,32 +27,34 @@ def _measure(problem: Problem) -> dict[str, float]:
     generator = np.random.default_rng(0)
     J, lane_weights = generator.random((live, live), np.float32), generator.random((live, lanes), np.float32)
     square = generator.random((1024, 1024), np.float32)
-    runs: dict[tuple[str, int], list[float]] = {(m, n): [] for m in ("slice", "greedy") for n in (SHORT, LONG)}
+    runs: dict[int, list[tuple[float, float]]] = {SHORT: [], LONG: []}
     thin, large = [], []
     for seed in range(REPEATS):
-        for (move, count), seconds in runs.items():
-            seconds.append(_seconds(problem, Settings(count, lanes, move=move), seed))
+        for sweeps, seen in runs.items():
+            seen.append(_run(problem, SimulatedAnnealing(sweeps, lanes, move="slice"), seed))
         thin.append(min(timed(lambda: J @ lane_weights)[1] for _ in range(20)))
         large.append(timed(lambda: square @ square)[1])
+    rates = 2.0 * lanes * live * live / min(thin), 2.0 * 1024**3 / min(large)
+    slice_s = (min(s for s, _ in runs[LONG]) - min(s for s, _ in runs[SHORT])) / (LONG - SHORT)
+    changes = (np.mean([c for _, c in runs[LONG]]) - np.mean([c for _, c in runs[SHORT]])) / (LONG - SHORT)
+    changed = float(changes) / (lanes * live)
     flops = 2.0 * lanes * live * live
-    rates = flops / min(thin), 2.0 * 1024**3 / min(large)
-    slice_s, greedy_s = (
-        (min(runs[move, LONG]) - min(runs[move, SHORT])) / (LONG - SHORT) for move in ("slice", "greedy")
-    )
     gemm_s = flops / max(rates)
     return {
         "lanes": lanes,
         "live_weights": live,
         "slice_sweep_s": slice_s,
-        "greedy_sweep_s": greedy_s,
+        "changed": changed,
         "gemm_s": gemm_s,
         "thin_gflops": rates[0] / 1e9,
         "square_gflops": rates[1] / 1e9,
-        "kernel_gflops": flops / slice_s / 1e9,
         "share": gemm_s / slice_s,
+        "changed_share": changed * gemm_s / slice_s,
     }
 
 
-def _seconds(problem: Problem, settings: Settings, seed: int) -> float:
-    layer = build_ours(problem, settings)
-    return timed(lambda: solve_ours(layer, problem, settings, seed))[1]
+def _run(problem: Problem, solver: SimulatedAnnealing, seed: int) -> tuple[float, float]:
+    """Return the seconds of a solve and the weights changed in it."""
+    layer = build_ours(problem, Settings())
+    result, seconds = timed(lambda: solver.solve(layer, seed=seed))
+    return seconds, result.stats["flips"]
