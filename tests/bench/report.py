@@ -92,8 +92,8 @@ def roof_text(roof: dict[str, float] | None) -> str:
         f"A slice sweep of {roof['lanes']:.0f} lanes over {roof['live_weights']:.0f} live weights takes "
         f"{roof['slice_sweep_s'] * 1e6:.0f} us. Its whole matrix product takes {roof['gemm_s'] * 1e6:.0f} us at BLAS's "
         f"best on this core ({roof['thin_gflops']:.0f} GFLOP/s at this shape, {roof['square_gflops']:.0f} for a large "
-        f"square): a share of {roof['share']:.0%}. A sweep changes {roof['changed']:.0%} of the weights, and only their "
-        f"part of the product is done: a share of {roof['changed_share']:.0%}."
+        f"square): a share of {roof['share']:.0%}. A sweep changes {roof['changed']:.0%} of the weights, and only "
+        f"their part of the product is done: a share of {roof['changed_share']:.0%}."
     )
 
 
