@@ -231,7 +231,7 @@ class SimulatedAnnealing(Solver):
     def _run(self, chains: list[Chain], each: Callable[..., list[Any]]) -> list[tuple[Array, int]]:
         """Return levels and flips of each chain; several share the kernel's lanes where that is faster."""
         wide = _anneal.lanes()
-        if self.run_chain or self.order == "random" or min(len(chains), wide) <= wide // 4:
+        if self.run_chain or self.order == "random" or len(chains) <= min(2, wide // 4):
             run_chain = self.run_chain or alone
             return each(lambda chain: run_chain(chain, self.deadline), chains)
         groups = [chains[start : start + wide] for start in range(0, len(chains), wide)]
