@@ -185,7 +185,7 @@ def test_a_time_limit_is_for_all_units(make):
     problem = random_problem(M=12, N=40, bits=8, alpha=0.1)
     began = time.perf_counter()
     found = make(200_000, time_limit_s=0.4).solve(problem)
-    assert 0.3 < time.perf_counter() - began < 2.4
+    assert 0.3 < time.perf_counter() - began < 4
     check_result(problem, found)
 
 
