@@ -1,6 +1,5 @@
 """Simulated annealing, Eqs. (30), (31): what is annealed how fast, on the compiled kernel's chains."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from annealtrain import _anneal, parallel
+from annealtrain import _anneal, memory, parallel
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import Array, Seed, SolveResult, stream
-from annealtrain.solvers.chains import aligned, timed_blocks
+from annealtrain.solvers.chains import timed_blocks
 
 
 def anneal_together(
@@ -26,30 +26,31 @@ def anneal_together(
     S0, h = problem.S0[:, live], problem.h[:, live]
     if couplings.ridge:
         h = h - 2 * couplings.ridge * S0
-    base = S0 @ couplings.live_J if S0.any() else np.zeros_like(S0)  # J S0
+    J = couplings.J if live.size == N else couplings.J[np.ix_(live, live)]
+    base = S0 @ J if S0.any() else np.zeros_like(S0)  # J S0
     middle = 2 ** (problem.bits - 1)
     offset = half_range / form.top_level * (2 * middle - form.top_level)
-    fields = h + 2 * (base + offset * couplings.live_J.sum(axis=0))
-    diagonal = couplings.packed.diagonal().copy()
-    betas = betas_of(couplings.live_J.diagonal(), h + 2 * base).astype(np.float32)
+    fields = h + 2 * (base + offset * J.sum(axis=0))
+    betas = betas_of(couplings.diagonal[live], h + 2 * base).astype(np.float32)
     keys = stream(seed).generate_state(2 * M).reshape(M, 2)
     delta = (step * 2.0 ** np.arange(problem.bits)).astype(np.float32)
+    groups, stride = -(-M // wide), couplings.packed.shape[1]
+    rows = live.size + live.size % 2  # so that each group's levels begin on a 64-byte border
+    all_levels = memory.aligned((groups * rows, wide), np.int32).reshape(groups, rows, wide)[:, : live.size]
+    all_fields = memory.aligned((M, stride), np.float32)
+    all_levels[:] = middle
+    all_fields[:, : live.size] = fields
 
-    def group(units: slice) -> tuple[Array, Array, Array]:
-        used = units.stop - units.start
-        levels, lane_fields = (
-            aligned((live.size, wide), np.int32),
-            aligned((couplings.blocks.shape[1], wide), np.float32),
-        )
-        lane_keys, lane_betas = np.zeros((2, wide), np.uint32), np.ones((len(betas), wide), np.float32)
-        flips, total = np.zeros(wide, np.int32), np.zeros(wide, np.int64)
-        levels[:] = middle
-        lane_fields[: live.size, :used] = fields[units].T
-        lane_keys[:, :used], lane_betas[:, :used] = keys[units].T, betas[:, units]
+    def group(units: slice) -> tuple[Array, int]:
+        levels, lane_fields = all_levels[units.start // wide], all_fields[units]
+        filled = np.minimum(np.arange(units.start, units.start + wide), M - 1)
+        filled[units.stop - units.start :] = units.start  # lanes without a chain are like the first
+        lane_keys, lane_betas = np.ascontiguousarray(keys[filled].T), np.ascontiguousarray(betas[:, filled])
+        flips, total = np.zeros(wide, np.int32), 0
         for part in timed_blocks(len(betas), wide * live.size * (live.size * 3e-11 + problem.bits * 1e-9), np.inf):
             _anneal.anneal_lanes(
-                couplings.blocks,
-                diagonal,
+                couplings.packed,
+                couplings.packed_diagonal,
                 delta,
                 _anneal.MOVES[move],
                 lane_betas[part],
@@ -59,9 +60,9 @@ def anneal_together(
                 levels,
                 flips,
             )
-            total += flips
+            total += int(flips[: units.stop - units.start].sum())
             flips[:] = 0
-        return levels[:, :used].T, lane_fields[: live.size, :used].T, total[:used]
+        return levels[:, : units.stop - units.start].T, total
 
     ends = parallel.each(group, parallel.blocks(M, wide)) if live.size else []
     levels = np.zeros((M, 1, N), np.int32)
@@ -70,12 +71,13 @@ def anneal_together(
     start_energies = energies.copy()
     flips = 0
     if ends:
-        found, last, turned = (np.concatenate([end[k] for end in ends]) for k in range(3))
+        found = np.concatenate([end[0] for end in ends])
         levels[:, 0, live] = found
         S = S0 + half_range / form.top_level * (2.0 * found - form.top_level)
         weights[:, 0, live] = S
-        energies = problem.E0 + 0.5 * (S * (last + h)).sum(axis=1)  # the fields are h + 2 J S
-        flips = int(turned.sum())
+        last = all_fields[:, : live.size]  # h + 2 J S
+        energies = problem.E0 + 0.5 * (S * (last + h)).sum(axis=1)
+        flips = sum(end[1] for end in ends)
     visits = max(live.size * (problem.bits if move == "bit" else 1) * len(betas) * M, 1)
     stats = {
         "sweeps": len(betas),
