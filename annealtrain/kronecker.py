@@ -14,10 +14,12 @@ from annealtrain.errors import InputError
 from annealtrain.network import Pass
 from annealtrain.problem import LayerProblem
 from annealtrain.quadratic import Couplings
+from annealtrain.solvers.base import SolveResult
 from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update, condition, solve_row
 
 SIGNS_STREAM = 5  # SeedSequence child of a run's seed: (SIGNS_STREAM, step), the probes of the curvature
-BLOCK = 64  # samples a thread takes at once, and samples of a curvature probe
+BLOCK = 32  # samples a thread takes at once
+PROBED = 64  # samples of a curvature probe
 DIAGNOSED = 64  # steps between two that are looked at closely
 WARM_UP = 10  # first steps that each renew the curvature
 
@@ -71,14 +73,18 @@ class Kronecker(Update):
             if step.number < WARM_UP or step.number % self.every == 0:
                 self._probe(batch, step)
             problems = [self._problem(k, step) for k in range(len(layers))]
-        rows, changes = [], []
         with clock.stage("anneal_s"):
             solver = self.task.solver.at_epoch(step.epoch, step.epochs)
-            for k, problem in enumerate(problems):
-                result = solver.solve(problem, seed=self.task.solve_seed(k, step))
-                changes.append(result.best_weights)
-                rows.append(solve_row(step.epoch, k, problem, result))
-                observer.solving(step.epoch, k, 1.0)
+
+            def solve(k: int) -> SolveResult:
+                return solver.solve(problems[k], seed=self.task.solve_seed(k, step))
+
+            # Side by side, the largest first: one thread a layer.
+            order = sorted(range(len(layers)), key=lambda k: -problems[k].S0.size * problems[k].num_weights)
+            found = dict(zip(order, parallel.each(solve, order), strict=True))
+            changes = [found[k].best_weights for k in range(len(layers))]
+            rows = [solve_row(step.epoch, k, problems[k], found[k]) for k in range(len(layers))]
+            observer.solving(step.epoch, len(layers) - 1, 1.0)
         if step.number % DIAGNOSED:
             for layer, change in zip(layers, changes, strict=True):
                 layer.weights = layer.weights + change
@@ -134,7 +140,7 @@ class Kronecker(Update):
     def _probe(self, batch: Batch, step: Step) -> None:
         """Measure the curvature: d(s . outputs)/dW with random signs s has the Gauss-Newton block as its square."""
         source = np.random.SeedSequence(self.task.seed, spawn_key=(SIGNS_STREAM, step.number))
-        forward = Pass(self.task.network, batch.inputs[:BLOCK])
+        forward = Pass(self.task.network, batch.inputs[:PROBED])
         signs = np.random.default_rng(source).choice(np.array([-1, 1], np.float32), forward.outputs.shape)
         back = forward.backward(signs)
 

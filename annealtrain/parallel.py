@@ -20,6 +20,7 @@ Result = TypeVar("Result")
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 1
 _cancelled = threading.Event()
+_own = threading.local()  # is_job: whether this thread is one of a pool's
 
 
 class Cancelled(Exception):
@@ -42,7 +43,7 @@ def threads(count: int) -> Iterator[None]:
     global _pool, _pool_size
     outer = _pool, _pool_size
     _cancelled.clear()  # a second Ctrl-C, while jobs were being stopped, leaves it set
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(count) as pool:
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(count, initializer=_mark) as pool:
         _pool, _pool_size = pool, count
         try:
             yield
@@ -53,6 +54,10 @@ def threads(count: int) -> Iterator[None]:
 def is_cancelled() -> bool:
     """Return whether the run of this job was interrupted."""
     return _cancelled.is_set()
+
+
+def _mark() -> None:
+    _own.is_job = True
 
 
 def check_cancelled() -> None:
@@ -66,7 +71,8 @@ def each(
 ) -> list[Result]:
     """Return [job(item) for item in items] in order; done(k) is told when k results are there.
 
-    Jobs must not call `each` themselves. A job's exception, or Ctrl-C, stops the others and is raised here.
+    Within a job it goes through its items one by one, on the job's own thread. A job's exception, or Ctrl-C, stops the
+    others and is raised here.
     """
     results: list[Result] = []
 
@@ -75,7 +81,7 @@ def each(
         if done:
             done(len(results))
 
-    if _pool is None or _pool_size == 1:
+    if _pool is None or _pool_size == 1 or getattr(_own, "is_job", False):
         for item in items:
             take(job(item))
         return results

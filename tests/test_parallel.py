@@ -309,3 +309,9 @@ def test_blocks_by_hand():
 
 def test_available_threads_is_what_this_process_may_use():
     assert parallel.available_threads() >= 1
+
+
+def test_a_job_may_have_jobs_of_its_own():
+    with parallel.threads(2):
+        found = parallel.each(lambda i: sum(parallel.each(lambda j: 10 * i + j, range(3))), range(8))
+    assert found == [30 * i + 3 for i in range(8)]
