@@ -103,7 +103,9 @@ def test_energies_are_those_of_the_model():
     before = [layer.weights for layer in made.trainable]
     loss_gradients = update._gradient(shown)[1]
     update.step(shown, Step(0, 1, 0, 4), Quiet())
-    for k, (problem, result) in enumerate(spy.kept):
+    kept = {problem.S0.shape: (problem, result) for problem, result in spy.kept}  # in any order
+    for k, layer in enumerate(made.trainable):
+        problem, result = kept[layer.weights.shape]
         R, Gamma = update._inner[k] / 0.05, update._outer[k] / 0.05  # one probe, bias corrected
         r, g = np.diag(R).mean(), np.diag(Gamma).mean()
         J = R / r + 0.1 * np.eye(len(R))
