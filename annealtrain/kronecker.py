@@ -18,7 +18,7 @@ from annealtrain.solvers.base import SolveResult
 from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update, condition, solve_row
 
 SIGNS_STREAM = 5  # SeedSequence child of a run's seed: (SIGNS_STREAM, step), the probes of the curvature
-BLOCK = 32  # samples a thread takes at once
+BLOCK = 64  # samples a thread takes at once
 PROBED = 64  # samples of a curvature probe
 DIAGNOSED = 64  # steps between two that are looked at closely
 WARM_UP = 10  # first steps that each renew the curvature

@@ -1,5 +1,6 @@
 """What this process may still allocate, asked before anything large is built; arrays for vector registers."""
 
+import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,16 @@ def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray[Any, 
     raw = np.zeros(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def keep_freed() -> None:
+    """Let the C library (glibc) keep what is freed, up to a gigabyte.
+
+    Else large arrays that come and go are mapped anew each time, page by page: up to half of a training step.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: the largest that is taken
+    mallopt(-1, 2**30)  # M_TRIM_THRESHOLD

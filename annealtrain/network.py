@@ -11,7 +11,7 @@ from annealtrain.layers import Conv2d, Layer, MaxPool2d, Shape, TrainableLayer
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-BLOCK_SAMPLES = 32  # so that a block's activations stay in the core's cache
+BLOCK_SAMPLES = 64  # so that a block's activations stay in the core's cache
 WEIGHTS_STREAM = 1  # SeedSequence child of a run's seed: initial weights
 
 

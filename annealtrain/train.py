@@ -110,6 +110,7 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
     network = parts.network
     if start is not None:
         _take_weights(network, folder / recorder.LAST)
+    memory.keep_freed()
     live = config["progress"] is True or (config["progress"] == "auto" and sys.stderr.isatty())
     display = Display(config["epochs"], len(network.trainable), start=start or 0, live=live)
     spent = record.seconds
