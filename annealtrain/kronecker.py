@@ -14,7 +14,6 @@ from annealtrain.errors import InputError
 from annealtrain.network import Pass
 from annealtrain.problem import LayerProblem
 from annealtrain.quadratic import Couplings
-from annealtrain.solvers.base import SolveResult
 from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update, condition, solve_row
 
 SIGNS_STREAM = 5  # SeedSequence child of a run's seed: (SIGNS_STREAM, step), the probes of the curvature
@@ -76,13 +75,8 @@ class Kronecker(Update):
         with clock.stage("anneal_s"):
             solver = self.task.solver.at_epoch(step.epoch, step.epochs)
 
-            def solve(k: int) -> SolveResult:
-                return solver.solve(problems[k], seed=self.task.solve_seed(k, step))
-
-            # Side by side, the largest first: one thread a layer.
-            order = sorted(range(len(layers)), key=lambda k: -problems[k].S0.size * problems[k].num_weights)
-            found = dict(zip(order, parallel.each(solve, order), strict=True))
-            changes = [found[k].best_weights for k in range(len(layers))]
+            found = [solver.solve(problems[k], seed=self.task.solve_seed(k, step)) for k in range(len(layers))]
+            changes = [result.best_weights for result in found]
             rows = [solve_row(step.epoch, k, problems[k], found[k]) for k in range(len(layers))]
             observer.solving(step.epoch, len(layers) - 1, 1.0)
         if step.number % DIAGNOSED:
@@ -197,10 +191,11 @@ def factors(layer: Any, x: Array, dz: Array) -> tuple[Array, Array]:
 
     Their Kronecker product stands for the mean of S_a' S_a over all pairs of weights, S_a (M, N) the gradient of one
     sample: for a linear layer, S_a = dz_a x_a', as if the two were independent; for a convolution with both sums
-    over the units and the weights, Gamma of trace 1.
+    over the units and the weights, Gamma of trace 1. (So are those of one site,
+    where each x weighs as much as its dz: better, as measured.)
     """
     count = len(x)
-    if dz[0].size == layer.weight_shape[0]:  # one site: a linear layer
+    if dz.ndim == 2:
         u, b = layer.rows(x).astype(np.float64), dz.reshape(count, -1).astype(np.float64)
         return u.T @ u / count, b.T @ b / count
     S = layer.sample_gradients(x, dz)

@@ -64,7 +64,11 @@ def anneal_together(
             flips[:] = 0
         return levels[:, : units.stop - units.start].T, total
 
-    ends = parallel.each(group, parallel.blocks(M, wide)) if live.size else []
+    parts = parallel.blocks(M, wide) if live.size else []
+    sweep_s = wide * live.size * (live.size * 3e-11 + problem.bits * 1e-9)
+    # Threads cost more than they save below some milliseconds.
+    is_small = len(parts) * len(betas) * sweep_s < 0.01
+    ends = [group(part) for part in parts] if is_small else parallel.each(group, parts)
     levels = np.zeros((M, 1, N), np.int32)
     weights = problem.S0[:, None].copy()
     energies = problem.E0 + (S0 * (base + h)).sum(axis=1)
