@@ -4,6 +4,7 @@
 # make sanitize     build the kernel with AddressSanitizer and run its tests
 # make bench        time the kernel beside its peers (10 to 15 minutes; into outputs/bench)
 # make bench-train  time whole runs of every network, stage by stage
+# make bench-layers time the layers' passes beside PyTorch's
 # make fig5b        run and draw one figure of the paper (fig1a to fig8), 10 seeds a curve; SEEDS=3 for a quick look
 # make figures      all of them, into outputs/figures and outputs/reference; a killed one goes on where it was
 VENV ?= .venv
@@ -17,7 +18,9 @@ FIGURES := fig1a fig1b fig2a fig2b fig3a fig3b fig4a fig4b fig5a fig5b fig5c fig
 SEEDS ?= 10
 JOBS ?= 2
 
-.PHONY: help train test lint sanitize bench bench-train figures $(FIGURES) clean
+TEST_EXTRAS := test,torch,dwave,gate,sweep,export,bench
+
+.PHONY: help train test lint sanitize bench bench-train bench-layers figures $(FIGURES) clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -47,6 +50,9 @@ bench: $(VENV)/installed-bench
 bench-train: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m bench.stages
 
+bench-layers: $(VENV)/installed-figures
+	PYTHONPATH=tests $(BIN)/python -m bench.passes
+
 figures: $(FIGURES)
 
 $(FIGURES): $(VENV)/installed-figures
@@ -63,8 +69,8 @@ $(VENV)/installed: $(VENV)/bin/pip $(SOURCES)
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/bin/pip $(SOURCES)
-	@echo "Installing annealtrain and its test tools into $(VENV) (about a minute) ..."
-	@$(INSTALL) .[test]
+	@echo "Installing annealtrain, all it can work with and its test tools into $(VENV) (a few minutes) ..."
+	@$(INSTALL) .[$(TEST_EXTRAS)]
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-bench: $(VENV)/bin/pip $(SOURCES)
