@@ -120,7 +120,7 @@ def write(folder: Path, rows: Sequence[Row], told: str) -> None:
     (folder / "stages.md").write_text(
         "# Whole runs by stage\n\n"
         f"`make bench-train`: {told}. {report.machine()}. An experiment's solver and targets are its own; "
-        "`model=` alone is the default (targets=difference). rest: start, data and files.\n\n"
+        "`model=` alone is the default (targets=gauss_newton). rest: start, data and files.\n\n"
         + report.markdown(head, cells)
     )
 
