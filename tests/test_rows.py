@@ -40,6 +40,7 @@ def test_both_forms_give_the_same_chain(choose, move, ridge, settings):
     results = []
     for by_rows in (False, True):
         choose(by_rows)
+        # The forms round differently, and a decision closer than rounding goes either way: at this seed there is none.
         results.append(solver.solve(layer, seed=5))
         check_result(layer, results[-1])
     formed, rows = results
