@@ -18,10 +18,11 @@ from annealtrain.errors import InputError
 from annealtrain.export import write
 from annealtrain.exporting import layer_problem
 from annealtrain.hydra_app import CONFIGS, compose_config
+from annealtrain.parts import solver_of
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import relative_gap
 from annealtrain.solvers.reference import MAX_SPINS, Exact
-from annealtrain.train import ready, solver_of
+from annealtrain.train import ready
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
