@@ -143,7 +143,7 @@ def test_cfg_job_prints_the_composed_configuration(cli: Callable, tmp_path: Path
 def test_info_defaults(cli: Callable) -> None:
     outcome = cli("train", "--info", "defaults")
     assert (outcome.code, outcome.err) == (0, "")
-    chosen = ("model/lenet", "dataset/digits", "solver/sa", "targets/difference", "schedule/geometric")
+    chosen = ("model/lenet", "dataset/digits", "solver/sa", "targets/gauss_newton", "schedule/geometric")
     assert all(name in outcome.out for name in chosen)
 
 

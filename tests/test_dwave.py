@@ -370,6 +370,7 @@ def test_a_run_on_a_whole_chip(cli, tmp_path, monkeypatch, topology):
     outcome = cli(
         "train",
         *settings,
+        "targets=pinv",
         "solver=dwave",
         f"solver.mock={topology}",
         "solver.num_reads=50",

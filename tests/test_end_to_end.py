@@ -40,7 +40,9 @@ class Crash(BaseException):
 
 
 def test_a_run_and_its_folder(cli: Callable, tmp_path: Path) -> None:
-    outcome = cli("train", *SMALL, "seed=3", "epochs=3", "hydra.run.dir=run")
+    outcome = cli(
+        "train", *SMALL, "method=difference", "annealing.num_sweeps=3", "seed=3", "epochs=3", "hydra.run.dir=run"
+    )
     assert (outcome.code, outcome.err) == (0, "")
     folder = tmp_path / "run"
     names = {"config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json", "last.npz", "best.npz"}

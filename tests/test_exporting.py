@@ -16,7 +16,7 @@ from annealtrain.train import ready
 @pytest.fixture
 def run(cli, tmp_path) -> Path:
     """A finished run of two epochs."""
-    assert cli("train", *SMALL, "hydra.run.dir=run").code == 0
+    assert cli("train", *SMALL, "targets=difference", "hydra.run.dir=run").code == 0
     return tmp_path / "run"
 
 
@@ -26,13 +26,25 @@ def test_a_runs_hamiltonian_is_the_next_one_at_its_last_weights(cli, run):
     assert outcome.out == "run/layer1_unit4.bqm: layer 1, unit 4 after 2 epochs: 8 weights of 3 bits\n"
     model = dimod.BinaryQuadraticModel.from_file(io.BytesIO((run / "layer1_unit4.bqm").read_bytes()))
     (_, last), epoch = recorder.read_checkpoint(run / "last.npz")
-    trainer, start = ready(compose_config(list(SMALL), None))
+    trainer, start = ready(compose_config([*SMALL, "targets=difference"], None))
     assert (epoch, start) == (2, 0)
     for layer, weights in zip(trainer.network.trainable, recorder.read_checkpoint(run / "last.npz")[0], strict=True):
         layer.weights = weights
     form = trainer.next_problem(1, epoch=2).unit(4)
     np.testing.assert_array_equal(form.S0, last[4])
     assert form.half_range == pytest.approx(0.001)  # what the schedule falls to
+    levels = np.random.default_rng(0).integers(0, 8, (20, 8))
+    found = model.energies((form.spins(levels), range(24)))
+    np.testing.assert_allclose(found, form.energy(form.weights(levels)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("targets", ["gauss_newton", "kronecker"])
+def test_the_hamiltonian_of_a_change_of_the_weights(cli, tmp_path, targets):
+    outcome = cli("export", *SMALL, f"targets={targets}", "--format=bqm", "--layer=1", "--unit=3", "--output", "x.bqm")
+    assert (outcome.code, outcome.err) == (0, "")
+    model = dimod.BinaryQuadraticModel.from_file(io.BytesIO((tmp_path / "x.bqm").read_bytes()))
+    form = ready(compose_config([*SMALL, f"targets={targets}"], None))[0].next_problem(1, epoch=0).unit(3)
+    assert not form.S0.any()
     levels = np.random.default_rng(0).integers(0, 8, (20, 8))
     found = model.energies((form.spins(levels), range(24)))
     np.testing.assert_allclose(found, form.energy(form.weights(levels)), rtol=1e-9)
