@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from annealtrain import sweeps
 from annealtrain.errors import InputError, nearest
-from annealtrain.train import Config, plain, remove_if_empty, train
+from annealtrain.parts import Config
+from annealtrain.train import plain, remove_if_empty, train
 
 log = logging.getLogger(__name__)
 

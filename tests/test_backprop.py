@@ -18,9 +18,9 @@ from annealtrain.errors import InputError  # noqa: E402
 from annealtrain.hydra_app import compose_config  # noqa: E402
 from annealtrain.layers import Flatten, Layer  # noqa: E402
 from annealtrain.network import ForwardPass, Network  # noqa: E402
+from annealtrain.parts import build  # noqa: E402
 from annealtrain.schedule import DropSchedule, LinearSchedule  # noqa: E402
 from annealtrain.solvers.base import Solver  # noqa: E402
-from annealtrain.train import build  # noqa: E402
 from annealtrain.update import Batch, Clock, Step, Task  # noqa: E402
 
 MODELS = ("linear", "three_linear", "two_linear_small", "conv", "three_conv", "two_conv_small", "lenet")

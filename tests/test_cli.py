@@ -15,7 +15,7 @@ import pytest
 from conftest import SMALL, finished, process, table, write_mnist
 
 import annealtrain
-from annealtrain import memory, recorder, train
+from annealtrain import memory, parts, recorder
 from annealtrain.cli import COMMANDS, main
 from annealtrain.errors import InputError
 from annealtrain.hydra_app import compose_config
@@ -219,7 +219,7 @@ def test_bad_settings(refused: Callable, overrides: list[str], parts: list[str])
 
 def test_bad_plain_values() -> None:
     config = compose_config([], None)
-    train.check_values(config)
+    parts.check_values(config)
     for name, limit, values in (
         ("bits", "1 to 16", (-1, 4.5, True, None, "8", [8])),
         ("epochs", "1 to 100000", (0, 1.5, None)),
@@ -235,13 +235,13 @@ def test_bad_plain_values() -> None:
     ):
         for value in values:
             with pytest.raises(InputError) as caught:
-                train.check_values({**config, name: value})
+                parts.check_values({**config, name: value})
             assert f"{name}={value!r}" in str(caught.value)
             assert limit in str(caught.value)
     for name in config:
         if name not in ("data_dir", "annealing", "half_range", "pinv"):  # what only other lines refer to
             with pytest.raises(InputError, match=f"no '{name}'"):
-                train.check_values({key: value for key, value in config.items() if key != name})
+                parts.check_values({key: value for key, value in config.items() if key != name})
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,12 @@ from annealtrain.gauss_newton import GaussNewton
 from annealtrain.hydra_app import compose_config
 from annealtrain.kronecker import Kronecker
 from annealtrain.layers import Flatten, MaxPool2d, SpectralPool2d
+from annealtrain.parts import Parts, build
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule, LinearSchedule, StepSchedule
 from annealtrain.solvers import anneal, classical, dwave, ocean, reference
 from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
 from annealtrain.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
-from annealtrain.train import Parts, build, estimate
+from annealtrain.train import estimate
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 GROUPS = {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in CONFIGS.iterdir()}
