@@ -137,10 +137,12 @@ class GaussNewton(Update):
         order = np.random.default_rng(np.random.SeedSequence(self.task.seed, spawn_key=(ORDER_STREAM, k, step.number)))
         units = [int(unit) for unit in order.permutation(M)]
         change, stats, walls = np.zeros((M, N)), [], []
-        first_J = jacobian.gram(units[0]) + self.ridge * np.eye(N)
+        conditioned = None
         for group in parallel.blocks(M, GROUP):
             with clock.stage("build_s"):
                 grams = parallel.each(jacobian.gram, units[group])
+                if group.start == 0:
+                    conditioned = condition(grams[0] + self.ridge * np.eye(N))  # of one unit, for all
             for unit, gram in zip(units[group], grams, strict=True):
                 with clock.stage("build_s"):
                     J, g = gram + self.ridge * np.eye(N), jacobian.gradient(unit) + 2 * self.ridge * weights[unit]
@@ -156,7 +158,7 @@ class GaussNewton(Update):
                 stats.append(result.stats)
                 observer.solving(step.epoch, k, len(stats) / M)
         held = {name: float(np.mean([one[name] for one in stats])) for name in stats[0] if not name.endswith("_s")}
-        diagnosis = {"saturated_share": float(np.mean(walls)), "condition": condition(first_J)}
+        diagnosis = {"saturated_share": float(np.mean(walls)), "condition": conditioned}
         return Found(change, held | diagnosis)
 
 

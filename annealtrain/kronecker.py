@@ -74,7 +74,6 @@ class Kronecker(Update):
             problems = [self._problem(k, step) for k in range(len(layers))]
         with clock.stage("anneal_s"):
             solver = self.task.solver.at_epoch(step.epoch, step.epochs)
-
             found = [solver.solve(problems[k], seed=self.task.solve_seed(k, step)) for k in range(len(layers))]
             changes = [result.best_weights for result in found]
             rows = [solve_row(step.epoch, k, problems[k], found[k]) for k in range(len(layers))]

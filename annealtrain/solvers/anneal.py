@@ -14,7 +14,7 @@ from annealtrain.schedule import Schedule
 from annealtrain.solvers.base import Array, Seed, Solver, SolveResult, combined, stream
 from annealtrain.solvers.chains import Chain, alone, side_by_side, spread, start_levels
 from annealtrain.solvers.rows import Lane, SharedRows, seconds
-from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, started, whole
+from annealtrain.solvers.settings import at_epoch, inverse_temperatures, is_scheduled, positive, started, whole
 from annealtrain.solvers.together import anneal_together
 
 ORDERS = ("sequential", "random")
@@ -93,14 +93,7 @@ class SimulatedAnnealing(Solver):
         if not is_scheduled("num_sweeps", num_sweeps):
             whole("num_sweeps", num_sweeps)
         whole("num_reads", num_reads)
-        if beta is not None and beta_range is not None:
-            raise InputError("solver.beta and solver.beta_range are both set: keep one, the other null")
-        if beta is not None and not is_scheduled("beta", beta):
-            positive("beta", beta)
-        if beta_range is not None:
-            positive_pair("beta_range", beta_range)
-            if beta_range[0] > beta_range[1]:
-                raise InputError(f"solver.beta_range={list(beta_range)} falls: annealing cools, give first <= last")
+        inverse_temperatures(beta, beta_range)
         if time_limit_s is not None:
             positive("time_limit_s", time_limit_s)
         self.num_sweeps, self.num_reads, self.move, self.order = num_sweeps, num_reads, move, order

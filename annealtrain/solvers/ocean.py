@@ -22,7 +22,7 @@ from annealtrain.quadratic import QuadraticForm
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.anneal import ORDERS, automatic_beta_range
 from annealtrain.solvers.base import Array, Seed, Solver, SolveResult
-from annealtrain.solvers.settings import is_scheduled, positive, positive_pair, whole
+from annealtrain.solvers.settings import inverse_temperatures, is_scheduled, positive_pair, whole
 
 if TYPE_CHECKING:
     import dimod
@@ -78,14 +78,7 @@ class DimodSolver(Solver):
                 )
         for word, value in self.options.items():
             is_scheduled(word, value)
-        if beta is not None and beta_range is not None:
-            raise InputError("solver.beta and solver.beta_range are both set: keep one, the other null")
-        if beta is not None and not is_scheduled("beta", beta):
-            positive("beta", beta)
-        if beta_range is not None:
-            positive_pair("beta_range", beta_range)
-            if beta_range[0] > beta_range[1]:
-                raise InputError(f"solver.beta_range={list(beta_range)} falls: annealing cools, give first <= last")
+        inverse_temperatures(beta, beta_range)
         if processes not in (True, False, None):
             raise InputError(f"solver.processes={processes!r} is not one of true, false, null")
         self.pass_betas = pass_betas or (None if OWN_SCHEDULES & set(self.options) else beta_keywords(known))

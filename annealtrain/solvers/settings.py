@@ -47,6 +47,18 @@ def is_scheduled(name: str, value: Any) -> bool:
     return isinstance(value, Schedule)
 
 
+def inverse_temperatures(beta: Any, beta_range: Any) -> None:
+    """Raise InputError unless at most one is set: a beta, which may be a schedule, or a range that does not fall."""
+    if beta is not None and beta_range is not None:
+        raise InputError("solver.beta and solver.beta_range are both set: keep one, the other null")
+    if beta is not None and not is_scheduled("beta", beta):
+        positive("beta", beta)
+    if beta_range is not None:
+        positive_pair("beta_range", beta_range)
+        if beta_range[0] > beta_range[1]:
+            raise InputError(f"solver.beta_range={list(beta_range)} falls: annealing cools, give first <= last")
+
+
 def at_epoch(solver: SolverKind, names: Sequence[str], epoch: int, epochs: int) -> SolverKind:
     """Return a copy of a solver with the value of one epoch for each of these settings that is a schedule."""
     bound = copy(solver)
