@@ -124,7 +124,7 @@ class Conv2d(TrainableLayer):
     def _patches(self, x: Array) -> Array:
         """Return (Q, C1 K K, sites), sites last so that copies are of whole rows of the image."""
         K = self.kernel_size
-        windows = np.lib.stride_tricks.sliding_window_view(x, (K, K), axis=(2, 3))
+        windows = np.lib.stride_tricks.sliding_window_view(np.ascontiguousarray(x), (K, K), axis=(2, 3))
         return windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(x), self.fan[0], -1)
 
     def _fourier_inverse(self) -> Callable[[Array], Array]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from annealtrain import memory, parallel
 from annealtrain.errors import InputError
+from annealtrain.layer import samples_first
 from annealtrain.layers import Conv2d, Layer, MaxPool2d, Shape, TrainableLayer
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -76,7 +77,10 @@ class Network:
 
     def activate(self, z: Array) -> Array:
         """Return f(z) = gamma(z) z, Eq. (20)."""
-        return z if self.alpha == 1 else np.maximum(z, z.dtype.type(self.alpha) * z)  # alpha <= 1
+        if self.alpha == 1:
+            return z
+        scaled = z * z.dtype.type(self.alpha)
+        return np.maximum(z, scaled, out=scaled)  # alpha <= 1
 
     def slopes(self, z: Array) -> Array | None:
         """Return gamma(z): 1 or alpha; None where it is 1 everywhere."""
@@ -224,5 +228,10 @@ def _in_blocks(function: Callable[[Array], Array], x: Any) -> Array:
     parts = parallel.each(lambda block: function(x[block]), parallel.blocks(len(x), BLOCK_SAMPLES))
     if len(parts) == 1:
         return parts[0]
-    joined = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)  # samples first in memory as well
+    shape, dtype = (sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype
+    if len(shape) == 4:  # images stay as the layers work on them
+        Q, C, H, W = shape
+        joined = samples_first(np.empty((H, C, W, Q), dtype))
+    else:
+        joined = np.empty(shape, dtype)
     return np.concatenate(parts, out=joined)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annealtrain import parallel
+from annealtrain import grams, parallel
 from annealtrain.quadratic import Couplings, QuadraticForm
 
 if TYPE_CHECKING:
@@ -45,6 +45,23 @@ class Rows:
         borders = parallel.blocks(len(self.inputs), BLOCK_ROWS)
         return self._sum_of_squares(parallel.each(lambda block: self._square(self.inputs[block]), borders))
 
+    @cached_property
+    def grams(self) -> Array | None:
+        """All units' J at once, (M, N, N) float64, for factors of two values; None where they outgrow the inputs."""
+        (R, N), M = self.inputs.shape, self.targets.shape[1]
+        if self.factors is None or self.slopes is None or M * N > R:
+            return None
+        low, high = self.slopes
+        J, whole = grams.of_subsets(self.inputs, self.factors == high)
+        J *= (high**2 - low**2) / self.samples
+        J += whole * (low**2 / self.samples)
+        return J
+
+    def prepare(self) -> None:
+        """Form what units have in common here, on all threads: one by one, each unit's thread would do it again."""
+        if self.factors is None or (self.grams is None and self.slopes and self.slopes[0]):
+            _ = self.gram
+
     def unit_gram(self, unit: int) -> Array:
         """Return 1/Q inputs' diag(gamma^2) inputs, (N, N) float64: J of one unit, Eq. (21)."""
         assert self.factors is not None
@@ -55,6 +72,8 @@ class Rows:
         # Two slopes: J = low^2 J_all + (high^2 - low^2) J_high = high^2 J_all - (high^2 - low^2) J_low needs the rows
         # of one slope only: the rarer one, but for ReLU, where the difference would leave rounding in dead weights.
         low, high = self.slopes
+        if self.grams is not None:
+            return self.grams[unit]
         is_high = gamma == high
         rare = high if low == 0 or 2 * np.count_nonzero(is_high) <= len(gamma) else low
         J = self._sum_of_squares(self._square(self.inputs[b][is_high[b] == (rare == high)]) for b in borders)
@@ -157,8 +176,6 @@ class LayerProblem:
             raise ValueError(f"samples={samples} is not in 1..{len(inputs)}, the number of rows")
         rows = Rows(inputs, targets, factors, samples)
         h, E0 = rows.fields()
-        if factors is None or (rows.slopes and rows.slopes[0]):
-            _ = rows.gram  # here, on all threads, before the units ask for it one by one
         couplings: Couplings | Callable[[int], Couplings]
         if factors is None:
             couplings = Couplings(rows.gram).with_ridge(ridge)

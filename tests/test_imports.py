@@ -51,7 +51,7 @@ HOUSE = [
         "solvers.base",
     },
     {"problem"},
-    {"quadratic"},
+    {"quadratic", "grams"},
     {"pictures"},
     {"datasets"},
     {"processes"},

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from annealtrain import memory, parallel
+from annealtrain import grams, memory, parallel
 from annealtrain.errors import InputError
 from annealtrain.layers import Conv2d, Linear
 from annealtrain.problem import LayerProblem, Rows
@@ -160,13 +160,41 @@ def test_two_slopes_are_only_a_shortcut():
         np.testing.assert_allclose(Rows(inputs, targets, other, 300).unit_gram(unit), expected, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("units", [1, 3, 8, 9, 21])
+@pytest.mark.parametrize("low", [0.0, 0.1, -0.5])
+def test_all_units_at_once_are_the_units_one_by_one(units, low):
+    """Sums over classes of rows, whatever the groups of units; where J's outgrow the inputs, none are held."""
+    rng = np.random.default_rng(units)
+    inputs, targets = rng.normal(size=(40 * units, 5)).astype(np.float32), rng.normal(size=(40 * units, units))
+    factors = np.where(rng.random(targets.shape) < np.linspace(0, 1, units), 1.0, low)  # the first unit has no row
+    factors[0, 0], factors[-1, -1] = 1.0, low
+    rows = Rows(inputs, targets, factors, len(inputs))
+    assert rows.grams is not None
+    exact = inputs.astype(np.float64)
+    for unit in range(units):
+        expected = (exact * factors[:, [unit]] ** 2).T @ exact / len(inputs)
+        np.testing.assert_allclose(rows.unit_gram(unit), expected, rtol=1e-12, atol=1e-14)
+        few = Rows(inputs[: 5 * units - 1], targets[: 5 * units - 1], factors[: 5 * units - 1], 1)
+        if few.slopes:
+            assert few.grams is None
+
+
+def test_a_subset_without_rows_has_no_gram():
+    inputs = np.arange(12.0).reshape(6, 2)
+    own, whole = grams.of_subsets(inputs, np.zeros((6, 3), bool))
+    np.testing.assert_array_equal(own, np.zeros((3, 2, 2)))
+    np.testing.assert_allclose(whole, inputs.T @ inputs)
+
+
 def test_blocks_of_rows_and_threads_change_nothing(monkeypatch):
     inputs, targets, S0, factors = data(8, rows=50, alpha=0.1)
     whole = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
     monkeypatch.setattr("annealtrain.problem.BLOCK_ROWS", 7)
+    monkeypatch.setattr("annealtrain.grams.BLOCK_ROWS", 7)
     by_one = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
     with parallel.threads(3):
         by_three = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
+        by_three.rows.prepare()
     for i in range(M):
         np.testing.assert_allclose(by_one.unit(i).J, whole.unit(i).J, rtol=1e-12, atol=1e-15)
         np.testing.assert_array_equal(by_one.unit(i).J, by_three.unit(i).J)
