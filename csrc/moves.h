@@ -53,8 +53,12 @@ static inline int32_t flip_bits(const struct problem *p, float own, float beta, 
     return level;
 }
 
-/* Slice sampling (Neal 2003) of the level: draw an energy under which to stay, E(u) + Exp(1) / beta, then a level
-   uniformly from the interval where the parabola x (f step + x J_jj step^2) lies below it. */
+/* Slice sampling (Neal 2003) of the level: draw an energy under which to stay, E(u) + Exp(1) / beta, and take the
+   interval where the parabola x (f step + x J_jj step^2) lies below it. Three times in four the level goes to its mirror
+   image in the interval (overrelaxation: no random walk along the valleys that weights share), else to any level in it.
+   Both leave the uniform law over the interval as it is, and so Boltzmann's. */
+#define MIRRORED 0.75f
+
 static inline int32_t slice_level(const struct problem *p, float own, float beta, const float *numbers, float field,
                                   int32_t level)
 {
@@ -69,7 +73,9 @@ static inline int32_t slice_level(const struct problem *p, float own, float beta
     low = -floor_of(-low), high = floor_of(high);
     low = low > 0.0f ? 0.0f : low;
     high = high < 0.0f ? 0.0f : high;
-    const float x = low + floor_of(numbers[1] * (high - low + 1.0f));
+    if (numbers[1] < MIRRORED)
+        return level + (int32_t)(low + high);
+    const float x = low + floor_of((numbers[1] - MIRRORED) * (1.0f / (1.0f - MIRRORED)) * (high - low + 1.0f));
     return level + (int32_t)(x > high ? high : x);
 }
 
@@ -155,8 +161,9 @@ static inline ints slice_level_lanes(const struct problem *p, floats own, floats
     low = -round_down(-low), high = round_down(high);
     low = at_most(low, zero);
     high = at_least(high, zero);
-    const floats x = low + round_down(uniform * (high - low + 1.0f));
-    return level + __builtin_convertvector(at_most(x, high), ints);
+    const floats share = (uniform - MIRRORED) * (1.0f / (1.0f - MIRRORED));
+    const floats any_of = at_most(low + round_down(share * (high - low + 1.0f)), high);
+    return level + __builtin_convertvector(choose(uniform < MIRRORED, low + high, any_of), ints);
 }
 
 static inline ints best_level_lanes(const struct problem *p, floats own, floats field, ints level)

@@ -58,8 +58,8 @@ class SimulatedAnnealing(Solver):
     num_reads: independent reads a unit, all kept; training uses the best.
     beta_range: [first, last] inverse temperature over the sweeps of one solve, geometric; null: chosen for each unit.
     beta: instead, one inverse temperature for a whole solve; a schedule over the epochs is the paper's annealing.
-    move: `bit`, Metropolis on spins, the paper; `slice`, slice sampling of a weight's level, the same Boltzmann law
-    without Hamming cliffs; `greedy`, each weight to its best level, the limit of infinite beta.
+    move: `bit`, Metropolis on spins, the paper; `slice`, overrelaxed slice sampling of a weight's level, the same
+    Boltzmann law without Hamming cliffs; `greedy`, each weight to its best level, the limit of infinite beta.
     order: `sequential`, weight after weight from the top bit down, in blocks of 32 weights whose order is another in
     each sweep; or `random`, the paper's: a new permutation of the spins for each sweep (the same law, slower; for bit
     moves).

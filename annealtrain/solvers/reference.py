@@ -13,6 +13,7 @@ from annealtrain.solvers.base import Array, Solver
 from annealtrain.solvers.chains import Chain, fields
 
 MAX_SPINS = 24
+MIRRORED = 0.75  # share of slice moves that mirror the level, as in csrc/moves.h
 
 
 def numpy_chain(chain: Chain, deadline: float) -> tuple[Array, int]:
@@ -57,7 +58,7 @@ def _flip(form: QuadraticForm, J: Array, field: Array, levels: Array, spin: int,
 def _slice(
     form: QuadraticForm, own: float, field: float, level: int, beta: float, exponential: float, uniform: float
 ) -> int:
-    """Return a level drawn uniformly from those with dE <= Exp / beta, dE = x (field step + x J_jj step^2)."""
+    """Return one of the levels with dE <= Exp / beta, dE = x (field step + x J_jj step^2): the mirror image or any."""
     slope, curvature, height = field * form.step, own * form.step**2, exponential / beta
     # The two roots without cancellation; a straight line (J_jj = 0) has only the near one.
     total = abs(slope) + np.sqrt(slope**2 + 4 * curvature * height) + 1e-30
@@ -65,7 +66,10 @@ def _slice(
     low, high = (-far, near) if slope > 0 else (-near, far)
     low, high = max(low, -level), min(high, form.top_level - level)
     low, high = min(int(np.ceil(low)), 0), max(int(np.floor(high)), 0)
-    return int(level + min(low + int(uniform * (high - low + 1)), high))
+    if uniform < MIRRORED:
+        return level + low + high
+    share = (uniform - MIRRORED) / (1 - MIRRORED)
+    return int(level + min(low + int(share * (high - low + 1)), high))
 
 
 def _best(form: QuadraticForm, own: float, field: float, level: int) -> int:
