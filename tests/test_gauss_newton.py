@@ -11,6 +11,7 @@ from annealtrain.layers import Conv2d, Flatten, Linear, SpectralPool2d
 from annealtrain.network import Network
 from annealtrain.schedule import ConstantSchedule
 from annealtrain.solvers.anneal import SimulatedAnnealing
+from annealtrain.solvers.ocean import DimodSolver
 from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
 from annealtrain.solvers.reference import Exact, numpy_chain
 from annealtrain.trainer import Samples, Trainer
@@ -177,6 +178,14 @@ def wide_steps():
 def test_any_solver_lowers_the_loss(solver, bits):
     log = Log()
     trainer(solver=solver, bits=bits, epochs=2).run(log)
+    assert log.rows[-1]["train_loss"] < 0.8 * log.rows[0]["train_loss"]
+
+
+@pytest.mark.parametrize("sampler", ["SimulatedAnnealingSampler", "SteepestDescentSolver"])
+def test_dimod_samplers_lower_the_loss(sampler):
+    samplers = pytest.importorskip("dwave.samplers", reason="the ocean samplers are not installed")
+    log = Log()
+    trainer(solver=DimodSolver(getattr(samplers, sampler)()), bits=2, epochs=2).run(log)
     assert log.rows[-1]["train_loss"] < 0.8 * log.rows[0]["train_loss"]
 
 

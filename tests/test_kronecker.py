@@ -13,6 +13,7 @@ from annealtrain.network import Network, Pass
 from annealtrain.schedule import ConstantSchedule, LinearSchedule
 from annealtrain.solvers.anneal import SimulatedAnnealing
 from annealtrain.solvers.classical import CoordinateDescent
+from annealtrain.solvers.ocean import DimodSolver
 from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
 from annealtrain.solvers.reference import Exact, numpy_chain
 from annealtrain.trainer import Samples, Trainer
@@ -169,6 +170,14 @@ def test_any_solver_lowers_the_loss(solver, bits):
     assert log.rows[-1]["train_loss"] < 0.8 * log.rows[0]["train_loss"]
     assert {solve["layer"] for solve in log.solves} == {0, 1, 2, 3}
     assert log.solves[0]["lower_bound"] is None
+
+
+@pytest.mark.parametrize("sampler", ["SimulatedAnnealingSampler", "SteepestDescentSolver"])
+def test_dimod_samplers_lower_the_loss(sampler):
+    samplers = pytest.importorskip("dwave.samplers", reason="the ocean samplers are not installed")
+    log = Log()
+    trainer(solver=DimodSolver(getattr(samplers, sampler)()), bits=2, epochs=2).run(log)
+    assert log.rows[-1]["train_loss"] < 0.8 * log.rows[0]["train_loss"]
 
 
 def test_exact_solutions_of_small_layers_lower_the_loss():
