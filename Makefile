@@ -80,8 +80,8 @@ $(VENV)/installed-bench: $(VENV)/bin/pip $(SOURCES)
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-figures: $(VENV)/bin/pip $(SOURCES)
-	@echo "Installing annealtrain, PyTorch and the sweep launchers into $(VENV) (a few minutes) ..."
-	@$(INSTALL) .[torch,sweep]
+	@echo "Installing annealtrain, PyTorch, D-Wave's tools and the sweep launchers into $(VENV) (a few minutes) ..."
+	@$(INSTALL) .[torch,sweep,dwave]
 	@touch $@ $(VENV)/installed
 
 clean:

@@ -215,6 +215,8 @@ def _figure(arguments: list[str]) -> int:
         if given.seeds < 1:
             raise InputError(f"--seeds={given.seeds} is not a number of at least 1")
         os.environ["SEEDS"] = str(given.seeds)
+    # The sweeps of figures with a quantum annealer read it, as they read SEEDS.
+    os.environ.setdefault("QUANTUM_ANNEALING", "dwave" if os.environ.get("DWAVE_API_TOKEN") else "dwave_emulated")
     from annealtrain.hydra_app import run_hydra
 
     folder, reference = given.output / "figures" / given.name, given.output / "reference"

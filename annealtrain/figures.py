@@ -61,7 +61,8 @@ class Look(NamedTuple):
 METHODS = {
     "pinv": Look("annealing, pinv (the paper's)", "#0b6e99"),
     "sqa": Look("simulated quantum annealing, pinv", "#7b4fa3"),
-    "dwave": Look("quantum annealing, pinv", "#7b4fa3"),
+    "dwave": Look("quantum annealing (D-Wave), pinv", "#7b4fa3"),
+    "dwave_emulated": Look("quantum annealing, emulated, pinv", "#7b4fa3"),
     "itemc": Look("ITEMC, pinv", "#b5651d"),
     "difference": Look("annealing, difference", "#2a9d5c"),
     "gauss_newton": Look("annealing, gauss_newton", "#e08a1e"),

@@ -54,7 +54,17 @@ def test_the_groups_are_there() -> None:
     ]
     assert GROUPS["targets"] == ["difference", "gauss_newton", "kronecker", "pinv", "pinv_weighted"]
     assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
-    assert GROUPS["method"] == ["backprop", "difference", "gauss_newton", "itemc", "kronecker", "pinv", "sqa"]
+    assert GROUPS["method"] == [
+        "backprop",
+        "difference",
+        "dwave",
+        "dwave_emulated",
+        "gauss_newton",
+        "itemc",
+        "kronecker",
+        "pinv",
+        "sqa",
+    ]
     assert GROUPS["sweep"] == sorted([*EXPERIMENTS, "search"])
 
 

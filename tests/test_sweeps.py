@@ -155,6 +155,10 @@ def test_sweeps_of_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     methods = params["method"].split(",")
     assert methods[0] == "pinv"
     assert set(methods) <= set(figures.METHODS)
+    assert ("dwave_emulated" in methods) == ("QPU" in figures.PAPER[name].others)
+    monkeypatch.setenv("QUANTUM_ANNEALING", "dwave")  # as annealtrain figure does where a token is set
+    real = sweep_config(f"sweep={name}")["hydra"]["sweeper"]["params"]["method"].split(",")
+    assert real == [{"dwave_emulated": "dwave"}.get(method, method) for method in methods]
     assert compose_config([f"sweep={name}"], None) == compose_config([f"experiment={name}"], None)
     assert len(compose_config([f"sweep={name}"], None)["model"]["layers"]) > 0
 
