@@ -34,7 +34,7 @@ class Watch(Callback):
 
 
 def run_job(name: str, folder: Path, train: Callable[[], float]) -> float:
-    """Return the score of a job, NaN if it failed; print its line and leave it in its folder.
+    """Return the score of a job, 0 if it failed; print its line and leave it in its folder.
 
     A traceback goes to the job's own log; Ctrl-C goes up and ends the sweep.
     """
@@ -44,10 +44,10 @@ def run_job(name: str, folder: Path, train: Callable[[], float]) -> float:
     except InputError as error:
         said = str(error).replace("hydra.run.dir", "hydra.sweep.dir")
         log.error("%s", said)
-        score, outcome = float("nan"), f"{FAILED}: {said}"
+        score, outcome = 0.0, f"{FAILED}: {said}"
     except Exception as error:
         log.exception("this run failed")
-        score, outcome = float("nan"), f"{FAILED}: {type(error).__name__}: {' '.join(str(error).split())}"
+        score, outcome = 0.0, f"{FAILED}: {type(error).__name__}: {' '.join(str(error).split())}"
     else:
         result = recorder.read_json(folder / recorder.RESULT, "last")
         outcome = f"{accuracies(result['last'])}  {result['seconds']:.1f} s"

@@ -350,6 +350,14 @@ def test_without_a_token_the_command_says_so_before_any_work(refused, monkeypatc
     assert said.startswith("solver=dwave has no API token: set DWAVE_API_TOKEN")
 
 
+def test_a_settings_file_that_is_not_there_is_named(refused, monkeypatch):
+    monkeypatch.delenv("DWAVE_API_TOKEN", raising=False)
+    monkeypatch.setenv("DWAVE_CONFIG_FILE", "nowhere.conf")
+    said = refused("train", "model=linear_small", "solver=dwave", "bits=2", "samples=20", "validation=10")
+    assert "nowhere.conf" in said
+    assert "run dwave config create" in said
+
+
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     import sys
 

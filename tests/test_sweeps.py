@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -214,6 +216,37 @@ def test_launchers_run_jobs_and_tell_of_failures(launcher: str, tmp_path: Path) 
     again = finished(process([*arguments, "seed=0,1"], tmp_path, **variables), timeout=300)
     assert again.code == 0, again
     assert (tmp_path / "sweep" / "seed=1" / "result.json").stat().st_mtime_ns == kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["a job has ended", "all jobs have ended"])
+def test_a_killed_figure_ends_as_one_left_alone(moment: str, tmp_path: Path) -> None:
+    require("launcher", "joblib", "sweep")
+    pytest.importorskip("matplotlib")
+    small = [word for word in SMALL if not word.startswith(("epochs", "model"))]
+    settings = ["dataset=digits", *small, "epochs=5", "method=pinv,difference", "sweep/launcher=joblib"]
+
+    def figure(output: str) -> subprocess.Popen:
+        return process(["figure", "fig2b", *settings, "--seeds", "2", "--output", output], tmp_path)
+
+    assert finished(figure("alone"), timeout=120).code == 0
+    killed, jobs_ended = figure("killed"), 1 if moment == "a job has ended" else 4
+    while len([*(tmp_path / "killed").rglob("result.json")]) < jobs_ended and killed.poll() is None:
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()  # its workers finish the jobs that they are at, and hold its pipes
+    killed.stdout.close()
+    killed.stderr.close()
+    outcome = finished(figure("killed"), timeout=120)
+    assert outcome.code == 0, outcome
+    assert outcome.out.count("finished before") >= jobs_ended
+    reference, tidy = "reference/fig2b.csv", "figures/fig2b/fig2b.csv"
+    assert (tmp_path / "killed" / reference).read_bytes() == (tmp_path / "alone" / reference).read_bytes()
+    rows = [
+        [{name: cell for name, cell in row.items() if name != "seconds"} for row in table(tmp_path / output / tidy)]
+        for output in ("killed", "alone")
+    ]
+    assert rows[0] == rows[1]
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ def reach(name: str | None) -> "dimod.Sampler":
     system = _system()
     from dwave.cloud import exceptions
     from dwave.cloud.api.exceptions import RequestError
+    from dwave.cloud.config.exceptions import ConfigFileError
 
     try:
         return system.DWaveSampler(solver=name) if name else system.DWaveSampler()
@@ -29,6 +30,8 @@ def reach(name: str | None) -> "dimod.Sampler":
         ) from error
     except (RequestError, exceptions.PollingTimeout, OSError) as error:
         raise InputError(f"solver=dwave: D-Wave's service cannot be reached ({_line(error)}); {OFFLINE}") from error
+    except ConfigFileError as error:
+        raise InputError(f"solver=dwave: {_line(error)}: run dwave config create; {OFFLINE}") from error
     except ValueError as error:
         if "token" not in str(error).lower():
             raise
