@@ -34,7 +34,7 @@ class Kronecker(Update):
     """
 
     def __init__(
-        self, eta: float = 0.3, damping: float = 0.03, momentum: float = 0.9, memory: float = 0.95, every: int = 16
+        self, eta: float = 0.3, damping: float = 0.1, momentum: float = 0.9, memory: float = 0.95, every: int = 16
     ) -> None:
         for name, value, low, high in (
             ("eta", eta, 0, 10),
