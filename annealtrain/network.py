@@ -84,7 +84,11 @@ class Network:
 
     def slopes(self, z: Array) -> Array | None:
         """Return gamma(z): 1 or alpha; None where it is 1 everywhere."""
-        return None if self.alpha == 1 else np.maximum((z >= 0).astype(z.dtype), z.dtype.type(self.alpha))
+        return None if self.alpha == 1 else self.slopes_of(z)
+
+    def slopes_of(self, z: Array) -> Array:
+        """Return the same, of ones where it is 1 everywhere."""
+        return np.maximum((z >= 0).astype(z.dtype), z.dtype.type(self.alpha))
 
     def stem(self, images: Array) -> Array:
         """Return the input of the first trainable layer for images (Q, *in_shape)."""
@@ -131,6 +135,10 @@ class Network:
 
         return _in_blocks(back, y)
 
+    def unit_rows(self, k: int, y: Array) -> Array:
+        """Return outputs y (Q, *out_shape) of trainable layer k as (R, M), see TrainableLayer.unit_rows."""
+        return _in_blocks(self.trainable[k].unit_rows, y)
+
     def before_tail(self, outputs: Array) -> Array:
         """Return (Q, classes) outputs as those of the last trainable layer: the pseudo-inverse of the tail."""
         for layer in reversed(self.tail):
@@ -152,8 +160,8 @@ class ForwardPass:
     def input(self, k: int) -> Array:
         """Return the input of trainable layer k, (Q, *in_shape)."""
         if k not in self._inputs:
-            leading = self.network.leading[k]
-            self._inputs[k] = _in_blocks(lambda a: _forward(leading, a), self.activation(k - 1))
+            network, leading = self.network, self.network.leading[k]
+            self._inputs[k] = _in_blocks(lambda z: _forward(leading, network.activate(z)), self.preactivation(k - 1))
         return self._inputs[k]
 
     def rows(self, k: int) -> Array:
@@ -169,6 +177,10 @@ class ForwardPass:
     def activation(self, k: int) -> Array:
         """Return the activated output of trainable layer k, (Q, *out_shape)."""
         return self.network.activate(self.preactivation(k))
+
+    def slopes(self, k: int) -> Array | None:
+        """Return gamma of trainable layer k, (Q, *out_shape), None where it is 1 everywhere."""
+        return None if self.network.alpha == 1 else _in_blocks(self.network.slopes_of, self.preactivation(k))
 
     def outputs(self) -> Array:
         """Return the network's outputs, (Q, classes)."""
@@ -224,14 +236,25 @@ def _forward(layers: Sequence[Layer], x: Array) -> Array:
 
 
 def _in_blocks(function: Callable[[Array], Array], x: Any) -> Array:
-    """Return function(x) computed in blocks of samples on the pool's threads."""
-    parts = parallel.each(lambda block: function(x[block]), parallel.blocks(len(x), BLOCK_SAMPLES))
-    if len(parts) == 1:
-        return parts[0]
-    shape, dtype = (sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype
-    if len(shape) == 4:  # images stay as the layers work on them
+    """Return function(x) computed in blocks of samples on the pool's threads.
+
+    function: gives each sample as many rows; images (4 axes) stay in the order in memory that the layers work in.
+    """
+    blocks = parallel.blocks(len(x), BLOCK_SAMPLES)
+    first = function(x[blocks[0]])
+    if len(blocks) == 1:
+        return first
+    rows = len(first) // blocks[0].stop
+    shape = (len(x) * rows, *first.shape[1:])
+    if len(shape) == 4:
         Q, C, H, W = shape
-        joined = samples_first(np.empty((H, C, W, Q), dtype))
+        joined = samples_first(np.empty((H, C, W, Q), first.dtype))
     else:
-        joined = np.empty(shape, dtype)
-    return np.concatenate(parts, out=joined)
+        joined = np.empty(shape, first.dtype)
+    joined[: len(first)] = first
+
+    def fill(block: slice) -> None:
+        joined[block.start * rows : block.stop * rows] = function(x[block])
+
+    parallel.each(fill, blocks[1:])
+    return joined

@@ -75,14 +75,14 @@ class PseudoInverseTargets(Targets):
         self._targets = [t]
         for k in reversed(range(len(network.trainable) - 1)):
             if self.inverse_activation:
-                slopes = network.slopes(state.preactivation(k + 1))
+                slopes = state.slopes(k + 1)
                 t = t if slopes is None else t / slopes
             # W x - theta = t, so the inverse sees t + theta.
             t = inverses[k + 1](t - network.trainable[k + 1].offset(t.dtype)) * t.dtype.type(self._gain(k))
             self._targets.insert(0, t)
 
     def of_layer(self, k: int, state: ForwardPass) -> tuple[Array, Array | None]:
-        return self._targets[k], state.network.slopes(state.preactivation(k))
+        return self._targets[k], state.slopes(k)
 
 
 class WeightedPseudoInverseTargets(PseudoInverseTargets):
@@ -94,7 +94,7 @@ class WeightedPseudoInverseTargets(PseudoInverseTargets):
         network = state.network
         if k == len(network.trainable) - 1:
             return targets, slopes
-        above = network.slopes(state.preactivation(k + 1))
+        above = state.slopes(k + 1)
         if above is None:
             above = np.ones_like(state.preactivation(k + 1))
         beta = network.adjoint(k + 1, above)
@@ -124,7 +124,7 @@ class DifferenceTargets(Targets):
         change = self.eta * (self._outputs - state.activation(last))
         for inverse in reversed(network.inverses(k + 1).values()):
             change = inverse(change)
-        return state.activation(k) + change, network.slopes(state.preactivation(k))
+        return state.activation(k) + change, state.slopes(k)
 
 
 def _number(name: str, value: Any, low: float, high: float) -> None:

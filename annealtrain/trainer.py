@@ -92,7 +92,7 @@ class LayerByLayer(Update):
 
     def problem(self, k: int, state: ForwardPass, half_range: float, epoch: int = 0) -> LayerProblem:
         """Return layer k as M quadratic forms on n-bit weights around the present ones."""
-        clock, layer = self.task.clock, self.task.network.trainable[k]
+        clock, network = self.task.clock, self.task.network
         # Samples forward up to the layer, with the weights just updated below it; targets from above.
         with clock.stage("forward_s"):
             inputs = state.rows(k)
@@ -102,11 +102,11 @@ class LayerByLayer(Update):
             try:
                 return LayerProblem.from_rows(
                     inputs,
-                    layer.unit_rows(targets),
-                    layer.weights,
+                    network.unit_rows(k, targets),
+                    network.trainable[k].weights,
                     half_range,
                     self.task.bits,
-                    factors=None if factors is None else layer.unit_rows(factors),
+                    factors=None if factors is None else network.unit_rows(k, factors),
                     samples=len(targets),
                     ridge=self.targets.ridge,
                 )
