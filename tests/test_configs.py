@@ -312,8 +312,8 @@ def test_spins_a_hamiltonian_of_the_paper() -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "settings"),
     [
-        ("sa", anneal.SimulatedAnnealing, {"num_sweeps": 100, "beta": None, "order": "sequential", "move": "bit"}),
-        ("reference", anneal.SimulatedAnnealing, {"num_sweeps": 100, "num_reads": 1, "beta": None}),
+        ("sa", anneal.SimulatedAnnealing, {"num_sweeps": 20, "beta": None, "order": "sequential", "move": "bit"}),
+        ("reference", anneal.SimulatedAnnealing, {"num_sweeps": 20, "num_reads": 1, "beta": None}),
         ("exact", reference.Exact, {}),
         ("descent", classical.CoordinateDescent, {"num_starts": 1, "max_sweeps": 1000}),
         ("rounded", classical.RoundedLeastSquares, {"max_sweeps": 1000}),
