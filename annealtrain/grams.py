@@ -23,7 +23,7 @@ def of_subsets(inputs: Array, member: Array) -> tuple[Array, Array]:
     """
     (R, N), M = inputs.shape, member.shape[1]
     borders = parallel.blocks(R, max(BLOCK_ROWS, -(-R // MOST_BLOCKS)))
-    groups = parallel.blocks(M, _group_size(M, min(R, borders[0].stop)))
+    groups = parallel.blocks(M, _group_size(M, borders[0].stop))
 
     def part(job: tuple[slice, slice]) -> tuple[Array, Array]:
         group, block = job

@@ -59,7 +59,7 @@ class Rows:
 
     def prepare(self) -> None:
         """Form what units have in common here, on all threads: one by one, each unit's thread would do it again."""
-        if self.factors is None or (self.grams is None and self.slopes and self.slopes[0]):
+        if self.grams is None and self.slopes and self.slopes[0]:
             _ = self.gram
 
     def unit_gram(self, unit: int) -> Array:
@@ -69,11 +69,11 @@ class Rows:
         borders = parallel.blocks(len(self.inputs), BLOCK_ROWS)
         if self.slopes is None:
             return self._sum_of_squares(self._square(self.inputs[b], gamma[b, None]) for b in borders)
+        if self.grams is not None:
+            return self.grams[unit]
         # Two slopes: J = low^2 J_all + (high^2 - low^2) J_high = high^2 J_all - (high^2 - low^2) J_low needs the rows
         # of one slope only: the rarer one, but for ReLU, where the difference would leave rounding in dead weights.
         low, high = self.slopes
-        if self.grams is not None:
-            return self.grams[unit]
         is_high = gamma == high
         rare = high if low == 0 or 2 * np.count_nonzero(is_high) <= len(gamma) else low
         J = self._sum_of_squares(self._square(self.inputs[b][is_high[b] == (rare == high)]) for b in borders)
