@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = [
-    (page.stem, line)
+    (f"{page.stem}, ray" if "launcher=ray" in line else page.stem, line)
     for page in PAGES
     for language, block in BLOCK.findall(page.read_text())
     for line in block.splitlines()
@@ -77,14 +77,14 @@ def test_commands_of_a_page(
     Path("no_token").touch()
     monkeypatch.setenv("DWAVE_CONFIG_FILE", "no_token")
     installed = " ".join(plugin.__module__ for plugin in Plugins.instance().discover())
+    if page.endswith(", ray") and "ray" not in installed:
+        pytest.skip("the plugin ray is not installed: pip install 'annealtrain[ray]'")
     for line in (line for at, line in COMMANDS if at == page):
         command, *words = split(line, monkeypatch)
         told = f"{page}: {line}"
         if "=submitit_slurm" in line or "init.address" in line:
             plugin = "submitit" if "submitit" in line else "ray"
             assert plugin not in installed or composes(words), told
-            continue
-        if "launcher=ray" in line and "ray" not in installed:
             continue
         if command == "figure":
             words = [words[0], *reduced([]), "--seeds=1"]

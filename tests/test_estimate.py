@@ -182,7 +182,7 @@ def test_training_bytes_is_near_what_an_epoch_allocates(layers, samples, threads
                 network,
                 {"train": Samples(stems.copy(), labels), "test": Samples(stems[:scored].copy(), labels[:scored])},
                 PseudoInverseTargets(),
-                SimulatedAnnealing(num_sweeps=1),
+                SimulatedAnnealing(num_sweeps=1, order="random"),  # forms J, as is estimated; by rows it takes less
                 GeometricSchedule(0.1, 0.01),
                 bits=4,
                 epochs=1,
@@ -193,7 +193,7 @@ def test_training_bytes_is_near_what_an_epoch_allocates(layers, samples, threads
     finally:
         tracemalloc.stop()
     told = training_bytes(network, samples=samples, scored=scored, bits=4, threads=threads)
-    assert peak / 1.2 < told < 3.5 * peak  # told counts J for each thread, annealing by rows forms none
+    assert peak / 1.2 < told < 3 * peak
 
 
 def test_training_bytes_grows_with_what_is_held():
