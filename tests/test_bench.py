@@ -104,7 +104,7 @@ MEASURED = [
     row("annealtrain", "bit, 10 outputs", units=10, solve_s=0.02, energy=1.0),
     row("annealtrain", "bit, 10 outputs", units=10, sweeps=1000, solve_s=0.11, energy=1.0),
     row("dwave SA (neal)", "", solve_s=4.0, ratio=400.0, gap=1e-4, memory_mb=1000.0, energy=1.0),
-    row("dwave SA (neal)", "", sweeps=400, solve_s=7.0, gap=1e-4, energy=1.0),
+    row("dwave SA (neal)", "", sweeps=1000, solve_s=13.0, gap=1e-4, energy=1.0),
     row("openjij integer SA", "core", reads=16, solve_s=0.3, ratio=6.0, gap=1e-7, energy=1.0),
     row("openjij integer SA", "Python API", total_ratio=31.0, solve_s=0.3, gap=1e-7, energy=1.0),
 ]

@@ -5,7 +5,7 @@ from bench.problems import Problem
 from bench.rows import Job
 
 FOCUS = "linear 8 bits"  # what the claims are about
-LONG_SWEEPS = 400  # beside 100, for the cost of one more sweep
+LONG_SWEEPS = 1000  # beside 100, for the cost of one more sweep; neal copies its model for as long as 300 sweeps take
 SLICE_LANES = Settings(reads=16, move="slice")
 LADDER = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
 

@@ -14,7 +14,8 @@ from bench.peers import Settings, registry, single_thread
 from bench.problems import Problem, sherrington_kirkpatrick
 
 REPEAT_S = 0.8  # repeat a solve until so many seconds are spent on it,
-MAX_REPEATS = 15  # or so often
+MAX_REPEATS = 15  # or so often;
+SLOW_REPEATS, SLOW_S = 3, 20.0  # so often at least, but for those that need longer once
 MIN_CLIMBS, MAX_CLIMBS = 4, 16  # runs of one length on the way to a target
 
 
@@ -47,7 +48,8 @@ def measure(problem: Problem, peer: str, settings: Settings, reference: Settings
             errors.append(float(np.abs(np.sort(best) - np.sort(found.energies)).max()) / scale)
         for _ in range(1 if solve_s < 1 else 3):
             ours.append(timed(lambda: ours_solve(layer, problem, reference, len(ours)))[1])
-        if len(solves) >= MAX_REPEATS or sum(solves) > REPEAT_S:
+        enough = 1 if solve_s > SLOW_S else SLOW_REPEATS
+        if len(solves) >= MAX_REPEATS or (len(solves) >= enough and sum(solves) > REPEAT_S):
             break
         if len(solves) < 4:
             build_s = min(build_s, timed(lambda: build(problem, settings))[1])
