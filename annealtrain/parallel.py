@@ -6,7 +6,7 @@ order, so the number of threads changes the time of a run and nothing else.
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -81,7 +81,8 @@ def each(
         if done:
             done(len(results))
 
-    if _pool is None or _pool_size == 1 or getattr(_own, "is_job", False):
+    is_one = isinstance(items, Sized) and len(items) == 1  # not worth the way to another thread and back
+    if _pool is None or _pool_size == 1 or is_one or getattr(_own, "is_job", False):
         for item in items:
             take(job(item))
         return results

@@ -226,14 +226,22 @@ def test_ctrl_c_cancels_the_very_job_that_is_waited_for():
     stopped = Stopped()
 
     def job(item):
-        threading.Timer(0.1, interrupt_main_thread).start()
+        if item == 0:
+            wait_until(lambda: stopped.started == [1])
+            threading.Timer(0.1, interrupt_main_thread).start()
         return stopped(item)
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), parallel.threads(2):
-        parallel.each(job, [0])
-    assert stopped.cancelled == [0]
+        parallel.each(job, [0, 1])
+    assert sorted(stopped.cancelled) == [0, 1]
     assert time.monotonic() - began < PROMPT_S
+
+
+def test_one_job_stays_on_its_thread():
+    with parallel.threads(2):
+        assert parallel.each(lambda item: (item, threading.current_thread()), [7]) == [(7, threading.current_thread())]
+        assert parallel.each(lambda item: threading.current_thread(), [7, 8])[0] != threading.current_thread()
 
 
 def test_an_error_while_items_are_made_cancels_running_jobs():
