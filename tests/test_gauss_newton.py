@@ -1,5 +1,7 @@
 """The quadratic model of the network's loss: against the loss itself, its gradient, and what training does with it."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from dwave.samplers import SimulatedAnnealingSampler, SteepestDescentSolver
@@ -9,7 +11,7 @@ from annealtrain.errors import InputError
 from annealtrain.gauss_newton import GaussNewton
 from annealtrain.jacobian import Jacobian
 from annealtrain.layers import Conv2d, Flatten, Linear, SpectralPool2d
-from annealtrain.network import Network
+from annealtrain.network import ForwardPass, Network
 from annealtrain.schedule import ConstantSchedule
 from annealtrain.solvers.anneal import SimulatedAnnealing
 from annealtrain.solvers.ocean import DimodSolver
@@ -38,23 +40,35 @@ def loss(made, shown):
     return ((made.predict(shown.inputs) - shown.outputs) ** 2).sum() / len(shown.outputs)
 
 
+def signs(made, shown):
+    """Return where the pre-activations are positive, for all samples and layers."""
+    forward = ForwardPass(made, shown.inputs)
+    return np.hstack([forward.preactivation(k).reshape(len(shown.inputs), -1) >= 0 for k in range(len(made.trainable))])
+
+
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("k", range(4))
 def test_the_model_is_the_loss_inside_an_activation_region(k, bias):
-    made, shown = network(bias=bias), batch()
+    made, shown = network(bias=bias), batch(8)
     model, layer = Jacobian(made, k, shown), made.trainable[k]
     assert model.loss() == pytest.approx(loss(made, shown), rel=1e-12)
-    generator, before = np.random.default_rng(k), model.loss()
-    # So small a change that no sample changes the sign of an activation.
+    generator, region = np.random.default_rng(k), signs(made, shown)
     for unit in range(min(3, len(layer.weights))):
-        change = 1e-7 * generator.normal(size=layer.weights.shape[1])
-        expected = before + model.gradient(unit) @ change + change @ model.gram(unit) @ change
+        change, old, before = generator.normal(size=layer.weights.shape[1]), layer.weights, loss(made, shown)
+        change *= 1e-2 / np.linalg.norm(change)
+        while True:  # as far as no sample changes the sign of an activation
+            layer.weights = old + np.eye(len(old))[:, [unit]] * change
+            if (signs(made, shown) == region).all():
+                break
+            change /= 2
+        assert np.linalg.norm(change) > 1e-5  # else d'Jd is lost in rounding
+        linear, quadratic = model.gradient(unit) @ change, change @ model.gram(unit) @ change
+        actual = loss(made, shown) - before
+        assert actual == pytest.approx(linear + quadratic, rel=1e-9)
+        assert actual - linear == pytest.approx(quadratic, rel=1e-5)
         model.move(unit, change)
-        layer.weights = layer.weights + np.eye(len(layer.weights))[:, [unit]] * change
-        assert model.loss() == pytest.approx(expected, abs=1e-14)
-        assert abs(model.loss() - loss(made, shown)) < 1e-9 * abs(model.loss() - before) + 1e-15
+        assert model.loss() == pytest.approx(loss(made, shown), rel=1e-12)
         assert model.true_loss() == pytest.approx(loss(made, shown), rel=1e-12)
-        before = model.loss()
 
 
 @pytest.mark.parametrize("k", range(4))
@@ -204,6 +218,38 @@ def test_exact_solutions_of_small_layers_are_at_least_as_low():
         run.run(log)
         energies.append(log.solves[0]["energy"])
     assert energies[0] <= energies[1] + 1e-9
+
+
+def one_layer(ridge):
+    """One linear layer, whose units have nothing to do with one another, and its first step's row."""
+    generator = np.random.default_rng(0)
+    inputs = generator.normal(size=(50, 4))
+    shown = Samples(inputs, inputs[:, :3].argmax(axis=1))
+    made, log = Network([Flatten(), Linear(3)], (1, 2, 2), 3, alpha=1.0), Log()
+    update, schedule = GaussNewton(ridge), ConstantSchedule(0.7)
+    run = Trainer(made, {"train": shown}, update, Exact(), schedule, bits=3, epochs=1, seed=0)
+    run.run(log)
+    return made.trainable[0].weights, log.solves[0], shown
+
+
+def test_a_ridge_is_part_of_the_energy_and_of_what_is_found():
+    start = Network([Flatten(), Linear(3)], (1, 2, 2), 3, alpha=1.0).trainable[0].weights
+    levels = np.arange(-7, 8, 2) / 10
+    changes = np.array([np.zeros(4), *product(levels, repeat=4)])
+    found = {}
+    for ridge in (0.0, 0.5, 5.0):
+        weights, row, shown = one_layer(ridge)
+        outputs, by_hand, energy = np.eye(3)[shown.labels], start.copy(), 0.0
+        for unit in range(3):
+            away = (start[unit] + changes) @ shown.inputs.T - outputs[:, unit]
+            energies = (away**2).sum(axis=1) / 50 + ridge * ((start[unit] + changes) ** 2).sum(axis=1)
+            by_hand[unit] += changes[energies.argmin()]
+            energy += energies.min()
+        np.testing.assert_allclose(weights, by_hand, rtol=1e-12)
+        assert row["energy"] == pytest.approx(energy, rel=1e-9)
+        assert row["actual_change"] == pytest.approx(energy - row["start_energy"], rel=1e-6)
+        found[ridge] = weights
+    assert not np.array_equal(found[0.0], found[5.0])
 
 
 def test_mini_batches_follow_the_schedule_and_resume():
