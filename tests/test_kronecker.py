@@ -49,27 +49,68 @@ def test_the_sampled_blocks_average_to_the_exact_ones(bias):
     exact = jacobians(made, shown)
     forward = Pass(made, shown.inputs)
     signs = np.array(list(product((-1.0, 1.0), repeat=3)))
-    inner, outer = [0.0] * 4, [0.0] * 4
+    inner, outer, traces = [0.0] * 4, [0.0] * 4, [0.0] * 4
     for s in signs:  # the same signs for all samples: each sample's own average over the eight is what counts
         back = forward.backward(np.repeat(s[None], 6, axis=0))
         for k, layer in enumerate(made.trainable):
             R, Gamma = factors(layer, forward.inputs[k], back[k])
+            # A convolution's Gamma has trace 1: weighed by the trace of R, that of S S', it is S S' again.
+            weight = np.trace(R) if k < 2 else 1.0
+            assert k > 1 or np.trace(Gamma) == pytest.approx(1.0)
             inner[k] = inner[k] + R / 8
-            outer[k] = outer[k] + Gamma / 8
-    # Convolutions: the mean over samples of sum_c J_c' J_c, J_c (M, N).
+            outer[k] = outer[k] + weight * Gamma / 8
+            traces[k] = traces[k] + weight / 8
+    # Convolutions: the mean over samples of sum_c J_c' J_c and, of trace 1, sum_c J_c J_c', J_c (M, N).
     for k in (0, 1):
         np.testing.assert_allclose(inner[k], np.einsum("acmi,acmj->ij", exact[k], exact[k]) / 6, rtol=1e-10)
+        Gamma = np.einsum("acmi,acni->mn", exact[k], exact[k]) / 6
+        np.testing.assert_allclose(outer[k], Gamma, rtol=1e-10, atol=1e-15)
+        np.testing.assert_allclose(traces[k], np.trace(Gamma), rtol=1e-10)
     for k in (2, 3):
         rows = made.trainable[k].rows(forward.inputs[k])
         np.testing.assert_allclose(inner[k], rows.T @ rows / 6, rtol=1e-10)
         slopes = np.array([forward.backward(np.repeat(np.eye(3)[[c]], 6, axis=0))[k].reshape(6, -1) for c in range(3)])
         np.testing.assert_allclose(outer[k], np.einsum("cam,can->mn", slopes, slopes) / 6, rtol=1e-10, atol=1e-15)
-    assert np.trace(outer[0]) == pytest.approx(1.0)
 
 
 def started(update, made, solver=GREEDY, half_range=0.05, bits=8):
     update.start(Task(made, solver, ConstantSchedule(half_range), bits, 0, Clock()))
     return update
+
+
+def test_random_signs_measure_the_curvature_up_to_their_scatter():
+    made, shown = network(bias=True), batch(20)
+    exact, forward = jacobians(made, shown), Pass(made, shown.inputs)
+    newest, held = started(Kronecker(memory=0.0), made), started(Kronecker(memory=0.98), made)
+    inner, outer = [[], [], [], []], [[], [], [], []]
+    for number in range(400):
+        for update in (newest, held):
+            update._probe(shown, Step(0, 1, number, 400))
+        for k in range(4):
+            inner[k].append(newest._inner[k].copy())
+            outer[k].append(newest._outer[k].copy())
+    decay = 0.02 * 0.98 ** np.arange(400)[::-1, None, None]
+    for k in range(4):
+        R, Gamma = np.array(inner[k]), np.array(outer[k])
+        np.testing.assert_allclose(held._inner[k], (decay * R).sum(axis=0), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(held._outer[k], (decay * Gamma).sum(axis=0), rtol=1e-9, atol=1e-12)
+        if k < 2:
+            assert_scattered_around(R, np.einsum("acmi,acmj->ij", exact[k], exact[k]) / 20)
+            whole = np.trace(R, axis1=1, axis2=2)[:, None, None] * Gamma  # not of trace 1: the mean is then exact
+            assert_scattered_around(whole, np.einsum("acmi,acni->mn", exact[k], exact[k]) / 20)
+        else:
+            rows = made.trainable[k].rows(forward.inputs[k])
+            np.testing.assert_allclose(R, np.broadcast_to(rows.T @ rows / 20, R.shape), rtol=1e-10)
+            slopes = np.array([forward.backward(np.repeat(np.eye(3)[[c]], 20, axis=0))[k] for c in range(3)])
+            assert_scattered_around(Gamma, np.einsum("cam,can->mn", slopes, slopes) / 20)
+
+
+def assert_scattered_around(drawn, exact):
+    """Assert that the mean of independent matrices is `exact` within four and a half standard errors."""
+    error = drawn.std(axis=0, ddof=1) / np.sqrt(len(drawn))
+    away = np.abs(drawn.mean(axis=0) - exact)
+    assert (error < 0.2 * np.abs(exact).max()).all()
+    assert (away <= 4.5 * error + 1e-10 * np.abs(exact).max()).all()
 
 
 def test_the_gradient_is_that_of_the_loss():
