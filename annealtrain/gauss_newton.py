@@ -20,7 +20,7 @@ from annealtrain.jacobian import Jacobian
 from annealtrain.problem import LayerProblem
 from annealtrain.quadratic import Couplings
 from annealtrain.solvers.base import stream
-from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update, condition, saturated_share
+from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update, condition, saturated_share, together
 
 GROUP = 16  # units whose J are formed at once, on all threads
 GROW, SHRINK = 1.3, 0.5  # of the range L, where the model was right, and where it was wrong
@@ -37,6 +37,8 @@ class GaussNewton(Update):
     the model was right and shrinks where it was wrong; the schedule gives the first L. False: every step is taken and
     L follows the schedule, as mini-batches need it.
     """
+
+    is_unit_by_unit = True
 
     def __init__(self, ridge: float = 3e-4, adaptive: bool = True) -> None:
         if isinstance(ridge, bool) or not isinstance(ridge, int | float) or not 0 <= ridge < np.inf:
@@ -157,9 +159,8 @@ class GaussNewton(Update):
                 walls.append(saturated_share(problem, result))
                 stats.append(result.stats)
                 observer.solving(step.epoch, k, len(stats) / M)
-        held = {name: float(np.mean([one[name] for one in stats])) for name in stats[0] if not name.endswith("_s")}
         diagnosis = {"saturated_share": float(np.mean(walls)), "condition": conditioned}
-        return Found(change, held | diagnosis)
+        return Found(change, together(stats) | diagnosis)
 
 
 def _problem(J: Array, g: Array, half_range: float, bits: int) -> LayerProblem:

@@ -1,13 +1,13 @@
 """Annealing for other people's problems: dense quadratic forms of n-bit weights, and dimod's Ising models."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annealtrain import memory, parallel
-from annealtrain.problem import LayerProblem
+from annealtrain import parallel
+from annealtrain.library_input import betas, from_arrays, from_bqm, number, whole
 from annealtrain.solvers.anneal import SimulatedAnnealing
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def anneal(
     time_limit_s: float | None = None,
     seed: int = 0,
     threads: int | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Annealed:
     """Return low-energy n-bit weights of E_i(S) = S'J_i S + h_i'S, S_j in [S0_j - L, S0_j + L], Eqs. (5)-(9).
 
@@ -54,46 +55,36 @@ def anneal(
     S0=0 the weights are Ising spins. num_sweeps, num_reads, beta_range, move, order, time_limit_s: see
     SimulatedAnnealing; the betas are in 1 / energy. The same seed gives the same result for any number of threads.
     J may also be a dimod.BinaryQuadraticModel: h, S0, L and bits are then its own, the energies those of dimod.
+    progress(share): told between sweeps which share of the work is done, 1 at the end; from any thread.
     Raises ValueError for shapes that disagree, numbers that are not finite, a J that is not symmetric, and settings
-    out of their limits.
+    out of their limits or of a wrong type.
     """
-    solver = SimulatedAnnealing(num_sweeps, num_reads, beta_range, move=move, order=order, time_limit_s=time_limit_s)
-    if not hasattr(J, "vartype"):
-        problem, variables, is_binary = _from_arrays(np.asarray(J, dtype=np.float64), h, S0, L, bits), None, False
-    elif h is not None or S0 is not None or L != 1.0 or bits != 1:
-        raise ValueError("a BinaryQuadraticModel has its own h and values: leave h, S0, L and bits out")
-    else:
-        problem, variables = _from_bqm(J), list(J.variables)  # type: ignore[union-attr]
+    bits, seed = whole("bits", bits, 1), whole("seed", seed, 0)
+    threads = whole("threads", threads, 1) if threads is not None else parallel.available_threads()
+    if not isinstance(move, str) or not isinstance(order, str):
+        raise ValueError(f"move={move!r} and order={order!r} are names: see SimulatedAnnealing")
+    variables, is_binary = None, False
+    if hasattr(J, "vartype"):
+        if h is not None or S0 is not None or L != 1.0 or bits != 1:
+            raise ValueError("a BinaryQuadraticModel has its own h and values: leave h, S0, L and bits out")
+        quadratic, variables = from_bqm(J), list(J.variables)  # type: ignore[union-attr]
         is_binary = J.vartype.name == "BINARY"
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads={threads} is not a whole number of at least 1")
-    with parallel.threads(threads or parallel.available_threads()):
-        result = solver.solve(problem, seed=seed)
-    weights = (result.weights + 1) / 2 if is_binary else result.weights
-    return Annealed(result.levels, weights, result.energies, result.stats, variables)
-
-
-def _from_arrays(J: Array, h: Array | None, S0: Array | None, L: float, bits: int) -> LayerProblem:
-    N = J.shape[-1] if J.ndim else 0
-    if J.ndim not in (2, 3) or not N:
-        raise ValueError(f"J {J.shape} is neither (N, N) nor (M, N, N) with N > 0")
-    given = [np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (h, S0) if x is not None]
-    M = J.shape[0] if J.ndim == 3 else max((len(x) for x in given), default=1)
-    for name, x in (("h", h), ("S0", S0)):
-        if x is not None and np.shape(np.atleast_2d(x)) not in ((M, N), (1, N)):
-            raise ValueError(f"{name} {np.shape(x)} is neither {(N,)} nor {(M, N)}")
-    fields, centre = (np.zeros((M, N)) if x is None else np.broadcast_to(np.atleast_2d(x), (M, N)) for x in (h, S0))
-    return LayerProblem.from_moments(J, fields, np.zeros(M), centre, L, bits, convex=False)
-
-
-def _from_bqm(model: Any) -> LayerProblem:
-    spins = model.change_vartype("SPIN", inplace=False)
-    N = spins.num_variables
-    if not N:
-        raise ValueError("the BinaryQuadraticModel has no variables")
-    memory.require(4 * 8 * N * N, f"a dense Ising problem of {N} spins", "take a sparse sampler")
-    linear, (row, column, bias), offset = spins.to_numpy_vectors(variable_order=list(model.variables))
-    J = np.zeros((N, N))
-    np.add.at(J, (row, column), bias / 2)
-    J += J.T
-    return LayerProblem.from_moments(J, linear[None], np.array([offset]), np.zeros((1, N)), 1.0, 1, convex=False)
+    else:
+        quadratic = from_arrays(J, h, S0, number("L", L))
+    problem, unit = quadratic.problem(bits)
+    solver = SimulatedAnnealing(
+        whole("num_sweeps", num_sweeps, 1),
+        whole("num_reads", num_reads, 1),
+        None if beta_range is None else betas(beta_range, unit.energy),
+        move=move,
+        order=order,
+        time_limit_s=None if time_limit_s is None else number("time_limit_s", time_limit_s),
+    )
+    told = (lambda units: progress(units / problem.num_units)) if progress else None
+    with parallel.threads(threads):
+        result = solver.solve(problem, seed=seed, progress=told)
+    weights = result.weights * unit.weight
+    stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
+    return Annealed(
+        result.levels, (weights + 1) / 2 if is_binary else weights, result.energies * unit.energy, stats, variables
+    )

@@ -4,6 +4,7 @@ NumPy's BLAS is held to one thread while a pool is open; jobs have fixed sizes a
 order, so the number of threads changes the time of a run and nothing else.
 """
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -66,11 +67,18 @@ def check_cancelled() -> None:
         raise Cancelled
 
 
+SMALL_S = 0.01  # estimated seconds of work below which threads cost more than they save
+
+
 def each(
-    job: Callable[[Item], Result], items: Iterable[Item], done: Callable[[int], None] | None = None
+    job: Callable[[Item], Result],
+    items: Iterable[Item],
+    done: Callable[[int], None] | None = None,
+    seconds: float = math.inf,
 ) -> list[Result]:
     """Return [job(item) for item in items] in order; done(k) is told when k results are there.
 
+    seconds: what all jobs together are expected to take; a single job and small work stay on the caller's thread.
     Within a job it goes through its items one by one, on the job's own thread. A job's exception, or Ctrl-C, stops the
     others and is raised here.
     """
@@ -81,8 +89,8 @@ def each(
         if done:
             done(len(results))
 
-    is_one = isinstance(items, Sized) and len(items) == 1  # not worth the way to another thread and back
-    if _pool is None or _pool_size == 1 or is_one or getattr(_own, "is_job", False):
+    is_small = seconds < SMALL_S or (isinstance(items, Sized) and len(items) == 1)
+    if _pool is None or _pool_size == 1 or is_small or getattr(_own, "is_job", False):
         for item in items:
             take(job(item))
         return results

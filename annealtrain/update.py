@@ -12,7 +12,7 @@ from annealtrain.errors import InputError
 from annealtrain.network import Network
 from annealtrain.problem import LayerProblem
 from annealtrain.schedule import Schedule
-from annealtrain.solvers.base import Solver, SolveResult
+from annealtrain.solvers.base import Solver, SolveResult, with_rates
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Row = dict[str, Any]
@@ -96,9 +96,11 @@ class Update:
     """Changes the weights by one batch at a time: `start` once, then `step` for batch after batch.
 
     amplitude: the output targets that the true loss is measured against are amplitude x one-hot.
+    is_unit_by_unit: whether each unit is a problem of its own to the solver, not all units of a layer one.
     """
 
     amplitude: float = 1.0
+    is_unit_by_unit: bool = False
 
     def check(self, network: Network) -> None:
         """Raise InputError if this way of training cannot serve the network."""
@@ -158,18 +160,21 @@ def condition(J: Array) -> float | None:
 
 
 MAX_CONDITION = 512
-COUNTS = ("_s", "flips", "backtracks")  # names of columns that add up over the steps of an epoch end so
+# Names of columns that add up over the steps of an epoch end so.
+COUNTS = ("_s", "flips", "visits", "backtracks", "submissions", "retries")
 
 
 def by_layer(rows: Sequence[Row]) -> list[Row]:
-    """Return one row a layer for an epoch of several steps: seconds and counts add up, all else is averaged."""
+    """Return one row a layer for an epoch of several steps."""
     groups: dict[Any, list[Row]] = {}
     for row in rows:
         groups.setdefault(row["layer"], []).append(row)
-    return [_combined(groups[layer]) for layer in sorted(groups)]
+    return [together(groups[layer]) for layer in sorted(groups)]
 
 
-def _combined(rows: list[Row]) -> Row:
+def together(rows: list[Row]) -> Row:
+    """Return several solves' row as one: seconds and counts add up, all else is averaged."""
+
     def value(name: str) -> Any:
         held = [row[name] for row in rows if row.get(name) is not None]
         if not held or (all(one == held[0] for one in held[1:]) and not name.endswith(COUNTS)):
@@ -177,4 +182,4 @@ def _combined(rows: list[Row]) -> Row:
         return float(np.sum(held) if name.endswith(COUNTS) else np.mean(held))
 
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: value(name) for name in names} if len(rows) > 1 else rows[0]
+    return with_rates({name: value(name) for name in names}) if len(rows) > 1 else rows[0]

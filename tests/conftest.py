@@ -120,7 +120,7 @@ def table(path: Path, *, times: bool = False) -> list[dict[str, str]]:
     """Return the rows of a CSV as text; without the columns of seconds unless `times`."""
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    return [{name: text for name, text in row.items() if times or not name.endswith("_s")} for row in rows]
+    return [{name: text for name, text in row.items() if times or not name.endswith(("_s", "_ns"))} for row in rows]
 
 
 def weights(path: Path) -> dict[str, tuple]:

@@ -65,6 +65,12 @@ def test_a_run_and_its_folder(cli: Callable, tmp_path: Path) -> None:
         ("8", "24", "3", "3.0"),
         ("10", "24", "3", "3.0"),
     ]
+    for solve in table(folder / "solves.csv", times=True):
+        visits, flips = float(solve["visits"]), float(solve["flips"])
+        assert visits == 3 * float(solve["units"]) * float(solve["spins"])
+        assert float(solve["acceptance"]) == pytest.approx(flips / visits)
+        assert float(solve["visit_ns"]) == pytest.approx(1e9 * float(solve["anneal_s"]) / visits)
+        assert 0 < float(solve["beta_first"]) <= float(solve["beta_last"])
     for row in rows[1:]:
         own = [float(solve["energy"]) for solve in solves if solve["epoch"] == row["epoch"]]
         assert float(row["energy"]) == sum(own)

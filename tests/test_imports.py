@@ -22,6 +22,7 @@ HOUSE = [
     {"parts"},
     {"trainer", "backprop", "estimate", "display", "report", "export", "export_network", "library"},
     {"figures"},
+    {"library_input"},
     {"plots"},
     {"runs"},
     {"targets", "gauss_newton", "kronecker"},

@@ -40,7 +40,7 @@ def test_many_slices_are_quantum_mechanics(beta, gamma):
     solver = SimulatedQuantumAnnealing(60, num_slices=64, beta=beta, gamma_range=[gamma, gamma])
     runs = []
     for seed in range(500):
-        levels, _ = solver.slices(form, np.random.SeedSequence(seed))
+        levels = solver.slices(form, np.random.SeedSequence(seed)).levels
         runs.append(np.bincount((levels.T * [4, 2, 1]).sum(axis=1), minlength=8) / 64)
     mean, error = np.mean(runs, axis=0), np.std(runs, axis=0) / np.sqrt(len(runs))
     exact = thermal_probabilities(form, beta, gamma)

@@ -1,5 +1,7 @@
 """Annealing by rows: the chains of the formed J, without forming it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from solver_contract import check_result
@@ -115,6 +117,28 @@ def test_a_unit_that_is_off_everywhere_keeps_its_weights(choose):
     found = SimulatedAnnealing(20).solve(layer)
     check_result(layer, found)
     np.testing.assert_array_equal(found.best_weights[2], layer.S0[2])
+
+
+def test_memory_is_that_of_the_inputs(choose):
+    """J of the 100 units would take 64 MB, and one of them in float64 1.3 MB."""
+    choose(True)
+    layer = problem(M=100, N=400, R=60)
+    tracemalloc.start()
+    try:
+        SimulatedAnnealing(3).solve(layer)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16e6
+
+
+def test_a_time_limit_tells_the_sweeps_done(choose):
+    choose(True)
+    layer = problem(M=20)
+    found = SimulatedAnnealing(1_000_000, time_limit_s=0.1).solve(layer)
+    assert 1 <= found.stats["sweeps"] < 1_000_000
+    assert found.stats["visits"] == pytest.approx(20 * found.stats["sweeps"] * 40 * 4)
+    assert found.stats["beta_last"] < SimulatedAnnealing(2).solve(layer).stats["beta_last"]
 
 
 def test_the_cheaper_form_is_chosen():

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -187,6 +188,28 @@ def test_a_time_limit_is_for_all_units(make):
     found = make(200_000, time_limit_s=0.4).solve(problem)
     assert 0.3 < time.perf_counter() - began < 4
     check_result(problem, found)
+    # What is told is what was done, not what was asked for.
+    assert 1 <= found.stats["sweeps"] < 200_000
+    whole = make(2).solve(problem)
+    assert found.stats["beta_last"] < whole.stats["beta_last"]
+    a_sweep = whole.stats["visits"] / whole.stats["sweeps"]
+    assert found.stats["visits"] == pytest.approx(found.stats["sweeps"] * a_sweep)
+    assert found.stats["acceptance"] == found.stats["flips"] / found.stats["visits"]
+    assert found.stats["visit_ns"] == pytest.approx(1e9 * found.stats["anneal_s"] / found.stats["visits"])
+
+
+@pytest.mark.parametrize(("sweeps", "reads", "is_large"), [(2, 64, False), (5000, 64, True), (5000, 1, False)])
+def test_small_work_stays_on_one_thread(monkeypatch, sweeps, reads, is_large):
+    """Below some milliseconds, or with lanes for one group only."""
+    submitted = []
+    submit = ThreadPoolExecutor.submit
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda *given: submitted.append(given) or submit(*given))
+    problem = LayerProblem.from_moments(np.eye(30), np.ones((4, 30)), np.zeros(4), np.zeros((4, 30)), 1.0, 8)
+    sampler = SimulatedAnnealing(sweeps, reads)
+    with parallel.threads(2):
+        forms = [problem.unit(i) for i in range(4)]
+        sampler.sample_shared(forms, [stream(0, i) for i in range(4)])
+    assert bool(submitted) == is_large
 
 
 def test_the_contract_is_abstract():

@@ -1,5 +1,6 @@
 """Simulated annealing, Eqs. (30), (31): what is annealed how fast, on the compiled kernel's chains."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,8 +12,17 @@ from annealtrain.errors import InputError
 from annealtrain.problem import LayerProblem
 from annealtrain.quadratic import QuadraticForm
 from annealtrain.schedule import Schedule
-from annealtrain.solvers.base import Array, Seed, Solver, SolveResult, combined, stream
-from annealtrain.solvers.chains import Chain, alone, side_by_side, spread, start_levels
+from annealtrain.solvers.base import Array, Seed, Solver, SolveResult, Watch, combined, stream, with_rates
+from annealtrain.solvers.chains import (
+    Chain,
+    End,
+    alone,
+    alone_sweep_s,
+    lanes_sweep_s,
+    side_by_side,
+    spread,
+    start_levels,
+)
 from annealtrain.solvers.rows import Lane, SharedRows, seconds
 from annealtrain.solvers.settings import at_epoch, inverse_temperatures, is_scheduled, positive, started, whole
 from annealtrain.solvers.together import anneal_together
@@ -21,6 +31,7 @@ ORDERS = ("sequential", "random")
 STARTS = ("random", "present")
 # Inverse temperature to begin with, times the typical |dE| of a top bit's flip. Slice moves have no cliffs to climb.
 FIRST_BETA = {"bit": 10.0, "slice": 100.0, "greedy": 10.0}
+COLDEST = 1e15  # times the first: float32 fields tell nothing finer apart
 
 
 def automatic_beta_range(form: QuadraticForm, move: str = "bit") -> tuple[float, float]:
@@ -36,14 +47,17 @@ def automatic_beta_range(form: QuadraticForm, move: str = "bit") -> tuple[float,
     # The size of dE at random levels: the lowest bit's for the coldest weight, the top bit's for the hottest.
     size = form.step * np.sqrt(field**2 + ((2 * form.half_range * form.couplings.live_J) ** 2).sum(axis=1))
     size = size[size > 0]
-    return (0.2 / (size.max() * 2 ** (form.bits - 1)), 30 / size.min()) if size.size else (1.0, 1.0)
+    if not size.size:
+        return 1.0, 1.0
+    first = 0.2 / (size.max() * 2 ** (form.bits - 1))
+    return first, min(30 / size.min(), COLDEST * first)
 
 
 def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int, move: str) -> tuple[Any, Any]:
     """Return the automatic range of live weights with J_jj > 0 (live,) and dE/dS at S0 (..., live)."""
     top = step * 2 ** (bits - 1)
     first = FIRST_BETA[move] / np.sqrt(np.mean((top * field) ** 2 + (top**2 * diagonal) ** 2, axis=-1))
-    return first, np.maximum(100 / (step**2 * diagonal.mean()), first)
+    return first, np.clip(100 / (step**2 * diagonal.mean()), first, COLDEST * first)
 
 
 def cooling(first: Any, last: Any, num_sweeps: int) -> Array:
@@ -80,7 +94,7 @@ class SimulatedAnnealing(Solver):
         order: str = "sequential",
         start: str = "random",
         time_limit_s: float | None = None,
-        run_chain: Callable[[Chain, float], tuple[Array, int]] | None = None,
+        run_chain: Callable[[Chain, Watch], End] | None = None,
     ) -> None:
         if move not in _anneal.MOVES:
             raise InputError(f"solver.move={move!r} is not one of {', '.join(_anneal.MOVES)}")
@@ -116,14 +130,18 @@ class SimulatedAnnealing(Solver):
         return cooling(first, last, self.num_sweeps)
 
     def solve(
-        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[int], None] | None = None
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
+        watched = started(self, self.time_limit_s, progress, self.num_reads)
         if self._goes_together(problem):
-            return anneal_together(problem, self.move, lambda *moments: self._all_betas(problem, *moments), seed)
-        timed = started(self, self.time_limit_s)
-        if self._goes_by_rows(problem):
-            return timed._solve_by_rows(problem, seed, progress)
-        return Solver.solve(timed, problem, seed=seed, progress=progress)
+            result = anneal_together(problem, self.move, lambda *moments: self._all_betas(problem, *moments), seed)
+        elif self._goes_by_rows(problem):
+            result = watched._solve_by_rows(problem, seed)
+        else:
+            result = Solver.solve(watched, problem, seed=seed)
+        if progress:
+            progress(problem.num_units)
+        return result
 
     def _goes_together(self, problem: LayerProblem) -> bool:
         """Whether no bound is wanted, and the plain chains start alike: one of the many solves of mini-batches."""
@@ -152,7 +170,7 @@ class SimulatedAnnealing(Solver):
         formed, by_rows = seconds(problem, problem.num_units * self.num_reads, len(self._betas(lambda: (1, 1), 1)))
         return by_rows < formed
 
-    def _solve_by_rows(self, problem: LayerProblem, seed: Seed, progress: Callable[[int], None] | None) -> SolveResult:
+    def _solve_by_rows(self, problem: LayerProblem, seed: Seed) -> SolveResult:
         started = time.perf_counter()
         rows, (M, N), R = SharedRows(problem), problem.S0.shape, self.num_reads
         live, step = rows.columns.size, 2 * problem.half_range / (2**problem.bits - 1)
@@ -169,11 +187,10 @@ class SimulatedAnnealing(Solver):
                 start = start_levels(source, live, problem.bits, self.start == "present")
                 lanes.append(Lane(i, source.generate_state(2), start, betas[i]))
         built = time.perf_counter()
-        ends = rows.run_all(lanes, problem.bits, self.move, self.deadline)
-        found = np.array([end for end, _ in ends]).reshape(M, R, live)
+        ends = rows.run_all(lanes, problem.bits, self.move, self.watch)
+        found = np.array([end.levels for end in ends]).reshape(M, R, live)
         levels = np.zeros((M, R, N), dtype=np.int32)
         levels[:, :, rows.columns] = found
-        flips = np.array([flips for _, flips in ends]).reshape(M, R).sum(axis=1)
         weights = np.stack([rows.weights(found[:, r], problem.bits) for r in range(R)], axis=1)
         energies = np.stack([rows.energies(weights[:, r]) for r in range(R)], axis=1)
         order = np.argsort(energies, axis=1, kind="stable")
@@ -181,12 +198,10 @@ class SimulatedAnnealing(Solver):
         energies = np.take_along_axis(energies, order, axis=1)
         annealed = time.perf_counter()
         bounds = rows.lower_bounds(weights[:, 0])
-        if progress:
-            progress(M)
-        visits = max(live, 1) * (problem.bits if self.move == "bit" else 1) * len(betas[0]) * R
-        stats = [chain_stats(beta, int(count), visits) for beta, count in zip(betas, flips, strict=True)]
+        visits = live * (problem.bits if self.move == "bit" else 1)
+        stats = combined([chain_stats(beta, ends[R * i : R * (i + 1)], visits) for i, beta in enumerate(betas)])
         times = {"build_s": built - started, "anneal_s": annealed - built, "bound_s": time.perf_counter() - annealed}
-        return SolveResult(levels, weights, energies, rows.energies(problem.S0), bounds, combined(stats) | times)
+        return SolveResult(levels, weights, energies, rows.energies(problem.S0), bounds, with_rates(stats | times))
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         return self._sampled([form], [seed], parallel_groups=False)[0]
@@ -203,7 +218,7 @@ class SimulatedAnnealing(Solver):
         couplings, R = forms[0].couplings, self.num_reads
         live = couplings.indices.size
         if not live:
-            return [(np.zeros((R, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), 0, 1)) for form in forms]
+            return [(np.zeros((R, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], 0)) for form in forms]
         if self.move != "bit" and np.any(couplings.diagonal < 0):
             raise InputError(f"solver.move={self.move} needs J_jj >= 0 for every weight: take move=bit")
         betas = [self.betas(form) for form in forms]
@@ -213,33 +228,43 @@ class SimulatedAnnealing(Solver):
             for read in range(R)
         ]
         ends = self._run(chains, parallel.each if parallel_groups else _one_by_one)
-        visits = live * (forms[0].bits if self.move == "bit" else 1) * len(betas[0]) * R
+        visits = live * (forms[0].bits if self.move == "bit" else 1)
         found = []
         for i, form in enumerate(forms):
-            levels, flips = zip(*ends[R * i : R * (i + 1)], strict=True)
-            found.append((np.array([spread(form, each) for each in levels]), chain_stats(betas[i], sum(flips), visits)))
+            own = ends[R * i : R * (i + 1)]
+            found.append((np.array([spread(form, end.levels) for end in own]), chain_stats(betas[i], own, visits)))
         return found
 
-    def _run(self, chains: list[Chain], each: Callable[..., list[Any]]) -> list[tuple[Array, int]]:
-        """Return levels and flips of each chain; several share the kernel's lanes where that is faster."""
-        wide = _anneal.lanes()
+    def _run(self, chains: list[Chain], each: Callable[..., list[Any]]) -> list[End]:
+        """Return the end of each chain; several share the kernel's lanes where that is faster."""
+        wide, sweeps = _anneal.lanes(), len(chains[0].betas)
         if self.run_chain or self.order == "random" or len(chains) <= min(2, wide // 4):
             run_chain = self.run_chain or alone
-            return each(lambda chain: run_chain(chain, self.deadline), chains)
+            seconds = math.inf if self.run_chain else sweeps * alone_sweep_s(chains[0]) * len(chains)
+            return each(lambda chain: run_chain(chain, self.watch), chains, seconds=seconds)
         groups = [chains[start : start + wide] for start in range(0, len(chains), wide)]
-        return [end for group in each(lambda group: side_by_side(group, self.deadline), groups) for end in group]
+        seconds = sweeps * lanes_sweep_s(chains[0].form.couplings.indices.size, chains[0].form.bits) * len(groups)
+        return [
+            end
+            for group in each(lambda group: side_by_side(group, self.watch), groups, seconds=seconds)
+            for end in group
+        ]
 
 
-def _one_by_one(job: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+def _one_by_one(job: Callable[[Any], Any], items: Sequence[Any], seconds: float) -> list[Any]:
     return [job(item) for item in items]
 
 
-def chain_stats(betas: Array, flips: int, visits: int) -> dict[str, float]:
-    """Return what is recorded of chains: their sweeps, realised beta range and share of accepted moves."""
+def chain_stats(betas: Array, ends: Sequence[End], visits: int) -> dict[str, float]:
+    """Return what is recorded of one unit's chains: sweeps done, the range of betas they came through, and counts.
+
+    visits: of spins (or weights, for moves of whole levels) in one sweep of one chain.
+    """
+    swept = [end.sweeps for end in ends]
     return {
-        "sweeps": len(betas),
+        "sweeps": float(np.mean(swept)) if ends else len(betas),
         "beta_first": float(betas[0]),
-        "beta_last": float(betas[-1]),
-        "flips": flips,
-        "acceptance": flips / visits,
+        "beta_last": float(betas[max(swept, default=0) - 1]),
+        "flips": sum(end.flips for end in ends),
+        "visits": visits * sum(swept),
     }

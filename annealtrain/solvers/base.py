@@ -1,6 +1,7 @@
 """The contract behind which every solver stands."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,29 @@ def lower_bound(form: QuadraticForm, weights: Array) -> float:
     return form.dual_bound(descend(form, weights, 0.0, sweeps, 1e-10 * scale))
 
 
+class Watch:
+    """What a solve looks at between blocks of sweeps: its deadline (perf_counter), and whom to tell how far it is.
+
+    tell(k): of the units' work, k units' worth is done; from any thread, one call at a time. chains: reads a unit.
+    """
+
+    def __init__(
+        self, deadline: float = math.inf, tell: Callable[[float], None] | None = None, chains: int = 1
+    ) -> None:
+        self.deadline, self._tell, self._chains = deadline, tell, chains
+        self._done, self._lock = 0.0, threading.Lock()
+
+    def worked(self, chains: float) -> None:
+        """Add the work of so many chains."""
+        if self._tell:
+            with self._lock:
+                self._done += chains / self._chains
+                self._tell(round(self._done, 6))
+
+
+UNWATCHED = Watch()
+
+
 class Solver:
     """Finds low-energy levels of each unit of a LayerProblem; a subclass gives `sample`.
 
@@ -94,7 +118,7 @@ class Solver:
 
     takes_all_units = False
 
-    deadline: float = math.inf  # perf_counter at which a solver with a time limit stops sweeping
+    watch: Watch = UNWATCHED  # of the solve that this copy of a solver is for
 
     def at_epoch(self, epoch: int, epochs: int) -> "Solver":
         """Return this solver with the settings of one epoch (those given as a schedule)."""
@@ -103,8 +127,11 @@ class Solver:
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
         """Raise InputError if a layer, with weights[k] weights a unit, is beyond what this solver takes."""
 
-    def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], epochs: int) -> None:
-        """Get ready for a run whose layer k has units[k] units of weights[k] weights; InputError if it cannot be."""
+    def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], solves: Sequence[int]) -> None:
+        """Get ready for a run that solves layer k solves[k] times; InputError if it cannot be.
+
+        units[k] units of weights[k] weights are solved at once.
+        """
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         """Return levels (reads, N) of one unit and statistics; all random numbers come from `seed`."""
@@ -117,11 +144,12 @@ class Solver:
         return parallel.each(lambda unit: self.sample(*unit), list(zip(forms, seeds, strict=True)))
 
     def solve(
-        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[int], None] | None = None
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
         """Return low-energy levels of all units, best read first.
 
-        The same seed gives the same result for any number of threads. progress(k): k units are done.
+        The same seed gives the same result for any number of threads. progress(k): k units are done, the last time
+        all of them; k is not whole where a solver tells between its sweeps.
         """
         units = range(problem.num_units)
         seeds = [stream(seed, i) for i in units]
@@ -176,7 +204,16 @@ def _of_one_length(units: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 def combined(stats: list[dict[str, float]]) -> dict[str, float]:
     """Return the statistics of all units as one: seconds and counts add up, all else is averaged."""
-    return {
-        key: float(sum(s[key] for s in stats)) / (1 if key.endswith(("_s", "flips")) else len(stats))
+    total = {
+        key: float(sum(s[key] for s in stats)) / (1 if key.endswith(("_s", "flips", "visits")) else len(stats))
         for key in stats[0]
     }
+    return with_rates(total)
+
+
+def with_rates(stats: dict[str, float]) -> dict[str, float]:
+    """Return statistics with acceptance and nanoseconds a visit, where visits (of spins or weights) are counted."""
+    if not stats.get("visits") or "anneal_s" not in stats:
+        return stats
+    rates = {"acceptance": stats["flips"] / stats["visits"], "visit_ns": 1e9 * stats["anneal_s"] / stats["visits"]}
+    return stats | rates

@@ -1,19 +1,27 @@
 """Markov chains on the compiled kernel: one alone, or several that share J side by side. The same bits either way."""
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from annealtrain import _anneal, parallel
 from annealtrain.memory import aligned
 from annealtrain.quadratic import QuadraticForm
-from annealtrain.solvers.base import Array, stream
+from annealtrain.solvers.base import UNWATCHED, Array, Watch, stream
 
 BLOCK_S = 0.005  # estimated seconds of work between two looks at Ctrl-C and the deadline
+
+
+class End(NamedTuple):
+    """What a chain leaves: levels (live,), accepted flips, and sweeps, fewer than its betas where time ran out."""
+
+    levels: Array
+    flips: int
+    sweeps: int
 
 
 @dataclass(frozen=True)
@@ -92,13 +100,12 @@ def spread(form: QuadraticForm, levels: Array) -> Array:
     return full
 
 
-def alone(chain: Chain, deadline: float = math.inf) -> tuple[Array, int]:
-    """Return levels (live,) and accepted flips of one chain; it stops early at the deadline (perf_counter)."""
-    couplings, levels, flips = chain.form.couplings, chain.start(), 0
+def alone(chain: Chain, watch: Watch = UNWATCHED) -> End:
+    """Return the end of one chain."""
+    couplings, levels, flips, swept = chain.form.couplings, chain.start(), 0, 0
     own_fields = fields([chain], [levels])[0].astype(np.float32)
     betas = chain.betas.astype(np.float32)
-    sweep_s = chain.spins * (5e-9 + couplings.indices.size * 4e-11)
-    for part in timed_blocks(len(betas), sweep_s, deadline):
+    for part in timed_blocks(len(betas), alone_sweep_s(chain), watch):
         flips += _anneal.anneal_chain(
             couplings.packed,
             couplings.packed_diagonal,
@@ -111,10 +118,11 @@ def alone(chain: Chain, deadline: float = math.inf) -> tuple[Array, int]:
             own_fields,
             levels,
         )
-    return levels, flips
+        swept = part.stop
+    return End(levels, flips, swept)
 
 
-def side_by_side(chains: Sequence[Chain], deadline: float = math.inf) -> list[tuple[Array, int]]:
+def side_by_side(chains: Sequence[Chain], watch: Watch = UNWATCHED) -> list[End]:
     """Return what `alone` does for each of at most _anneal.lanes() chains of one J, as many sweeps and one move."""
     couplings, wide = chains[0].form.couplings, _anneal.lanes()
     live, used, sweeps = couplings.indices.size, len(chains), len(chains[0].betas)
@@ -126,8 +134,9 @@ def side_by_side(chains: Sequence[Chain], deadline: float = math.inf) -> list[tu
     lane_fields[:, :live] = fields(chains, levels.T[:used])
     flips = np.zeros(wide, np.int32)
     total = np.zeros(wide, np.int64)
-    sweep_s = wide * live * (live * 3e-11 + chains[0].form.bits * 1e-9)
-    for part in timed_blocks(sweeps, sweep_s, deadline):
+    sweep_s = lanes_sweep_s(live, chains[0].form.bits)
+    swept = 0
+    for part in timed_blocks(sweeps, sweep_s, watch, chains=used):
         _anneal.anneal_lanes(
             couplings.packed,
             couplings.packed_diagonal,
@@ -142,13 +151,25 @@ def side_by_side(chains: Sequence[Chain], deadline: float = math.inf) -> list[tu
         )
         total += flips
         flips[:] = 0
-    return [(levels[:, lane].copy(), int(total[lane])) for lane in range(used)]
+        swept = part.stop
+    return [End(levels[:, lane].copy(), int(total[lane]), swept) for lane in range(used)]
 
 
-def timed_blocks(sweeps: int, sweep_s: float, deadline: float) -> Iterator[slice]:
-    """Yield blocks of sweeps of a few milliseconds, until they are done or the deadline has passed."""
+def alone_sweep_s(chain: Chain) -> float:
+    """Return the estimated seconds of one sweep of a chain alone."""
+    return chain.spins * (5e-9 + chain.form.couplings.indices.size * 4e-11)
+
+
+def lanes_sweep_s(live: int, bits: int) -> float:
+    """Return the estimated seconds of one sweep of full lanes."""
+    return _anneal.lanes() * live * (live * 3e-11 + bits * 1e-9)
+
+
+def timed_blocks(sweeps: int, sweep_s: float, watch: Watch = UNWATCHED, chains: int = 1) -> Iterator[slice]:
+    """Yield blocks of sweeps of a few milliseconds, until they are done or the watch's deadline has passed."""
     for part in parallel.blocks(sweeps, max(1, int(BLOCK_S / sweep_s))):
         parallel.check_cancelled()
         yield part
-        if time.perf_counter() > deadline:
+        watch.worked(chains * (part.stop - part.start) / sweeps)
+        if time.perf_counter() > watch.deadline:
             return

@@ -17,7 +17,7 @@ from annealtrain.quadratic import QuadraticForm
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.anneal import automatic_beta_range, chain_stats
 from annealtrain.solvers.base import Array, Seed, Solver, SolveResult, stream
-from annealtrain.solvers.chains import Chain, fields, spread, timed_blocks
+from annealtrain.solvers.chains import Chain, End, fields, spread, timed_blocks
 from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, started, whole
 
 # Automatic schedule: beta Gamma / P from slices nearly free of each other to slices locked together (K = .02 to 2.3).
@@ -79,26 +79,27 @@ class SimulatedQuantumAnnealing(Solver):
         return betas, -0.5 * np.log(np.tanh(x))
 
     def solve(
-        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[int], None] | None = None
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
-        return Solver.solve(started(self, self.time_limit_s), problem, seed=seed, progress=progress)
+        result = Solver.solve(started(self, self.time_limit_s, progress, self.num_reads), problem, seed=seed)
+        if progress:
+            progress(problem.num_units)
+        return result
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         live = form.couplings.indices.size
         if not live:
-            return np.zeros((self.num_reads, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), 0, 1)
-        reads, flips = [], 0
-        for read in range(self.num_reads):
-            levels, accepted = self.slices(form, stream(seed, read))
-            full = np.array([spread(form, own) for own in levels.T])
+            return np.zeros((self.num_reads, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], 0)
+        ends = [self.slices(form, stream(seed, read)) for read in range(self.num_reads)]
+        reads = []
+        for end in ends:
+            full = np.array([spread(form, own) for own in end.levels.T])
             reads.append(full[np.argmin(form.energy(form.weights(full)))])
-            flips += accepted
         betas, _ = self.schedules(form)
-        visits = live * form.bits * len(betas) * self.num_slices * self.num_reads
-        return np.array(reads), chain_stats(betas, flips, visits)
+        return np.array(reads), chain_stats(betas, ends, live * form.bits * self.num_slices)
 
-    def slices(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, int]:
-        """Return the levels of the live weights in every slice at the end, (live, P), and the accepted flips."""
+    def slices(self, form: QuadraticForm, seed: np.random.SeedSequence) -> End:
+        """Return the end of a path: levels of the live weights in every slice, (live, P), and flips in all of them."""
         couplings, P = form.couplings, self.num_slices
         betas, ring = (each.astype(np.float32) for each in self.schedules(form))
         chains = [Chain(form, betas, stream(seed, k)) for k in range(P)]
@@ -109,9 +110,9 @@ class SimulatedQuantumAnnealing(Solver):
         own_fields[:] = fields(chains, levels.T).T
         keys = np.array([chain.key for chain in chains]).T
         keys = np.concatenate([keys.ravel(), stream(seed, P).generate_state(2)]).astype(np.uint32)
-        flips = 0
+        flips, swept = 0, 0
         sweep_s = P * couplings.indices.size * (form.bits * 4e-9 + couplings.indices.size * 5e-11)
-        for part in timed_blocks(len(betas), sweep_s, self.deadline):
+        for part in timed_blocks(len(betas), sweep_s, self.watch):
             flips += _anneal.anneal_slices(
                 couplings.packed,
                 couplings.packed_diagonal,
@@ -123,4 +124,5 @@ class SimulatedQuantumAnnealing(Solver):
                 own_fields,
                 levels,
             )
-        return levels, flips
+            swept = part.stop
+        return End(levels, flips, swept)

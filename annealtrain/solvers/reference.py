@@ -9,14 +9,14 @@ from annealtrain import _anneal, parallel
 from annealtrain.errors import InputError
 from annealtrain.quadratic import QuadraticForm
 from annealtrain.solvers.anneal import SimulatedAnnealing
-from annealtrain.solvers.base import Array, Solver
-from annealtrain.solvers.chains import Chain, fields
+from annealtrain.solvers.base import UNWATCHED, Array, Solver, Watch
+from annealtrain.solvers.chains import Chain, End, fields
 
 MAX_SPINS = 24
 MIRRORED = 0.75  # share of slice moves that mirror the level, as in csrc/moves.h
 
 
-def numpy_chain(chain: Chain, deadline: float) -> tuple[Array, int]:
+def numpy_chain(chain: Chain, watch: Watch = UNWATCHED) -> End:
     """Return what `chains.alone` does, one move at a time; a reference does not hurry for a deadline."""
     form, J, N = chain.form, chain.form.couplings.live_J, chain.form.couplings.indices.size
     levels, flips = chain.start().astype(np.int64), 0
@@ -39,7 +39,8 @@ def numpy_chain(chain: Chain, deadline: float) -> tuple[Array, int]:
                 field += 2 * (level - levels[j]) * form.step * J[j]
                 flips += level != levels[j]
                 levels[j] = level
-    return levels, int(flips)
+        watch.worked(1 / len(chain.betas))
+    return End(levels, int(flips), len(chain.betas))
 
 
 def _flip(form: QuadraticForm, J: Array, field: Array, levels: Array, spin: int, beta: float, uniform: float) -> bool:

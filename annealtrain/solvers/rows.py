@@ -4,7 +4,6 @@ No J is formed. What is kept between two weights is the residual gamma (gamma X 
 in its diagonal blocks of 32 weights: memory is O(inputs), and a lane of the kernel holds one unit (or read).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +13,8 @@ import numpy as np
 from annealtrain import _anneal, parallel
 from annealtrain.memory import aligned
 from annealtrain.problem import LayerProblem
-from annealtrain.solvers.base import Array
-from annealtrain.solvers.chains import timed_blocks
+from annealtrain.solvers.base import UNWATCHED, Array, Watch
+from annealtrain.solvers.chains import End, timed_blocks
 
 # The choice of the form must not depend on the machine: the two round differently. So it counts on full lanes.
 LANES = 16
@@ -93,22 +92,20 @@ class SharedRows:
         still = np.ones(BOUND_SWEEPS)
         lanes = [Lane(i, np.zeros(2, np.uint32), start[i], still) for i in range(len(S0))]
         ends = self.run_all(lanes, BOUND_BITS, "greedy")
-        box = np.clip(self.weights(np.array([levels for levels, _ in ends]), BOUND_BITS), S0 - L, S0 + L)
+        box = np.clip(self.weights(np.array([end.levels for end in ends]), BOUND_BITS), S0 - L, S0 + L)
         g = np.where(self.live, self.gradients(box), 0.0)
         gain = np.minimum(g * (S0 - L - box), g * (S0 + L - box)).sum(axis=1)
         return np.maximum(self.energies(box) + gain, self.problem.floor)
 
-    def run_all(
-        self, lanes: Sequence[Lane], bits: int, move: str, deadline: float = math.inf
-    ) -> list[tuple[Array, int]]:
-        """Return levels (live,) and flips of any number of chains, in groups on the pool's threads."""
+    def run_all(self, lanes: Sequence[Lane], bits: int, move: str, watch: Watch = UNWATCHED) -> list[End]:
+        """Return the ends of any number of chains, in groups on the pool's threads."""
         wide = _anneal.lanes()
         groups = [lanes[start : start + wide] for start in range(0, len(lanes), wide)]
-        found = parallel.each(lambda group: self.run(group, bits, move, deadline), groups)
+        found = parallel.each(lambda group: self.run(group, bits, move, watch), groups)
         return [end for group in found for end in group]
 
-    def run(self, lanes: Sequence[Lane], bits: int, move: str, deadline: float = math.inf) -> list[tuple[Array, int]]:
-        """Return levels (live,) and flips of at most _anneal.lanes() chains after as many sweeps of one move."""
+    def run(self, lanes: Sequence[Lane], bits: int, move: str, watch: Watch = UNWATCHED) -> list[End]:
+        """Return the ends of at most _anneal.lanes() chains of as many sweeps of one move."""
         wide, (R, n), rows = _anneal.lanes(), self.live_inputs.shape, self.blocks.shape[1]
         units, sweeps = [lane.unit for lane in lanes], len(lanes[0].betas)
         levels, grams = aligned((n, wide), np.int32), aligned((len(self.blocks) * 32 * 32, wide), np.float32)
@@ -130,8 +127,9 @@ class SharedRows:
         grams = grams.reshape(-1, 32, wide)
         _anneal.make_grams(n, self.blocks, weights, grams)
         delta = (2 * half_range / top * 2.0 ** np.arange(bits)).astype(np.float32)
-        total, flips = np.zeros(wide, np.int64), np.zeros(wide, np.int32)
-        for part in timed_blocks(sweeps, wide * n * (rows * 5e-11 + bits * 1e-9), deadline):
+        total, flips, swept = np.zeros(wide, np.int64), np.zeros(wide, np.int32), 0
+        sweep_s = wide * n * (rows * 5e-11 + bits * 1e-9)
+        for part in timed_blocks(sweeps, sweep_s, watch, chains=len(lanes)):
             _anneal.anneal_rows(
                 self.blocks,
                 weights,
@@ -149,7 +147,8 @@ class SharedRows:
             )
             total += flips
             flips[:] = 0
-        return [(levels[:, k].copy(), int(total[k])) for k in range(len(lanes))]
+            swept = part.stop
+        return [End(levels[:, k].copy(), int(total[k]), swept) for k in range(len(lanes))]
 
 
 def seconds(problem: LayerProblem, chains: int, sweeps: int) -> tuple[float, float]:

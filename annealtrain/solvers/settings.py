@@ -2,21 +2,23 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, TypeVar
 
 from annealtrain.errors import InputError
 from annealtrain.schedule import Schedule
-from annealtrain.solvers.base import Solver
+from annealtrain.solvers.base import Solver, Watch
 
 SolverKind = TypeVar("SolverKind", bound=Solver)
 
 
-def started(solver: SolverKind, time_limit_s: float | None) -> SolverKind:
-    """Return a copy of a solver whose `deadline` (perf_counter) is so many seconds from now, or never."""
+def started(
+    solver: SolverKind, time_limit_s: float | None, tell: Callable[[float], None] | None, chains: int
+) -> SolverKind:
+    """Return a copy of a solver for one solve: its deadline so many seconds from now or never, see `Watch`."""
     timed = copy(solver)
-    timed.deadline = time.perf_counter() + time_limit_s if time_limit_s else math.inf
+    timed.watch = Watch(time.perf_counter() + time_limit_s if time_limit_s else math.inf, tell, chains)
     return timed
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from annealtrain import _anneal, memory, parallel
 from annealtrain.problem import LayerProblem
-from annealtrain.solvers.base import Array, Seed, SolveResult, stream
-from annealtrain.solvers.chains import timed_blocks
+from annealtrain.solvers.base import Array, Seed, SolveResult, stream, with_rates
+from annealtrain.solvers.chains import lanes_sweep_s, timed_blocks
 
 
 def anneal_together(
@@ -41,13 +41,15 @@ def anneal_together(
     all_levels[:] = middle
     all_fields[:, : live.size] = fields
 
+    sweep_s = lanes_sweep_s(live.size, problem.bits)
+
     def group(units: slice) -> tuple[Array, int]:
         levels, lane_fields = all_levels[units.start // wide], all_fields[units]
         filled = np.minimum(np.arange(units.start, units.start + wide), M - 1)
         filled[units.stop - units.start :] = units.start  # lanes without a chain are like the first
         lane_keys, lane_betas = np.ascontiguousarray(keys[filled].T), np.ascontiguousarray(betas[:, filled])
         flips, total = np.zeros(wide, np.int32), 0
-        for part in timed_blocks(len(betas), wide * live.size * (live.size * 3e-11 + problem.bits * 1e-9), np.inf):
+        for part in timed_blocks(len(betas), sweep_s):
             _anneal.anneal_lanes(
                 couplings.packed,
                 couplings.packed_diagonal,
@@ -65,10 +67,7 @@ def anneal_together(
         return levels[:, : units.stop - units.start].T, total
 
     parts = parallel.blocks(M, wide) if live.size else []
-    sweep_s = wide * live.size * (live.size * 3e-11 + problem.bits * 1e-9)
-    # Threads cost more than they save below some milliseconds.
-    is_small = len(parts) * len(betas) * sweep_s < 0.01
-    ends = [group(part) for part in parts] if is_small else parallel.each(group, parts)
+    ends = parallel.each(group, parts, seconds=len(parts) * len(betas) * sweep_s)
     levels = np.zeros((M, 1, N), np.int32)
     weights = problem.S0[:, None].copy()
     energies = problem.E0 + (S0 * (base + h)).sum(axis=1)
@@ -88,9 +87,9 @@ def anneal_together(
         "beta_first": float(betas[0].mean()),
         "beta_last": float(betas[-1].mean()),
         "flips": flips,
-        "acceptance": flips / visits,
+        "visits": visits,
         "build_s": 0.0,
         "anneal_s": time.perf_counter() - started,
         "bound_s": 0.0,
     }
-    return SolveResult(levels, weights, energies[:, None], start_energies, np.full(M, -np.inf), stats)
+    return SolveResult(levels, weights, energies[:, None], start_energies, np.full(M, -np.inf), with_rates(stats))
