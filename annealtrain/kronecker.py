@@ -19,7 +19,7 @@ from annealtrain.update import Array, Batch, Observer, Row, Step, Task, Update, 
 SIGNS_STREAM = 5  # SeedSequence child of a run's seed: (SIGNS_STREAM, step), the probes of the curvature
 BLOCK = 64  # samples a thread takes at once
 PROBED = 64  # samples of a curvature probe
-DIAGNOSED = 64  # steps between two that are looked at closely
+DIAGNOSED = 64  # steps of an epoch between two that are looked at closely, the first of them always
 WARM_UP = 10  # first steps that each renew the curvature
 
 
@@ -78,7 +78,7 @@ class Kronecker(Update):
             changes = [result.best_weights for result in found]
             rows = [solve_row(step.epoch, k, problems[k], found[k]) for k in range(len(layers))]
             observer.solving(step.epoch, len(layers) - 1, 1.0)
-        if step.number % DIAGNOSED:
+        if step.number % (step.total // step.epochs) % DIAGNOSED:
             for layer, change in zip(layers, changes, strict=True):
                 layer.weights = layer.weights + change
             return rows

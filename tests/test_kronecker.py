@@ -225,6 +225,30 @@ def test_exact_solutions_of_small_layers_lower_the_loss():
     assert log.rows[-1]["train_loss"] < 0.8 * log.rows[0]["train_loss"]
 
 
+DIAGNOSIS = ("predicted_change", "actual_change", "raised_share", "condition", "saturated_share")
+
+
+def test_every_epoch_is_looked_at():
+    log = Log()
+    trainer(epochs=4).run(log)
+    assert len(log.solves) == 16
+    assert all(solve[name] is not None for solve in log.solves for name in DIAGNOSIS)
+
+
+def test_looking_closely_changes_nothing(monkeypatch):
+    logs = {}
+    for every in (1, 2, 64):
+        monkeypatch.setattr("annealtrain.kronecker.DIAGNOSED", every)
+        logs[every] = Log()
+        trainer(epochs=3, averaging=0.9).run(logs[every])
+    for other in (1, 2):
+        assert [row["train_loss"] for row in logs[other].rows] == [row["train_loss"] for row in logs[64].rows]
+        last, same = logs[other].checkpoints[-1], logs[64].checkpoints[-1]
+        for one, two in zip([*last.weights, *last.state.values()], [*same.weights, *same.state.values()], strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert logs[1].solves[0]["actual_change"] != logs[64].solves[0]["actual_change"]  # the mean of six steps, of one
+
+
 def test_it_goes_on_to_the_same_bits():
     whole, rest, again = Log(), Log(), trainer(averaging=0.9)
     trainer(averaging=0.9).run(whole)
