@@ -22,10 +22,10 @@ from annealtrain.display import Display, summary
 from annealtrain.errors import InputError
 from annealtrain.estimate import layer_estimates, table, training_bytes
 from annealtrain.network import Network
-from annealtrain.parts import Config, build, check_values, create, network_of, trainer_of
+from annealtrain.parts import Config, Parts, build, check_values, create, network_of, trainer_of
 from annealtrain.recorder import RunRecorder
 from annealtrain.trainer import Trainer
-from annealtrain.update import Checkpoint, Row
+from annealtrain.update import Checkpoint, Row, Update
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +63,7 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
         "training",
         f"lower {'batch_size' if batch else 'samples'}={batch or config['samples']}, or take a smaller model",
     )
-    shapes = [layer.weight_shape for layer in parts.network.trainable]
-    parts.solver.prepare(
-        bits=config["bits"], weights=[N for _, N in shapes], units=[M for M, _ in shapes], epochs=config["epochs"]
-    )
+    _prepare_solver(parts, config)
     record = RunRecorder(folder)
     start = record.begin(OmegaConf.to_yaml(config), _meta(config, command, digest), resume=config["resume"])
     network = parts.network
@@ -91,6 +88,20 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
     result = record.finish({"seconds": spent + time.perf_counter() - began, "peak_memory_mb": _peak_memory_mb()})
     tell(summary(result, folder))
     return _score(result)
+
+
+def _prepare_solver(parts: Parts, config: Config) -> None:
+    """Tell the solver how many units of each layer it gets at once, and how often in the run."""
+    size = len(parts.splits.train)
+    steps = config["epochs"] * -(-size // (config["batch_size"] or size))
+    shapes = [layer.weight_shape for layer in parts.network.trainable]
+    one_by_one = isinstance(parts.targets, Update) and parts.targets.is_unit_by_unit
+    parts.solver.prepare(
+        bits=config["bits"],
+        weights=[N for _, N in shapes],
+        units=[1 if one_by_one else M for M, _ in shapes],
+        solves=[steps * M if one_by_one else steps for M, _ in shapes],
+    )
 
 
 class _Observers:

@@ -1,5 +1,7 @@
 """The whole path to a quantum annealer on emulated chips: embeddings, chains, scaling, jobs that fail, its clock."""
 
+import re
+
 import dimod
 import networkx
 import numpy as np
@@ -280,24 +282,55 @@ def test_the_clock(annealer):
 def test_a_run_beyond_its_time_is_refused_before_any_work(annealer, jobs):
     solver = annealer(max_qpu_time_s=1.0, chain_strength=[1, 2], spin_reversals=3)
     run = {"bits": 2, "weights": [4, 5], "units": [3, 2]}
-    solver.prepare(**run, epochs=1)
-    with pytest.raises(InputError, match=r"needs about .* s of QPU time, solver.max_qpu_time_s=1: raise it, or lower"):
-        solver.prepare(**run, epochs=20)
+    solver.prepare(**run, solves=[1, 1])
+    with pytest.raises(
+        InputError, match=r"needs about .* s of QPU time in 240 submissions, solver.max_qpu_time_s=1: raise it"
+    ):
+        solver.prepare(**run, solves=[20, 20])
     assert not jobs
     assert len(solver._tiles) == 2  # embedded already
+
+
+@pytest.mark.parametrize(
+    ("settings", "units", "sent"),
+    [
+        (["targets=gauss_newton"], 1, 2 * 10),
+        (["targets=gauss_newton", "batch_size=20"], 1, 2 * 3 * 10),
+        (["targets=pinv"], 10, 2),
+        (["targets=kronecker", "batch_size=20"], 10, 2 * 3),
+    ],
+)
+def test_what_a_run_sends_is_what_was_planned(cli, jobs, monkeypatch, tmp_path, settings, units, sent):
+    """Units one after the other, or all at once; each step of mini-batches solves anew. One embedding is enough."""
+    monkeypatch.setitem(qpu.MOCKS, "pegasus", CHIPS["pegasus"])
+    found, search = [], embedding.find_tiles
+    monkeypatch.setattr(embedding, "find_tiles", lambda *given: found.append(given[1:]) or search(*given))
+    small = ["model=linear_small", "samples=50", "validation=10", "epochs=2", "bits=1", "threads=1", *settings]
+    qpu_settings = ["solver=dwave", "solver.mock=pegasus", "solver.num_reads=3", "solver.mock_sweeps=1"]
+    arguments = ["train", *small, *qpu_settings, f"solver.cache={tmp_path}/embeddings"]
+    outcome = cli(*arguments, "solver.max_qpu_time_s=1e-6", "hydra.run.dir=refused")
+    planned, submissions = re.search(r"needs about (\S+) s of QPU time in (\d+) submissions", outcome.err).groups()
+    assert int(submissions) == sent
+    assert not jobs
+    outcome = cli(*arguments, "hydra.run.dir=run")
+    assert outcome.code == 0, outcome
+    assert len(jobs) == sent
+    assert found == [(8, units)]
+    needed = sum(qpu.access_time_s(chip(), model.num_variables, 3, 2.0) for model, _ in jobs)
+    assert float(planned) == pytest.approx(needed, rel=0.01)
 
 
 def test_a_layer_too_large_is_refused_before_any_work(annealer):
     solver = annealer()
     limit = embedding.clique_limit(solver.sampler.to_networkx_graph())
-    solver.prepare(bits=1, weights=[limit], units=[2], epochs=1)
+    solver.prepare(bits=1, weights=[limit], units=[2], solves=[1])
     with pytest.raises(
         InputError,
         match=rf"layer 1 needs 50 spins; MockDWaveSampler embeds at most {limit}: lower bits to {limit // 10}",
     ):
-        solver.prepare(bits=5, weights=[2, 10], units=[2, 2], epochs=1)
+        solver.prepare(bits=5, weights=[2, 10], units=[2, 2], solves=[1, 1])
     with pytest.raises(InputError, match=rf"layer 0 needs {2 * limit} spins; .* at most {limit}: take a smaller model"):
-        solver.prepare(bits=1, weights=[2 * limit], units=[2], epochs=1)
+        solver.prepare(bits=1, weights=[2 * limit], units=[2], solves=[1])
 
 
 def test_reads_and_times_beyond_the_qpu(annealer):
@@ -306,7 +339,7 @@ def test_reads_and_times_beyond_the_qpu(annealer):
         ({"annealing_time_us": 0.1}, "solver.annealing_time_us=0.1 is not in 0.5 to 2000 us"),
     ):
         with pytest.raises(InputError, match=message):
-            annealer(**settings).prepare(bits=1, weights=[2], units=[2], epochs=1)
+            annealer(**settings).prepare(bits=1, weights=[2], units=[2], solves=[1])
 
 
 def test_dead_units_and_dead_weights_use_no_qubits(annealer, jobs):
@@ -337,7 +370,7 @@ def test_a_qpu_out_of_reach_is_one_line(monkeypatch, tmp_path, error, message):
     monkeypatch.setattr(dwave.system, "DWaveSampler", fails)
     solver = QuantumAnnealing(qpu="Advantage9", cache=tmp_path)
     with pytest.raises(InputError, match=message) as told:
-        solver.prepare(bits=1, weights=[2], units=[2], epochs=1)
+        solver.prepare(bits=1, weights=[2], units=[2], solves=[1])
     assert "solver.mock=pegasus emulates one offline" in str(told.value)
     assert "\n" not in str(told.value)
 

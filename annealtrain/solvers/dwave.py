@@ -75,20 +75,22 @@ class QuantumAnnealing(Solver):
         self._tiles: dict[tuple[int, int], list[Tile]] = {}
         self.qpu_time_s = 0.0  # spent so far
 
-    def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], epochs: int) -> None:
+    def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], solves: Sequence[int]) -> None:
         """Reach the QPU, embed every layer, and estimate the whole run's QPU time; InputError if one is impossible."""
-        planned = 0.0
-        for k, (count, M) in enumerate(zip(weights, units, strict=True)):
+        planned, jobs = 0.0, 0
+        for k, (count, M, times) in enumerate(zip(weights, units, solves, strict=True)):
             tiles = self.tiles(count * bits, M, bits, f"layer {k}")
             qubits = sum(len(chain) for tile in tiles for chain in tile)
-            jobs = -(-M // len(tiles)) * self.jobs_a_tiling
-            planned += epochs * jobs * access_time_s(self.sampler, qubits, self.num_reads, self.annealing_time_us)
+            sent = times * -(-M // len(tiles)) * self.jobs_a_tiling
+            planned += sent * access_time_s(self.sampler, qubits, self.num_reads, self.annealing_time_us)
+            jobs += sent
         if planned > self.max_qpu_time_s:
             raise InputError(
-                f"this run needs about {planned:.3g} s of QPU time, solver.max_qpu_time_s={self.max_qpu_time_s:g}: "
-                f"raise it, or lower epochs={epochs} or solver.num_reads={self.num_reads}"
+                f"this run needs about {planned:.3g} s of QPU time in {jobs} submissions, "
+                f"solver.max_qpu_time_s={self.max_qpu_time_s:g}: "
+                f"raise it, or lower epochs or solver.num_reads={self.num_reads}"
             )
-        log.info("about %.3g s of QPU time in %d epochs%s", planned, epochs, " (emulated)" * is_mock(self.sampler))
+        log.info("about %.3g s of QPU time in %d submissions%s", planned, jobs, " (emulated)" * is_mock(self.sampler))
 
     @property
     def jobs_a_tiling(self) -> int:
