@@ -11,6 +11,7 @@ from solver_contract import check_result, check_solver, random_problem
 from annealtrain.errors import InputError
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers import embedding
+from annealtrain.update import by_layer
 
 pytest.importorskip("dwave.system", reason="the dwave extra is not installed")
 from dwave.cloud import exceptions
@@ -240,7 +241,8 @@ def test_embeddings_that_cannot_be_kept_are_told_of(annealer, tmp_path, caplog):
     assert "embeddings cannot be kept" in caplog.text
 
 
-def test_a_job_that_is_lost_is_sent_again(annealer, monkeypatch, caplog):
+@pytest.mark.parametrize("topology", sorted(CHIPS))
+def test_a_job_that_is_lost_is_sent_again(annealer, monkeypatch, caplog, topology):
     monkeypatch.setattr(module, "RETRY_WAIT_S", 0.0)
     lost = [exceptions.SolverFailureError("lost"), exceptions.PollingTimeout("slow"), ConnectionError("gone")]
     sample, left = MockDWaveSampler.sample, []
@@ -251,16 +253,22 @@ def test_a_job_that_is_lost_is_sent_again(annealer, monkeypatch, caplog):
         return sample(self, bqm, **keywords)
 
     monkeypatch.setattr(MockDWaveSampler, "sample", unreliable)
-    problem = random_problem(M=2)
-    plain = annealer().solve(problem, seed=1)
-    left += lost[:2]
-    again = annealer().solve(problem, seed=1)
+    problem, sampler = random_problem(M=5, N=12, bits=2), chip(topology)
+    plain = annealer(sampler=sampler).solve(problem, seed=1)
+    assert (plain.stats["retries"], plain.stats["submissions"] > 1) == (0, True)
+    left += lost[:2]  # of the first submission: all count once, not once a unit
+    again = annealer(sampler=sampler).solve(problem, seed=1)
     np.testing.assert_array_equal(again.levels, plain.levels)
     assert again.stats["retries"] == 2
     assert "SolverFailureError: lost" in caplog.text
     left += lost
     with pytest.raises(InputError, match=r"a QPU job failed 3 times \(SolverFailureError: lost\): go on later with"):
-        annealer().solve(problem)
+        annealer(sampler=sampler).solve(problem)
+
+
+def test_jobs_add_up_over_the_steps_of_an_epoch():
+    steps = [{"layer": 0, "submissions": 2.0, "retries": retries, "qubits": 40.0} for retries in (0.0, 1.0, 1.0)]
+    assert by_layer(steps) == [{"layer": 0, "submissions": 6, "retries": 2, "qubits": 40}]
 
 
 def test_the_clock(annealer):

@@ -123,13 +123,13 @@ class QuantumAnnealing(Solver):
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
     ) -> list[tuple[Array, dict[str, float]]]:
         tiles = self.tiles(forms[0].S0.size * forms[0].bits, len(forms), forms[0].bits)
-        found: list[tuple[Array, dict[str, float]]] = []
-        for start in range(0, len(forms), len(tiles)):
-            part = slice(start, start + len(tiles))
-            found += self._side_by_side(forms[part], tiles, seeds[start])
-        for _, stats in found:
-            stats["submissions"] = float(-(-len(forms) // len(tiles)) * self.jobs_a_tiling)
-        return found
+        starts = range(0, len(forms), len(tiles))
+        parts = [self._side_by_side(forms[start : start + len(tiles)], tiles, seeds[start]) for start in starts]
+        of_all = {
+            "submissions": float(len(parts) * self.jobs_a_tiling),
+            "retries": sum(part[0][1]["retries"] for part in parts),
+        }
+        return [(levels, stats | of_all) for part in parts for levels, stats in part]
 
     def _side_by_side(
         self, forms: Sequence[QuadraticForm], tiles: list[Tile], seed: np.random.SeedSequence
