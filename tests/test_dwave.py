@@ -181,6 +181,30 @@ def test_broken_chains_are_counted_and_voted_on(annealer):
     assert whole.stats["chain_break_fraction"] < 0.2
 
 
+def test_a_scan_tells_which_chain_strength_was_best(annealer, monkeypatch):
+    """Two submissions for each of three prefactors; all but one read at random, another one for the last units."""
+    problem, sampler, prefactors = random_problem(M=3, N=10, bits=2), chip(), [3.0, 1.0, 2.0]
+    solver = annealer(sampler=sampler, chain_strength=prefactors, spin_reversals=2, num_reads=20)
+    assert len(solver.tiles(20, 3)) == 2
+    good, sent = {0: 3, 1: 4}, []  # of the six jobs of the first units, of the others
+    annealed, random = sampler.substitute_sampler, Breaking()
+    sample = MockDWaveSampler.sample
+
+    def in_turn(self, bqm, **keywords):
+        part, job = divmod(len(sent), 6)
+        sent.append(bqm)
+        self.substitute_sampler = annealed if good[part] == job else random
+        self.substitute_kwargs = {"num_sweeps": 100} if good[part] == job else {}
+        return sample(self, bqm, **keywords)
+
+    monkeypatch.setattr(MockDWaveSampler, "sample", in_turn)
+    stats = solver.solve(problem).stats
+    assert len(sent) == 12
+    assert stats["best_chain_strength"] == pytest.approx((1.0 + 1.0 + 2.0) / 3)
+    settings = {name: stats[name] for name in ("num_reads", "annealing_time_us", "spin_reversals")}
+    assert settings == {"num_reads": 20, "annealing_time_us": 2, "spin_reversals": 2}
+
+
 @pytest.mark.parametrize("topology", sorted(CHIPS))
 def test_missing_qubits_and_couplers_are_not_used(annealer, jobs, topology):
     perfect = chip(topology)
@@ -433,6 +457,13 @@ def test_a_run_on_a_whole_chip(cli, tmp_path, monkeypatch, topology):
 
     rows = table(tmp_path / "run" / "solves.csv", times=True)
     assert [float(row["submissions"]) for row in rows] == [1, 1]
+    for name, value in {
+        "num_reads": 50,
+        "annealing_time_us": 2,
+        "spin_reversals": 0,
+        "best_chain_strength": 1.414,
+    }.items():
+        assert [float(row[name]) for row in rows] == [value, value]
     assert all(float(row["emulated"]) == 1 for row in rows)
     assert all(0 < float(row["qpu_access_time_s"]) < 1 for row in rows)
     assert all(0 <= float(row["chain_break_fraction"]) < 0.5 for row in rows)

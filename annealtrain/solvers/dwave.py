@@ -128,6 +128,9 @@ class QuantumAnnealing(Solver):
         of_all = {
             "submissions": float(len(parts) * self.jobs_a_tiling),
             "retries": sum(part[0][1]["retries"] for part in parts),
+            "num_reads": float(self.num_reads),
+            "annealing_time_us": float(self.annealing_time_us),
+            "spin_reversals": float(self.spin_reversals),
         }
         return [(levels, stats | of_all) for part in parts for levels, stats in part]
 
@@ -145,6 +148,9 @@ class QuantumAnnealing(Solver):
             live = form.couplings.indices
             levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
             levels[:, live] = form.live_part().levels(spins)
+            ends = np.cumsum([len(one[i][0]) for one in read])
+            lowest = int(np.searchsorted(ends, form.energy(form.weights(levels)).argmin(), side="right"))
+            stats["best_chain_strength"] = float(jobs[lowest][0])
             found.append((levels, stats))
         return found
 
