@@ -15,6 +15,7 @@ from annealtrain.update import by_layer
 
 pytest.importorskip("dwave.system", reason="the dwave extra is not installed")
 from dwave.cloud import exceptions
+from dwave.cloud.testing.mocks import qpu_problem_timing_data
 from dwave.samplers import SimulatedAnnealingSampler
 from dwave.system.testing import MockDWaveSampler
 
@@ -170,14 +171,16 @@ class Breaking(dimod.Sampler):
         return dimod.SampleSet.from_samples_bqm((values, list(bqm.variables)), bqm)
 
 
-def test_broken_chains_are_counted_and_voted_on(annealer):
+@pytest.mark.parametrize("topology", sorted(CHIPS))
+def test_broken_chains_are_counted_and_voted_on(annealer, topology):
     problem = random_problem(M=3, N=6, bits=2)
-    result = annealer(sampler=chip(substitute=Breaking())).solve(problem)
+    solver = annealer(sampler=chip(topology, substitute=Breaking()))
+    result = solver.solve(problem)
     check_result(problem, result)
-    lengths = [len(chain) for chain in annealer().tiles(12, 3)[0]]
+    lengths = [len(chain) for tile in solver.tiles(12, 3) for chain in tile]
     expected = np.mean([1 - 2.0 ** (1 - length) for length in lengths])
     assert result.stats["chain_break_fraction"] == pytest.approx(expected, abs=0.05)
-    whole = annealer().solve(problem)
+    whole = annealer(topology).solve(problem)
     assert whole.stats["chain_break_fraction"] < 0.2
 
 
@@ -288,6 +291,55 @@ def test_a_job_that_is_lost_is_sent_again(annealer, monkeypatch, caplog, topolog
     left += lost
     with pytest.raises(InputError, match=r"a QPU job failed 3 times \(SolverFailureError: lost\): go on later with"):
         annealer(sampler=sampler).solve(problem)
+
+
+class Machine(dimod.Sampler):
+    """A QPU as this project sees it: no mock, answers that come later, its own clock; the first `lost` never come."""
+
+    properties = None
+    parameters = None
+
+    def __init__(self, topology, lost=0):
+        self.mock, self.lost, self.resolved = chip(topology), lost, 0
+        self.properties = {**self.mock.properties, "problem_timing_data": qpu_problem_timing_data()}
+        self.adjacency, self.to_networkx_graph = self.mock.adjacency, self.mock.to_networkx_graph
+        self.mock.substitute_kwargs["seed"] = 0
+
+    def sample(self, bqm, **keywords):
+        def answered(future):
+            self.resolved += 1
+            if self.resolved <= self.lost:
+                raise exceptions.SolverFailureError("lost on the way")
+            answer = self.mock.sample(bqm, **keywords)
+            answer.info["timing"]["qpu_access_time"] = 1000.0 * self.resolved
+            return answer
+
+        return dimod.SampleSet.from_future(None, answered)
+
+
+@pytest.mark.parametrize("topology", sorted(CHIPS))
+def test_a_machine_tells_its_own_time(annealer, topology):
+    problem, solver = random_problem(M=5, N=12, bits=2), annealer(sampler=Machine(topology), chain_strength=[1.0, 2.0])
+    result = solver.solve(problem)
+    check_result(problem, result)
+    jobs = int(result.stats["submissions"])
+    assert jobs > 2
+    assert result.stats["qpu_access_time_s"] == pytest.approx(1e-3 * sum(range(1, jobs + 1)))
+    assert solver.qpu_time_s == pytest.approx(result.stats["qpu_access_time_s"])
+    assert (result.stats["emulated"], result.stats["retries"]) == (0, 0)
+    assert np.all(result.energies[:, 0] < result.start_energies)
+
+
+def test_an_answer_that_never_comes_is_asked_for_again(annealer, monkeypatch, caplog):
+    monkeypatch.setattr(module, "RETRY_WAIT_S", 0.0)
+    problem = random_problem(M=2)
+    result = annealer(sampler=Machine("pegasus", lost=2)).solve(problem)
+    check_result(problem, result)
+    assert result.stats["retries"] == 2
+    assert result.stats["qpu_access_time_s"] == pytest.approx(3e-3)  # of the answer that came
+    assert caplog.text.count("SolverFailureError: lost on the way") == 2
+    with pytest.raises(InputError, match=r"a QPU job failed 3 times \(SolverFailureError: lost on the way\)"):
+        annealer(sampler=Machine("pegasus", lost=3)).solve(problem)
 
 
 def test_jobs_add_up_over_the_steps_of_an_epoch():
