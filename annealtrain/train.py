@@ -63,7 +63,8 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
         "training",
         f"lower {'batch_size' if batch else 'samples'}={batch or config['samples']}, or take a smaller model",
     )
-    _prepare_solver(parts, config)
+    with parallel.threads(threads):
+        _prepare_solver(parts, config)
     record = RunRecorder(folder)
     start = record.begin(OmegaConf.to_yaml(config), _meta(config, command, digest), resume=config["resume"])
     network = parts.network

@@ -5,6 +5,7 @@ import time
 import dimod
 import numpy as np
 import pytest
+from conftest import SMALL
 from solver_contract import check_result, check_solver, random_problem
 from test_quantum import thermal_probabilities, three_spins
 
@@ -163,6 +164,15 @@ def test_a_model_beyond_memory_is_refused_before_it_is_built(monkeypatch):
     with pytest.raises(InputError, match=r"layer 1 with 1024 weights of 8 bits: .* needs 4 GB; 1 GB are avail"):
         solver.check(bits=8, weights=[8, 1024])
     solver.check(bits=3, weights=[8, 1024])
+    # As many units at once as there are threads, unless they come one by one.
+    run = {"bits": 3, "weights": [8, 1024], "solves": [1, 1]}
+    solver.prepare(**run, units=[10, 10])
+    with parallel.threads(2):
+        with pytest.raises(
+            InputError, match=r"layer 1 with 1024 weights of 3 bits: .* on 2 dense models of 3072 spins needs"
+        ):
+            solver.prepare(**run, units=[10, 10])
+        solver.prepare(**run, units=[1, 1])
     # Two threads hold two models; dead weights are in none.
     problem = random_problem(M=2, N=450, bits=6)
     sampler = Recording()
@@ -171,6 +181,14 @@ def test_a_model_beyond_memory_is_refused_before_it_is_built(monkeypatch):
     assert not sampler.seen
     DimodSolver(sampler, processes=False).solve(random_problem(M=1, N=450, bits=6, dead=range(300)))
     assert len(sampler.seen) == 1
+
+
+def test_a_run_beyond_memory_is_refused_before_any_work(cli, refused, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**9)
+    monkeypatch.setitem(ocean.SAMPLER_BYTES, "SimulatedAnnealingSampler", 0.7e9 / 24**2)  # room for one unit's model
+    run = ["train", *SMALL, "solver=neal", "targets=pinv", "epochs=1"]
+    assert "layer 0 with 8 weights of 3 bits: SimulatedAnnealingSampler on 2 dense" in refused(*run, "threads=2")
+    assert cli(*run, "threads=1").code == 0
 
 
 def test_processes_give_the_same_results():

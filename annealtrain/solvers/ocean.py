@@ -94,8 +94,12 @@ class DimodSolver(Solver):
         self.beta_range, self.beta, self.processes, self.workers = beta_range, beta, processes, Workers()
 
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
-        for k, count in enumerate(weights):
-            self._require(1, count * bits, f"layer {k} with {count} weights of {bits} bits: ")
+        self.prepare(bits=bits, weights=weights, units=[1] * len(weights), solves=[1] * len(weights))
+
+    def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], solves: Sequence[int]) -> None:
+        for k, (count, M) in enumerate(zip(weights, units, strict=True)):
+            where = f"layer {k} with {count} weights of {bits} bits: "
+            self._require(min(parallel.width(), M), count * bits, where)
 
     def _require(self, models: int, spins: int, where: str = "") -> None:
         each = SAMPLER_BYTES.get(type(self.sampler).__name__, OTHER_BYTES)
@@ -115,7 +119,7 @@ class DimodSolver(Solver):
         return bound
 
     def solve(
-        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[int], None] | None = None
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
         if any(isinstance(setting, Schedule) for setting in (self.beta, *self.options.values())):
             raise InputError("this solver's settings change with the epoch: call at_epoch(epoch, epochs) first")
