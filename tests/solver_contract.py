@@ -61,10 +61,11 @@ def check_solver(
             np.testing.assert_array_equal(again.levels, result.levels)
             np.testing.assert_array_equal(again.energies, result.energies)
             np.testing.assert_array_equal(again.lower_bounds, result.lower_bounds)
-    if is_random:
-        rough = random_problem(M=8, N=12, bits=1, seed=5, half_range=2.0)
-        few = [make().solve(rough, seed=seed).levels for seed in (0, 1)]
-        assert not np.array_equal(*few) or reaches_ground_state
+    # Without fields a state and its negative are equal: another seed takes other ones, unless nothing is random.
+    rows = np.random.default_rng(5).normal(size=(12, 12))
+    problem = LayerProblem.from_rows(rows, np.zeros((12, 8)), np.zeros((8, 12)), 1.0, 1)
+    best = [make().solve(problem, seed=seed).levels[:, 0] for seed in (0, 1)]
+    assert np.array_equal(*best) != is_random
 
     # Units do not depend on their neighbours.
     if has_separate_units:
@@ -72,10 +73,12 @@ def check_solver(
         other.h[1] += 1
         np.testing.assert_array_equal(make().solve(problem, seed=0).levels[0], make().solve(other, seed=0).levels[0])
 
-    # Progress is told for each unit.
-    told: list[int] = []
+    # Progress is told on the way, up to all units.
+    told: list[float] = []
     make().solve(random_problem(M=4), seed=0, progress=told.append)
-    assert told == [1, 2, 3, 4]
+    assert told == sorted(told)
+    assert len(told) > 1
+    assert told[-1] == 4
 
     # One spin: the lower of two energies.
     problem = random_problem(M=4, N=1, bits=1)
