@@ -52,6 +52,21 @@ def test_amplitudes_are_those_of_dense_gates(n):
     np.testing.assert_allclose(amplitudes(circuit), state, atol=1e-13)
 
 
+def test_twenty_spins_in_blocks_are_the_product_of_their_blocks():
+    """Five blocks of four spins that do not meet, their spins mixed: the states of test_amplitudes, side by side."""
+    spins = np.random.default_rng(2).permutation(20).reshape(5, 4)
+    spins.sort(axis=1)
+    h, J, wanted = np.zeros(20), np.zeros((20, 20)), np.ones(1)
+    for seed, block in enumerate(spins):
+        fields, couplings = model(4, seed)
+        np.fill_diagonal(couplings, 0)
+        couplings *= 0.5 / np.abs(couplings).max()  # one scale for all: their largest is 1
+        h[block], J[np.ix_(block, block)] = fields / np.abs(fields).max(), couplings
+        wanted = np.kron(wanted, amplitudes(mimicking_circuit(h[block], couplings, tau=1.3)))
+    state = amplitudes(mimicking_circuit(h, J, tau=1.3)).reshape((2,) * 20)
+    np.testing.assert_allclose(state.transpose(spins.ravel()).ravel(), wanted, rtol=0, atol=1e-14)
+
+
 def test_a_pair_gate_is_eq_43():
     wanted = expm(-0.5j * (0.7 * np.kron(Z, Y) - 1.3 * np.kron(Y, Z)))
     np.testing.assert_allclose(pair_gate(0.7, -1.3), wanted, atol=1e-14)

@@ -25,7 +25,7 @@ def test_both_engines_have_equal_amplitudes(n):
     circuit = mimicking_circuit(*model(n), tau=1.0)
     # Qiskit counts qubit 0 as the lowest bit.
     state = Statevector(quantum_circuit(circuit).decompose(reps=3).reverse_bits()).data
-    np.testing.assert_allclose(amplitudes(circuit), state, atol=1e-10)
+    np.testing.assert_allclose(amplitudes(circuit), state, rtol=0, atol=1e-10)
 
 
 def test_aer_has_the_same_amplitudes_after_transpilation():
@@ -37,7 +37,7 @@ def test_aer_has_the_same_amplitudes_after_transpilation():
     state = np.asarray(device.backend.run(gates).result().get_statevector())
     wanted = amplitudes(circuit)
     state = state * np.exp(-1j * np.angle(state[np.abs(wanted).argmax()])) * np.sign(wanted[np.abs(wanted).argmax()])
-    np.testing.assert_allclose(state, wanted, atol=1e-10)
+    np.testing.assert_allclose(state, wanted, rtol=0, atol=1e-10)
 
 
 def test_shots_are_in_the_order_of_the_spins_and_follow_their_seed():
