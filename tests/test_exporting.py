@@ -10,7 +10,8 @@ from conftest import SMALL
 
 from annealtrain import recorder
 from annealtrain.hydra_app import compose_config
-from annealtrain.train import ready
+from annealtrain.parts import build
+from annealtrain.train import ready, saved_config
 
 
 @pytest.fixture
@@ -69,6 +70,27 @@ def test_the_network_of_a_run(cli, run):
     state = torch.load(run / "network.pt", weights_only=True)
     for name, wanted in zip(("2.weight", "4.weight"), recorder.read_checkpoint(run / "last.npz")[0], strict=True):
         np.testing.assert_allclose(state[name].numpy(), wanted, rtol=1e-6)
+
+
+def test_a_runs_onnx_model_predicts_what_the_run_scored(cli, run):
+    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'annealtrain[export]'")
+    runtime = pytest.importorskip(
+        "onnxruntime", reason="onnxruntime is not installed: pip install 'annealtrain[export]'"
+    )
+    assert cli("export", "run", "--format", "onnx").out == "run/network.onnx: the network after 2 epochs\n"
+    parts = build(saved_config(run))
+    images, labels = parts.splits.test[:], parts.splits.test.labels
+    session = runtime.InferenceSession((run / "network.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["outputs"], {"images": images})
+    scored = recorder.read_json(run / "result.json", "last")["last"]["test_accuracy"]
+    assert (found.argmax(axis=1) == labels).mean() == scored
+    network = parts.network
+    first = network.predict(network.stem(images))
+    for layer, weights in zip(network.trainable, recorder.read_checkpoint(run / "last.npz")[0], strict=True):
+        layer.weights = weights
+    wanted = network.predict(network.stem(images))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+    assert np.abs(found - first).max() > 0.1
 
 
 def test_a_file_is_replaced_only_if_that_is_asked_for(cli, run):
