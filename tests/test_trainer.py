@@ -7,12 +7,13 @@ from annealtrain import parallel
 from annealtrain.errors import InputError
 from annealtrain.layers import Flatten, Linear
 from annealtrain.network import Network
+from annealtrain.problem import LayerProblem
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule
 from annealtrain.solvers.anneal import SimulatedAnnealing
-from annealtrain.solvers.base import Solver
+from annealtrain.solvers.base import Solver, SolveResult
 from annealtrain.targets import DifferenceTargets, PseudoInverseTargets
 from annealtrain.trainer import Samples, Trainer
-from annealtrain.update import Update
+from annealtrain.update import Update, condition, saturated_share
 
 
 class Log:
@@ -55,7 +56,7 @@ def trainer(targets=None, solver=None, schedule=None, alpha=0.1, epochs=6, seed=
 
 
 def untimed(rows):
-    return [{key: value for key, value in row.items() if not key.endswith("_s")} for row in rows]
+    return [{key: value for key, value in row.items() if not key.endswith(("_s", "_ns"))} for row in rows]
 
 
 def test_it_learns_and_reports_each_epoch():
@@ -121,6 +122,62 @@ def test_each_layer_sees_the_weights_just_updated_below_it():
     np.testing.assert_array_equal(first.rows.factors, np.where(x @ W0.T.astype(np.float32) >= 0, 1, np.float32(0.1)))
     assert (first.half_range, second.half_range) == (0.25, 0.125)
     assert spy.epochs == [(0, 1), (0, 1)]
+
+
+def test_the_diagnosis_of_an_epoch_is_what_its_layers_did():
+    schedule = ConstantSchedule([20.0, 2.0])  # so wide a range that the first layer raises the loss
+    run, log = trainer(PseudoInverseTargets(), schedule=schedule, epochs=1, seed=2), Log()
+    old = [layer.weights for layer in run.network.trainable]
+    x, outputs = run.sets["train"].inputs.astype(float), 10 * np.eye(3)[run.sets["train"].labels]
+    run.run(log)
+    new = log.checkpoints[-1].weights
+
+    def slopes(z):
+        return np.where(z >= 0, 1, 0.1)
+
+    def loss(first, last):
+        z = x @ first.T
+        z = (slopes(z) * z) @ last.T
+        return ((slopes(z) * z - outputs) ** 2).sum() / 90
+
+    losses = [loss(*old), loss(new[0], old[1]), loss(*new)]
+    hidden = x @ new[0].T
+    given = [x, slopes(hidden) * hidden]
+    wanted = [outputs @ np.linalg.pinv(old[1]).T, outputs]
+    for k, solve in enumerate(log.solves):
+        gamma = slopes(given[k] @ old[k].T)
+        before, after = (gamma * (given[k] @ weights[k].T) for weights in (old, new))
+        predicted = (((after - wanted[k]) ** 2).sum() - ((before - wanted[k]) ** 2).sum()) / 90
+        cosine = (before * wanted[k]).sum() / np.linalg.norm(before) / np.linalg.norm(wanted[k])
+        assert solve["predicted_change"] == pytest.approx(predicted, rel=1e-4)
+        assert solve["actual_change"] == pytest.approx(losses[k + 1] - losses[k], rel=1e-4)
+        assert solve["target_cosine"] == pytest.approx(cosine, rel=1e-4)
+        assert solve["condition"] == pytest.approx(np.linalg.cond(given[k].T @ given[k]), rel=1e-2)
+    assert [solve["raised_share"] for solve in log.solves] == [1.0, 0.0]
+    assert losses[1] > losses[0] > losses[2]
+
+
+def test_walls_are_counted_where_weights_changed():
+    start = np.array([[0.0, 0.5, -1.0], [0.25, 0.0, 0.0]])
+    problem = LayerProblem.from_moments(np.eye(3), np.zeros((2, 3)), np.zeros(2), start, 1.0, 3)
+    levels = np.array([[[7, 3, 0]], [[5, 0, 1]]])
+    weights = start[:, None] - 1 + 2 * levels / 7
+    weights[0, 0, 2] = -1.0  # as it was: no wall
+    result = SolveResult(levels, weights, np.zeros((2, 1)), np.zeros(2), np.zeros(2), {})
+    assert saturated_share(problem, result) == 2 / 5
+    still = SolveResult(levels, start[:, None], np.zeros((2, 1)), np.zeros(2), np.zeros(2), {})
+    assert saturated_share(problem, still) == 0.0
+
+
+def test_the_condition_number_leaves_out_dead_weights():
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
+    J = np.zeros((5, 5))
+    J[np.ix_([0, 1, 3, 4], [0, 1, 3, 4])] = turn @ np.diag([0.5, 1.0, 3.0, 20.0]) @ turn.T
+    assert condition(J) == pytest.approx(40.0)
+    assert condition(np.ones((2, 2))) == pytest.approx(1 / np.finfo(float).eps)  # singular: as far as numbers tell
+    assert condition(np.zeros((2, 2))) is None
+    assert condition(np.eye(512)) == 1.0
+    assert condition(np.eye(513)) is None
 
 
 def test_every_solve_has_its_own_stream():
