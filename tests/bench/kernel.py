@@ -1,7 +1,7 @@
 """`python -m bench.kernel`: this project's kernel and its peers on real layers and on spin glasses.
 
-Writes kernel.csv, time_to_target.csv, kernel.md and kernel.png into outputs/bench, as far as it has come after every
-problem.
+Writes kernel.csv, time_to_target.csv, forms.csv, kernel.md and kernel.png into outputs/bench, as far as it has come
+after every problem.
 """
 
 import argparse
@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from annealtrain.datasets import Images
-from bench import jobs, plot, report, roofline, rows, time_to_target
-from bench.problems import Problem, images, lenet, linear, sherrington_kirkpatrick
+from bench import forms, jobs, plot, report, roofline, rows, time_to_target
+from bench.problems import Problem, images, lenet, lenet_layers, linear, sherrington_kirkpatrick
 from bench.targets import claims
 
 REACH_COLUMNS = ("problem", "sampler", "settings", "target", "seconds", "sweeps", "status")
@@ -41,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reach += climb(problem)
         rows.fill_gaps_to_best(found)
         write(asked.out, found, reach, roof, told, time.perf_counter() - began)
+    compared = [forms.compare(*layer) for layer in lenet_layers(shown)] if not asked.only else []
+    if compared:
+        report.write_csv(asked.out / "forms.csv", forms.COLUMNS, compared)
+        with open(asked.out / "kernel.md", "a") as file:
+            file.write("\n" + forms.table(compared))
+        print(forms.table(compared))
     print((asked.out / "kernel.md").read_text().split("\n## Time to target")[0])
     print(f"written: {asked.out}/kernel.csv, kernel.md, kernel.png, time_to_target.csv")
     return 0

@@ -100,16 +100,22 @@ def linear(name: str, shown: datasets.Images, bits: int, epochs: int = 0) -> Pro
     optimum inside.
     """
     network = Network([Flatten(), Linear(10)], shown.images.shape[1:], 10, alpha=1.0)
-    return _layers(name, network, shown, bits, epochs)[0]
+    return _first_units(name, _layers(network, shown, bits, epochs)[0])
 
 
-def lenet(shown: datasets.Images, bits: int = 8, alpha: float = 0.001) -> list[Problem]:
+def lenet(shown: datasets.Images) -> list[Problem]:
     """Return unit 0 of each of LeNet's five activated layers, in the first epoch."""
+    return [_first_units(name, problem) for name, problem in lenet_layers(shown)]
+
+
+def lenet_layers(shown: datasets.Images, bits: int = 8, alpha: float = 0.001) -> list[tuple[str, LayerProblem]]:
+    """Return the names and problems, all units, of LeNet's five activated layers in the first epoch."""
     layers = [
         *(Conv2d(6, 5), SpectralPool2d([14, 14]), Conv2d(16, 5), SpectralPool2d([5, 5]), Conv2d(120, 5)),
         *(Flatten(), Linear(84), Linear(10)),
     ]
-    return _layers("lenet layer", Network(layers, shown.images.shape[1:], 10, alpha=alpha), shown, bits, epochs=0)
+    network = Network(layers, shown.images.shape[1:], 10, alpha=alpha)
+    return [(f"lenet layer {k + 1}", problem) for k, problem in enumerate(_layers(network, shown, bits, epochs=0))]
 
 
 def sherrington_kirkpatrick(spins: int, seed: int = 0) -> Problem:
@@ -119,13 +125,13 @@ def sherrington_kirkpatrick(spins: int, seed: int = 0) -> Problem:
     return Problem(f"SK {spins}", half + half.T, nothing, np.zeros(1), nothing, 1.0, 1, (0.1, 10.0), np.full(1, np.nan))
 
 
-def _layers(name: str, network: Network, shown: datasets.Images, bits: int, epochs: int) -> list[Problem]:
-    """Return unit 0's problem of each trainable layer (all units where they share J), after `epochs` of training."""
+def _layers(network: Network, shown: datasets.Images, bits: int, epochs: int) -> list[LayerProblem]:
+    """Return the problem of each trainable layer after `epochs` of training."""
     targets: Targets = PseudoInverseTargets(amplitude=AMPLITUDE)
     wanted = np.zeros((len(shown.labels), 10), np.float32)
     wanted[np.arange(len(shown.labels)), shown.labels] = AMPLITUDE
     stems, solver = network.stem(shown.images), SimulatedAnnealing(100, move="slice")
-    found: list[Problem] = []
+    found: list[LayerProblem] = []
     for epoch in range(epochs + 1):
         state = ForwardPass(network, stems)
         targets.start_epoch(state, wanted)
@@ -141,8 +147,7 @@ def _layers(name: str, network: Network, shown: datasets.Images, bits: int, epoc
                 samples=len(seen),
             )
             if epoch == epochs:
-                title = name if len(network.trainable) == 1 else f"{name} {k + 1}"
-                found.append(_first_units(title, problem))
+                found.append(problem)
             # Training goes on below the next layer, as it would in a run; the last layer's update is seen by none.
             if epoch < epochs or k < len(network.trainable) - 1:
                 layer.weights = solver.solve(problem, seed=k).best_weights
@@ -151,6 +156,7 @@ def _layers(name: str, network: Network, shown: datasets.Images, bits: int, epoc
 
 
 def _first_units(name: str, problem: LayerProblem) -> Problem:
+    """Return unit 0 as a problem, or all units where they share J."""
     units = problem.num_units if problem.is_shared else 1
     forms = [problem.unit(i) for i in range(units)]
     form = forms[0]

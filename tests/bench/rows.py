@@ -36,6 +36,7 @@ class Job:
     timeout_s: float = TIMEOUT_S
     memory_gb: float = MEMORY_GB  # 0: no limit
     ladder: list[int] = field(default_factory=list)  # for time to target: numbers of sweeps, see worker.climb
+    skipped: str = ""  # why it is a row without numbers
 
     @property
     def reference(self) -> Settings:
@@ -78,7 +79,7 @@ def results(problem: Problem, jobs: Iterable[Job]) -> Iterator[tuple[Job, dict[s
         path = Path(folder) / "problem.npz"
         problem.save(path)
         for job in jobs:
-            yield job, in_process(path, job)
+            yield job, {"status": job.skipped} if job.skipped else in_process(path, job)
 
 
 def in_process(problem: Path, job: Job) -> dict[str, Any]:
