@@ -225,6 +225,17 @@ def test_exact_solutions_of_small_layers_lower_the_loss():
     assert log.rows[-1]["train_loss"] < 0.8 * log.rows[0]["train_loss"]
 
 
+def test_the_range_falls_from_step_to_step():
+    spy, log = Spy(), Log()
+    run = trainer(solver=spy, epochs=2)
+    run.run(log)
+    ranges = [problem.half_range for problem, _ in spy.kept]
+    assert len(ranges) == 4 * 12  # four layers, six steps an epoch
+    assert ranges[::4] == pytest.approx([0.02 + (0.0005 - 0.02) * n / 12 for n in range(12)])
+    assert all(ranges[4 * n : 4 * n + 4] == [ranges[4 * n]] * 4 for n in range(12))
+    assert [solve["L"] for solve in log.solves[:4]] == pytest.approx([np.mean(ranges[:24])] * 4)
+
+
 DIAGNOSIS = ("predicted_change", "actual_change", "raised_share", "condition", "saturated_share")
 
 
