@@ -1,11 +1,17 @@
 """Images read batch by batch, and their random changes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from annealtrain import parallel
 from annealtrain.datasets import digits, split
 from annealtrain.errors import InputError
+from annealtrain.hydra_app import compose_config
+from annealtrain.parts import build, trainer_of
 from annealtrain.pictures import Augment, Pictures
+from annealtrain.update import Update
 
 
 def seed(number=0):
@@ -45,6 +51,64 @@ def test_a_seed_is_a_change():
     augment = Augment(shift=2, flip=True)
     np.testing.assert_array_equal(augment(images, seed(1)), augment(images, seed(1)))
     assert not np.array_equal(augment(images, seed(1)), augment(images, seed(2)))
+
+
+class Log:
+    def epoch_done(self, row, solves, checkpoint):
+        pass
+
+    def solving(self, epoch, layer, done):
+        pass
+
+
+def config(*overrides):
+    return compose_config(["dataset=digits", "validation=20", "epochs=1", "threads=1", *overrides], None)
+
+
+class Spying(Update):
+    """Keeps the batches it is given."""
+
+    def __init__(self):
+        self.batches = []
+
+    def step(self, batch, step, observer):
+        self.batches.append(batch)
+        return [{"layer": 0}]
+
+
+@pytest.mark.parametrize("batch_size", [15, "null"])
+def test_only_what_is_trained_on_is_augmented(batch_size):
+    settings = config("model=two_conv_small", "samples=60", f"batch_size={batch_size}", "augment.shift=2")
+    parts = build(settings)
+    stems = {name: parts.network.stem(getattr(parts.splits, name).images) for name in ("train", "validation", "test")}
+    parts.targets = spy = Spying()
+    trainer = trainer_of(parts, settings)
+    trainer.run(Log())
+    shown, plain = np.concatenate([batch.inputs for batch in spy.batches]), stems["train"]
+    assert shown.shape == plain.shape
+    same = (shown[:, None] == plain).all(axis=(2, 3, 4)).any(axis=1)
+    assert same.mean() < 0.25  # one of 25 shifts is none
+    for name, held in (("train", "train"), ("val", "validation"), ("test", "test")):
+        np.testing.assert_array_equal(trainer.sets[name].inputs[:], stems[held])
+        outputs, labels = trainer.network.predict(stems[held]), trainer.sets[name].labels
+        assert trainer.scores()[f"{name}_accuracy"] == (outputs.argmax(axis=1) == labels).mean()
+    outputs = trainer.network.predict(stems["train"]) - np.eye(10)[trainer.sets["train"].labels]
+    assert trainer.scores()["train_loss"] == pytest.approx((outputs**2).sum() / 60)
+
+
+def test_memory_follows_the_batch_and_not_the_set():
+    peaks = []
+    with parallel.threads(1):
+        for samples in (20, 300, 1200):  # the first fills what is kept for good
+            settings = config("method=kronecker", "model=lenet", "batch_size=10", f"samples={samples}")
+            parts = build(settings)
+            tracemalloc.start()
+            try:
+                trainer_of(parts, settings).run(Log())
+                peaks.append(tracemalloc.get_traced_memory()[1])
+            finally:
+                tracemalloc.stop()
+    assert peaks[2] - peaks[1] < 900 * 32 * 32 * 4 / 4  # a quarter of what the images added are as float32
 
 
 @pytest.mark.parametrize(
