@@ -11,7 +11,7 @@ from annealtrain.problem import LayerProblem
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule
 from annealtrain.solvers.anneal import SimulatedAnnealing
 from annealtrain.solvers.base import Solver, SolveResult
-from annealtrain.targets import DifferenceTargets, PseudoInverseTargets
+from annealtrain.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
 from annealtrain.trainer import Samples, Trainer
 from annealtrain.update import Update, condition, saturated_share
 
@@ -208,11 +208,20 @@ def test_the_same_seed_is_the_same_run_on_any_number_of_threads():
     assert untimed(other.rows) != untimed(logs[0].rows)
 
 
-@pytest.mark.parametrize("more", [{}, {"batch_size": 40, "averaging": 0.5}])
-def test_going_on_after_some_epochs_is_the_same_run(more):
-    whole, run = Log(), trainer(**more)
+@pytest.mark.parametrize(
+    ("targets", "more"),
+    [
+        (DifferenceTargets, {}),
+        (DifferenceTargets, {"batch_size": 40, "averaging": 0.5}),
+        (PseudoInverseTargets, {"batch_size": 40}),
+        (WeightedPseudoInverseTargets, {"batch_size": 40, "averaging": 0.5}),
+    ],
+)
+def test_going_on_after_some_epochs_is_the_same_run(targets, more):
+    whole, run = Log(), trainer(targets(), **more)
     run.run(whole)
-    part = trainer(**more)
+    assert whole.rows[-1]["train_loss"] < 0.8 * whole.rows[0]["train_loss"]
+    part = trainer(targets(), **more)
 
     class Stop(Exception):
         pass
@@ -226,7 +235,7 @@ def test_going_on_after_some_epochs_is_the_same_run(more):
     first = Stopping()
     with pytest.raises(Stop):
         part.run(first)
-    rest, again = Log(), trainer(**more)
+    rest, again = Log(), trainer(targets(), **more)
     held = first.checkpoints[-1]
     for layer, weights in zip(again.network.trainable, held.weights, strict=True):
         layer.weights = weights
