@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,16 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Found = dict[str, Any]
 
 SAME = 1e-9  # relative to the room between E(S0) and the ground state: energies this close are equal
+# Rows that the group has no name for, and the settings of each.
+OPENJIJ = "dimod, OpenJij"
+MORE = {
+    "dwave, emulated": ["solver=dwave", "solver.mock=pegasus"],
+    OPENJIJ: [
+        "solver=dimod",
+        "solver.sampler._target_=openjij.SASampler",
+        "+solver.options.num_sweeps=${annealing.num_sweeps}",
+    ],
+}
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -104,10 +115,10 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Table":
 
 
 def solver_names(config_dir: str | None) -> list[str]:
-    """Return the names of the solver group, and of the user's own in `config_dir`."""
+    """Return the names of the solver group, of the user's own in `config_dir`, and of MORE."""
     folders = [files(CONFIGS) / "solver", *([Path(config_dir) / "solver"] if config_dir else [])]
     names = [entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()]
-    return sorted({name.removesuffix(".yaml") for name in names if name.endswith(".yaml")})
+    return sorted({name.removesuffix(".yaml") for name in names if name.endswith(".yaml")} | MORE.keys())
 
 
 def ground_energies(problem: LayerProblem) -> Array | None:
@@ -151,8 +162,10 @@ def outcome(task: Task, name: str) -> Found:
 
 
 def solved(task: Task, name: str) -> Found:
-    """Return energies and bounds (repeats, M), seconds and MB of a solver named in the group."""
-    config = compose_config([*task.overrides, f"solver={name}"], task.config_dir)
+    """Return energies and bounds (repeats, M), seconds and MB of a solver named in the group or in MORE."""
+    if name == OPENJIJ and find_spec("openjij") is None:
+        raise InputError("OpenJij is not installed: pip install 'annealtrain[bench]'")
+    config = compose_config([*task.overrides, *MORE.get(name, [f"solver={name}"])], task.config_dir)
     solver = solver_of(config).at_epoch(0, config["epochs"])
     with parallel.threads(config["threads"] or 1):
         # The trainer has the solver of the task's own settings: this one need not take the other layers.

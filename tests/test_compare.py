@@ -1,5 +1,6 @@
 """`annealtrain bench solvers`: each solver a row, those that cannot too, and the numbers in them."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -140,11 +141,48 @@ def test_what_a_solver_refuses_is_its_note():
     assert unknown.startswith("no setting 'solver.num_sweeps'")
 
 
+def test_a_chip_is_emulated_where_there_is_no_token(monkeypatch, tmp_path):
+    pytest.importorskip("dwave.system", reason="the dwave extra is not installed")
+    from annealtrain.solvers import dwave, qpu
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("DWAVE_API_TOKEN", raising=False)
+    (tmp_path / "no_token").touch()
+    monkeypatch.setenv("DWAVE_CONFIG_FILE", str(tmp_path / "no_token"))
+    monkeypatch.setitem(qpu.MOCKS, "pegasus", [4])
+    chips, make = [], dwave.emulated
+    monkeypatch.setattr(dwave, "emulated", lambda *given: chips.append(given[0]) or make(*given))
+    task = Task([*SMALL, "bits=1"], None, 1, 1)
+    assert compare.outcome(task, "dwave")["note"].startswith("solver=dwave has no API token")
+    result, exact = compare.outcome(task, "dwave, emulated"), compare.outcome(task, "exact")
+    assert chips == ["pegasus"]
+    np.testing.assert_allclose(result["energies"], exact["energies"], rtol=1e-9)  # 500 reads of eight spins
+
+
+def test_openjij_is_a_row_or_said_to_be_missing(monkeypatch):
+    openjij = pytest.importorskip("openjij", reason="the bench extra is not installed")
+    seen, sample = [], openjij.SASampler.sample
+
+    @functools.wraps(sample)
+    def recorded(self, bqm, **given):
+        seen.append(given)
+        return sample(self, bqm, **given)
+
+    monkeypatch.setattr(openjij.SASampler, "sample", recorded)
+    task = Task(list(SMALL), None, 1, 2)
+    assert compare.outcome(task, "dimod, OpenJij")["energies"].shape == (2, 10)
+    assert [given["num_sweeps"] for given in seen] == [3] * 20  # those of annealing.num_sweeps
+    monkeypatch.setattr(compare, "find_spec", lambda name: None)
+    assert compare.outcome(task, "dimod, OpenJij") == {
+        "note": "OpenJij is not installed: pip install 'annealtrain[bench]'"
+    }
+
+
 def test_names_are_those_of_the_group_and_the_users_own(tmp_path):
     (tmp_path / "solver").mkdir()
     (tmp_path / "solver" / "aaa.yaml").write_text("# mine\n")
     names = solver_names(None)
-    assert {"sa", "sqa", "exact", "itemc"} <= set(names)
+    assert {"sa", "sqa", "exact", "itemc", "dwave", "dwave, emulated", "dimod, OpenJij"} <= set(names)
     assert solver_names(str(tmp_path)) == ["aaa", *names]
 
 
