@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("openjij", reason="openjij is not installed: pip install 'annealtrain[bench]'")
 pytestmark = pytest.mark.filterwarnings("default")  # what peers warn of is theirs
 
-from bench import jobs, plot, report, rows, targets, time_to_target, worker  # noqa: E402
+from bench import jobs, plot, report, rows, stages, targets, time_to_target, worker  # noqa: E402
 from bench.peers import Settings, build_model, registry  # noqa: E402
 from bench.problems import Problem, sherrington_kirkpatrick  # noqa: E402
 from bench.rows import Job  # noqa: E402
@@ -155,3 +155,17 @@ def test_problem_is_kept_by_its_file(tmp_path: Path) -> None:
     form = QuadraticForm(Couplings(problem.J), problem.h[0], problem.E0[0], problem.S0[0], 0.5, 2)
     assert again.form.energy(form.S0 + 0.1) == form.energy(form.S0 + 0.1)
     assert again.beta_range == tuple(problem.beta_range) or again.beta_range == list(problem.beta_range)
+
+
+def test_stages_of_mini_batches_are_in_the_table(tmp_path: Path) -> None:
+    every = {model: stages.settings_of(model, name) for model, name in stages.EXPERIMENTS.items()}
+    assert {model: len(found) for model, found in every.items() if len(found) != 3} == {"lenet": 4, "conv": 4}
+    settings = every["conv"][3]
+    assert settings == ("model=conv", "method=kronecker", "batch_size=50")
+    done = stages.run((*settings, "dataset=digits", "samples=100", "validation=10", "epochs=1"))
+    assert done["status"] == "ok", done
+    for stage in ("forward_s", "targets_s", "build_s", "anneal_s", "evaluate_s", "rest_s"):
+        assert done[stage] > 0
+    assert sum(done[stage] for stage in (*stages.STAGES, "rest_s")) == pytest.approx(done["total_s"])
+    stages.write(tmp_path, [{"model": "conv", "settings": " ".join(settings), **done}], "digits")
+    assert "| conv | model=conv method=kronecker batch_size=50 |" in (tmp_path / "stages.md").read_text()

@@ -31,6 +31,7 @@ EXPERIMENTS = {
     "lenet": "fig6a_2024",
     "lenet_small": "fig7",
 }
+MINI_BATCHES = ("lenet", "conv")  # also trained by kronecker
 TIMEOUT_S = 300.0
 SECONDS = (*STAGES, "rest_s", "total_s")
 COLUMNS = ("model", "settings", *SECONDS, "slowest", "share", "train_accuracy", "test_accuracy", "memory_mb", "status")
@@ -50,13 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for model, experiment in EXPERIMENTS.items():
         if asked.only not in model:
             continue
-        for settings in ((f"experiment={experiment}",), (f"model={model}",), (f"model={model}", "targets=pinv")):
+        for settings in settings_of(model, experiment):
             size = (f"epochs={asked.epochs}", f"samples={asked.samples}")
             rows.append({"model": model, "settings": " ".join(settings), **run((*settings, *data, *size))})
             print(line(rows[-1]), flush=True)
             write(asked.out, rows, f"{asked.epochs} epochs, {asked.samples} images, {told}")
     print(f"written: {asked.out}/stages.csv, stages.md")
     return 0
+
+
+def settings_of(model: str, experiment: str) -> list[tuple[str, ...]]:
+    """Return the overrides of each run of a network."""
+    named = f"model={model}"
+    found: list[tuple[str, ...]] = [(f"experiment={experiment}",), (named,), (named, "targets=pinv")]
+    return [*found, (named, "method=kronecker", "batch_size=50")] if model in MINI_BATCHES else found
 
 
 def dataset() -> tuple[list[str], str]:
@@ -100,9 +108,9 @@ def summed(metrics: Sequence[Row], result: Row, seconds: float) -> Row:
 def line(row: Row) -> str:
     """Return a row in one line of progress."""
     if row["status"] != "ok":
-        return f"{row['model']:>18}  {row['settings']:<32} {row['status']}"
+        return f"{row['model']:>18}  {row['settings']:<44} {row['status']}"
     slowest = f"{row['slowest']} {row['share']:.0%}"
-    return f"{row['model']:>18}  {row['settings']:<32} {row['total_s']:6.1f} s  {slowest}"
+    return f"{row['model']:>18}  {row['settings']:<44} {row['total_s']:6.1f} s  {slowest}"
 
 
 def write(folder: Path, rows: Sequence[Row], told: str) -> None:
