@@ -3,6 +3,7 @@
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bench.peers import Settings, build_model, registry  # noqa: E402
 from bench.problems import Problem, sherrington_kirkpatrick  # noqa: E402
 from bench.rows import Job  # noqa: E402
 
+from annealtrain.network import Network  # noqa: E402
 from annealtrain.problem import Couplings, QuadraticForm  # noqa: E402
 
 
@@ -169,3 +171,37 @@ def test_stages_of_mini_batches_are_in_the_table(tmp_path: Path) -> None:
     assert sum(done[stage] for stage in (*stages.STAGES, "rest_s")) == pytest.approx(done["total_s"])
     stages.write(tmp_path, [{"model": "conv", "settings": " ".join(settings), **done}], "digits")
     assert "| conv | model=conv method=kronecker batch_size=50 |" in (tmp_path / "stages.md").read_text()
+
+
+def test_passes_of_both_libraries_agree_and_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'annealtrain[torch]'")
+    from bench import passes
+
+    network = Network(passes.NETWORKS["lenet"](), (1, 32, 32), 10, alpha=0.001)
+    theirs, ours = passes.forward(network)
+    np.testing.assert_allclose(ours().outputs, theirs().numpy(), rtol=1e-4, atol=1e-5)
+    threads = torch.get_num_threads()
+    try:
+        assert passes.main(["--repeats", "1"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]
+    named = [(name, kind) for name in ("lenet", "three_conv") for kind in ("forward", "forward and back")]
+    assert [(name, kind) for name, kind, *_ in table] == named
+    for *_, peer, own, ratio in table:
+        assert float(ratio) == pytest.approx(float(own) / float(peer), rel=0.2)
+
+
+def test_jobs_take_turns_and_their_shortest_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import passes
+
+    now, told, lengths = 0.0, [], iter([3.0, 2.0, 1.0, 5.0])
+
+    def job(name: str) -> None:
+        nonlocal now
+        told.append(name)
+        now += next(lengths)
+
+    monkeypatch.setattr(passes, "time", SimpleNamespace(perf_counter=lambda: now))
+    assert passes.best_of(2, lambda: job("a"), lambda: job("b")) == [1.0, 2.0]
+    assert told == ["a", "b", "a", "b"]
