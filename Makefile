@@ -2,7 +2,7 @@
 # make test         install what the tests need and run them all
 # make lint         ruff and mypy
 # make sanitize     build the kernel with AddressSanitizer and run its tests
-# make bench        time the kernel beside its peers (10 to 15 minutes; into outputs/bench)
+# make bench        time the kernel beside its peers (15 to 20 minutes; into outputs/bench)
 # make bench-train  time whole runs of every network, stage by stage
 # make bench-layers time the layers' passes beside PyTorch's
 # make fig5b        run and draw one figure of the paper (fig1a to fig8), 10 seeds a curve; SEEDS=3 for a quick look
