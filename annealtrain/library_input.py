@@ -11,7 +11,7 @@ from annealtrain.problem import LayerProblem
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FARTHEST = 1e12  # of dE/dS at S0, in units of the largest coupling and L
-COLDEST = 1e15  # beta in 1 / (the problem's unit of energy): nothing float32 resolves is accepted beyond it
+BETA_LIMIT = 1e15  # beta in 1 / (the problem's unit of energy): nothing float32 resolves is accepted beyond it
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def betas(beta_range: Any, energy: float) -> list[float]:
     given = np.atleast_1d(_array("beta_range", beta_range))
     if given.shape != (2,) or not np.all((given > 0) & np.isfinite(given)):
         raise ValueError(f"beta_range={beta_range!r} is not [first, last], both a number above 0")
-    return [float(beta) for beta in np.clip(given * energy, 1 / COLDEST, COLDEST)]
+    return [float(beta) for beta in np.clip(given * energy, 1 / BETA_LIMIT, BETA_LIMIT)]
 
 
 def from_bqm(model: Any) -> Quadratic:

@@ -213,7 +213,7 @@ def combined(stats: list[dict[str, float]]) -> dict[str, float]:
 
 def with_rates(stats: dict[str, float]) -> dict[str, float]:
     """Return statistics with acceptance and nanoseconds a visit, where visits (of spins or weights) are counted."""
-    if not stats.get("visits") or "anneal_s" not in stats:
+    if "visits" not in stats or "anneal_s" not in stats:
         return stats
-    rates = {"acceptance": stats["flips"] / stats["visits"], "visit_ns": 1e9 * stats["anneal_s"] / stats["visits"]}
-    return stats | rates
+    visits = max(stats["visits"], 1)  # none where all weights are dead
+    return stats | {"acceptance": stats["flips"] / visits, "visit_ns": 1e9 * stats["anneal_s"] / visits}

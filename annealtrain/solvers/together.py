@@ -81,7 +81,7 @@ def anneal_together(
         last = all_fields[:, : live.size]  # h + 2 J S
         energies = problem.E0 + 0.5 * (S * (last + h)).sum(axis=1)
         flips = sum(end[1] for end in ends)
-    visits = max(live.size * (problem.bits if move == "bit" else 1) * len(betas) * M, 1)
+    visits = live.size * (problem.bits if move == "bit" else 1) * len(betas) * M
     stats = {
         "sweeps": len(betas),
         "beta_first": float(betas[0].mean()),
