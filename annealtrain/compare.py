@@ -27,7 +27,7 @@ from annealtrain.train import ready
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.table import Table
+    from rich.console import Group
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Found = dict[str, Any]
@@ -84,8 +84,8 @@ def task_of(words: Sequence[str], config_dir: str | None, repeats: int) -> Task:
     return Task([word for word in words if not word.startswith("layer=")], config_dir, int(layers[-1]), repeats)
 
 
-def compare(task: Task, *, timeout_s: float, folder: Path) -> "Table":
-    """Give a layer to every solver; write solvers.csv and solvers.png to `folder`, return the table for a screen."""
+def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
+    """Give a layer to every solver; write solvers.csv and solvers.png to `folder`, return what a screen shows."""
     from rich.console import Console
 
     if not 0 < timeout_s < float("inf"):
@@ -111,7 +111,7 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Table":
     image = io.BytesIO()
     plot(rows, title).savefig(image, dpi=150)
     write(folder / "solvers.png", image.getvalue())
-    return table(rows, title)
+    return shown(rows, title)
 
 
 def solver_names(config_dir: str | None) -> list[str]:
@@ -228,19 +228,22 @@ def csv_text(rows: Sequence[Row]) -> str:
     return buffer.getvalue()
 
 
-def table(rows: Sequence[Row], title: str) -> "Table":
-    """Return the rows for a screen."""
+def shown(rows: Sequence[Row], title: str) -> "Group":
+    """Return the rows for a screen: a table of those with a result, a line below it for each of the others."""
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    shown = Table(title=title, caption="seconds on one thread, unless threads= is given")
-    for heading in ("solver", "energy", "gap", "seconds", "MB", "ground state", "note"):
-        shown.add_column(heading, justify="left" if heading in ("solver", "note") else "right")
+    table = Table(caption="seconds on one thread, unless threads= is given")
+    for heading in ("solver", "energy", "gap", "seconds", "MB", "ground state"):
+        table.add_column(heading, justify="left" if heading == "solver" else "right", no_wrap=True)
     formats = ("{:.6g}", "{:.2e}", "{:.3g}", "{:.1f}", "{:.0%}")
-    for row in rows:
+    for row in (row for row in rows if row.energy is not None):
         numbers = (row.energy, row.gap, row.seconds, row.memory_mb, row.ground_rate)
         cells = ["" if x is None else f.format(x) for f, x in zip(formats, numbers, strict=True)]
-        shown.add_row(row.solver, *cells, row.note)
-    return shown
+        table.add_row(row.solver, *cells)
+    without = [Text(f"no result of {row.solver}: {row.note}") for row in rows if row.energy is None]
+    return Group(Text(title), table, *without)
 
 
 def plot(rows: Sequence[Row], title: str) -> "Figure":

@@ -1,11 +1,13 @@
 """`annealtrain bench solvers`: each solver a row, those that cannot too, and the numbers in them."""
 
 import functools
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import SMALL
+from rich.console import Console
 from solver_contract import random_problem
 
 from annealtrain import compare
@@ -89,6 +91,15 @@ def test_the_plot_has_a_labelled_point_for_each_solver_with_a_result():
     assert [text.get_text() for text in axes.texts] == ["one", "best"]
     assert axes.get_title() == "a layer"
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_the_screen_has_a_table_of_results_and_whole_sentences_of_what_has_none():
+    console = Console(width=80, file=io.StringIO())
+    rows = [Row("one", 1.25, 0.5, 0.1), Row("none", note="pip install 'annealtrain[bench]'")]
+    console.print(compare.shown(rows, "x"))
+    told = console.file.getvalue()
+    assert "1.25" in told
+    assert "no result of none: pip install 'annealtrain[bench]'" in told
 
 
 def own_solvers(folder: Path) -> None:

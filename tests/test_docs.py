@@ -21,6 +21,13 @@ COMMANDS = [
     for line in block.splitlines()
     if not language and line.strip()
 ]
+# Files that a page has its reader write: a block whose first line is a comment with the path.
+FILES = [
+    (page.stem, Path(text.splitlines()[0].removeprefix("# ")), text)
+    for page in PAGES
+    for _, text in BLOCK.findall(page.read_text())
+    if re.match(r"# \S+\.(py|yaml)\n", text)
+]
 # What is put in the place of a command's own.
 SMALL = {"dataset": "digits", "samples": "30", "validation": "20", "epochs": "1", "annealing.num_sweeps": "1"}
 SHORT = {"hydra.sweeper.n_trials": "2"}
@@ -79,6 +86,9 @@ def test_commands_of_a_page(
     installed = " ".join(plugin.__module__ for plugin in Plugins.instance().discover())
     if page.endswith(", ray") and "ray" not in installed:
         pytest.skip("the plugin ray is not installed: pip install 'annealtrain[ray]'")
+    for path, text in ((path, text) for at, path, text in FILES if at == page):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     for line in (line for at, line in COMMANDS if at == page):
         command, *words = split(line, monkeypatch)
         told = f"{page}: {line}"
@@ -99,6 +109,14 @@ def test_commands_of_a_page(
             assert "has no API token" in outcome.err, told
         else:
             assert outcome.code == 0, (told, outcome)
+
+
+def test_the_python_of_the_tour(cli: Callable, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = [text for _, text in BLOCK.findall((ROOT / "docs/tour.md").read_text()) if text.startswith("import")]
+    Path("outputs").mkdir()
+    trained.rename("outputs/tour")
+    exec(compile(code, "tour.md", "exec"), {})
+    assert "val_accuracy" in capsys.readouterr().out
 
 
 def test_the_python_of_the_export_page(cli: Callable, trained: Path) -> None:
