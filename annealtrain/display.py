@@ -3,9 +3,15 @@
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 Row = dict[str, Any]
+
+BAR, ROOM_FOR_BAR = 20, 100  # columns of the bar, and of the narrowest terminal that has it
 
 
 class Display:
@@ -16,16 +22,8 @@ class Display:
         if not live:
             return
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._progress = Progress(
-            TextColumn("epoch"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.fields[what]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=Console(file=sys.stderr),
-        )
+        self._progress = one_line(Console(file=sys.stderr))
         self._task = self._progress.add_task("", total=epochs, completed=start, what="first accuracies")
 
     def __enter__(self) -> "Display":
@@ -43,21 +41,39 @@ class Display:
         """Show layer `layer` of epoch `epoch` with a fraction `done` of its units solved."""
         if self._progress:
             at = epoch + (layer + done) / self.layers
-            self._progress.update(self._task, completed=at, what=f"layer {layer}  {self._scores}")
+            what = "  ".join(filter(None, [self._scores, f"layer {layer}"]))
+            self._progress.update(self._task, completed=at, what=what)
 
     def epoch_done(self, row: Row, solves: list[Row]) -> None:
         """Show the accuracies of a finished epoch."""
         if self._progress:
-            self._scores = f"loss {row['train_loss']:.4g}  {accuracies(row)}"
+            self._scores = f"{accuracies(row, digits=3)}  loss {row['train_loss']:.3g}"
             self._progress.update(self._task, completed=row["epoch"], what=self._scores)
 
     _scores = ""
 
 
-def accuracies(row: Row) -> str:
-    """Return the accuracies of a row as "train .990  val .944  test .947"."""
+def one_line(console: "Console") -> "Progress":
+    """Return a progress display of tasks with a text `what`: one line, of which a narrow terminal cuts that text."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    bar: list[ProgressColumn] = [BarColumn(BAR)] if console.width >= ROOM_FOR_BAR else []
+    return Progress(
+        TextColumn("epoch"),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        *bar,
+        TextColumn("{task.fields[what]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True, min_width=7)),
+        console=console,
+        expand=True,  # the text has what the others leave
+    )
+
+
+def accuracies(row: Row, digits: int = 4) -> str:
+    """Return the accuracies of a row as "train 0.9900  val 0.9440  test 0.9470"."""
     named = ((name, row.get(f"{name}_accuracy")) for name in ("train", "val", "test"))
-    return "  ".join(f"{name} {value:.4f}" for name, value in named if value is not None)
+    return "  ".join(f"{name} {value:.{digits}f}" for name, value in named if value is not None)
 
 
 def summary(result: Row, folder: Path) -> str:

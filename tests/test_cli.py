@@ -380,7 +380,7 @@ def test_progress_is_shown_where_it_is_asked_for(
     assert cli("train", *SMALL).err == ""  # auto, and no terminal
     shown = cli("train", *SMALL, "progress=true")
     assert "2/2" in shown.err
-    assert re.search(r"loss \S+  train \d\.\d+  val \d\.\d+  test \d\.\d+", shown.err)
+    assert re.search(r"train \d\.\d+  val \d\.\d+  test \d\.\d+  loss \S+", shown.err)
     for outcome in (silent, shown):
         last = outcome.out.splitlines()[-1]
         assert Path(last.removeprefix("run folder: ")).is_dir()
