@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,8 @@ STATUS = "job.log"  # one line in the folder of a sweep's job: how it ended
 # The settings that a reader looks for first: a group is told by these where they suffice.
 FIRST = ("method", "model", "dataset", "targets", "solver", "bits", "alpha", "samples", "bias")
 SCORES = ("train_accuracy", "val_accuracy", "test_accuracy")
+LOG = "train.log"  # what went wrong in a run, with its traceback
+CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")  # by its full name, as in annealtrain.solvers.itemc.X
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ def find(root: Path) -> tuple[list[Run], list[str]]:
                 foreign.append(f"{folder}: {failed.read_text().strip()}" if failed.is_file() else str(error))
     if not found:
         told = f" ({foreign[0]})" if foreign else ""
-        raise InputError(f"no run with an epoch in {root}{told}: annealtrain train prints its run folder at its end")
+        remedy = _logs(root) or "annealtrain train prints its run folder at its end"
+        raise InputError(f"no run with an epoch in {root}{told}: {remedy}")
     return found, foreign
 
 
@@ -182,7 +186,7 @@ def summary(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for values, members in groups(runs).items():
         unfinished = sum(run.result is None for run in members)
-        cells = [_shown(value) for value in values]
+        cells = [shown(value) for value in values]
         cells.append(f"{len(members)} ({unfinished} unfinished)" if unfinished else str(len(members)))
         cells += [spread(run.last.get(name) for run in members) for name in scores]
         if "val_accuracy" in scores:
@@ -197,10 +201,17 @@ def as_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in [head, *rows])
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a setting as a table shows it: a class by its own name."""
     text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return text.rpartition(".")[2] if isinstance(value, str) and "." in value and " " not in value else text
+    return text.rpartition(".")[2] if CLASS.fullmatch(text) else text
+
+
+def _logs(root: Path) -> str:
+    """Return where the jobs below `root` say why they failed, "" where none does."""
+    logs = sorted(root.rglob(LOG)) or sorted(root.rglob(STATUS))
+    more = f" and {len(logs) - 1} more" if len(logs) > 1 else ""
+    return f"see {logs[0]}{more}" if logs else ""
 
 
 def _config(path: Path) -> Row:

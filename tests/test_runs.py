@@ -121,6 +121,44 @@ def test_nothing_to_gather(tmp_path: Path) -> None:
         runs.find(tmp_path)
 
 
+def test_where_all_jobs_failed_their_logs_are_named(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        (tmp_path / f"seed={seed}").mkdir()
+        (tmp_path / f"seed={seed}" / runs.STATUS).write_text(f"seed={seed}  failed: ValueError: no\n")
+    with pytest.raises(InputError) as caught:
+        runs.find(tmp_path)
+    first = f"no run with an epoch in {tmp_path} ({tmp_path}/seed=0: seed=0  failed: ValueError: no)"
+    assert str(caught.value) == f"{first}: see {tmp_path}/seed=0/job.log and 1 more"
+    (tmp_path / "seed=1" / runs.LOG).write_text("Traceback")
+    with pytest.raises(InputError, match=r"see \S+/seed=1/train.log$"):
+        runs.find(tmp_path)
+
+
+def test_collect_of_a_sweep_whose_jobs_all_failed(cli: Callable) -> None:
+    assert cli("train", *SMALL, "--multirun", "seed=0,1", "dataset=mnist", "hydra.sweep.dir=sweep").code == 1
+    outcome = cli("collect", "sweep")
+    assert outcome.code == 2
+    assert outcome.err.endswith(": see sweep/seed=0/train.log and 1 more\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("annealtrain.solvers.reference.reference_annealing", "reference_annealing"),
+        ("mine.Solver", "Solver"),
+        ("lenet", "lenet"),
+        ("[0.1]", "[0.1]"),
+        ("../shared/data", "../shared/data"),
+        ("0.1.0", "0.1.0"),
+        (0.1, "0.1"),
+        (True, "true"),
+        (None, ""),
+    ],
+)
+def test_a_class_is_shown_by_its_own_name_and_nothing_else_is_cut(value: Any, text: str) -> None:
+    assert runs.shown(value) == text
+
+
 def test_configurations_become_columns() -> None:
     config = {
         "seed": 1,
