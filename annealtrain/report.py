@@ -2,7 +2,7 @@
 
 import base64
 import io
-import json
+import shlex
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_CURVES = 12  # groups drawn in one figure; more are in the table only
+VERSIONS = ("annealtrain", "git_revision", "python", "machine", "cores")  # of meta.json, beside its packages
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
@@ -32,7 +33,7 @@ def write_report(folder: Path) -> Path:
     found, foreign = runs.find(folder)
     is_run = len(found) == 1 and found[0].folder == folder
     title = plots.headline(found[0]) if is_run else f"{len(found)} runs in {folder.resolve().name}"
-    body = run_sections(found[0]) if is_run else sweep_sections(found, foreign)
+    body = run_sections(found[0]) if is_run else sweep_sections(found, foreign, sweep_command(folder))
     path = folder / "report.html"
     path.write_text(page(title, body), encoding="utf-8")
     return path
@@ -55,24 +56,28 @@ def run_sections(run: Run) -> list[str]:
         _scores(run),
         picture,
         "<h2>To make it again</h2>",
-        _commands([run]),
+        _command(run),
         "<h2>Settings</h2>",
-        table(["setting", "value"], [[key, _text(value)] for key, value in run.settings.items()]),
+        _settings(run.settings),
         "<h2>Made with</h2>",
-        _versions(run),
+        _versions([run], [*VERSIONS, "seed", "config_hash", "started_at"]),
         "<h2>Epochs</h2>",
         _epochs(run),
     ]
 
 
-def sweep_sections(found: Sequence[Run], foreign: Sequence[str]) -> list[str]:
-    """Return a sweep's page: the groups as table and curves, then each run with its plots folded away."""
+def sweep_sections(found: Sequence[Run], foreign: Sequence[str], command: str | None = None) -> list[str]:
+    """Return a sweep's page: the groups as table and curves, then each run with its plots folded away.
+
+    command: of the sweep itself, where it is known.
+    """
     head, rows = runs.summary(found)
     same = {key: value for key, value in found[0].settings.items() if _is_same(key, value, found)}
     sections = [
         '<p class="note">Accuracies as mean +- standard deviation over the runs that differ in their seed alone.</p>',
         table(head, rows),
         _curves(found),
+        *(["<h2>To make it again</h2>", _pre(command)] if command else []),
         "<h2>Runs</h2>",
     ]
     for run in found:
@@ -81,17 +86,35 @@ def sweep_sections(found: Sequence[Run], foreign: Sequence[str]) -> list[str]:
             picture = image(figure, f"plots of {run.name}", dpi=80)
         scores = f"{_score(run.last, 'val_accuracy')} validation, {_score(run.last, 'test_accuracy')} test"
         line = escape(f"{run.name}: {run.state}, {scores}")
-        sections.append(f"<details><summary>{line}</summary>\n{picture}\n{_commands([run])}</details>")
+        sections.append(f"<details><summary>{line}</summary>\n{picture}\n{_command(run)}</details>")
     if foreign:
         lines = "".join(f"<li>{escape(line)}</li>" for line in foreign)
         sections.append(f"<h2>Left out</h2><ul>{lines}</ul>")
     return [
         *sections,
         "<h2>Settings that all runs share</h2>",
-        table(["setting", "value"], [[key, _text(value)] for key, value in same.items()]),
+        _settings(same),
         "<h2>Made with</h2>",
-        _versions(found[0]),
+        _versions(found, VERSIONS),
     ]
+
+
+def sweep_command(folder: Path) -> str | None:
+    """Return the command of the latest sweep into a folder, from what Hydra's sweeper left there; None if not known.
+
+    A sweep by name (`sweep=fig5b`) may depend on the environment, so that its command alone would not tell.
+    """
+    import yaml
+
+    try:
+        given = yaml.safe_load((folder / "multirun.yaml").read_text())["hydra"]["overrides"]
+        words, own = [str(word) for word in given["task"]], [str(word) for word in given["hydra"]]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return None
+    if "hydra.mode=MULTIRUN" not in own or any(word.startswith("sweep=") for word in words):
+        return None
+    own = [word for word in own if not word.startswith(("hydra.mode=", "hydra.job.config.override_dirname."))]
+    return shlex.join(["annealtrain", "train", "--multirun", *words, *own])
 
 
 def image(figure: "Figure", words: str, dpi: int = 130) -> str:
@@ -130,7 +153,7 @@ def _curves(found: Sequence[Run]) -> str:
     score = next(
         name for name in ("val_accuracy", "test_accuracy", "train_accuracy") if found[0].last.get(name) is not None
     )
-    held = list(runs.groups(found).items())[:MOST_CURVES]
+    keys, held = runs.varying(found), list(runs.groups(found).items())[:MOST_CURVES]
     with plots.styled():
         figure, axis = plt.subplots(figsize=(8.6, 4.6), layout="constrained")
         trained = []
@@ -138,7 +161,7 @@ def _curves(found: Sequence[Run]) -> str:
             epochs = min(len(run.metrics) for run in members)
             lines = np.array([[row[score] for row in run.metrics[:epochs]] for run in members], float)
             middle, colour = lines.mean(axis=0), plt.get_cmap("tab10" if len(held) <= 10 else "tab20")(number)
-            label = ", ".join(f"{key} {_text(v)}" for key, v in zip(runs.varying(found), values, strict=True)) or "all"
+            label = ", ".join(f"{key} {runs.shown(v)}" for key, v in zip(keys, values, strict=True)) or "all"
             axis.plot(range(epochs), middle, color=colour, marker="o", label=label)
             if len(lines) > 1:
                 std = lines.std(axis=0, ddof=1)
@@ -158,16 +181,26 @@ def _curves(found: Sequence[Run]) -> str:
     return picture + (f'<p class="note">{more} more groups are in the table only.</p>' if more else "")
 
 
-def _commands(found: Sequence[Run]) -> str:
-    lines = [str(run.meta.get("command", "")) for run in found]
-    return f"<pre>{escape(chr(10).join(lines))}</pre>"
+def _command(run: Run) -> str:
+    return _pre(str(run.meta.get("command", "")))
 
 
-def _versions(run: Run) -> str:
-    names = ("annealtrain", "git_revision", "python", "machine", "cores", "seed", "config_hash", "started_at")
-    rows = [[name, _text(run.meta[name])] for name in names if run.meta.get(name) is not None]
-    packages = run.meta.get("packages") or {}
-    return table(["", ""], [*rows, *([name, str(number)] for name, number in packages.items())])
+def _pre(text: str) -> str:
+    return f"<pre>{escape(text)}</pre>"
+
+
+def _settings(settings: Row) -> str:
+    return table(["setting", "value"], [[key, runs.shown(value)] for key, value in settings.items()])
+
+
+def _versions(found: Sequence[Run], names: Sequence[str]) -> str:
+    """Return what the runs were made with, and where they differ all that there is."""
+    held = [{name: run.meta.get(name) for name in names} | (run.meta.get("packages") or {}) for run in found]
+    told = {
+        name: dict.fromkeys(str(each[name]) for each in held if each.get(name) is not None)
+        for name in dict.fromkeys(name for each in held for name in each)
+    }
+    return table(["", ""], [[name, ", ".join(values)] for name, values in told.items() if values])
 
 
 def _epochs(run: Run) -> str:
@@ -185,10 +218,4 @@ def _score(row: Row, name: str) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else _text(value)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    return f"{value:.4g}" if isinstance(value, float) else runs.shown(value)

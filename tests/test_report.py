@@ -3,9 +3,11 @@
 import base64
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -86,6 +88,53 @@ def test_page_of_a_sweep(tmp_path: Path) -> None:
     assert "epochs" in page.cells
     assert page.cells.count("bits") == 1  # it varies, and so is no shared setting
     assert report.write_report(tmp_path).read_text(encoding="utf-8") == page.text
+
+
+def test_a_sweep_is_made_with_what_its_runs_were_made_with(tmp_path: Path) -> None:
+    for seed, numpy in ((0, "2.1"), (1, "2.2"), (2, "2.1")):
+        own = {"seed": seed, "config_hash": f"hash{seed}", "started_at": f"time{seed}"}
+        common = {"python": "3.11.7", "cores": 2, "packages": {"numpy": numpy, "scipy": "1.17"}}
+        (write_run(tmp_path / str(seed), seed=seed) / "meta.json").write_text(json.dumps(own | common))
+    made = read(report.write_report(tmp_path)).text.partition("Made with")[2]
+    cells = re.findall("<td>(.*?)</td>", made)
+    assert cells == ["python", "3.11.7", "cores", "2", "numpy", "2.1, 2.2", "scipy", "1.17"]
+
+
+def test_classes_are_shown_by_their_own_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    legends = []
+    monkeypatch.setattr(Figure, "legend", lambda self, **_: legends.append(self.axes[0].get_legend_handles_labels()[1]))
+    for solver in ("anneal.SimulatedAnnealing", "classical.CoordinateDescent"):
+        write_run(tmp_path / solver, solver={"_target_": f"annealtrain.solvers.{solver}"})
+    report.write_report(tmp_path)
+    assert legends == [["solver SimulatedAnnealing", "solver CoordinateDescent"]]
+    page = read(report.write_report(tmp_path / "anneal.SimulatedAnnealing"))
+    assert page.cells[page.cells.index("solver") + 1] == "SimulatedAnnealing"
+
+
+def test_the_command_of_a_sweep_makes_it_again(cli: Callable, tmp_path: Path) -> None:
+    words = ["--multirun", *SMALL, "seed=0,1", "schedule.first=[0.1, 0.2]", "hydra.sweep.dir=a sweep"]
+    assert cli("train", *words).code == 0
+    command = report.sweep_command(tmp_path / "a sweep")
+    assert command is not None
+    assert shlex.split(command) == ["annealtrain", "train", *words]
+    assert f"<pre>{escape(command)}</pre>" in read(report.write_report(tmp_path / "a sweep")).text
+    again = cli(*shlex.split(command)[1:])
+    assert again.code == 0
+    assert again.out.count("(finished before)") == 2
+
+
+@pytest.mark.parametrize("text", ["a: [", "hydra: null", "words"])
+def test_a_sweep_whose_command_is_not_known(tmp_path: Path, text: str) -> None:
+    write_run(tmp_path / "run")
+    assert report.sweep_command(tmp_path) is None
+    (tmp_path / "multirun.yaml").write_text(text)
+    assert report.sweep_command(tmp_path) is None
+    assert "To make it again" not in read(report.write_report(tmp_path)).text
+    named = {"hydra": {"overrides": {"task": ["sweep=fig5b"], "hydra": ["hydra.mode=MULTIRUN"]}}}
+    (tmp_path / "multirun.yaml").write_text(json.dumps(named))  # it has read SEEDS
+    assert report.sweep_command(tmp_path) is None
 
 
 def test_many_groups_are_drawn_in_part(tmp_path: Path) -> None:
