@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +16,7 @@ from annealtrain.problem import LayerProblem
 from annealtrain.schedule import GeometricSchedule, StepSchedule
 from annealtrain.solvers.anneal import SimulatedAnnealing, automatic_beta_range
 from annealtrain.solvers.base import Solver, stream
+from annealtrain.solvers.chains import single
 from annealtrain.solvers.classical import CoordinateDescent, RoundedLeastSquares
 from annealtrain.solvers.itemc import ImaginaryTimeCircuit
 from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
@@ -151,6 +153,35 @@ def test_the_automatic_range_suits_spin_glasses():
     best = SimulatedAnnealing(2000, num_reads=16, beta_range=[0.005, 1.0]).solve(problem).energies[0, 0]
     found = SimulatedAnnealing(100, num_reads=16).solve(problem).energies[0, 0]
     assert found < 0.98 * best
+
+
+@pytest.mark.parametrize(
+    ("solver", "units", "alpha"),
+    [
+        pytest.param(SimulatedAnnealing(5), 1, None, id="alone"),
+        pytest.param(SimulatedAnnealing(5), 20, None, id="side by side"),
+        pytest.param(SimulatedAnnealing(5), 20, 0.1, id="rows"),
+        pytest.param(SimulatedAnnealing(5, start="present"), 20, None, id="together"),
+        pytest.param(SimulatedQuantumAnnealing(5), 2, None, id="sqa"),
+    ],
+)
+def test_betas_beyond_float32_raise_no_warning(monkeypatch, solver, units, alpha):
+    monkeypatch.setattr(SimulatedAnnealing, "_goes_by_rows", lambda self, problem: alpha is not None)
+    problem = random_problem(M=units, alpha=alpha, half_range=1e-60)  # as where L falls to zero
+    problem.convex = solver.__dict__.get("start") != "present"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = solver.solve(problem)
+    assert result.stats["beta_last"] > float(np.finfo(np.float32).max)
+    np.testing.assert_allclose(result.best_weights, problem.S0, rtol=1e-12)
+
+
+def test_the_kernel_reads_betas_in_float32_and_its_largest_beyond():
+    betas = np.array([0.1, 3e38, 1e39, np.inf])
+    found = single(betas)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[:2], betas[:2].astype(np.float32))
+    np.testing.assert_array_equal(found[2:], np.finfo(np.float32).max)
 
 
 def test_streams_are_children_of_the_seed():

@@ -100,11 +100,16 @@ def spread(form: QuadraticForm, levels: Array) -> Array:
     return full
 
 
+def single(betas: Array) -> Array:
+    """Return inverse temperatures as the kernel reads them, float32: those beyond its range as its largest number."""
+    return np.minimum(betas, np.finfo(np.float32).max).astype(np.float32)
+
+
 def alone(chain: Chain, watch: Watch = UNWATCHED) -> End:
     """Return the end of one chain."""
     couplings, levels, flips, swept = chain.form.couplings, chain.start(), 0, 0
     own_fields = fields([chain], [levels])[0].astype(np.float32)
-    betas = chain.betas.astype(np.float32)
+    betas = single(chain.betas)
     for part in timed_blocks(len(betas), alone_sweep_s(chain), watch):
         flips += _anneal.anneal_chain(
             couplings.packed,
@@ -130,7 +135,7 @@ def side_by_side(chains: Sequence[Chain], watch: Watch = UNWATCHED) -> list[End]
     keys, betas = np.empty((2, wide), np.uint32), np.empty((sweeps, wide), np.float32)
     for lane in range(wide):
         chain = chains[lane if lane < used else 0]
-        levels[:, lane], keys[:, lane], betas[:, lane] = chain.start(), chain.key, chain.betas
+        levels[:, lane], keys[:, lane], betas[:, lane] = chain.start(), chain.key, single(chain.betas)
     lane_fields[:, :live] = fields(chains, levels.T[:used])
     flips = np.zeros(wide, np.int32)
     total = np.zeros(wide, np.int64)

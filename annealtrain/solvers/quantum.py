@@ -17,7 +17,7 @@ from annealtrain.quadratic import QuadraticForm
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.anneal import automatic_beta_range, chain_stats
 from annealtrain.solvers.base import Array, Seed, Solver, SolveResult, stream
-from annealtrain.solvers.chains import Chain, End, fields, spread, timed_blocks
+from annealtrain.solvers.chains import Chain, End, fields, single, spread, timed_blocks
 from annealtrain.solvers.settings import at_epoch, is_scheduled, positive, positive_pair, started, whole
 
 # Automatic schedule: beta Gamma / P from slices nearly free of each other to slices locked together (K = .02 to 2.3).
@@ -101,7 +101,7 @@ class SimulatedQuantumAnnealing(Solver):
     def slices(self, form: QuadraticForm, seed: np.random.SeedSequence) -> End:
         """Return the end of a path: levels of the live weights in every slice, (live, P), and flips in all of them."""
         couplings, P = form.couplings, self.num_slices
-        betas, ring = (each.astype(np.float32) for each in self.schedules(form))
+        betas, ring = (single(each) for each in self.schedules(form))
         chains = [Chain(form, betas, stream(seed, k)) for k in range(P)]
         levels = aligned((couplings.indices.size, P), np.int32)
         for k, chain in enumerate(chains):

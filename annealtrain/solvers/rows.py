@@ -14,7 +14,7 @@ from annealtrain import _anneal, parallel
 from annealtrain.memory import aligned
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import UNWATCHED, Array, Watch
-from annealtrain.solvers.chains import End, timed_blocks
+from annealtrain.solvers.chains import End, single, timed_blocks
 
 # The choice of the form must not depend on the machine: the two round differently. So it counts on full lanes.
 LANES = 16
@@ -116,7 +116,8 @@ class SharedRows:
         )
         half_range, top = self.problem.half_range, 2**bits - 1
         for k, lane in enumerate(lanes):
-            levels[:, k], keys[:, k], betas[:, k], ridges[k] = lane.start, lane.key, lane.betas, self.ridge[lane.unit]
+            levels[:, k], keys[:, k], betas[:, k] = lane.start, lane.key, single(lane.betas)
+            ridges[k] = self.ridge[lane.unit]
         S = self.problem.S0[units][:, self.columns] + half_range / top * (2.0 * levels[:, : len(lanes)].T - top)
         products = np.empty((R, len(lanes)))
         _anneal.row_products(self.live_inputs, np.ascontiguousarray(S.T), products)

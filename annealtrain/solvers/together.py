@@ -8,7 +8,7 @@ import numpy as np
 from annealtrain import _anneal, memory, parallel
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers.base import Array, Seed, SolveResult, stream, with_rates
-from annealtrain.solvers.chains import lanes_sweep_s, timed_blocks
+from annealtrain.solvers.chains import lanes_sweep_s, single, timed_blocks
 
 
 def anneal_together(
@@ -31,7 +31,8 @@ def anneal_together(
     middle = 2 ** (problem.bits - 1)
     offset = half_range / form.top_level * (2 * middle - form.top_level)
     fields = h + 2 * (base + offset * J.sum(axis=0))
-    betas = betas_of(couplings.diagonal[live], h + 2 * base).astype(np.float32)
+    exact = betas_of(couplings.diagonal[live], h + 2 * base)
+    betas = single(exact)
     keys = stream(seed).generate_state(2 * M).reshape(M, 2)
     delta = (step * 2.0 ** np.arange(problem.bits)).astype(np.float32)
     groups, stride = -(-M // wide), couplings.packed.shape[1]
@@ -84,8 +85,8 @@ def anneal_together(
     visits = live.size * (problem.bits if move == "bit" else 1) * len(betas) * M
     stats = {
         "sweeps": len(betas),
-        "beta_first": float(betas[0].mean()),
-        "beta_last": float(betas[-1].mean()),
+        "beta_first": float(exact[0].mean()),
+        "beta_last": float(exact[-1].mean()),
         "flips": flips,
         "visits": visits,
         "build_s": 0.0,
