@@ -212,17 +212,22 @@ def _figure(arguments: list[str]) -> int:
 
     figures.check_name(given.name)
     if given.seeds is not None:
-        if given.seeds < 1:
-            raise InputError(f"--seeds={given.seeds} is not a number of at least 1")
-        os.environ["SEEDS"] = str(given.seeds)
-    # The sweeps of figures with a quantum annealer read it, as they read SEEDS.
+        os.environ["SEEDS"] = str(given.seeds)  # the sweeps of figures read it
+    seeds = os.environ.setdefault("SEEDS", "10")
+    if not seeds.isdecimal() or int(seeds) < 1:
+        raise InputError(f"--seeds={seeds} is not a number of at least 1")
+    # The sweeps of figures with a quantum annealer read this.
     os.environ.setdefault("QUANTUM_ANNEALING", "dwave" if os.environ.get("DWAVE_API_TOKEN") else "dwave_emulated")
     from annealtrain.hydra_app import run_hydra
+    from annealtrain.sweeps import UNNAMED
 
-    folder, reference = given.output / "figures" / given.name, given.output / "reference"
+    folder = given.output / "figures" / given.name
     if code := run_hydra([f"sweep={given.name}", *given.overrides, f"hydra.sweep.dir={folder}/runs"]):
         return code
-    for path in figures.make_figure(given.name, folder, reference):
+    is_papers = all(word.partition("=")[0] in UNNAMED for word in given.overrides)
+    # The figure of other settings is not the paper's: its curves stay beside it.
+    reference = (given.output if is_papers else folder) / "reference"
+    for path in figures.make_figure(given.name, folder, reference, int(seeds)):
         print(path)
     (reference / "table.md").write_text(figures.table(reference) + "\n")
     return 0

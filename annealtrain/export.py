@@ -1,14 +1,12 @@
 """A unit's Hamiltonian in files that other tools read, and how exports are written."""
 
-import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annealtrain import memory
+from annealtrain import memory, recorder
 from annealtrain.errors import InputError
 from annealtrain.quadratic import QuadraticForm
 
@@ -101,15 +99,5 @@ def check_free(path: Path, *, force: bool) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file atomically, through a part file beside it."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path} ({error.strerror}): give --output another name") from error
+    """Write a file atomically."""
+    recorder.replace(path, content, "give --output another name")

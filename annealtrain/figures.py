@@ -78,8 +78,8 @@ def check_name(name: str) -> None:
         raise InputError(f"no figure {name!r}{nearest(name, PAPER)}: one of {', '.join(PAPER)}")
 
 
-def make_figure(name: str, folder: Path, reference: Path) -> list[Path]:
-    """Draw figure `name` from the runs in folder/runs; return the files written.
+def make_figure(name: str, folder: Path, reference: Path, seeds: int) -> list[Path]:
+    """Draw figure `name` from the runs in folder/runs with the first `seeds` seeds; return the files written.
 
     They are folder/NAME.png, .pdf and .csv (the tidy table of the runs), and reference/NAME.csv, see `curves`.
     """
@@ -87,6 +87,7 @@ def make_figure(name: str, folder: Path, reference: Path) -> list[Path]:
     found, foreign = runs.find(folder / "runs")
     if foreign:
         raise InputError(f"{foreign[0]}: remove it, or run the figure again")
+    found = [run for run in found if run.settings["seed"] < seeds]
     tidy, small = folder / f"{name}.csv", reference / f"{name}.csv"
     reference.mkdir(parents=True, exist_ok=True)
     runs.write_csv(tidy, runs.tidy(found))

@@ -83,18 +83,23 @@ def _command() -> str:
     """Return the command that makes this one run, whatever sweep it is a job of."""
     settings = HydraConfig.get()
     words = [word for word in settings.overrides.task if word.partition("=")[0] not in ("sweep", "sweep/launcher")]
-    experiment = settings.runtime.choices.get("experiment")  # which a sweep may have chosen
-    if experiment not in (None, "null") and not any(word.startswith("experiment=") for word in words):
-        words.insert(0, f"experiment={experiment}")
-    return shlex.join(["annealtrain", "train", *words])
+    if (sweep := settings.runtime.choices.get("sweep")) not in (None, "null"):  # whose YAML may hold settings too
+        words = [f"sweep={sweep}", "hydra.mode=RUN", *words]
+    own = [source.path for source in settings.runtime.config_sources if source.provider == "command-line"]
+    return shlex.join(["annealtrain", "train", *(f"--config-dir={path}" for path in own), *words])
 
 
 def _train_in_sweep(composed: DictConfig) -> float:
     """A job of a sweep: quiet, and going on where an earlier sweep into the same folder left it."""
+    settings = HydraConfig.get()
+    excluded = settings.job.config.override_dirname.exclude_keys
+    sweeps.check_fixed(Path(settings.sweep.dir), settings.overrides.task, excluded)
     try:
         config = plain(composed)
     except OmegaConfBaseException as error:
         raise InputError(explain(error)) from error
+    if settings.runtime.choices.get("hydra/sweeper") == "optuna" and config["validation"] == 0:
+        raise InputError("a search maximises the accuracy on validation images: validation=0 leaves none")
     quiet = False if config["progress"] == "auto" else config["progress"]
     return train({**config, "resume": True, "progress": quiet}, _folder(), _command(), tell=log.debug)
 

@@ -1,4 +1,4 @@
-"""The run folder: CSVs, metadata, checkpoints and the result, each file whole at any moment.
+"""The run folder: CSVs, metadata, checkpoints and the result, each file whole at any moment, one process at a time.
 
 config.yaml   the composed configuration          metrics.csv  a row an epoch, epoch 0 included
 meta.json     versions, command, seed, hash       solves.csv   a row a layer solve
@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 CONFIG, META, METRICS, SOLVES, RESULT = "config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json"
 LAST, BEST = "last.npz", "best.npz"
+LOCK = ".lock"
 _STATE = "state_"  # before the names of arrays in a checkpoint that are not weights
 _ANEW = "start the run anew in another folder"
 
@@ -45,8 +46,7 @@ class RunRecorder:
         """
         remedy = "choose another hydra.run.dir"
         if not (self.folder / META).exists():
-            # Hydra's log may lie there already, with what a solver of the user's own said when it was made.
-            if any(path.suffix != ".log" for path in self.folder.iterdir()):
+            if any(not self._is_of_a_start(path, config_text) for path in self.folder.iterdir()):
                 raise InputError(f"run folder {self.folder} holds other files and no run: {remedy}")
             self.write(CONFIG, config_text)
             self.write_json(META, meta | {"resumed_at": []})
@@ -59,6 +59,12 @@ class RunRecorder:
         start = self._read_rows()
         self.write_json(META, held | {"resumed_at": [*held.get("resumed_at", []), meta["started_at"]]})
         return start
+
+    @staticmethod
+    def _is_of_a_start(path: Path, config_text: str) -> bool:
+        """Whether a file is a log, or what this very run leaves if it is killed before META is written."""
+        started = path.suffix == ".log" or path.name in (LOCK, f".{CONFIG}.part", f".{META}.part")
+        return started or (path.name == CONFIG and path.read_text() == config_text)
 
     def _read_rows(self) -> int | None:
         """Take over the rows up to the last checkpoint; return its epoch."""
@@ -136,20 +142,55 @@ class RunRecorder:
         self._replace(name, buffer.getvalue())
 
     def _replace(self, name: str, content: bytes) -> None:
-        part = self.folder / f".{name}.part"
+        remedy = "choose another hydra.run.dir, or put that right and go on with resume=true"
+        replace(self.folder / name, content, remedy)
+
+
+def replace(path: Path, content: bytes, remedy: str) -> None:
+    """Write a file atomically, through a part file beside it; InputError, with the remedy, where it cannot be."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path} ({error.strerror}): {remedy}") from error
+
+
+@contextmanager
+def alone(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Keep other processes out of a run folder; waiting() is called once if one is at work there, and waited for.
+
+    The worker of a sweep that was killed, say, which goes on to the end of its run.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    path = folder / LOCK
+    try:
+        while True:
+            file = open(path, "w")  # noqa: SIM115 (closing it gives the lock back)
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                waiting()
+                fcntl.lockf(file, fcntl.LOCK_EX)
+            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                break
+            file.close()  # its last holder has removed it meanwhile
+    except OSError as error:
+        raise InputError(f"cannot lock {path} ({error.strerror}): choose another hydra.run.dir") from error
+    with file:
         try:
-            with open(part, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, self.folder / name)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise InputError(
-                f"cannot write {self.folder / name} ({error.strerror}): choose another hydra.run.dir, "
-                "or put that right and go on with resume=true"
-            ) from error
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> tuple[list[Array], int]:

@@ -1,5 +1,6 @@
 """The jobs of a sweep: each goes on where it was, keeps its own error, and leaves one line; their sum at the end."""
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,17 +19,20 @@ from annealtrain.runs import STATUS
 log = logging.getLogger(__name__)
 
 FAILED = "failed"
+FIXED = "sweep.json"  # in a sweep's folder: the settings that its jobs share
 # What is never part of a job's folder name: it stands for the sweep itself, or leaves the numbers alone.
 UNNAMED = ("data_dir", "sweep", "sweep/launcher", "threads", "progress", "resume")
 
 
 class Watch(Callback):
-    """Told by Hydra where a sweep's jobs will lie; forgets how they ended before."""
+    """Told by Hydra where a sweep's jobs will lie, and whether this screen shows their lines; forgets old ones."""
 
     folder: Path | None = None
+    is_shown = True
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         Watch.folder = Path(config.hydra.sweep.dir)
+        Watch.is_shown = "submitit" not in config.hydra.launcher._target_  # it sends what a job prints to its own log
         for status in Watch.folder.rglob(STATUS):
             status.unlink()
 
@@ -43,7 +47,7 @@ def run_job(name: str, folder: Path, train: Callable[[], float]) -> float:
         score = train()
     except InputError as error:
         said = str(error).replace("hydra.run.dir", "hydra.sweep.dir")
-        log.error("%s", said)
+        log.error("%s", said, exc_info=error.__cause__)  # such as an error in a module of the user's own
         score, outcome = 0.0, f"{FAILED}: {said}"
     except Exception as error:
         log.exception("this run failed")
@@ -64,16 +68,38 @@ def conclude() -> int:
     assert Watch.folder is not None
     lines = [path.read_text().rstrip() for path in sorted(Watch.folder.rglob(STATUS))]
     failed = [line for line in lines if f"  {FAILED}: " in line]
+    if not Watch.is_shown:
+        print("\n".join(lines))
     print(f"{len(lines)} jobs, {len(failed)} failed; run folders: {Watch.folder}")
     if failed:
         print("\n".join(["failed, see train.log in each job's folder:", *(f"  {line}" for line in failed)]))
     return 1 if failed else 0
 
 
+def check_fixed(folder: Path, overrides: Sequence[str], excluded: Sequence[str]) -> None:
+    """Raise InputError if a sweep's folder was made with other settings that are the same in all its jobs.
+
+    Folders of jobs are named by what varies, so that two sweeps could lie side by side unnoticed. overrides: of a job.
+    excluded: the keys that are not part of its name.
+    """
+    words = dict(word.lstrip("+").split("=", 1) for word in overrides if "=" in word)
+    fixed = {key: words[key] for key in sorted(words) if key in excluded and key not in UNNAMED}
+    with recorder.alone(folder, lambda: None):
+        if not (folder / FIXED).exists():
+            content = json.dumps(fixed, indent=2) + "\n"
+            recorder.replace(folder / FIXED, content.encode(), "choose another hydra.sweep.dir")
+    held = recorder.read_json(folder / FIXED)
+    if different := [key for key in sorted(held.keys() | fixed) if held.get(key) != fixed.get(key)]:
+        now, then = (
+            " ".join(f"{key}={of[key]}" if key in of else f"no {key}=" for key in different) for of in (fixed, held)
+        )
+        raise InputError(f"sweep folder {folder} was made with {then}, not {now}: choose another hydra.sweep.dir")
+
+
 def fixed_keys(arguments: Sequence[str]) -> list[str]:
     """Return the settings that are the same in all jobs of a sweep with these arguments.
 
-    They are left out of the names of run folders, which a job of other settings is refused anyway.
+    They are left out of the names of run folders; `check_fixed` holds the folder of the sweep to them.
     """
     words = [word for word in arguments if not word.startswith("-") and "=" in word]
     try:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -31,6 +31,11 @@ log = logging.getLogger(__name__)
 
 # What changes how a run is done, but not its numbers.
 INDIFFERENT = ("resume", "progress", "threads", "data_dir")
+# Whose versions a run records, where they are installed.
+PACKAGES = (
+    *("numpy", "scipy", "hydra-core", "dimod", "dwave-samplers", "scikit-learn"),
+    *("torch", "dwave-system", "qiskit", "openjij"),
+)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -46,8 +51,17 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
     began = time.perf_counter()
     check_values(config)
     digest = config_hash(config)
-    if (folder / recorder.RESULT).exists():
-        return _left_as_it_is(folder, digest, tell)
+    if not (folder / recorder.RESULT).exists():
+        with recorder.alone(folder, lambda: _tell_waiting(folder)):
+            if not (folder / recorder.RESULT).exists():  # by a process that was waited for
+                result = _trained(config, folder, _meta(config, command, digest), began)
+                tell(summary(result, folder))
+                return _score(result)
+    return _left_as_it_is(folder, digest, tell)
+
+
+def _trained(config: Config, folder: Path, meta: Row, began: float) -> Row:
+    """Run (or go on with) a training in a folder that is this process's alone; return its result."""
     parts = build(config)
     threads = config["threads"] or parallel.available_threads()
     scored = len(parts.splits.test) + (len(parts.splits.validation) if parts.splits.validation else 0)
@@ -66,7 +80,7 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
     with parallel.threads(threads):
         _prepare_solver(parts, config)
     record = RunRecorder(folder)
-    start = record.begin(OmegaConf.to_yaml(config), _meta(config, command, digest), resume=config["resume"])
+    start = record.begin(OmegaConf.to_yaml(config), meta, resume=config["resume"])
     network = parts.network
     if start is not None:
         _take_weights(network, folder / recorder.LAST)
@@ -86,9 +100,11 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
             f"interrupted: {record.epochs_done} of {config['epochs']} epochs are kept; "
             f"to go on: annealtrain resume {folder}"
         ) from None
-    result = record.finish({"seconds": spent + time.perf_counter() - began, "peak_memory_mb": _peak_memory_mb()})
-    tell(summary(result, folder))
-    return _score(result)
+    return record.finish({"seconds": spent + time.perf_counter() - began, "peak_memory_mb": _peak_memory_mb()})
+
+
+def _tell_waiting(folder: Path) -> None:
+    print(f"another process is at work on the run in {folder}: waiting for its end", file=sys.stderr, flush=True)
 
 
 def _prepare_solver(parts: Parts, config: Config) -> None:
@@ -228,7 +244,6 @@ def _scores_text(scores: Row) -> str:
 
 
 def _meta(config: Config, command: str, digest: str) -> Row:
-    packages = ("numpy", "scipy", "hydra-core", "dimod", "scikit-learn")
     return {
         "command": command,
         "seed": config["seed"],
@@ -237,10 +252,17 @@ def _meta(config: Config, command: str, digest: str) -> Row:
         "annealtrain": annealtrain.__version__,
         "git_revision": _git_revision(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "machine": platform.platform(),
         "cores": parallel.available_threads(),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # of an extra that is not installed
+        return None
 
 
 def _git_revision() -> str | None:

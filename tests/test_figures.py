@@ -77,11 +77,11 @@ def test_labels_are_kept_apart() -> None:
 
 def test_a_figure_is_made_of_the_runs_at_hand(tmp_path: Path) -> None:
     folder = sweep(tmp_path / "fig1a", "pinv", "difference")
-    paths = figures.make_figure("fig1a", folder, tmp_path / "reference")
+    paths = figures.make_figure("fig1a", folder, tmp_path / "reference", 10)
     assert [path.name for path in paths] == ["fig1a.png", "fig1a.pdf", "fig1a.csv", "fig1a.csv"]
     assert len(table(paths[2])) == len(table(paths[3])) == 12
     first = [path.read_bytes() for path in paths]
-    assert [path.read_bytes() for path in figures.make_figure("fig1a", folder, tmp_path / "reference")] == first
+    assert [path.read_bytes() for path in figures.make_figure("fig1a", folder, tmp_path / "reference", 10)] == first
     lines = figures.table(tmp_path / "reference").splitlines()
     assert lines[2:] == [
         "| fig1a | 0.827 / 0.821 | 0.800 | pinv | 2 | 0.710 +- 0.014 | 0.610 +- 0.014 | 0.620 +- 0.014 |",
@@ -106,7 +106,7 @@ def test_damaged_runs_are_not_drawn_over(tmp_path: Path) -> None:
     folder = sweep(tmp_path / "fig1a", "pinv")
     (folder / "runs" / "method=pinv,seed=1" / "metrics.csv").write_text("a\n1\n")
     with pytest.raises(InputError, match="seed=1"):
-        figures.make_figure("fig1a", folder, tmp_path / "reference")
+        figures.make_figure("fig1a", folder, tmp_path / "reference", 10)
 
 
 def test_figure_of_the_command_line(cli: Callable, tmp_path: Path) -> None:
@@ -118,14 +118,14 @@ def test_figure_of_the_command_line(cli: Callable, tmp_path: Path) -> None:
         "outputs/figures/fig2b/fig2b.png",
         "outputs/figures/fig2b/fig2b.pdf",
         "outputs/figures/fig2b/fig2b.csv",
-        "outputs/reference/fig2b.csv",
+        "outputs/figures/fig2b/reference/fig2b.csv",
     ]
-    assert len(table(tmp_path / "outputs" / "reference" / "fig2b.csv")) == len(methods) * 2 * 3
-    assert "| fig2b |" in (tmp_path / "outputs" / "reference" / "table.md").read_text()
-    before = (tmp_path / "outputs" / "reference" / "fig2b.csv").read_bytes()
+    assert len(table(tmp_path / "outputs" / "figures" / "fig2b" / "reference" / "fig2b.csv")) == len(methods) * 2 * 3
+    assert "| fig2b |" in (tmp_path / "outputs" / "figures" / "fig2b" / "reference" / "table.md").read_text()
+    before = (tmp_path / "outputs" / "figures" / "fig2b" / "reference" / "fig2b.csv").read_bytes()
     again = cli("figure", "fig2b", "--seeds", "2", *small)
     assert again.out.count("finished before") == len(methods) * 2
-    assert (tmp_path / "outputs" / "reference" / "fig2b.csv").read_bytes() == before
+    assert (tmp_path / "outputs" / "figures" / "fig2b" / "reference" / "fig2b.csv").read_bytes() == before
     failed = cli("figure", "fig2b", "--seeds", "2", *small, "bits=17")
     assert failed.code == 1
     assert "fig2b.png" not in failed.out

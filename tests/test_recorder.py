@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +127,35 @@ def test_resume_takes_over_rows_up_to_the_checkpoint(tmp_path: Path) -> None:
     assert [r["epoch"] for r in table(tmp_path / "metrics.csv")] == ["0", "1", "2"]
     assert [r["epoch"] for r in table(tmp_path / "solves.csv")] == ["1", "1", "2", "2"]
     assert read_json(tmp_path / "meta.json")["resumed_at"] == ["now"]
+
+
+def test_a_run_killed_while_it_begins_begins_anew(tmp_path: Path) -> None:
+    for name in (".config.yaml.part", ".meta.json.part", ".lock", "train.log"):
+        (tmp_path / name).touch()
+    (tmp_path / "config.yaml").write_text("bits: 3\n")
+    with pytest.raises(InputError, match="holds other files"):
+        RunRecorder(tmp_path).begin("bits: 4\n", META, resume=True)
+    assert RunRecorder(tmp_path).begin("bits: 3\n", META, resume=False) is None
+    assert read_json(tmp_path / "meta.json") == {**META, "resumed_at": []}
+
+
+def test_a_folder_is_one_process_s_at_a_time(tmp_path: Path) -> None:
+    waits: list[str] = []
+    holder = "import sys, pathlib, time\nfrom annealtrain import recorder\n" + (
+        "with recorder.alone(pathlib.Path(sys.argv[1]), lambda: None):\n"
+        "    print('held', flush=True); time.sleep(0.5); pathlib.Path(sys.argv[1], 'done').touch()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with recorder.alone(tmp_path, lambda: waits.append("waiting")):
+            assert (tmp_path / "done").exists()
+    assert waits == ["waiting"]
+    with recorder.alone(tmp_path, lambda: waits.append("again")):
+        pass
+    assert waits == ["waiting"]
+    assert [path.name for path in tmp_path.iterdir()] == ["done"]
+    with pytest.raises(InputError, match="cannot lock"), recorder.alone(tmp_path / "absent", lambda: None):
+        pass
 
 
 def test_resume_of_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:

@@ -38,8 +38,7 @@ def test_a_job_tells_the_command_that_makes_it_alone(cli: Callable, tmp_path: Pa
     assert cli("train", *arguments, "hydra.sweep.dir=sweep", "sweep/launcher=basic").code == 0
     job = tmp_path / "sweep" / "seed=4"
     command = recorder.read_json(job / "meta.json")["command"].split()
-    assert command[:3] == ["annealtrain", "train", "experiment=fig2b"]
-    assert not any(word.startswith("sweep") for word in command)
+    assert command[:4] == ["annealtrain", "train", "sweep=fig2b", "hydra.mode=RUN"]
     assert cli(*command[1:], "hydra.run.dir=alone").code == 0
     assert_same_run(job, tmp_path / "alone")
 
@@ -85,13 +84,35 @@ def test_a_killed_sweep_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
         assert_same_run(tmp_path / "whole" / name, tmp_path / "killed" / name)
 
 
+def test_a_sweep_waits_for_the_workers_that_a_killed_one_left(tmp_path: Path) -> None:
+    require("launcher", "joblib", "sweep")
+    arguments = ["train", *SMALL, "epochs=200", "--multirun", "seed=0,1", "sweep/launcher=joblib"]
+    killed = process([*arguments, "hydra.sweep.dir=killed"], tmp_path)
+    while len([*(tmp_path / "killed").rglob("last.npz")]) < 2 and killed.poll() is None:
+        time.sleep(0.01)
+    killed.kill()  # its workers go on
+    again = finished(process([*arguments, "hydra.sweep.dir=killed"], tmp_path), timeout=120)
+    killed.wait()
+    killed.stdout.close()
+    killed.stderr.close()
+    assert (again.code, again.err.count("waiting for its end")) == (0, 2), again
+    assert finished(process([*arguments, "hydra.sweep.dir=whole"], tmp_path), timeout=120).code == 0
+    for name in ("seed=0", "seed=1"):
+        assert_same_run(tmp_path / "whole" / name, tmp_path / "killed" / name)
+
+
 def test_a_folder_made_by_another_configuration_is_refused(cli: Callable, tmp_path: Path) -> None:
     assert cli("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep").code == 0
     before = (tmp_path / "sweep" / "seed=0" / "metrics.csv").read_bytes()
-    outcome = cli("train", *SMALL, "epochs=3", "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
+    outcome = cli("train", *SMALL, "epochs=3", "--multirun", "seed=1,2", "hydra.sweep.dir=sweep")  # seed=2 is free
     assert outcome.code == 1
     assert "2 jobs, 2 failed" in outcome.out
-    assert f"{tmp_path}/sweep/seed=0 holds a run with other settings: choose another hydra.sweep.dir" in outcome.out
+    assert "sweep folder sweep was made with epochs=2, not epochs=3: choose another hydra.sweep.dir" in outcome.out
+    assert not (tmp_path / "sweep" / "seed=2" / "meta.json").exists()
+    assert (
+        "not no epochs=" in cli("train", *SMALL[:3], *SMALL[4:], "--multirun", "seed=2,3", "hydra.sweep.dir=sweep").out
+    )
+    assert cli("train", *SMALL, "--multirun", "seed=2,3", "hydra.sweep.dir=sweep", "threads=1").code == 0
     assert (tmp_path / "sweep" / "seed=0" / "metrics.csv").read_bytes() == before
 
 
@@ -208,7 +229,8 @@ def test_launchers_run_jobs_and_tell_of_failures(launcher: str, tmp_path: Path) 
     outcome = finished(process([*arguments, "seed=0,1,-1"], tmp_path, **variables), timeout=300)
     assert outcome.code == 1, outcome
     assert "3 jobs, 1 failed" in outcome.out
-    assert "seed=-1  failed: seed=-1 is not a whole number" in outcome.out
+    assert outcome.out.count("seed=-1  failed: seed=-1 is not a whole number") == 2
+    assert re.search(r"seed=0  train 0\.\d{4}", outcome.out)  # a line each, wherever it ran
     assert jobs(tmp_path / "sweep") == ["seed=-1", "seed=0", "seed=1"]
     assert finished(process(["train", *SMALL, "seed=1", "hydra.run.dir=alone"], tmp_path)).code == 0
     assert_same_run(tmp_path / "alone", tmp_path / "sweep" / "seed=1")
@@ -240,7 +262,7 @@ def test_a_killed_figure_ends_as_one_left_alone(moment: str, tmp_path: Path) -> 
     outcome = finished(figure("killed"), timeout=120)
     assert outcome.code == 0, outcome
     assert outcome.out.count("finished before") >= jobs_ended
-    reference, tidy = "reference/fig2b.csv", "figures/fig2b/fig2b.csv"
+    reference, tidy = "figures/fig2b/reference/fig2b.csv", "figures/fig2b/fig2b.csv"
     assert (tmp_path / "killed" / reference).read_bytes() == (tmp_path / "alone" / reference).read_bytes()
     rows = [
         [{name: cell for name, cell in row.items() if name != "seconds"} for row in table(tmp_path / output / tidy)]
