@@ -1,7 +1,12 @@
-"""Every command in README.md and docs/ is run as it stands, on a few of the embedded digits and for one epoch."""
+"""Every command in README.md and docs/ is run as it stands, on a few of the embedded digits and for one epoch.
+
+Those inside a sentence or a table are composed where they train, and what `make` is told to do is in the Makefile.
+"""
 
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +14,9 @@ import pytest
 from conftest import finished, process
 from hydra.core.plugins import Plugins
 
+from annealtrain.cli import COMMANDS as NAMES
+from annealtrain.compare import task_of
+from annealtrain.figures import check_name
 from annealtrain.hydra_app import compose_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +36,18 @@ FILES = [
     for _, text in BLOCK.findall(page.read_text())
     if re.match(r"# \S+\.(py|yaml)\n", text)
 ]
+PROSE = {page.stem: BLOCK.sub("", page.read_text()) for page in PAGES}
+
+
+def inline(text: str) -> list[str]:
+    """The commands in backticks; the first column of a table of commands names the program only once a row."""
+    rows = re.findall(r"^\| (`annealtrain .*?) \|", text, re.M)
+    cells = [f"annealtrain {word.removeprefix('annealtrain ')}" for row in rows for word in re.findall("`(.*?)`", row)]
+    return [" ".join(line.split()) for line in [*cells, *re.findall(r"`(annealtrain\s[^`]*)`", text)]]
+
+
+INLINE = sorted({(page, line) for page, text in PROSE.items() for line in inline(text)})
+MADE = sorted({name for text in PROSE.values() for name in re.findall(r"(?:^    |`)make\s([\w-]+)", text, re.M)})
 # What is put in the place of a command's own.
 SMALL = {"dataset": "digits", "samples": "30", "validation": "20", "epochs": "1", "annealing.num_sweeps": "1"}
 SHORT = {"hydra.sweeper.n_trials": "2"}
@@ -56,10 +76,10 @@ def split(line: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return words[start + 1 :]
 
 
-def composes(words: list[str]) -> bool:
-    """Whether a command that needs a cluster is sound as far as can be seen here."""
+def composes(words: list[str], config_dir: str | None = None) -> bool:
+    """Whether a command is sound as far as can be seen without running it."""
     singles = [re.sub(r"=([^,\[{(]+),[^=]*$", r"=\1", word) for word in words if not word.startswith("-")]
-    return compose_config(singles, None)["epochs"] > 0
+    return compose_config(singles, config_dir)["epochs"] > 0
 
 
 @pytest.fixture
@@ -109,6 +129,52 @@ def test_commands_of_a_page(
             assert "has no API token" in outcome.err, told
         else:
             assert outcome.code == 0, (told, outcome)
+
+
+@pytest.mark.parametrize(("page", "line"), INLINE)
+def test_a_command_in_a_sentence(page: str, line: str, cli: Callable, request: pytest.FixtureRequest) -> None:
+    command, *words = shlex.split(line)[1:]
+    if command.startswith("-") or not words:
+        assert command in NAMES or cli(command).code == 0
+    elif command in ("train", "estimate", "bench"):
+        for group, name in (("model", "lenet"), ("solver", "sa")):  # the reader's own
+            mine = Path("my_configs", group, "mine.yaml")
+            mine.parent.mkdir(parents=True)
+            shutil.copy(ROOT / "configs" / group / f"{name}.yaml", mine)
+        settings = [word for word in words if "=" in word]
+        assert composes(task_of(settings, None, 1).overrides, "my_configs" if "--config-dir" in words else None)
+    elif command == "figure":
+        check_name(words[0])
+    else:
+        assert {"FOLDER", "RUN_FOLDER"} & set(words)
+        request.getfixturevalue("trained")
+        if "onnx" in words:
+            pytest.importorskip("onnx", reason="the export extra is not installed")
+        assert cli(command, *("RUN_FOLDER" if word == "FOLDER" else word for word in words)).code == 0
+
+
+def test_commands_in_sentences_are_found() -> None:
+    lines = {line for _, line in INLINE}
+    assert "annealtrain report FOLDER" in lines
+    assert any(line.startswith("annealtrain train --multirun experiment=best/lenet") for line in lines)
+    assert any(line.startswith("annealtrain train model=linear_small dataset=mnist") for line in lines)  # of two lines
+    assert {"train", "test", "figures", "bench", "bench-train"} <= set(MADE)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("name", MADE)
+def test_make_can_do_what_is_said(name: str) -> None:
+    told = subprocess.run(["make", "-n", name], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    for command in re.findall(rf"^    make {name} .*runs: (.*)$", PROSE["README"], re.M):
+        assert command in told.stdout
+
+
+def test_all_methods_are_listed() -> None:
+    (listed,) = re.findall(r"^`method` sets .*?\n\n", PROSE["scale"], re.M | re.S)
+    assert set(re.findall("`(.*?)`", listed)) - {"method"} == {
+        path.stem for path in (ROOT / "configs/method").glob("*.yaml")
+    }
 
 
 def test_the_python_of_the_tour(cli: Callable, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
