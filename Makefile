@@ -18,7 +18,7 @@ FIGURES := fig1a fig1b fig2a fig2b fig3a fig3b fig4a fig4b fig5a fig5b fig5c fig
 SEEDS ?= 10
 JOBS ?= 2
 
-TEST_EXTRAS := test,torch,dwave,gate,sweep,export,bench
+TEST_EXTRAS := test,torch,dwave,gate,sweep,ray,export,bench
 
 .PHONY: help train test lint sanitize bench bench-train bench-layers figures $(FIGURES) clean
 

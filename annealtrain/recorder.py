@@ -185,7 +185,7 @@ def alone(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
                 break
             file.close()  # its last holder has removed it meanwhile
     except OSError as error:
-        raise InputError(f"cannot lock {path} ({error.strerror}): choose another hydra.run.dir") from error
+        raise InputError(f"cannot write {path} ({error.strerror}): choose another hydra.run.dir") from error
     with file:
         try:
             yield

@@ -154,7 +154,7 @@ def test_a_folder_is_one_process_s_at_a_time(tmp_path: Path) -> None:
         pass
     assert waits == ["waiting"]
     assert [path.name for path in tmp_path.iterdir()] == ["done"]
-    with pytest.raises(InputError, match="cannot lock"), recorder.alone(tmp_path / "absent", lambda: None):
+    with pytest.raises(InputError, match="cannot write"), recorder.alone(tmp_path / "absent", lambda: None):
         pass
 
 
