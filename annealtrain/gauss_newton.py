@@ -166,7 +166,7 @@ class GaussNewton(Update):
 def _problem(J: Array, g: Array, half_range: float, bits: int) -> LayerProblem:
     """Return E(d) = d'Jd + g.d; J is convex, but the bound of each unit's solve would cost more than the solve."""
     zeros = np.zeros((1, len(g)))
-    return LayerProblem.from_moments(J, g[None], np.zeros(1), zeros, half_range, bits, convex=False)
+    return LayerProblem(Couplings(J), g[None], np.zeros(1), zeros, half_range, bits, convex=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """What this process may still allocate, asked before anything large is built; arrays for vector registers."""
 
 import ctypes
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def require(size: int, what: str, remedy: str) -> None:
 
 def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray[Any, np.dtype[Any]]:
     """Return zeros on a 64-byte border, as vector registers read them."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size].view(dtype).reshape(shape)

@@ -59,6 +59,9 @@ class Couplings:
         """
         live = self.indices.size
         packed = memory.aligned((live, 16 * (-(-live // 16) | 1)), np.float32)
+        if live == len(self.J):
+            packed[:, :live] = self.J
+            return packed
         for start in range(0, live, 64):  # a few rows at a time: no copy of all of J in float64
             rows = slice(start, start + 64)
             packed[rows, :live] = self.J[np.ix_(self.indices[rows], self.indices)]

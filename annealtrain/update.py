@@ -145,9 +145,9 @@ def solve_row(epoch: int, k: int, problem: LayerProblem, result: SolveResult) ->
 
 def saturated_share(problem: LayerProblem, result: SolveResult) -> float:
     """Return the share of live weights that ended at the wall of their box."""
-    live = result.best_weights != problem.S0  # no change is not on the grid
-    walls = (result.levels[:, 0] == 0) | (result.levels[:, 0] == 2**problem.bits - 1)
-    return float(walls[live].mean()) if live.any() else 0.0
+    levels = result.levels[:, 0][result.best_weights != problem.S0]  # live: no change is not on the grid
+    walls = np.count_nonzero(levels == 0) + np.count_nonzero(levels == 2**problem.bits - 1)
+    return walls / levels.size if levels.size else 0.0
 
 
 def condition(J: Array) -> float | None:

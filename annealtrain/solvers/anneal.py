@@ -56,13 +56,20 @@ def automatic_beta_range(form: QuadraticForm, move: str = "bit") -> tuple[float,
 def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int, move: str) -> tuple[Any, Any]:
     """Return the automatic range of live weights with J_jj > 0 (live,) and dE/dS at S0 (..., live)."""
     top = step * 2 ** (bits - 1)
-    first = FIRST_BETA[move] / np.sqrt(np.mean((top * field) ** 2 + (top**2 * diagonal) ** 2, axis=-1))
-    return first, np.clip(100 / (step**2 * diagonal.mean()), first, COLDEST * first)
+    # One of many thousand small solves of a run: sums and minima are several times faster than np.mean and np.clip.
+    square = ((top * field) ** 2 + (top**2 * diagonal) ** 2).sum(axis=-1) / len(diagonal)
+    first = FIRST_BETA[move] / np.sqrt(square)
+    return first, np.minimum(np.maximum(100 / (step**2 * (diagonal.sum() / len(diagonal))), first), COLDEST * first)
 
 
 def cooling(first: Any, last: Any, num_sweeps: int) -> Array:
     """Return geometric inverse temperatures (num_sweeps, ...), from first to last, each a number or (...)."""
-    return first * np.exp(np.linspace(0.0, np.log(last / first), num_sweeps)) if num_sweeps > 1 else np.array([last])
+    if num_sweeps == 1:
+        return np.array([last])
+    whole = np.log(last / first)
+    logs = np.multiply.outer(np.arange(num_sweeps), whole / (num_sweeps - 1))
+    logs[-1] = whole
+    return first * np.exp(logs)
 
 
 class SimulatedAnnealing(Solver):
@@ -262,7 +269,7 @@ def chain_stats(betas: Array, ends: Sequence[End], visits: int) -> dict[str, flo
     """
     swept = [end.sweeps for end in ends]
     return {
-        "sweeps": float(np.mean(swept)) if ends else len(betas),
+        "sweeps": sum(swept) / len(swept) if ends else len(betas),
         "beta_first": float(betas[0]),
         "beta_last": float(betas[max(swept, default=0) - 1]),
         "flips": sum(end.flips for end in ends),

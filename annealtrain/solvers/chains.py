@@ -13,6 +13,7 @@ from annealtrain.memory import aligned
 from annealtrain.quadratic import QuadraticForm
 from annealtrain.solvers.base import UNWATCHED, Array, Watch, stream
 
+LARGEST = np.finfo(np.float32).max
 BLOCK_S = 0.005  # estimated seconds of work between two looks at Ctrl-C and the deadline
 
 
@@ -102,7 +103,7 @@ def spread(form: QuadraticForm, levels: Array) -> Array:
 
 def single(betas: Array) -> Array:
     """Return inverse temperatures as the kernel reads them, float32: those beyond its range as its largest number."""
-    return np.minimum(betas, np.finfo(np.float32).max).astype(np.float32)
+    return np.minimum(betas, LARGEST).astype(np.float32)
 
 
 def alone(chain: Chain, watch: Watch = UNWATCHED) -> End:
