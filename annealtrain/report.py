@@ -32,7 +32,7 @@ def write_report(folder: Path) -> Path:
     """Write report.html into the folder of a run or of a sweep, return its path; InputError where there is no run."""
     found, foreign = runs.find(folder)
     is_run = len(found) == 1 and found[0].folder == folder
-    title = plots.headline(found[0]) if is_run else f"{len(found)} runs in {folder.resolve().name}"
+    title = plots.headline(found[0]) if is_run else f"{len(found)} runs in {'/'.join(folder.resolve().parts[-2:])}"
     body = run_sections(found[0]) if is_run else sweep_sections(found, foreign, sweep_command(folder))
     path = folder / "report.html"
     path.write_text(page(title, body), encoding="utf-8")
