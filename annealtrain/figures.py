@@ -111,16 +111,16 @@ def curves(found: Sequence[Run]) -> list[Row]:
     ]
 
 
-def by_method(rows: Sequence[Row], score: str = "val_accuracy") -> dict[str, np.ndarray[Any, Any]]:
-    """Return for each method an array (seeds, epochs + 1) of a score; NaN for the epochs that a run lacks."""
+def by_method(rows: Sequence[Row]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return for each method validation accuracies (seeds, epochs + 1); NaN for the epochs that a run lacks."""
     epochs = 1 + max(row["epoch"] for row in rows)
     found: dict[str, Any] = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         seeds = sorted({row["seed"] for row in rows if row["method"] == method})
         values = np.full((len(seeds), epochs), np.nan)
         for row in rows:
-            if row["method"] == method and row[score] is not None:
-                values[seeds.index(row["seed"]), row["epoch"]] = row[score]
+            if row["method"] == method and row["val_accuracy"] is not None:
+                values[seeds.index(row["seed"]), row["epoch"]] = row["val_accuracy"]
         found[method] = values
     return found
 
@@ -205,21 +205,36 @@ def _limits(axis: "Axes", paper: Paper, held: dict[str, np.ndarray[Any, Any]]) -
 
 
 def table(reference: Path) -> str:
-    """Return, as Markdown, paper / ours / backpropagation of each figure whose CSV lies in `reference`."""
+    """Return, as Markdown, paper / ours / backpropagation of each figure whose CSV lies in `reference`, a row each.
+
+    Validation accuracies: the best and the last epoch, mean over seeds, in brackets the last one's standard deviation.
+    """
+    named = ("pinv", "difference", "gauss_newton", "backprop")
     lines = [
-        "| figure | paper: best / last | paper: backpropagation | method | seeds | best | last | test, last |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| figure | seeds | paper: annealing | `pinv` | others, `pinv` | `difference` | `gauss_newton` "
+        "| paper: backpropagation | `backprop` |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, paper in PAPER.items():
         path = reference / f"{name}.csv"
         if not path.is_file():
             continue
-        rows = recorder.read_rows(path)
-        tests = by_method(rows, "test_accuracy")
-        for method, values in by_method(rows).items():
-            best, last = np.nanmax(values, axis=1), values[:, -1]
-            cells = [runs.spread(map(float, scores), 3) for scores in (best, last, tests[method][:, -1])]
-            first = [name, f"{paper.best:.3f} / {paper.last:.3f}", f"{paper.backprop:.3f}" if paper.backprop else ""]
-            shown = first if method == next(iter(tests)) else ["", "", ""]
-            lines.append(f"| {' | '.join([*shown, method, str(len(values)), *cells])} |")
+        rows = by_method(recorder.read_rows(path))
+        pinv, difference, gauss_newton, backprop = (_cell(rows[key]) if key in rows else "" for key in named)
+        others = ", ".join(f"`{key}` {_cell(values)}" for key, values in rows.items() if key not in named)
+        seeds = " to ".join(map(str, sorted({len(values) for values in rows.values()})))
+        annealing = f"{_short(paper.best)} / {_short(paper.last)}"
+        cells = [pinv, others, difference, gauss_newton, _short(paper.backprop) if paper.backprop else "", backprop]
+        lines.append(f"| {' | '.join([name, seeds, annealing, *cells])} |")
     return "\n".join(lines)
+
+
+def _cell(values: np.ndarray[Any, Any]) -> str:
+    """Return "best / last (deviation of last)" of accuracies (seeds, epochs + 1)."""
+    last = values[:, -1]
+    spread = f" ({_short(float(last.std(ddof=1)))})" if len(last) > 1 else ""
+    return f"{_short(float(np.nanmax(values, axis=1).mean()))} / {_short(float(last.mean()))}{spread}"
+
+
+def _short(accuracy: float) -> str:
+    return f"{accuracy:.3f}".removeprefix("0")

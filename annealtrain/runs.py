@@ -168,13 +168,13 @@ def groups(runs: Sequence[Run]) -> dict[tuple[Any, ...], list[Run]]:
     return grouped
 
 
-def spread(values: Iterable[float | None], digits: int = 4) -> str:
+def spread(values: Iterable[float | None]) -> str:
     """Return "mean +- std" (of a sample, n - 1) of the values that are there; "" where there are none."""
     held = [value for value in values if value is not None]
     if not held:
         return ""
-    middle = f"{mean(held):.{digits}f}"
-    return f"{middle} +- {stdev(held):.{digits}f}" if len(held) > 1 else middle
+    middle = f"{mean(held):.4f}"
+    return f"{middle} +- {stdev(held):.4f}" if len(held) > 1 else middle
 
 
 def summary(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:

@@ -214,7 +214,7 @@ def test_summary_holds_means_and_deviations_over_seeds(tree: Path) -> None:
 
 
 def test_spread() -> None:
-    assert runs.spread([1.0, 2.0, None], digits=2) == "1.50 +- 0.71"
+    assert runs.spread([1.0, 2.0, None]) == "1.5000 +- 0.7071"
     assert runs.spread([1.0]) == "1.0000"
     assert runs.spread([None]) == ""
 
