@@ -215,16 +215,17 @@ def _figure(arguments: list[str]) -> int:
         os.environ["SEEDS"] = str(given.seeds)  # the sweeps of figures read it
     seeds = os.environ.setdefault("SEEDS", "10")
     if not seeds.isdecimal() or int(seeds) < 1:
-        raise InputError(f"--seeds={seeds} is not a number of at least 1")
+        raise InputError(f"--seeds={seeds} (or $SEEDS) is not a number of at least 1")
     # The sweeps of figures with a quantum annealer read this.
     os.environ.setdefault("QUANTUM_ANNEALING", "dwave" if os.environ.get("DWAVE_API_TOKEN") else "dwave_emulated")
     from annealtrain.hydra_app import run_hydra
-    from annealtrain.sweeps import UNNAMED
+    from annealtrain.sweeps import INDIFFERENT
 
     folder = given.output / "figures" / given.name
     if code := run_hydra([f"sweep={given.name}", *given.overrides, f"hydra.sweep.dir={folder}/runs"]):
         return code
-    is_papers = all(word.partition("=")[0] in UNNAMED for word in given.overrides)
+    keys = [word.lstrip("+").partition("=")[0] for word in given.overrides]
+    is_papers = all(key in INDIFFERENT or key.startswith(("hydra.", "hydra/")) for key in keys)
     # The figure of other settings is not the paper's: its curves stay beside it.
     reference = (given.output if is_papers else folder) / "reference"
     for path in figures.make_figure(given.name, folder, reference, int(seeds)):

@@ -88,6 +88,8 @@ def make_figure(name: str, folder: Path, reference: Path, seeds: int) -> list[Pa
     if foreign:
         raise InputError(f"{foreign[0]}: remove it, or run the figure again")
     found = [run for run in found if run.settings["seed"] < seeds]
+    if not found:
+        raise InputError(f"no run in {folder / 'runs'} has a seed below {seeds}: raise --seeds")
     tidy, small = folder / f"{name}.csv", reference / f"{name}.csv"
     reference.mkdir(parents=True, exist_ok=True)
     runs.write_csv(tidy, runs.tidy(found))
@@ -222,7 +224,8 @@ def table(reference: Path) -> str:
         rows = by_method(recorder.read_rows(path))
         pinv, difference, gauss_newton, backprop = (_cell(rows[key]) if key in rows else "" for key in named)
         others = ", ".join(f"`{key}` {_cell(values)}" for key, values in rows.items() if key not in named)
-        seeds = " to ".join(map(str, sorted({len(values) for values in rows.values()})))
+        counts = sorted(len(values) for values in rows.values())
+        seeds = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
         annealing = f"{_short(paper.best)} / {_short(paper.last)}"
         cells = [pinv, others, difference, gauss_newton, _short(paper.backprop) if paper.backprop else "", backprop]
         lines.append(f"| {' | '.join([name, seeds, annealing, *cells])} |")

@@ -93,7 +93,7 @@ def _train_in_sweep(composed: DictConfig) -> float:
     """A job of a sweep: quiet, and going on where an earlier sweep into the same folder left it."""
     settings = HydraConfig.get()
     excluded = settings.job.config.override_dirname.exclude_keys
-    sweeps.check_fixed(Path(settings.sweep.dir), settings.overrides.task, excluded)
+    sweeps.check_fixed(Path(settings.runtime.cwd, settings.sweep.dir), settings.overrides.task, excluded)
     try:
         config = plain(composed)
     except OmegaConfBaseException as error:

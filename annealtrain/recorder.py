@@ -7,13 +7,14 @@ best.npz      weights of the best validation accuracy
 """
 
 import csv
+import errno
 import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -25,6 +26,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 CONFIG, META, METRICS, SOLVES, RESULT = "config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json"
 LAST, BEST = "last.npz", "best.npz"
 LOCK = ".lock"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems that a network shares, some
 _STATE = "state_"  # before the names of arrays in a checkpoint that are not weights
 _ANEW = "start the run anew in another folder"
 
@@ -165,32 +167,47 @@ def replace(path: Path, content: bytes, remedy: str) -> None:
 def alone(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Keep other processes out of a run folder; waiting() is called once if one is at work there, and waited for.
 
-    The worker of a sweep that was killed, say, which goes on to the end of its run.
+    The worker of a sweep that was killed, say, which goes on to the end of its run. Where the file system has no
+    locks, nobody is kept out.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks
-        yield
-        return
     path = folder / LOCK
     try:
-        while True:
-            file = open(path, "w")  # noqa: SIM115 (closing it gives the lock back)
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                waiting()
-                fcntl.lockf(file, fcntl.LOCK_EX)
-            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                break
-            file.close()  # its last holder has removed it meanwhile
+        held = _locked(path, waiting)
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror}): choose another hydra.run.dir") from error
-    with file:
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        if held:
+            held.close()
+
+
+def _locked(path: Path, waiting: Callable[[], None]) -> TextIO | None:
+    """Return a file that holds the lock until it is closed, None where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    is_told = False
+    while True:
+        file = open(path, "w")  # noqa: SIM115 (closing it gives the lock back)
         try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            if not is_told:
+                waiting()
+            is_told = True
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        except OSError as error:
+            file.close()
+            if error.errno in NO_LOCKS:
+                return None
+            raise
+        with suppress(FileNotFoundError):  # its last holder may have removed it meanwhile
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+        file.close()
 
 
 def read_checkpoint(path: Path) -> tuple[list[Array], int]:

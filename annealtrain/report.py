@@ -107,8 +107,11 @@ def sweep_command(folder: Path) -> str | None:
     import yaml
 
     try:
-        given = yaml.safe_load((folder / "multirun.yaml").read_text())["hydra"]["overrides"]
+        hydra = yaml.safe_load((folder / "multirun.yaml").read_text())["hydra"]
+        given = hydra["overrides"]
         words, own = [str(word) for word in given["task"]], [str(word) for word in given["hydra"]]
+        sources = hydra["runtime"]["config_sources"]
+        own += [f"--config-dir={source['path']}" for source in sources if source["provider"] == "command-line"]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return None
     if "hydra.mode=MULTIRUN" not in own or any(word.startswith("sweep=") for word in words):

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 FAILED = "failed"
 FIXED = "sweep.json"  # in a sweep's folder: the settings that its jobs share
-# What is never part of a job's folder name: it stands for the sweep itself, or leaves the numbers alone.
-UNNAMED = ("data_dir", "sweep", "sweep/launcher", "threads", "progress", "resume")
+INDIFFERENT = ("data_dir", "sweep/launcher", "threads", "progress", "resume")  # leave the numbers alone
+UNNAMED = ("sweep", *INDIFFERENT)  # never part of a job's folder name
 
 
 class Watch(Callback):
@@ -83,15 +83,15 @@ def check_fixed(folder: Path, overrides: Sequence[str], excluded: Sequence[str])
     excluded: the keys that are not part of its name.
     """
     words = dict(word.lstrip("+").split("=", 1) for word in overrides if "=" in word)
-    fixed = {key: words[key] for key in sorted(words) if key in excluded and key not in UNNAMED}
+    fixed = {key: words[key] for key in sorted(words) if key in excluded and key not in INDIFFERENT}
     with recorder.alone(folder, lambda: None):
-        if not (folder / FIXED).exists():
+        if not (folder / FIXED).exists() or not any(folder.rglob(recorder.META)):  # until a job has begun
             content = json.dumps(fixed, indent=2) + "\n"
             recorder.replace(folder / FIXED, content.encode(), "choose another hydra.sweep.dir")
     held = recorder.read_json(folder / FIXED)
-    if different := [key for key in sorted(held.keys() | fixed) if held.get(key) != fixed.get(key)]:
+    if different := [key for key in sorted(held.keys() | fixed) if held.get(key) != words.get(key)]:
         now, then = (
-            " ".join(f"{key}={of[key]}" if key in of else f"no {key}=" for key in different) for of in (fixed, held)
+            " ".join(f"{key}={of[key]}" if key in of else f"no {key}=" for key in different) for of in (words, held)
         )
         raise InputError(f"sweep folder {folder} was made with {then}, not {now}: choose another hydra.sweep.dir")
 

@@ -48,20 +48,20 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
     The score is the validation accuracy, or the training accuracy where nothing is held out. tell: takes the summary.
     Raises InputError before anything is written, Interrupted at Ctrl-C.
     """
-    began = time.perf_counter()
     check_values(config)
     digest = config_hash(config)
     if not (folder / recorder.RESULT).exists():
         with recorder.alone(folder, lambda: _tell_waiting(folder)):
             if not (folder / recorder.RESULT).exists():  # by a process that was waited for
-                result = _trained(config, folder, _meta(config, command, digest), began)
+                result = _trained(config, folder, _meta(config, command, digest))
                 tell(summary(result, folder))
                 return _score(result)
     return _left_as_it_is(folder, digest, tell)
 
 
-def _trained(config: Config, folder: Path, meta: Row, began: float) -> Row:
+def _trained(config: Config, folder: Path, meta: Row) -> Row:
     """Run (or go on with) a training in a folder that is this process's alone; return its result."""
+    began = time.perf_counter()
     parts = build(config)
     threads = config["threads"] or parallel.available_threads()
     scored = len(parts.splits.test) + (len(parts.splits.validation) if parts.splits.validation else 0)

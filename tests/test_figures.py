@@ -97,10 +97,9 @@ def test_the_table_that_is_kept_is_that_of_the_curves_that_are_kept() -> None:
     if not reference.is_dir():
         pytest.skip("outputs/reference is not part of a source archive")
     names = {path.stem for path in reference.glob("*.csv")}
-    assert names <= set(figures.PAPER)
+    assert names == set(figures.PAPER)
     assert (reference / "table.md").read_text() == figures.table(reference) + "\n"
-    if names == set(figures.PAPER):
-        assert figures.table(reference) in (ROOT / "README.md").read_text()
+    assert figures.table(reference) in (ROOT / "README.md").read_text()
     for name in names:
         rows = table(reference / f"{name}.csv")
         assert tuple(rows[0]) == figures.COLUMNS
@@ -134,6 +133,12 @@ def test_figure_of_the_command_line(cli: Callable, tmp_path: Path) -> None:
     failed = cli("figure", "fig2b", "--seeds", "2", *small, "bits=17")
     assert failed.code == 1
     assert "fig2b.png" not in failed.out
+
+
+def test_seeds_that_no_run_has(tmp_path: Path) -> None:
+    folder = sweep(tmp_path / "fig1a", "pinv")
+    with pytest.raises(InputError, match="raise --seeds"):
+        figures.make_figure("fig1a", folder, tmp_path / "reference", 0)
 
 
 def test_figure_refuses_in_one_line(refused: Callable) -> None:

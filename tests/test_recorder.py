@@ -1,5 +1,6 @@
 """The run folder's files, whole at any moment, and what is said where they are not."""
 
+import errno
 import json
 import os
 import subprocess
@@ -139,7 +140,31 @@ def test_a_run_killed_while_it_begins_begins_anew(tmp_path: Path) -> None:
     assert read_json(tmp_path / "meta.json") == {**META, "resumed_at": []}
 
 
-def test_a_folder_is_one_process_s_at_a_time(tmp_path: Path) -> None:
+CONTENDER = """
+import os, sys, pathlib
+from annealtrain import recorder
+folder, waits = pathlib.Path(sys.argv[1]), []
+for _ in range(200):
+    told = len(waits)
+    with recorder.alone(folder, lambda: waits.append(1)):
+        assert len(waits) - told <= 1
+        os.close(os.open(folder / "held", os.O_CREAT | os.O_EXCL))
+        os.unlink(folder / "held")
+"""
+
+
+def test_many_processes_take_turns(tmp_path: Path) -> None:
+    others = [subprocess.Popen([sys.executable, "-c", CONTENDER, str(tmp_path)]) for _ in range(5)]
+    assert [other.wait(60) for other in others] == [0] * 5
+    assert not any(tmp_path.iterdir())
+
+
+def unlockable(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def test_a_folder_is_one_process_s_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
     waits: list[str] = []
     holder = "import sys, pathlib, time\nfrom annealtrain import recorder\n" + (
         "with recorder.alone(pathlib.Path(sys.argv[1]), lambda: None):\n"
@@ -154,6 +179,10 @@ def test_a_folder_is_one_process_s_at_a_time(tmp_path: Path) -> None:
         pass
     assert waits == ["waiting"]
     assert [path.name for path in tmp_path.iterdir()] == ["done"]
+    monkeypatch.setattr(fcntl, "lockf", unlockable)
+    with recorder.alone(tmp_path, lambda: waits.append("no locks here")):
+        assert waits == ["waiting"]
+    monkeypatch.undo()
     with pytest.raises(InputError, match="cannot write"), recorder.alone(tmp_path / "absent", lambda: None):
         pass
 

@@ -101,17 +101,25 @@ def test_a_sweep_waits_for_the_workers_that_a_killed_one_left(tmp_path: Path) ->
         assert_same_run(tmp_path / "whole" / name, tmp_path / "killed" / name)
 
 
+def test_a_sweep_that_never_began_does_not_hold_its_folder(cli: Callable) -> None:
+    arguments = ("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert "2 failed" in cli(*arguments, "bits=17").out
+    assert cli(*arguments).code == 0
+    other = cli("train", "sweep=fig2b", *SMALL, "dataset=digits", "method=pinv", "seed=5", "hydra.sweep.dir=sweep")
+    assert "was made with" in other.out
+
+
 def test_a_folder_made_by_another_configuration_is_refused(cli: Callable, tmp_path: Path) -> None:
     assert cli("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep").code == 0
     before = (tmp_path / "sweep" / "seed=0" / "metrics.csv").read_bytes()
     outcome = cli("train", *SMALL, "epochs=3", "--multirun", "seed=1,2", "hydra.sweep.dir=sweep")  # seed=2 is free
     assert outcome.code == 1
     assert "2 jobs, 2 failed" in outcome.out
-    assert "sweep folder sweep was made with epochs=2, not epochs=3: choose another hydra.sweep.dir" in outcome.out
+    assert "sweep was made with epochs=2, not epochs=3: choose another hydra.sweep.dir" in outcome.out
     assert not (tmp_path / "sweep" / "seed=2" / "meta.json").exists()
-    assert (
-        "not no epochs=" in cli("train", *SMALL[:3], *SMALL[4:], "--multirun", "seed=2,3", "hydra.sweep.dir=sweep").out
-    )
+    unnamed = cli("train", *SMALL[:3], *SMALL[4:], "--multirun", "seed=2,3", "hydra.sweep.dir=sweep")
+    assert "not no epochs=" in unnamed.out
+    assert cli("train", *SMALL, "--multirun", "seed=4", "hydra.sweep.dir=sweep").code == 0  # one more
     assert cli("train", *SMALL, "--multirun", "seed=2,3", "hydra.sweep.dir=sweep", "threads=1").code == 0
     assert (tmp_path / "sweep" / "seed=0" / "metrics.csv").read_bytes() == before
 
