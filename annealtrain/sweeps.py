@@ -85,10 +85,11 @@ def check_fixed(folder: Path, overrides: Sequence[str], excluded: Sequence[str])
     words = dict(word.lstrip("+").split("=", 1) for word in overrides if "=" in word)
     fixed = {key: words[key] for key in sorted(words) if key in excluded and key not in INDIFFERENT}
     with recorder.alone(folder, lambda: None):
-        if not (folder / FIXED).exists() or not any(folder.rglob(recorder.META)):  # until a job has begun
+        if not any(folder.rglob(recorder.META)):  # no job has begun
             content = json.dumps(fixed, indent=2) + "\n"
             recorder.replace(folder / FIXED, content.encode(), "choose another hydra.sweep.dir")
-    held = recorder.read_json(folder / FIXED)
+    # Where there is none, an older version made the folder, and each run is held to its own settings alone.
+    held = recorder.read_json(folder / FIXED) if (folder / FIXED).exists() else fixed
     if different := [key for key in sorted(held.keys() | fixed) if held.get(key) != words.get(key)]:
         now, then = (
             " ".join(f"{key}={of[key]}" if key in of else f"no {key}=" for key in different) for of in (words, held)

@@ -141,6 +141,8 @@ def test_seeds_that_no_run_has(tmp_path: Path) -> None:
         figures.make_figure("fig1a", folder, tmp_path / "reference", 0)
 
 
-def test_figure_refuses_in_one_line(refused: Callable) -> None:
+def test_figure_refuses_in_one_line(refused: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no figure 'fig5e'; did you mean 'fig" in refused("figure", "fig5e")
     assert "--seeds=0" in refused("figure", "fig5b", "--seeds", "0")
+    monkeypatch.setenv("SEEDS", "few")
+    assert "$SEEDS" in refused("figure", "fig5b")

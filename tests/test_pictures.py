@@ -86,11 +86,12 @@ def test_only_what_is_trained_on_is_augmented(batch_size):
     trainer.run(Log())
     shown, plain = np.concatenate([batch.inputs for batch in spy.batches]), stems["train"]
     assert shown.shape == plain.shape
-    same = (shown[:, None] == plain).all(axis=(2, 3, 4)).any(axis=1)
+    same = np.isclose(shown[:, None], plain, rtol=0, atol=1e-5).all(axis=(2, 3, 4)).any(axis=1)
     assert same.mean() < 0.25  # one of 25 shifts is none
     for name, held in (("train", "train"), ("val", "validation"), ("test", "test")):
-        # Read in blocks of images, whose products some BLAS kernels round otherwise than those of all at once.
-        np.testing.assert_allclose(trainer.sets[name].inputs[:], stems[held], rtol=0, atol=1e-5)
+        # Some BLAS kernels round a product of all images otherwise than those of blocks: the same path, the same bits.
+        at_once = parts.network.stem_of(getattr(parts.splits, held)[:]) if batch_size == 15 else stems[held]
+        np.testing.assert_array_equal(trainer.sets[name].inputs[:], at_once)
         outputs, labels = trainer.network.predict(stems[held]), trainer.sets[name].labels
         assert trainer.scores()[f"{name}_accuracy"] == (outputs.argmax(axis=1) == labels).mean()
     outputs = trainer.network.predict(stems["train"]) - np.eye(10)[trainer.sets["train"].labels]

@@ -125,6 +125,19 @@ def test_the_command_of_a_sweep_makes_it_again(cli: Callable, tmp_path: Path) ->
     assert again.out.count("(finished before)") == 2
 
 
+def test_the_command_of_a_sweep_names_the_folder_of_own_yaml(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "mine.yaml").write_text(
+        "layers:\n  - {_target_: annealtrain.layers.Flatten}\n"
+        "  - {_target_: annealtrain.layers.Linear, out_features: 10}\n"
+    )
+    words = ["--config-dir=mine", *SMALL[1:], "model=mine", "seed=0,1", "hydra.sweep.dir=sweep"]
+    assert cli("train", "--multirun", *words).code == 0
+    command = report.sweep_command(tmp_path / "sweep")
+    assert command is not None
+    assert cli(*shlex.split(command)[1:]).out.count("(finished before)") == 2
+
+
 @pytest.mark.parametrize("text", ["a: [", "hydra: null", "words"])
 def test_a_sweep_whose_command_is_not_known(tmp_path: Path, text: str) -> None:
     write_run(tmp_path / "run")

@@ -121,7 +121,23 @@ def test_a_folder_made_by_another_configuration_is_refused(cli: Callable, tmp_pa
     assert "not no epochs=" in unnamed.out
     assert cli("train", *SMALL, "--multirun", "seed=4", "hydra.sweep.dir=sweep").code == 0  # one more
     assert cli("train", *SMALL, "--multirun", "seed=2,3", "hydra.sweep.dir=sweep", "threads=1").code == 0
+    (tmp_path / "sweep" / "sweep.json").unlink()  # as in a folder of an older version
+    outcome = cli("train", *SMALL, "epochs=3", "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert "2 jobs, 2 failed" in outcome.out
+    assert f"{tmp_path}/sweep/seed=0 holds a run with other settings: choose another hydra.sweep.dir" in outcome.out
     assert (tmp_path / "sweep" / "seed=0" / "metrics.csv").read_bytes() == before
+
+
+def test_a_job_tells_where_its_own_yaml_lies(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "sweep").mkdir(parents=True)
+    own = "# @package _global_\nbits: 2\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      seed: 3,4\n"
+    (tmp_path / "mine" / "sweep" / "mine.yaml").write_text(own)
+    small = [word for word in SMALL if not word.startswith("bits=")]
+    assert cli("train", "--config-dir=mine", "sweep=mine", *small, "hydra.sweep.dir=sweep").code == 0
+    command = recorder.read_json(tmp_path / "sweep" / "seed=4" / "meta.json")["command"].split()
+    assert cli(*command[1:], "hydra.run.dir=alone").code == 0
+    assert_same_run(tmp_path / "sweep" / "seed=4", tmp_path / "alone")
+    assert {row["bits"] for row in table(tmp_path / "alone" / "solves.csv")} == {"2"}
 
 
 MOODY = """
@@ -156,6 +172,17 @@ def test_a_failed_job_leaves_its_traceback_and_lets_the_others_run(cli: Callable
     assert 'moody.py", line' in logs[1]
     assert "ValueError: not in the mood for epoch 1" in logs[1]
     assert logs[0] == logs[2] == ""
+
+
+def test_what_lies_behind_a_bad_input_is_in_the_log(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+    (tmp_path / "mine" / "solver").mkdir(parents=True)
+    (tmp_path / "mine" / "solver" / "broken.yaml").write_text("_target_: broken.Solver\n")
+    arguments = ["--config-dir=mine", *SMALL, "solver=broken", "seed=0,1", "hydra.sweep.dir=sweep"]
+    assert "2 failed" in cli("train", "--multirun", *arguments).out
+    text = (tmp_path / "sweep" / "seed=0" / "train.log").read_text()
+    assert 'broken.py", line 1' in text
+    assert "No module named 'nothing_of_this_name'" in text
 
 
 def test_a_job_of_bad_input_leaves_its_line_and_lets_the_others_run(cli: Callable, tmp_path: Path) -> None:
@@ -295,6 +322,15 @@ def test_a_search_finds_the_best_of_its_trials_and_goes_on(tmp_path: Path) -> No
     assert f"best_value: {max(scores.values())}" in text
     again = finished(process(arguments, tmp_path), timeout=120)
     assert again.out.count("finished before") == 4
+
+
+def test_a_search_wants_validation_images(tmp_path: Path) -> None:
+    require("sweeper", "optuna", "sweep")
+    arguments = [word for word in SMALL if not word.startswith(("bits=", "validation="))]
+    settings = ["sweep=search", "validation=0", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=search"]
+    outcome = finished(process(["train", *arguments, *settings], tmp_path), timeout=120)
+    assert outcome.code == 1
+    assert "a search maximises the accuracy on validation images: validation=0 leaves none" in outcome.out
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "sweep" / "launcher").glob("*.yaml")))
