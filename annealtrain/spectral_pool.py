@@ -9,17 +9,23 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.layer import Array, Layer, Shape, pair, samples_first, samples_last, text
 
+CROPS = ("centred", "author")
+
 
 class SpectralPool2d(Layer):
     """Keeps the lowest a x b frequencies of the real Hartley transform of each channel: (C, A, B) to (C, a, b).
 
-    H = Re F - Im F with F = fftshift(fft2(x, norm="forward")), cropped from A//2 - a//2 and B//2 - b//2 on (which
-    keeps the zero frequency, and so constants; the author's 10 -> 5 crop lands one slot off), and the same transform
-    back. pool^+ = (AB / ab) pool', exactly: padding the spectrum with zeros.
+    H = Re F - Im F with F = fftshift(fft2(x, norm="forward")), cropped, and the same transform back.
+    crop: `centred`, from A//2 - a//2 and B//2 - b//2 on, which keeps the zero frequency where it is, and so constants;
+    or `author`, from (A - a)//2 and (B - b)//2 on, as the author's code does. They differ from an even number to an odd
+    one: 10 -> 5 keeps frequencies -2 to 2, or -3 to 1, and takes each of those for the next higher one.
+    pool^+ = (AB / ab) pool', exactly: padding the spectrum with zeros.
     """
 
-    def __init__(self, size: Sequence[int]) -> None:
-        self.size = pair("SpectralPool2d", "size", size)
+    def __init__(self, size: Sequence[int], crop: str = "centred") -> None:
+        self.size, self.crop = pair("SpectralPool2d", "size", size), crop
+        if crop not in CROPS:
+            raise InputError(f"SpectralPool2d: crop={crop!r} is not one of {', '.join(CROPS)}")
 
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 3:
@@ -44,8 +50,10 @@ class SpectralPool2d(Layer):
         """
 
         def waves(full: int, kept: int) -> tuple[Array, Array]:
-            frequency = np.arange(kept) - kept // 2
-            return tuple(2 * np.pi * np.outer(np.arange(size), frequency) / size for size in (full, kept))  # type: ignore
+            first = -(kept // 2)
+            taken = first if self.crop == "centred" else (full - kept) // 2 - full // 2
+            sizes = ((full, taken), (kept, first))
+            return tuple(2 * np.pi * np.outer(np.arange(n), lowest + np.arange(kept)) / n for n, lowest in sizes)  # type: ignore
 
         (u, u_kept), (v, v_kept) = (waves(n, m) for n, m in zip(self.in_shape[1:], self.size, strict=True))
         across = [(f(u_kept) @ g(u).T).ravel() for f in (np.cos, np.sin) for g in (np.cos, np.sin)]

@@ -191,6 +191,7 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
         (["bits=4,8"], ["bits=4,8", "--multirun"]),
         (["seed=-1"], ["seed=-1", "0 to"]),
         (["bias=maybe"], ["bias='maybe'", "true, false"]),
+        (["model=lenet", "pool_crop=low"], ["SpectralPool2d", "crop='low'", "centred, author"]),
         (["schedule.first=0"], ["schedule.first=0", "above 0"]),
         (["schedule=constant", "schedule.value=0"], ["schedule.value=0", "above 0"]),
         (["schedule.first=[.1,.1,.1]"], ["3 values for 2 trainable layers"]),
@@ -239,7 +240,7 @@ def test_bad_plain_values() -> None:
             assert f"{name}={value!r}" in str(caught.value)
             assert limit in str(caught.value)
     for name in config:
-        if name not in ("data_dir", "annealing", "half_range", "pinv"):  # what only other lines refer to
+        if name not in ("data_dir", "annealing", "half_range", "pinv", "pool_crop"):  # what only other lines refer to
             with pytest.raises(InputError, match=f"no '{name}'"):
                 parts.check_values({key: value for key, value in config.items() if key != name})
 

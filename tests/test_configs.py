@@ -92,6 +92,7 @@ def test_a_run_is_made_of_its_defaults() -> None:
         "averaging": 0,
         "bias": False,
         "conv_inverse": "fourier",
+        "pool_crop": "centred",
         "data_dir": None,
         "threads": None,
         "progress": "auto",
@@ -146,6 +147,7 @@ def test_models_are_those_of_the_paper(name: str) -> None:
     assert [layer.weight_shape for layer in network.trainable] == NETWORKS[name].weights
     pools = [layer for layer in network.layers if not isinstance(layer, layers.TrainableLayer | Flatten)]
     assert all(type(pool) is (MaxPool2d if name == "two_linear_small" else SpectralPool2d) for pool in pools)
+    assert all(pool.crop == "centred" for pool in pools if isinstance(pool, SpectralPool2d))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -229,6 +231,8 @@ def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
     assert [int(row[4]) for row in rows if row and row[0].isdigit()] == [expected.bits * count for count in inputs]
 
     parts = build(config | {"dataset": {"_target_": "annealtrain.datasets.digits"}, "samples": 20, "validation": 10})
+    odd = [pool.crop for pool in parts.network.layers if isinstance(pool, SpectralPool2d) and pool.size == (5, 5)]
+    assert odd == ["author"] * (expected.model in ("lenet", "lenet_small", "three_conv"))
     modes = parts.targets
     assert type(modes) is PseudoInverseTargets
     assert (modes.amplitude, modes.inverse_activation, modes.ridge) == (expected.amplitude, False, 0)

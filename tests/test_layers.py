@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from annealtrain.errors import InputError
 from annealtrain.layer import PINV_CUTOFF, samples_first, samples_last
 from annealtrain.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d, TrainableLayer
+from annealtrain.spectral_pool import CROPS
 
 examples = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -96,6 +97,7 @@ def all_kinds(bias: bool = False) -> list[Layer]:
         connected(Linear(4), (6,), bias=bias),
         connected(Conv2d(3, 2), (2, 5, 4), bias=bias),
         connected(SpectralPool2d([3, 2]), (2, 5, 4)),
+        connected(SpectralPool2d([3, 3], "author"), (2, 4, 6)),
         connected(Flatten(), (2, 5, 4)),
     ]
 
@@ -235,8 +237,9 @@ def test_flatten_goes_channel_by_channel():
 # SpectralPool
 
 
-def hartley_pool(A: int, B: int, a: int, b: int) -> np.ndarray:
+def hartley_pool(A: int, B: int, a: int, b: int, crop: str) -> np.ndarray:
     """The pool as a matrix (ab, AB) by its definition: cas(2 pi (k m/A + l n/B)) / (AB), and cas back."""
+    below = [crop == "author" and full % 2 == 0 and kept % 2 == 1 for full, kept in ((A, a), (B, b))]
 
     def cas(k: int, j: int, height: int, width: int) -> np.ndarray:
         turns = k * np.arange(height)[:, None] / height + j * np.arange(width) / width
@@ -245,17 +248,18 @@ def hartley_pool(A: int, B: int, a: int, b: int) -> np.ndarray:
     pool = np.zeros((a * b, A * B))
     for k in range(-(a // 2), a - a // 2):
         for j in range(-(b // 2), b - b // 2):
-            pool += np.outer(cas(k, j, a, b), cas(k, j, A, B)) / (A * B)
+            pool += np.outer(cas(k, j, a, b), cas(k - below[0], j - below[1], A, B)) / (A * B)
     return pool
 
 
 POOLS = [(10, 10, 5, 5), (28, 28, 14, 14), (32, 32, 4, 2), (32, 32, 4, 4), (6, 9, 4, 3), (7, 5, 3, 2), (5, 8, 5, 1)]
 
 
+@pytest.mark.parametrize("crop", CROPS)
 @pytest.mark.parametrize(("A", "B", "a", "b"), POOLS)
-def test_spectral_pool_is_the_hartley_formula(A, B, a, b):
-    layer = connected(SpectralPool2d([a, b]), (2, A, B))
-    pool, x = hartley_pool(A, B, a, b), normal(0, 3, 2, A, B)
+def test_spectral_pool_is_the_hartley_formula(A, B, a, b, crop):
+    layer = connected(SpectralPool2d([a, b], crop), (2, A, B))
+    pool, x = hartley_pool(A, B, a, b, crop), normal(0, 3, 2, A, B)
     expected = (x.reshape(6, -1) @ pool.T).reshape(3, 2, a, b)
     assert layer.out_shape == (2, a, b)
     np.testing.assert_allclose(layer.forward(x), expected, rtol=0, atol=1e-12)
@@ -268,7 +272,7 @@ def test_spectral_pool_is_the_hartley_formula(A, B, a, b):
 @given(sizes, sizes, st.data())
 def test_spectral_pool_inverse(A, B, data):
     a, b = data.draw(st.integers(1, A)), data.draw(st.integers(1, B))
-    layer = connected(SpectralPool2d([a, b]), (1, A, B))
+    layer = connected(SpectralPool2d([a, b], data.draw(st.sampled_from(CROPS))), (1, A, B))
     pool, unpool = matrix(layer.forward, (1, A, B)), matrix(layer.inverse(), (1, a, b))
     np.testing.assert_allclose(pool @ unpool, np.eye(a * b), rtol=0, atol=1e-12)
     np.testing.assert_allclose(unpool, np.linalg.pinv(pool), rtol=0, atol=1e-12)
@@ -286,9 +290,25 @@ def test_spectral_pool_keeps_constants(A, B, a, b):
     np.testing.assert_allclose(layer.inverse()(np.full((1, 1, a, b), 0.7)), 0.7, rtol=1e-12)
 
 
-def test_spectral_pool_to_its_own_size_changes_nothing():
-    layer, x = connected(SpectralPool2d([5, 4]), (2, 5, 4)), normal(0, 2, 2, 5, 4)
+@pytest.mark.parametrize("crop", CROPS)
+def test_spectral_pool_to_its_own_size_changes_nothing(crop):
+    layer, x = connected(SpectralPool2d([5, 4], crop), (2, 5, 4)), normal(0, 2, 2, 5, 4)
     np.testing.assert_allclose(layer.forward(x), x, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("A", "a", "zero"), [(10, 5, 1), (10, 4, 0), (9, 4, 0), (9, 5, 0)])
+def test_the_authors_crop_of_the_shifted_spectrum(A, a, zero):
+    x = normal(0, 3, 2, A, A)
+    spectrum = np.fft.fftshift(np.fft.fft2(x, norm="forward"), axes=(-2, -1))
+    start = (A - a) // 2
+    kept = (spectrum.real - spectrum.imag)[..., start : start + a, start : start + a]
+    back = np.fft.fft2(np.fft.ifftshift(kept, axes=(-2, -1)), norm="backward")
+    layer = connected(SpectralPool2d([a, a], "author"), (2, A, A))
+    np.testing.assert_allclose(layer.forward(x), back.real - back.imag, rtol=0, atol=1e-13)
+    # A constant comes out as the wave whose place the zero frequency has taken.
+    turns = 2 * np.pi * zero * np.add.outer(np.arange(a), np.arange(a)) / a
+    wave = np.broadcast_to(0.7 * (np.cos(turns) + np.sin(turns)), (1, 2, a, a))
+    np.testing.assert_allclose(layer.forward(np.full((1, 2, A, A), 0.7)), wave, rtol=0, atol=1e-13)
 
 
 # Inverses
@@ -416,6 +436,7 @@ def test_conv_inverse_is_fourier_unless_asked():
         (lambda: SpectralPool2d(8), r"SpectralPool2d: size=8 is not a pair of whole numbers, such as \[8, 8\]"),
         (lambda: SpectralPool2d("88"), r"SpectralPool2d: size='88' is not a pair of whole numbers"),
         (lambda: SpectralPool2d([4, 4, 4]), r"SpectralPool2d: size=\[4, 4, 4\] is not a pair"),
+        (lambda: SpectralPool2d([4, 4], "low"), r"SpectralPool2d: crop='low' is not one of centred, author"),
         (lambda: SpectralPool2d([4, 0]), r"SpectralPool2d: size=0 is not a whole number of at least 1"),
         (lambda: MaxPool2d(None), r"MaxPool2d: kernel_size=None is not a pair of whole numbers"),
         (lambda: MaxPool2d([2, 0.5]), r"MaxPool2d: kernel_size=0.5 is not a whole number of at least 1"),
