@@ -216,8 +216,10 @@ def _figure(arguments: list[str]) -> int:
     seeds = os.environ.setdefault("SEEDS", "10")
     if not seeds.isdecimal() or int(seeds) < 1:
         raise InputError(f"--seeds={seeds} (or $SEEDS) is not a number of at least 1")
-    # The sweeps of figures with a quantum annealer read this.
-    os.environ.setdefault("QUANTUM_ANNEALING", "dwave" if os.environ.get("DWAVE_API_TOKEN") else "dwave_emulated")
+    if "QPU" in figures.PAPER[given.name].others and "QUANTUM_ANNEALING" not in os.environ:
+        from annealtrain.solvers.qpu import has_token
+
+        os.environ["QUANTUM_ANNEALING"] = "dwave" if has_token() else "dwave_emulated"  # read by the sweep
     from annealtrain.hydra_app import run_hydra
     from annealtrain.sweeps import INDIFFERENT
 

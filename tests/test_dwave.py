@@ -1,5 +1,6 @@
 """The whole path to a quantum annealer on emulated chips: embeddings, chains, scaling, jobs that fail, its clock."""
 
+import os
 import re
 
 import dimod
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from solver_contract import check_result, check_solver, random_problem
 
+from annealtrain import cli
 from annealtrain.errors import InputError
 from annealtrain.problem import LayerProblem
 from annealtrain.solvers import embedding
@@ -473,6 +475,33 @@ def test_a_settings_file_that_is_not_there_is_named(refused, monkeypatch):
     said = refused("train", "model=linear_small", "solver=dwave", "bits=2", "samples=20", "validation=10")
     assert "nowhere.conf" in said
     assert "run dwave config create" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "token", "method"),
+    [
+        ("", None, "dwave_emulated"),
+        ("", "DEV-1", "dwave"),
+        ("[defaults]\ntoken = DEV-2\n", None, "dwave"),
+    ],
+)
+def test_a_figure_asks_a_qpu_where_there_is_a_token(monkeypatch, tmp_path, content, token, method):
+    (tmp_path / "dwave.conf").write_text(content)
+    for name, value in (("DWAVE_API_TOKEN", token), ("QUANTUM_ANNEALING", None), ("SEEDS", "1")):
+        monkeypatch.setenv(name, "to be restored")
+        monkeypatch.delenv(name)
+        if value:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DWAVE_CONFIG_FILE", str(tmp_path / "dwave.conf"))
+    monkeypatch.setattr("annealtrain.hydra_app.run_hydra", lambda arguments: 3)
+    assert cli.main(["figure", "fig1b"]) == 3
+    assert os.environ["QUANTUM_ANNEALING"] == method
+
+
+def test_a_figure_names_a_settings_file_that_is_not_there(refused, monkeypatch):
+    monkeypatch.delenv("QUANTUM_ANNEALING", raising=False)
+    monkeypatch.setenv("DWAVE_CONFIG_FILE", "nowhere.conf")
+    assert "nowhere.conf" in refused("figure", "fig1b")
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):

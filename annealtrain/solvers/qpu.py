@@ -40,6 +40,18 @@ def reach(name: str | None) -> "dimod.Sampler":
         ) from error
 
 
+def has_token() -> bool:
+    """Return whether D-Wave's tools find an API token: in DWAVE_API_TOKEN or in a file of dwave config create."""
+    _system()
+    from dwave.cloud.config import load_config
+    from dwave.cloud.config.exceptions import ConfigFileError
+
+    try:
+        return bool(load_config().get("token"))
+    except ConfigFileError as error:
+        raise InputError(f"solver=dwave: {_line(error)}: run dwave config create") from error
+
+
 def emulated(topology: str, sweeps: int) -> "dimod.Sampler":
     """Return an emulated QPU: a fault-free chip's graph, D-Wave's simulated annealing in place of its physics."""
     _system()
