@@ -2,7 +2,7 @@
 
 import numpy
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 # -ffp-contract=off: the same bits from AVX-512, AVX2 and SSE2 builds of one loop.
 # -fno-math-errno -fno-trapping-math: lets the compiler vectorise without changing results.
@@ -31,4 +31,7 @@ kernel = Extension(
     ],
 )
 
-setup(ext_modules=cythonize([kernel], language_level=3, build_dir="build"))
+setup(
+    packages=[*find_packages(include=["annealtrain", "annealtrain.*"]), "annealtrain.configs"],
+    ext_modules=cythonize([kernel], language_level=3, build_dir="build"),
+)

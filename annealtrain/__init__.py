@@ -6,7 +6,7 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = ["LayerProblem", "anneal"]
 
-_HOMES = {"LayerProblem": "annealtrain.problem", "anneal": "annealtrain.library"}
+_HOMES = {"LayerProblem": "annealtrain.hamiltonian.layer_problem", "anneal": "annealtrain.solvers.annealing.api"}
 
 
 def __getattr__(name: str) -> Any:

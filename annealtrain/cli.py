@@ -74,14 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: list[str]) -> int:
-    from annealtrain.hydra_app import run_hydra
+    from annealtrain.commands.hydra_app import run_hydra
 
     return run_hydra(arguments)
 
 
 def _resume(arguments: list[str]) -> int:
     folder = _run_folder("resume", "Go on with an interrupted run, from its saved configuration.", arguments)
-    from annealtrain.train import resume
+    from annealtrain.commands.train import resume
 
     resume(folder, f"annealtrain resume {folder}")
     return 0
@@ -91,7 +91,7 @@ def _eval(arguments: list[str]) -> int:
     folder = _run_folder(
         "eval", "Score a finished run's weights again; exit code 1 if they differ from what was recorded.", arguments
     )
-    from annealtrain.train import evaluate
+    from annealtrain.commands.evaluate import evaluate
 
     return 0 if evaluate(folder) else 1
 
@@ -101,8 +101,8 @@ def _estimate(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for annealtrain train")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
     given = parser.parse_intermixed_args(arguments)
-    from annealtrain.hydra_app import compose_config
-    from annealtrain.train import estimate
+    from annealtrain.commands.estimate import estimate
+    from annealtrain.experiment.compose import compose_config
 
     print(estimate(compose_config(given.overrides, given.config_dir)))
     return 0
@@ -118,7 +118,7 @@ def _export(arguments: list[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
     given = parser.parse_intermixed_args(arguments)
-    from annealtrain.exporting import export
+    from annealtrain.commands.export import export
 
     folder = Path(given.run[0]) if len(given.run) == 1 and "=" not in given.run[0] else None
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
@@ -140,7 +140,7 @@ def _bench(arguments: list[str]) -> int:
 
     from rich.console import Console
 
-    from annealtrain.compare import compare, task_of
+    from annealtrain.commands.bench_solvers import compare, task_of
 
     task = task_of(given.overrides, given.config_dir, given.repeats)
     folder = given.output or Path("outputs/bench") / f"solvers-{datetime.now():%Y-%m-%d-%H-%M-%S}"
@@ -154,12 +154,12 @@ def _data(arguments: list[str]) -> int:
     parser.add_argument("--data-dir", metavar="DIR", help="default: $ANNEALTRAIN_DATA, else ~/.cache/annealtrain")
     parser.add_argument("--download", metavar="NAME", help="fetch a dataset with torchvision")
     given = parser.parse_args(arguments)
-    from annealtrain import datasets
+    from annealtrain.data import downloads
 
     if given.download:
-        print(f"{given.download} is in {datasets.download(given.download, given.data_dir)}")
+        print(f"{given.download} is in {downloads.download(given.download, given.data_dir)}")
         return 0
-    for row in datasets.available(given.data_dir):
+    for row in downloads.available(given.data_dir):
         print(f"{row.name:14}{'at hand' if row.present else 'absent ':9}{row.folder}\n{'':14}{row.detail}")
     return 0
 
@@ -169,13 +169,13 @@ def _collect(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path, help="a folder with run folders at any depth")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: FOLDER/runs.csv")
     given = parser.parse_args(arguments)
-    from annealtrain import runs
+    from annealtrain.runs import collection, summary, tables
 
-    found, foreign = runs.find(given.folder)
+    found, foreign = collection.find(given.folder)
     output = given.output or given.folder / "runs.csv"
-    rows = runs.tidy(found)
-    runs.write_csv(output, rows)
-    print(runs.as_text(*runs.summary(found)))
+    rows = summary.tidy(found)
+    tables.write_csv(output, rows)
+    print(tables.as_text(*summary.summary(found)))
     print(f"{len(found)} runs, {len(rows)} rows: {output}")
     for line in foreign:
         print(f"left out: {line}", file=sys.stderr)
@@ -184,9 +184,9 @@ def _collect(arguments: list[str]) -> int:
 
 def _plot(arguments: list[str]) -> int:
     folder = _run_folder("plot", "Draw a run, finished or not, as run.png and run.pdf in its folder.", arguments)
-    from annealtrain import plots
+    from annealtrain.reports import run_plots
 
-    for path in plots.plot_run(folder):
+    for path in run_plots.plot_run(folder):
         print(path)
     return 0
 
@@ -195,9 +195,9 @@ def _report(arguments: list[str]) -> int:
     parser = _parser("report", "Write report.html, a page that needs nothing beside itself, for a run or a sweep.")
     parser.add_argument("folder", type=Path, help="a run folder, or one with run folders at any depth")
     folder: Path = parser.parse_args(arguments).folder
-    from annealtrain import report
+    from annealtrain.reports import html
 
-    print(report.write_report(folder))
+    print(html.write_report(folder))
     return 0
 
 
@@ -208,20 +208,20 @@ def _figure(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, metavar="N", help="runs a method; default: $SEEDS, else 10")
     parser.add_argument("--output", type=Path, default=Path("outputs"), metavar="DIR", help="default: outputs")
     given = parser.parse_intermixed_args(arguments)
-    from annealtrain import figures
+    from annealtrain.reports import paper, paper_figures
 
-    figures.check_name(given.name)
+    paper.check_name(given.name)
     if given.seeds is not None:
         os.environ["SEEDS"] = str(given.seeds)  # the sweeps of figures read it
     seeds = os.environ.setdefault("SEEDS", "10")
     if not seeds.isdecimal() or int(seeds) < 1:
         raise InputError(f"--seeds={seeds} (or $SEEDS) is not a number of at least 1")
-    if "QPU" in figures.PAPER[given.name].others and "QUANTUM_ANNEALING" not in os.environ:
-        from annealtrain.solvers.qpu import has_token
+    if "QPU" in paper.PAPER[given.name].others and "QUANTUM_ANNEALING" not in os.environ:
+        from annealtrain.solvers.dwave.qpu import has_token
 
         os.environ["QUANTUM_ANNEALING"] = "dwave" if has_token() else "dwave_emulated"  # read by the sweep
-    from annealtrain.hydra_app import run_hydra
-    from annealtrain.sweeps import INDIFFERENT
+    from annealtrain.commands.hydra_app import run_hydra
+    from annealtrain.commands.sweep import INDIFFERENT
 
     folder = given.output / "figures" / given.name
     if code := run_hydra([f"sweep={given.name}", *given.overrides, f"hydra.sweep.dir={folder}/runs"]):
@@ -230,9 +230,9 @@ def _figure(arguments: list[str]) -> int:
     is_papers = all(key in INDIFFERENT or key.startswith(("hydra.", "hydra/")) for key in keys)
     # The figure of other settings is not the paper's: its curves stay beside it.
     reference = (given.output if is_papers else folder) / "reference"
-    for path in figures.make_figure(given.name, folder, reference, int(seeds)):
+    for path in paper_figures.make_figure(given.name, folder, reference, int(seeds)):
         print(path)
-    (reference / "table.md").write_text(figures.table(reference) + "\n")
+    (reference / "table.md").write_text(paper_figures.table(reference) + "\n")
     return 0
 
 

@@ -26,7 +26,7 @@ LIMIT_S = 600
 DYING = """
 import os, signal, sys
 from annealtrain.cli import main
-from annealtrain.recorder import RunRecorder
+from annealtrain.runs.recorder import RunRecorder
 save, last, words = RunRecorder.save, int(sys.argv[1]), sys.argv[2:]
 def dying(self, row, *rest):
     save(self, row, *rest)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from annealtrain import parallel
-from annealtrain.problem import LayerProblem
-from annealtrain.solvers.base import Solver, SolveResult
-from annealtrain.solvers.reference import Exact
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runtime import thread_pool
+from annealtrain.solvers.exact import Exact
+from annealtrain.solvers.solver import Solver, SolveResult
 
 
 def random_problem(M=3, N=5, bits=2, seed=0, alpha=None, half_range=0.5, dead=()):
@@ -56,7 +56,7 @@ def check_solver(
         check_result(problem, result)
         # The same seed, the same result, on any number of threads and at every call.
         for threads in (1, 3):
-            with parallel.threads(threads):
+            with thread_pool.threads(threads):
                 again = make().solve(problem, seed=1)
             np.testing.assert_array_equal(again.levels, result.levels)
             np.testing.assert_array_equal(again.energies, result.energies)

@@ -12,16 +12,19 @@ from conftest import SMALL, assert_same_run, table
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'annealtrain[torch]'")
 
-from annealtrain import backprop  # noqa: E402
-from annealtrain.backprop import Backpropagation, Mirror  # noqa: E402
 from annealtrain.errors import InputError  # noqa: E402
-from annealtrain.hydra_app import compose_config  # noqa: E402
-from annealtrain.layers import Flatten, Layer  # noqa: E402
-from annealtrain.network import ForwardPass, Network  # noqa: E402
-from annealtrain.parts import build  # noqa: E402
+from annealtrain.experiment.builder import build  # noqa: E402
+from annealtrain.experiment.compose import compose_config  # noqa: E402
+from annealtrain.nn.forward import ActivationCache  # noqa: E402
+from annealtrain.nn.layers import Flatten, Layer  # noqa: E402
+from annealtrain.nn.network import Network  # noqa: E402
+from annealtrain.nn.torch_network import TorchNetwork  # noqa: E402
+from annealtrain.optimizers import backprop  # noqa: E402
+from annealtrain.optimizers.backprop import Backpropagation  # noqa: E402
+from annealtrain.optimizers.optimizer import Batch, Step, Task  # noqa: E402
+from annealtrain.runtime.stage_timer import StageTimer  # noqa: E402
 from annealtrain.schedule import DropSchedule, LinearSchedule  # noqa: E402
-from annealtrain.solvers.base import Solver  # noqa: E402
-from annealtrain.update import Batch, Clock, Step, Task  # noqa: E402
+from annealtrain.solvers.solver import Solver  # noqa: E402
 
 MODELS = ("linear", "three_linear", "two_linear_small", "conv", "three_conv", "two_conv_small", "lenet")
 
@@ -37,7 +40,7 @@ def network(model: str, alpha: float, bias: bool = False) -> Network:
 
 def gradients(made: Network, stems: np.ndarray, outputs: np.ndarray) -> list[np.ndarray]:
     """The gradients of the summed squared error by the transposed maps of NumPy's network."""
-    state, last = ForwardPass(made, stems), len(made.trainable) - 1
+    state, last = ActivationCache(made, stems), len(made.trainable) - 1
     error = 2 * (made.predict(stems) - outputs)
     for layer in reversed(made.tail):
         error = layer.adjoint(error)
@@ -56,7 +59,7 @@ def test_outputs_and_gradients_are_those_of_the_network(model: str, alpha: float
     made, random = network(model, alpha, bias), np.random.default_rng(0)
     stems = made.stem(random.random((5, 1, 32, 32), dtype=np.float32))
     outputs = random.random((5, 10), dtype=np.float32)
-    mirror = Mirror(made)
+    mirror = TorchNetwork(made)
     weights = mirror.weights()
     found = mirror(torch.from_numpy(np.ascontiguousarray(stems)), weights)
     ours = made.predict(stems)
@@ -75,12 +78,12 @@ def test_a_layer_of_the_users_own_is_refused_by_name() -> None:
             return in_shape
 
     made = network("linear", 1)
-    Mirror(made)
+    TorchNetwork(made)
     made.tail = [Doubled()]
     with pytest.raises(InputError, match="no form of the layer Doubled"):
-        Mirror(made)
+        TorchNetwork(made)
     made.tail = [Twice()]
-    Mirror(made)
+    TorchNetwork(made)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_the_papers_learning_rate() -> None:
 def test_absent_torch_is_told_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(InputError, match=r"pip install 'annealtrain\[torch\]'"):
-        importlib.import_module("annealtrain.backprop").Backpropagation()
+        importlib.import_module("annealtrain.optimizers.backprop").Backpropagation()
     assert backprop.LOSSES
 
 
@@ -176,7 +179,7 @@ def test_one_step_is_adamw() -> None:
     made = network("three_linear", 0.1)
     before = [layer.weights.copy() for layer in made.trainable]
     update = Backpropagation(learning_rate=LinearSchedule(0.01, 0.001), batch_size=None, weight_decay=0.5)
-    update.start(Task(made, Solver(), LinearSchedule(1, 1), 8, 0, Clock()))
+    update.start(Task(made, Solver(), LinearSchedule(1, 1), 8, 0, StageTimer()))
     random = np.random.default_rng(0)
     stems = made.stem(random.random((5, 1, 32, 32), dtype=np.float32))
     outputs = random.random((5, 10), dtype=np.float32)

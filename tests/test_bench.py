@@ -16,8 +16,8 @@ from bench.peers import Settings, build_model, registry  # noqa: E402
 from bench.problems import Problem, sherrington_kirkpatrick  # noqa: E402
 from bench.rows import Job  # noqa: E402
 
-from annealtrain.network import Network  # noqa: E402
-from annealtrain.problem import Couplings, QuadraticForm  # noqa: E402
+from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm  # noqa: E402
+from annealtrain.nn.network import Network  # noqa: E402
 
 
 def layer(bits: int) -> Problem:

@@ -8,7 +8,7 @@ pytest.importorskip("openjij", reason="openjij is not installed: pip install 'an
 from bench import forms, jobs, rows
 from bench.problems import sherrington_kirkpatrick
 
-from annealtrain.problem import LayerProblem
+from annealtrain.hamiltonian.layer_problem import LayerProblem
 
 
 def layer(M: int = 6, N: int = 12, R: int = 40) -> LayerProblem:

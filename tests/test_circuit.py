@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from annealtrain.solvers.circuit import (
+from annealtrain.solvers.gate_model.circuit import (
     amplitudes,
     best_pair_angles,
     block_polarisations,

@@ -15,10 +15,11 @@ import pytest
 from conftest import SMALL, finished, process, table, write_mnist
 
 import annealtrain
-from annealtrain import memory, parts, recorder
 from annealtrain.cli import COMMANDS, main
 from annealtrain.errors import InputError
-from annealtrain.hydra_app import compose_config
+from annealtrain.experiment.compose import compose_config
+from annealtrain.runs import recorder, tables
+from annealtrain.runtime import memory
 
 GROUPS = ("model", "dataset", "solver", "targets", "schedule", "experiment", "method", "sweep")
 
@@ -204,7 +205,10 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
         (["~solver"], ["'solver'", "--help"]),
         (["~bits"], ["'bits'", "--help"]),
         (["solver._target_=no_such_module.Best"], ["solver", "no_such_module"]),
-        (["solver._target_=annealtrain.solvers.anneal.Best"], ["solver", "annealtrain.solvers.anneal.Best"]),
+        (
+            ["solver._target_=annealtrain.solvers.anneal.Best"],
+            ["solver", "annealtrain.solvers.annealing.simulated_annealing.Best"],
+        ),
         (["schedule._target_=annealtrain.schedule.ConstantSchedule"], ["schedule", "'first'"]),
         (["solver.num_sweeps=0"], ["solver.num_sweeps=0", "at least 1"]),
         (["data_dir=${nowhere}"], ["data_dir", "nowhere"]),
@@ -220,7 +224,7 @@ def test_bad_settings(refused: Callable, overrides: list[str], parts: list[str])
 
 def test_bad_plain_values() -> None:
     config = compose_config([], None)
-    parts.check_values(config)
+    config.check_values(config)
     for name, limit, values in (
         ("bits", "1 to 16", (-1, 4.5, True, None, "8", [8])),
         ("epochs", "1 to 100000", (0, 1.5, None)),
@@ -236,13 +240,13 @@ def test_bad_plain_values() -> None:
     ):
         for value in values:
             with pytest.raises(InputError) as caught:
-                parts.check_values({**config, name: value})
+                config.check_values({**config, name: value})
             assert f"{name}={value!r}" in str(caught.value)
             assert limit in str(caught.value)
     for name in config:
         if name not in ("data_dir", "annealing", "half_range", "pinv", "pool_crop"):  # what only other lines refer to
             with pytest.raises(InputError, match=f"no '{name}'"):
-                parts.check_values({key: value for key, value in config.items() if key != name})
+                config.check_values({key: value for key, value in config.items() if key != name})
 
 
 @pytest.mark.parametrize(
@@ -266,7 +270,7 @@ def test_models_that_do_not_fit(refused: Callable, layers: list[str], parts: lis
 
 def test_an_object_of_the_wrong_kind(refused: Callable, tmp_path: Path) -> None:
     (tmp_path / "mine" / "solver").mkdir(parents=True)
-    (tmp_path / "mine" / "solver" / "wrong.yaml").write_text("_target_: annealtrain.layers.Flatten\n")
+    (tmp_path / "mine" / "solver" / "wrong.yaml").write_text("_target_: annealtrain.nn.layers.Flatten\n")
     (tmp_path / "mine" / "solver" / "none.yaml").write_text("num_sweeps: 3\n")
     line = refused("train", "--config-dir=mine", *SMALL, "solver=wrong")
     assert line == "solver._target_=annealtrain.layers.Flatten makes a Flatten, not a Solver"
@@ -300,7 +304,7 @@ def test_data_that_is_absent_or_damaged(refused: Callable, tmp_path: Path) -> No
 def test_nan_in_the_data(refused: Callable, tmp_path: Path) -> None:
     (tmp_path / "noisy.py").write_text(
         "import numpy as np\n"
-        "from annealtrain.datasets import Dataset\n\n"
+        "from annealtrain.data.datasets import Dataset\n\n"
         "def noisy():\n"
         "    images, labels = np.zeros((90, 1, 8, 8), np.float32), np.arange(90) % 10\n"
         "    images[7, 0, 3, 3] = np.nan\n"
@@ -471,8 +475,8 @@ def test_estimate_composes_like_train(cli: Callable, tmp_path: Path) -> None:
     folder = tmp_path / "with space, comma=and [brackets]" / "model"
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text(
-        "layers:\n  - {_target_: annealtrain.layers.Flatten}\n"
-        "  - {_target_: annealtrain.layers.Linear, out_features: 10}\n"
+        "layers:\n  - {_target_: annealtrain.nn.layers.Flatten}\n"
+        "  - {_target_: annealtrain.nn.layers.Linear, out_features: 10}\n"
     )
     outcome = cli("estimate", "bits=2", "--config-dir", str(folder.parent), "model=mine")
     assert outcome.code == 0, outcome
@@ -483,7 +487,7 @@ def test_estimate_composes_like_train(cli: Callable, tmp_path: Path) -> None:
 def test_a_users_own_dataset_is_asked_for_its_shape(cli: Callable, tmp_path: Path) -> None:
     (tmp_path / "tiny.py").write_text(
         "import numpy as np\n"
-        "from annealtrain.datasets import Dataset\n\n"
+        "from annealtrain.data.datasets import Dataset\n\n"
         "def tiny():\n"
         "    images, labels = np.zeros((9, 2, 8, 8), np.uint8), np.arange(9) % 3\n"
         "    return Dataset('tiny', 3, images, labels, images, labels)\n"
@@ -502,6 +506,6 @@ def test_main_takes_its_arguments_from_the_command_line(monkeypatch: pytest.Monk
 def test_the_command_recorded_is_the_one_that_was_typed(cli: Callable, tmp_path: Path) -> None:
     overrides = [*SMALL, "epochs=1", "solver.beta_range=[1, 2]"]
     assert cli("train", *overrides, "hydra.run.dir=run").code == 0
-    command = shlex.split(recorder.read_json(tmp_path / "run" / "meta.json")["command"])
+    command = shlex.split(tables.read_json(tmp_path / "run" / "meta.json")["command"])
     assert command == ["annealtrain", "train", *overrides]
     assert np.isclose(float(table(tmp_path / "run" / "solves.csv")[0]["beta_first"]), 1, rtol=1e-6)

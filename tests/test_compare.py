@@ -10,13 +10,13 @@ from conftest import SMALL
 from rich.console import Console
 from solver_contract import random_problem
 
-from annealtrain import compare
-from annealtrain.compare import Row, Task, judged, solver_names
+from annealtrain.commands import bench_solvers
+from annealtrain.commands.bench_solvers import Row, Task, judged, solver_names
 from annealtrain.errors import InputError
-from annealtrain.recorder import read_rows
-from annealtrain.solvers.anneal import SimulatedAnnealing
-from annealtrain.solvers.base import Solver
-from annealtrain.solvers.reference import Exact
+from annealtrain.runs.tables import read_rows
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.exact import Exact
+from annealtrain.solvers.solver import Solver
 
 MINE = '''
 import os
@@ -80,14 +80,14 @@ def test_a_solver_without_a_result_comes_last_and_ground_states_may_be_unknown()
 
 def test_ground_states_are_known_where_they_can_be_counted():
     problem = random_problem(M=2, N=10, bits=2)
-    np.testing.assert_array_equal(compare.ground_energies(problem), Exact().solve(problem).energies[:, 0])
-    assert compare.ground_energies(random_problem(M=2, N=13, bits=2)) is None
-    assert compare.ground_energies(random_problem(M=2, N=13, bits=2, dead=(0,))) is not None
+    np.testing.assert_array_equal(bench_solvers.ground_energies(problem), Exact().solve(problem).energies[:, 0])
+    assert bench_solvers.ground_energies(random_problem(M=2, N=13, bits=2)) is None
+    assert bench_solvers.ground_energies(random_problem(M=2, N=13, bits=2, dead=(0,))) is not None
 
 
 def test_the_plot_has_a_labelled_point_for_each_solver_with_a_result():
     rows = [Row("one", 1.0, 0.5, 0.1), Row("best", 0.5, 0.0, 1.0), Row("none", note="not installed")]
-    (axes,) = compare.plot(rows, "a layer").axes
+    (axes,) = bench_solvers.plot(rows, "a layer").axes
     assert [text.get_text() for text in axes.texts] == ["one", "best"]
     assert axes.get_title() == "a layer"
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
@@ -96,7 +96,7 @@ def test_the_plot_has_a_labelled_point_for_each_solver_with_a_result():
 def test_the_screen_has_a_table_of_results_and_whole_sentences_of_what_has_none():
     console = Console(width=80, file=io.StringIO())
     rows = [Row("one", 1.25, 0.5, 0.1), Row("none", note="pip install 'annealtrain[bench]'")]
-    console.print(compare.shown(rows, "x"))
+    console.print(bench_solvers.shown(rows, "x"))
     told = console.file.getvalue()
     assert "1.25" in told
     assert "no result of none: pip install 'annealtrain[bench]'" in told
@@ -113,7 +113,7 @@ def own_solvers(folder: Path) -> None:
 @pytest.mark.slow
 def test_each_solver_is_a_row(cli, tmp_path: Path, monkeypatch):
     own_solvers(tmp_path)
-    monkeypatch.setattr(compare, "solver_names", lambda _: ["exact", "sa", "raise", "die"])
+    monkeypatch.setattr(bench_solvers, "solver_names", lambda _: ["exact", "sa", "raise", "die"])
     arguments = ["bits=2", "layer=1", "--repeats=2", "--timeout=500", "--output=here", "--config-dir=own"]
     outcome = cli("bench", "solvers", *SMALL, *arguments)
     assert outcome.code == 0, outcome
@@ -138,34 +138,34 @@ def test_a_solver_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch):
     own_solvers(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     task = Task([*SMALL], str(tmp_path / "own"), 0, 1)
-    assert compare.measure(task, "sleep", 1.5) == {"note": "stopped after 1.5 s"}
+    assert bench_solvers.measure(task, "sleep", 1.5) == {"note": "stopped after 1.5 s"}
 
 
 def test_what_a_solver_refuses_is_its_note():
     task = Task([*SMALL, "bits=4"], None, 0, 1)
-    note = compare.outcome(task, "exact")["note"]
+    note = bench_solvers.outcome(task, "exact")["note"]
     assert note.startswith("layer 0 needs 32 spins (8 weights of 4 bits); solver=exact enumerates at most 24")
     one_layer = ["model=lenet_small", "samples=20", "validation=0", "bits=1"]
-    assert "energies" in compare.outcome(Task(one_layer, None, 4, 1), "exact")  # 18 spins; layer 2 has 300
-    assert compare.outcome(Task(one_layer, None, 2, 1), "exact")["note"].startswith("layer 2 needs 300 spins")
-    unknown = compare.outcome(Task([*SMALL, "solver.num_sweeps=3"], None, 0, 1), "exact")["note"]
+    assert "energies" in bench_solvers.outcome(Task(one_layer, None, 4, 1), "exact")  # 18 spins; layer 2 has 300
+    assert bench_solvers.outcome(Task(one_layer, None, 2, 1), "exact")["note"].startswith("layer 2 needs 300 spins")
+    unknown = bench_solvers.outcome(Task([*SMALL, "solver.num_sweeps=3"], None, 0, 1), "exact")["note"]
     assert unknown.startswith("no setting 'solver.num_sweeps'")
 
 
 def test_a_chip_is_emulated_where_there_is_no_token(monkeypatch, tmp_path):
     pytest.importorskip("dwave.system", reason="the dwave extra is not installed")
-    from annealtrain.solvers import dwave, qpu
+    from annealtrain.solvers.dwave import qpu, quantum_annealing
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("DWAVE_API_TOKEN", raising=False)
     (tmp_path / "no_token").touch()
     monkeypatch.setenv("DWAVE_CONFIG_FILE", str(tmp_path / "no_token"))
     monkeypatch.setitem(qpu.MOCKS, "pegasus", [4])
-    chips, make = [], dwave.emulated
-    monkeypatch.setattr(dwave, "emulated", lambda *given: chips.append(given[0]) or make(*given))
+    chips, make = [], quantum_annealing.emulated
+    monkeypatch.setattr(quantum_annealing, "emulated", lambda *given: chips.append(given[0]) or make(*given))
     task = Task([*SMALL, "bits=1"], None, 1, 1)
-    assert compare.outcome(task, "dwave")["note"].startswith("solver=dwave has no API token")
-    result, exact = compare.outcome(task, "dwave, emulated"), compare.outcome(task, "exact")
+    assert bench_solvers.outcome(task, "dwave")["note"].startswith("solver=dwave has no API token")
+    result, exact = bench_solvers.outcome(task, "dwave, emulated"), bench_solvers.outcome(task, "exact")
     assert chips == ["pegasus"]
     np.testing.assert_allclose(result["energies"], exact["energies"], rtol=1e-9)  # 500 reads of eight spins
 
@@ -181,10 +181,10 @@ def test_openjij_is_a_row_or_said_to_be_missing(monkeypatch):
 
     monkeypatch.setattr(openjij.SASampler, "sample", recorded)
     task = Task(list(SMALL), None, 1, 2)
-    assert compare.outcome(task, "dimod, OpenJij")["energies"].shape == (2, 10)
+    assert bench_solvers.outcome(task, "dimod, OpenJij")["energies"].shape == (2, 10)
     assert [given["num_sweeps"] for given in seen] == [3] * 20  # those of annealing.num_sweeps
-    monkeypatch.setattr(compare, "find_spec", lambda name: None)
-    assert compare.outcome(task, "dimod, OpenJij") == {
+    monkeypatch.setattr(bench_solvers, "find_spec", lambda name: None)
+    assert bench_solvers.outcome(task, "dimod, OpenJij") == {
         "note": "OpenJij is not installed: pip install 'annealtrain[bench]'"
     }
 
@@ -214,7 +214,7 @@ def test_refusals(refused, arguments, message):
 def test_a_folder_with_files_is_left_alone(tmp_path):
     (tmp_path / "x").write_text("x")
     with pytest.raises(InputError, match="is not empty: give --output another one"):
-        compare.compare(Task(list(SMALL), None, 0, 1), timeout_s=1, folder=tmp_path)
+        bench_solvers.compare(Task(list(SMALL), None, 0, 1), timeout_s=1, folder=tmp_path)
 
 
 def test_only_solvers_are_compared(refused):

@@ -10,17 +10,22 @@ import pytest
 from conftest import write_mnist
 from hydra.utils import instantiate
 
-from annealtrain import datasets, layers, recorder, targets
-from annealtrain.gauss_newton import GaussNewton
-from annealtrain.hydra_app import compose_config
-from annealtrain.kronecker import Kronecker
-from annealtrain.layers import Flatten, MaxPool2d, SpectralPool2d
-from annealtrain.parts import Parts, build
+from annealtrain.commands.estimate import estimate
+from annealtrain.data import datasets
+from annealtrain.experiment.builder import Experiment, build
+from annealtrain.experiment.compose import compose_config
+from annealtrain.nn import layers
+from annealtrain.nn.layers import Flatten, MaxPool2d, SpectralPool2d
+from annealtrain.optimizers import targets
+from annealtrain.optimizers.gauss_newton import GaussNewton
+from annealtrain.optimizers.kronecker import Kronecker
+from annealtrain.optimizers.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
+from annealtrain.runs import checkpoint, tables
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule, LinearSchedule, StepSchedule
-from annealtrain.solvers import anneal, classical, dwave, ocean, reference
-from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
-from annealtrain.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
-from annealtrain.train import estimate
+from annealtrain.solvers import coordinate_descent, dimod_samplers, exact
+from annealtrain.solvers.annealing import reference, simulated_annealing
+from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
+from annealtrain.solvers.dwave import quantum_annealing
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 GROUPS = {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in CONFIGS.iterdir()}
@@ -100,7 +105,7 @@ def test_a_run_is_made_of_its_defaults() -> None:
     }
     parts = build(config)
     assert config["model"]["name"] == "lenet"
-    assert type(parts.solver) is anneal.SimulatedAnnealing
+    assert type(parts.solver) is simulated_annealing.SimulatedAnnealing
     assert type(parts.targets) is GaussNewton
     assert type(parts.half_range) is GeometricSchedule
     assert len(parts.splits.train.labels) == 1000
@@ -219,7 +224,7 @@ EXPERIMENTS = {
 def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
     expected = EXPERIMENTS[name]
     config = composed(f"experiment={name}")
-    assert config["dataset"]["_target_"] == f"annealtrain.datasets.{expected.dataset}"
+    assert config["dataset"]["_target_"] == f"annealtrain.data.datasets.{expected.dataset}"
     assert (config["model"]["name"], config["bits"]) == (expected.model, expected.bits)
     assert (config["alpha"], config["samples"], config["epochs"]) == (expected.alpha, expected.samples, 20)
     assert (config["bias"], config["conv_inverse"], config["validation"]) == (False, "fourier", None)
@@ -230,7 +235,9 @@ def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
     inputs = [inputs * (channels if k == 0 else 1) for k, (_, inputs) in enumerate(weights)]
     assert [int(row[4]) for row in rows if row and row[0].isdigit()] == [expected.bits * count for count in inputs]
 
-    parts = build(config | {"dataset": {"_target_": "annealtrain.datasets.digits"}, "samples": 20, "validation": 10})
+    parts = build(
+        config | {"dataset": {"_target_": "annealtrain.data.datasets.digits"}, "samples": 20, "validation": 10}
+    )
     odd = [pool.crop for pool in parts.network.layers if isinstance(pool, SpectralPool2d) and pool.size == (5, 5)]
     assert odd == ["author"] * (expected.model in ("lenet", "lenet_small", "three_conv"))
     modes = parts.targets
@@ -238,7 +245,7 @@ def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
     assert (modes.amplitude, modes.inverse_activation, modes.ridge) == (expected.amplitude, False, 0)
     gains = [modes._gain(k) for k in range(len(weights) - 1)]
     assert gains == [*expected.gain, *[1] * (len(gains) - len(expected.gain))]
-    assert type(parts.solver) is anneal.SimulatedAnnealing
+    assert type(parts.solver) is simulated_annealing.SimulatedAnnealing
     for epoch in range(20):
         solver = parts.solver.at_epoch(epoch, 20)
         t = epoch / 20  # the last values are never reached
@@ -263,17 +270,17 @@ def test_the_best_settings_can_be_built(name: str) -> None:
         assert (config["samples"], config["validation"]) == (expected, 0)
     else:
         assert (config["samples"], config["validation"]) == (100 if "100" in name else 1000, None)
-    digits = {"_target_": "annealtrain.datasets.digits"}
+    digits = {"_target_": "annealtrain.data.datasets.digits"}
     parts = build(config | {"dataset": digits, "samples": 20, "validation": 10})
     assert type(parts.targets) in (GaussNewton, Kronecker)
-    assert type(parts.solver) is anneal.SimulatedAnnealing
+    assert type(parts.solver) is simulated_annealing.SimulatedAnnealing
 
 
 METHODS = {
-    "pinv": (PseudoInverseTargets, anneal.SimulatedAnnealing),
+    "pinv": (PseudoInverseTargets, simulated_annealing.SimulatedAnnealing),
     "sqa": (PseudoInverseTargets, SimulatedQuantumAnnealing),
-    "difference": (DifferenceTargets, anneal.SimulatedAnnealing),
-    "gauss_newton": (GaussNewton, anneal.SimulatedAnnealing),
+    "difference": (DifferenceTargets, simulated_annealing.SimulatedAnnealing),
+    "gauss_newton": (GaussNewton, simulated_annealing.SimulatedAnnealing),
 }
 
 
@@ -289,7 +296,7 @@ def test_a_method_overrides_an_experiment_and_yields_to_the_command_line(method:
     assert math.isclose(parts.half_range.value(10, 20), math.sqrt(first * last))
     assert parts.solver.at_epoch(0, 20).num_sweeps == num_sweeps  # type: ignore[attr-defined]
     other = build(composed("experiment=fig5b", f"method={method}", "solver=descent", *HERE))
-    assert type(other.solver) is classical.CoordinateDescent
+    assert type(other.solver) is coordinate_descent.CoordinateDescent
 
 
 def test_circuits_serve_a_small_layer() -> None:
@@ -316,24 +323,32 @@ def test_spins_a_hamiltonian_of_the_paper() -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "settings"),
     [
-        ("sa", anneal.SimulatedAnnealing, {"num_sweeps": 20, "beta": None, "order": "sequential", "move": "bit"}),
-        ("reference", anneal.SimulatedAnnealing, {"num_sweeps": 20, "num_reads": 1, "beta": None}),
-        ("exact", reference.Exact, {}),
-        ("descent", classical.CoordinateDescent, {"num_starts": 1, "max_sweeps": 1000}),
-        ("rounded", classical.RoundedLeastSquares, {"max_sweeps": 1000}),
-        ("neal", ocean.DimodSolver, {"beta": None, "beta_range": None, "processes": None}),
-        ("pathintegral", ocean.DimodSolver, {"beta": None, "beta_range": None, "processes": None}),
-        ("tabu", ocean.DimodSolver, {"processes": None, "pass_betas": None}),
-        ("steepest", ocean.DimodSolver, {"options": {"num_reads": 10}, "pass_betas": None}),
-        ("dwave", dwave.QuantumAnnealing, {"num_reads": 500, "annealing_time_us": 2.0, "mock": None, "qpu": None}),
-        ("dimod", ocean.DimodSolver, {"options": {}, "beta": None, "beta_range": None}),
+        (
+            "sa",
+            simulated_annealing.SimulatedAnnealing,
+            {"num_sweeps": 20, "beta": None, "order": "sequential", "move": "bit"},
+        ),
+        ("reference", simulated_annealing.SimulatedAnnealing, {"num_sweeps": 20, "num_reads": 1, "beta": None}),
+        ("exact", exact.Exact, {}),
+        ("descent", coordinate_descent.CoordinateDescent, {"num_starts": 1, "max_sweeps": 1000}),
+        ("rounded", coordinate_descent.RoundedLeastSquares, {"max_sweeps": 1000}),
+        ("neal", dimod_samplers.DimodSolver, {"beta": None, "beta_range": None, "processes": None}),
+        ("pathintegral", dimod_samplers.DimodSolver, {"beta": None, "beta_range": None, "processes": None}),
+        ("tabu", dimod_samplers.DimodSolver, {"processes": None, "pass_betas": None}),
+        ("steepest", dimod_samplers.DimodSolver, {"options": {"num_reads": 10}, "pass_betas": None}),
+        (
+            "dwave",
+            quantum_annealing.QuantumAnnealing,
+            {"num_reads": 500, "annealing_time_us": 2.0, "mock": None, "qpu": None},
+        ),
+        ("dimod", dimod_samplers.DimodSolver, {"options": {}, "beta": None, "beta_range": None}),
     ],
 )
 def test_solvers(name: str, kind: type, settings: dict[str, Any]) -> None:
     solver = build(composed("model=linear_small", f"solver={name}", "bits=3", *HERE)).solver
     assert type(solver) is kind
     assert {key: getattr(solver, key) for key in settings} == settings
-    if kind is anneal.SimulatedAnnealing:
+    if kind is simulated_annealing.SimulatedAnnealing:
         assert solver.run_chain is (None if name == "sa" else reference.numpy_chain)
 
 
@@ -410,11 +425,11 @@ def test_datasets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_a_part_of_an_experiment_can_be_exchanged(swap: tuple[str, ...]) -> None:
     parts = build(composed(*swap, *HERE))
-    assert isinstance(parts, Parts)
+    assert isinstance(parts, Experiment)
     kinds = {
-        "solver=descent": classical.CoordinateDescent,
-        "solver=rounded": classical.RoundedLeastSquares,
-        "solver=exact": reference.Exact,
+        "solver=descent": coordinate_descent.CoordinateDescent,
+        "solver=rounded": coordinate_descent.RoundedLeastSquares,
+        "solver=exact": exact.Exact,
         "schedule=linear": LinearSchedule,
         "schedule=constant": ConstantSchedule,
         "targets=difference": targets.DifferenceTargets,
@@ -445,16 +460,16 @@ def test_a_new_architecture_is_yaml_alone(cli: Callable, tmp_path: Path) -> None
     (folder / "mine.yaml").write_text(
         "# pooled twice\n"
         "layers:\n"
-        "  - {_target_: annealtrain.layers.SpectralPool2d, size: [6, 6]}\n"
-        "  - {_target_: annealtrain.layers.Conv2d, out_channels: 3, kernel_size: 3}\n"
-        "  - {_target_: annealtrain.layers.SpectralPool2d, size: [2, 2]}\n"
-        "  - {_target_: annealtrain.layers.Flatten}\n"
-        "  - {_target_: annealtrain.layers.Linear, out_features: 10}\n"
+        "  - {_target_: annealtrain.nn.layers.SpectralPool2d, size: [6, 6]}\n"
+        "  - {_target_: annealtrain.nn.layers.Conv2d, out_channels: 3, kernel_size: 3}\n"
+        "  - {_target_: annealtrain.nn.layers.SpectralPool2d, size: [2, 2]}\n"
+        "  - {_target_: annealtrain.nn.layers.Flatten}\n"
+        "  - {_target_: annealtrain.nn.layers.Linear, out_features: 10}\n"
     )
     arguments = ["--config-dir", str(folder.parent), "model=mine", *HERE, "epochs=1", "bits=2", "hydra.run.dir=run"]
     outcome = cli("train", *arguments)
     assert outcome.code == 0, outcome
-    held, epoch = recorder.read_checkpoint(tmp_path / "run" / "last.npz")
+    held, epoch = checkpoint.read_checkpoint(tmp_path / "run" / "last.npz")
     assert epoch == 1
     assert [array.shape for array in held] == [(3, 9), (10, 12)]
     assert cli("eval", "run").code == 0
@@ -505,11 +520,11 @@ def test_a_solver_and_a_layer_of_the_users_own(cli: Callable, tmp_path: Path) ->
         (
             "model",
             "layers:\n"
-            "  - {_target_: annealtrain.layers.MaxPool2d, kernel_size: [8, 16]}\n"
-            "  - {_target_: annealtrain.layers.Flatten}\n"
-            "  - {_target_: annealtrain.layers.Linear, out_features: 8}\n"
+            "  - {_target_: annealtrain.nn.layers.MaxPool2d, kernel_size: [8, 16]}\n"
+            "  - {_target_: annealtrain.nn.layers.Flatten}\n"
+            "  - {_target_: annealtrain.nn.layers.Linear, out_features: 8}\n"
             "  - {_target_: mine.Scale, factor: 2.0}\n"
-            "  - {_target_: annealtrain.layers.Linear, out_features: 10}\n",
+            "  - {_target_: annealtrain.nn.layers.Linear, out_features: 10}\n",
         ),
     ):
         (tmp_path / "mine" / group).mkdir(parents=True)
@@ -517,7 +532,7 @@ def test_a_solver_and_a_layer_of_the_users_own(cli: Callable, tmp_path: Path) ->
     arguments = ["--config-dir=mine", "solver=own", "model=own", "targets=difference", *HERE, "epochs=2", "bits=3"]
     outcome = cli("train", *arguments, "hydra.run.dir=run")
     assert outcome.code == 0, outcome
-    rows = recorder.read_rows(tmp_path / "run" / "solves.csv")
+    rows = tables.read_rows(tmp_path / "run" / "solves.csv")
     assert [row["tries"] for row in rows] == [5] * 4
     assert all(row["lower_bound"] <= row["energy"] for row in rows)
     assert cli("eval", "run").code == 0

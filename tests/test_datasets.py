@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annealtrain import datasets, image_files
-from annealtrain.datasets import Dataset, available, default_data_dir, download, resize, split
+from annealtrain.data import datasets, file_readers, images
+from annealtrain.data.datasets import Dataset, default_data_dir
+from annealtrain.data.downloads import available, download
+from annealtrain.data.images import resize, split
 from annealtrain.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -90,7 +92,7 @@ def numbered(count: int = 40, **changes: object) -> Dataset:
     return Dataset(**(fields | changes))
 
 
-def taken(images: datasets.Images) -> list[int]:
+def taken(images: images.Images) -> list[int]:
     return np.rint(images.images[:, 0, 0, 0] * 255).astype(int).tolist()
 
 
@@ -505,8 +507,8 @@ def test_available_counts_by_headers_alone(tmp_path, monkeypatch):
     for name in BATCHES:  # sparse files of the right size: nothing of them may be read
         with (folder / name).open("wb") as file:
             file.truncate(10_000 * 3072 + 1)
-    monkeypatch.setattr(image_files, "cifar_batch", None)
-    monkeypatch.setattr(image_files, "idx_arrays", None)
+    monkeypatch.setattr(file_readers, "cifar_batch", None)
+    monkeypatch.setattr(file_readers, "idx_arrays", None)
     rows = {row.name: row for row in available(tmp_path)}
     assert list(rows) == ["digits", "mnist", "fashion_mnist", "cifar10"]
     assert all(row.present for row in rows.values())

@@ -6,8 +6,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from annealtrain import display
-from annealtrain.display import Display
+from annealtrain.commands import progress
+from annealtrain.commands.progress import Display
 
 ROW = {"epoch": 20, "train_loss": 0.012345, "train_accuracy": 0.99, "val_accuracy": 0.944, "test_accuracy": 0.947}
 SCORES = "train 0.990  val 0.944  test 0.947"
@@ -16,9 +16,9 @@ SCORES = "train 0.990  val 0.944  test 0.947"
 def shown(width: int, epochs: int, what: str) -> str:
     """Return the line of a run at its epoch 20 in a terminal of so many columns."""
     console = Console(file=io.StringIO(), width=width)
-    progress = display.one_line(console)
-    progress.add_task("", total=epochs, completed=20, what=what)
-    console.print(progress.get_renderable())
+    line = progress.one_line(console)
+    line.add_task("", total=epochs, completed=20, what=what)
+    console.print(line.get_renderable())
     (line,) = console.file.getvalue().splitlines()
     return line.rstrip()
 

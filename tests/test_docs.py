@@ -15,9 +15,9 @@ from conftest import finished, process
 from hydra.core.plugins import Plugins
 
 from annealtrain.cli import COMMANDS as NAMES
-from annealtrain.compare import task_of
-from annealtrain.figures import check_name
-from annealtrain.hydra_app import compose_config
+from annealtrain.commands.bench_solvers import task_of
+from annealtrain.experiment.compose import compose_config
+from annealtrain.reports.paper import check_name
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -188,8 +188,8 @@ def test_the_python_of_the_tour(cli: Callable, trained: Path, capsys: pytest.Cap
 
 def test_the_python_of_the_export_page(cli: Callable, trained: Path) -> None:
     pytest.importorskip("torch", reason="the torch extra is not installed")
-    from annealtrain.layers import Conv2d, Flatten, Linear, SpectralPool2d
-    from annealtrain.network import Network
+    from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d
+    from annealtrain.nn.network import Network
 
     (code,) = [text for language, text in BLOCK.findall((ROOT / "docs/export.md").read_text()) if language == "python"]
     assert cli("export", str(trained), "--format", "torch", "--output", "network.pt").code == 0

@@ -11,9 +11,9 @@ from solver_contract import check_result, check_solver, random_problem
 
 from annealtrain import cli
 from annealtrain.errors import InputError
-from annealtrain.problem import LayerProblem
-from annealtrain.solvers import embedding
-from annealtrain.update import by_layer
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.solvers.dwave import embedding
+from annealtrain.solvers.statistics import merge_by_layer
 
 pytest.importorskip("dwave.system", reason="the dwave extra is not installed")
 from dwave.cloud import exceptions
@@ -21,9 +21,8 @@ from dwave.cloud.testing.mocks import qpu_problem_timing_data
 from dwave.samplers import SimulatedAnnealingSampler
 from dwave.system.testing import MockDWaveSampler
 
-from annealtrain.solvers import dwave as module
-from annealtrain.solvers import qpu
-from annealtrain.solvers.dwave import QuantumAnnealing
+from annealtrain.solvers.dwave import qpu, quantum_annealing
+from annealtrain.solvers.dwave.quantum_annealing import QuantumAnnealing
 
 CHIPS = {"pegasus": [4], "zephyr": [4]}  # cliques of up to 36 and 56 spins
 
@@ -272,7 +271,7 @@ def test_embeddings_that_cannot_be_kept_are_told_of(annealer, tmp_path, caplog):
 
 @pytest.mark.parametrize("topology", sorted(CHIPS))
 def test_a_job_that_is_lost_is_sent_again(annealer, monkeypatch, caplog, topology):
-    monkeypatch.setattr(module, "RETRY_WAIT_S", 0.0)
+    monkeypatch.setattr(quantum_annealing, "RETRY_WAIT_S", 0.0)
     lost = [exceptions.SolverFailureError("lost"), exceptions.PollingTimeout("slow"), ConnectionError("gone")]
     sample, left = MockDWaveSampler.sample, []
 
@@ -333,7 +332,7 @@ def test_a_machine_tells_its_own_time(annealer, topology):
 
 
 def test_an_answer_that_never_comes_is_asked_for_again(annealer, monkeypatch, caplog):
-    monkeypatch.setattr(module, "RETRY_WAIT_S", 0.0)
+    monkeypatch.setattr(quantum_annealing, "RETRY_WAIT_S", 0.0)
     problem = random_problem(M=2)
     result = annealer(sampler=Machine("pegasus", lost=2)).solve(problem)
     check_result(problem, result)
@@ -346,7 +345,7 @@ def test_an_answer_that_never_comes_is_asked_for_again(annealer, monkeypatch, ca
 
 def test_jobs_add_up_over_the_steps_of_an_epoch():
     steps = [{"layer": 0, "submissions": 2.0, "retries": retries, "qubits": 40.0} for retries in (0.0, 1.0, 1.0)]
-    assert by_layer(steps) == [{"layer": 0, "submissions": 6, "retries": 2, "qubits": 40}]
+    assert merge_by_layer(steps) == [{"layer": 0, "submissions": 6, "retries": 2, "qubits": 40}]
 
 
 def test_the_clock(annealer):
@@ -493,7 +492,7 @@ def test_a_figure_asks_a_qpu_where_there_is_a_token(monkeypatch, tmp_path, conte
         if value:
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("DWAVE_CONFIG_FILE", str(tmp_path / "dwave.conf"))
-    monkeypatch.setattr("annealtrain.hydra_app.run_hydra", lambda arguments: 3)
+    monkeypatch.setattr("annealtrain.commands.hydra_app.run_hydra", lambda arguments: 3)
     assert cli.main(["figure", "fig1b"]) == 3
     assert os.environ["QUANTUM_ANNEALING"] == method
 

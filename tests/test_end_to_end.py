@@ -14,9 +14,11 @@ import pytest
 from conftest import SMALL, assert_same_run, finished, process, table, weights
 
 import annealtrain
-from annealtrain import recorder, train
-from annealtrain.hydra_app import compose_config
-from annealtrain.recorder import RunRecorder
+from annealtrain.commands import train
+from annealtrain.experiment import config
+from annealtrain.experiment.compose import compose_config
+from annealtrain.runs import checkpoint, tables
+from annealtrain.runs.recorder import RunRecorder
 
 SCORES = ["epoch", "train_loss", "train_accuracy", "val_accuracy", "test_accuracy"]
 STAGES = ["forward_s", "targets_s", "build_s", "anneal_s", "bound_s", "evaluate_s", "total_s"]
@@ -75,13 +77,13 @@ def test_a_run_and_its_folder(cli: Callable, tmp_path: Path) -> None:
         own = [float(solve["energy"]) for solve in solves if solve["epoch"] == row["epoch"]]
         assert float(row["energy"]) == sum(own)
 
-    meta = recorder.read_json(folder / "meta.json")
+    meta = tables.read_json(folder / "meta.json")
     assert meta["command"].startswith("annealtrain train model=two_linear_small ")
     assert (meta["seed"], meta["annealtrain"], meta["resumed_at"]) == (3, annealtrain.__version__, [])
     assert {"numpy", "scipy", "hydra-core"} <= set(meta["packages"])
     assert {"git_revision", "python", "machine", "started_at", "config_hash"} <= set(meta)
 
-    result = recorder.read_json(folder / "result.json")
+    result = tables.read_json(folder / "result.json")
     assert result["last"] == {name: json.loads(rows[-1][name]) for name in SCORES}
     best = max(rows, key=lambda row: float(row["val_accuracy"]))
     assert result["best_validation"] == {name: json.loads(best[name]) for name in SCORES}
@@ -93,22 +95,22 @@ def test_a_run_and_its_folder(cli: Callable, tmp_path: Path) -> None:
 
 def test_the_saved_configuration_is_the_run_again(cli: Callable, tmp_path: Path) -> None:
     assert cli("train", *SMALL, "experiment=fig2b", "dataset=digits", "hydra.run.dir=run").code == 0
-    saved = train.saved_config(tmp_path / "run")
+    saved = config.saved_config(tmp_path / "run")
     assert saved["solver"]["beta"] == {
         "_target_": "annealtrain.schedule.GeometricSchedule",
         "first": 5e3,
         "last": 5e8,
     }
-    assert train.config_hash(saved) == recorder.read_json(tmp_path / "run" / "meta.json")["config_hash"]
+    assert config.config_hash(saved) == tables.read_json(tmp_path / "run" / "meta.json")["config_hash"]
     run(saved, tmp_path / "again")
     assert_same_run(tmp_path / "run", tmp_path / "again")
 
 
 def test_the_score_is_the_validation_accuracy(tmp_path: Path) -> None:
     score = run(composed(), tmp_path / "with")
-    assert score == recorder.read_json(tmp_path / "with" / "result.json")["last"]["val_accuracy"]
+    assert score == tables.read_json(tmp_path / "with" / "result.json")["last"]["val_accuracy"]
     score = run(composed("validation=0"), tmp_path / "without")
-    assert score == recorder.read_json(tmp_path / "without" / "result.json")["last"]["train_accuracy"]
+    assert score == tables.read_json(tmp_path / "without" / "result.json")["last"]["train_accuracy"]
 
 
 def test_without_validation_there_is_no_column_and_no_best(cli: Callable, tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_without_validation_there_is_no_column_and_no_best(cli: Callable, tmp_pa
     assert " val " not in outcome.out
     rows = table(tmp_path / "run" / "metrics.csv", times=True)
     assert list(rows[0]) == [name for name in METRICS if name != "val_accuracy"]
-    result = recorder.read_json(tmp_path / "run" / "result.json")
+    result = tables.read_json(tmp_path / "run" / "result.json")
     assert result["best_validation"] is None
     assert result["last"]["val_accuracy"] is None
     assert not (tmp_path / "run" / "best.npz").exists()
@@ -127,7 +129,7 @@ def test_without_validation_there_is_no_column_and_no_best(cli: Callable, tmp_pa
 def test_annealing_learns(tmp_path: Path) -> None:
     """Far above the .1 of chance: 300 digits are enough for nine of ten."""
     run(compose_config(["model=three_linear", "samples=300", "epochs=4", "progress=false"], None), tmp_path)
-    assert recorder.read_json(tmp_path / "result.json")["last"]["test_accuracy"] > 0.9
+    assert tables.read_json(tmp_path / "result.json")["last"]["test_accuracy"] > 0.9
     rows = table(tmp_path / "metrics.csv")
     losses = [float(row["train_loss"]) for row in rows]
     assert losses[1:] == sorted(losses[1:], reverse=True)  # the first epoch's wide range may overshoot
@@ -142,7 +144,7 @@ def test_the_same_seed_gives_the_same_run_on_any_number_of_threads(tmp_path: Pat
     for threads in (1, 2):
         run(composed(f"model={model}", f"threads={threads}"), tmp_path / str(threads))
     assert_same_run(tmp_path / "1", tmp_path / "2")
-    one, two = (recorder.read_json(tmp_path / name / "result.json") for name in "12")
+    one, two = (tables.read_json(tmp_path / name / "result.json") for name in "12")
     assert all(one[kind] == two[kind] for kind in ("last", "best_validation"))
 
 
@@ -242,7 +244,7 @@ def test_resume_by_both_commands(
     outcome = cli(*(arguments + tuple(command[1:]) if command[0] == "train" else command))
     assert (outcome.code, outcome.err) == (0, "")
     assert_same_run(whole, folder)
-    meta = recorder.read_json(folder / "meta.json")
+    meta = tables.read_json(folder / "meta.json")
     assert len(meta["resumed_at"]) == 1
     assert meta["command"].startswith("annealtrain train model=")
     assert cli("eval", "run").code == 0
@@ -259,9 +261,9 @@ def test_a_run_interrupted_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(RunRecorder, "seconds", property(lambda _: 1000.0))  # of the epochs before
     train.resume(folder, "annealtrain resume")
     assert_same_run(whole, folder)
-    assert len(recorder.read_json(folder / "meta.json")["resumed_at"]) == 3
-    result = recorder.read_json(folder / "result.json")
-    assert result["last"] == recorder.read_json(whole / "result.json")["last"]
+    assert len(tables.read_json(folder / "meta.json")["resumed_at"]) == 3
+    result = tables.read_json(folder / "result.json")
+    assert result["last"] == tables.read_json(whole / "result.json")["last"]
     assert 1000 < result["seconds"] < 1100
 
 
@@ -404,7 +406,7 @@ def scored(cli: Callable, tmp_path: Path) -> Path:
 
 
 def test_eval_reproduces_the_result_exactly(cli: Callable, scored: Path) -> None:
-    result = recorder.read_json(scored / "result.json")
+    result = tables.read_json(scored / "result.json")
     before = {path.name: path.read_bytes() for path in scored.iterdir()}
     for threads in ("1", "2", "null"):
         config = scored / "config.yaml"
@@ -423,7 +425,7 @@ def test_eval_reproduces_the_result_exactly(cli: Callable, scored: Path) -> None
 
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_eval_notices_changed_weights(cli: Callable, scored: Path, which: str) -> None:
-    held, epoch = recorder.read_checkpoint(scored / f"{which}.npz")
+    held, epoch = checkpoint.read_checkpoint(scored / f"{which}.npz")
     held[0][0, 0] += 1e-3
     RunRecorder(scored)._write_checkpoint(f"{which}.npz", epoch, held)
     outcome = cli("eval", "run")
@@ -433,7 +435,7 @@ def test_eval_notices_changed_weights(cli: Callable, scored: Path, which: str) -
 
 
 def test_eval_notices_a_changed_result(cli: Callable, scored: Path) -> None:
-    result = recorder.read_json(scored / "result.json")
+    result = tables.read_json(scored / "result.json")
     result["last"]["test_accuracy"] = float(np.nextafter(result["last"]["test_accuracy"], 1))
     (scored / "result.json").write_text(json.dumps(result))
     assert cli("eval", "run").code == 1
@@ -460,7 +462,7 @@ def test_eval_of_an_unfinished_or_damaged_run_is_one_line(cli: Callable, scored:
 def test_what_a_users_solver_logs_is_kept_and_refuses_nothing(cli: Callable, tmp_path: Path) -> None:
     (tmp_path / "talking.py").write_text(
         "import logging\n"
-        "from annealtrain.solvers.anneal import SimulatedAnnealing\n\n"
+        "from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing\n\n"
         "class Talking(SimulatedAnnealing):\n"
         "    def __init__(self, **settings):\n"
         "        super().__init__(**settings)\n"

@@ -5,15 +5,16 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from annealtrain import memory, parallel
+from annealtrain.commands.estimate import LayerEstimate, layer_estimates, table, training_bytes
+from annealtrain.data.loader import Samples
 from annealtrain.errors import InputError
-from annealtrain.estimate import LayerEstimate, layer_estimates, table, training_bytes
-from annealtrain.layers import Conv2d, Flatten, Layer, Linear, SpectralPool2d
-from annealtrain.network import Network
+from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, SpectralPool2d
+from annealtrain.nn.network import Network
+from annealtrain.optimizers.targets import PseudoInverseTargets
+from annealtrain.runtime import memory, thread_pool
 from annealtrain.schedule import GeometricSchedule
-from annealtrain.solvers.anneal import SimulatedAnnealing
-from annealtrain.targets import PseudoInverseTargets
-from annealtrain.trainer import Samples, Trainer
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.training.trainer import Trainer
 
 
 def linear() -> list[Layer]:
@@ -177,7 +178,7 @@ def test_training_bytes_is_near_what_an_epoch_allocates(layers, samples, threads
     try:
         images = np.random.default_rng(0).random((samples, 1, 32, 32), dtype=np.float32)
         stems = network.stem(images)
-        with parallel.threads(threads):
+        with thread_pool.threads(threads):
             trainer = Trainer(
                 network,
                 {"train": Samples(stems.copy(), labels), "test": Samples(stems[:scored].copy(), labels[:scored])},

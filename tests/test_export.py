@@ -10,9 +10,11 @@ import pytest
 from dimod.serialization import coo
 from solver_contract import random_problem
 
-from annealtrain import export, memory
+from annealtrain.commands import export
 from annealtrain.errors import InputError
-from annealtrain.export import hamiltonian
+from annealtrain.hamiltonian import file_formats
+from annealtrain.hamiltonian.file_formats import hamiltonian
+from annealtrain.runtime import memory
 
 
 @pytest.fixture(params=[None, 0.1])
@@ -56,7 +58,7 @@ def test_coo_is_read_by_dimod(form):
 def test_coo_holds_tiny_biases_to_the_last_digit():
     """The format knows no exponents, and dimod's own writer keeps six decimals."""
     model = dimod.BinaryQuadraticModel.from_ising({0: 1.23456789012345e-17, 1: 3e20}, {(0, 1): -7e-9})
-    assert coo.loads(export._coo(model, "").decode()) == model
+    assert coo.loads(file_formats._coo(model, "").decode()) == model
 
 
 def read_qubo(text):

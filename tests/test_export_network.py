@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from annealtrain import layers
+from annealtrain.commands.export import network_file
 from annealtrain.errors import InputError
-from annealtrain.export_network import network_file, torch_network
-from annealtrain.layers import Conv2d, Flatten, Linear, MaxPool2d, SpectralPool2d
-from annealtrain.network import Network
+from annealtrain.nn import layers
+from annealtrain.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, SpectralPool2d
+from annealtrain.nn.network import Network
+from annealtrain.nn.torch_network import torch_network
 
 
 def network(alpha=0.1, bias=False):

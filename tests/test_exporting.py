@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from conftest import SMALL
 
-from annealtrain import recorder
-from annealtrain.hydra_app import compose_config
-from annealtrain.parts import build
-from annealtrain.train import ready, saved_config
+from annealtrain.commands.train import ready
+from annealtrain.experiment.builder import build
+from annealtrain.experiment.compose import compose_config
+from annealtrain.experiment.config import saved_config
+from annealtrain.runs import checkpoint, tables
 
 
 @pytest.fixture
@@ -26,10 +27,10 @@ def test_a_runs_hamiltonian_is_the_next_one_at_its_last_weights(cli, run):
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out == "run/layer1_unit4.bqm: layer 1, unit 4 after 2 epochs: 8 weights of 3 bits\n"
     model = dimod.BinaryQuadraticModel.from_file(io.BytesIO((run / "layer1_unit4.bqm").read_bytes()))
-    (_, last), epoch = recorder.read_checkpoint(run / "last.npz")
+    (_, last), epoch = checkpoint.read_checkpoint(run / "last.npz")
     trainer, start = ready(compose_config([*SMALL, "targets=difference"], None))
     assert (epoch, start) == (2, 0)
-    for layer, weights in zip(trainer.network.trainable, recorder.read_checkpoint(run / "last.npz")[0], strict=True):
+    for layer, weights in zip(trainer.network.trainable, checkpoint.read_checkpoint(run / "last.npz")[0], strict=True):
         layer.weights = weights
     form = trainer.next_problem(1, epoch=2).unit(4)
     np.testing.assert_array_equal(form.S0, last[4])
@@ -68,7 +69,7 @@ def test_the_network_of_a_run(cli, run):
     outcome = cli("export", "run", "--format", "torch")
     assert outcome.out == "run/network.pt: the network after 2 epochs\n"
     state = torch.load(run / "network.pt", weights_only=True)
-    for name, wanted in zip(("2.weight", "4.weight"), recorder.read_checkpoint(run / "last.npz")[0], strict=True):
+    for name, wanted in zip(("2.weight", "4.weight"), checkpoint.read_checkpoint(run / "last.npz")[0], strict=True):
         np.testing.assert_allclose(state[name].numpy(), wanted, rtol=1e-6)
 
 
@@ -82,11 +83,11 @@ def test_a_runs_onnx_model_predicts_what_the_run_scored(cli, run):
     images, labels = parts.splits.test[:], parts.splits.test.labels
     session = runtime.InferenceSession((run / "network.onnx").read_bytes(), providers=["CPUExecutionProvider"])
     (found,) = session.run(["outputs"], {"images": images})
-    scored = recorder.read_json(run / "result.json", "last")["last"]["test_accuracy"]
+    scored = tables.read_json(run / "result.json", "last")["last"]["test_accuracy"]
     assert (found.argmax(axis=1) == labels).mean() == scored
     network = parts.network
     first = network.predict(network.stem(images))
-    for layer, weights in zip(network.trainable, recorder.read_checkpoint(run / "last.npz")[0], strict=True):
+    for layer, weights in zip(network.trainable, checkpoint.read_checkpoint(run / "last.npz")[0], strict=True):
         layer.weights = weights
     wanted = network.predict(network.stem(images))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)

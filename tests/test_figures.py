@@ -9,8 +9,9 @@ import pytest
 from conftest import SMALL, table
 from test_runs import VALUES, write_run
 
-from annealtrain import figures, runs
 from annealtrain.errors import InputError
+from annealtrain.reports import paper, paper_figures
+from annealtrain.runs import collection
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,41 +28,41 @@ def sweep(folder: Path, *methods: str, seeds: int = 2) -> Path:
 def test_every_figure_has_its_sweep_and_its_target_in_the_makefile() -> None:
     listed = re.search(r"^FIGURES := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.M)
     assert listed
-    assert listed[1].replace("\\", "").split() == list(figures.PAPER)
-    for name in figures.PAPER:
+    assert listed[1].replace("\\", "").split() == list(paper.PAPER)
+    for name in paper.PAPER:
         assert (ROOT / "configs" / "sweep" / f"{name}.yaml").is_file()
         assert (ROOT / "configs" / "experiment" / f"{name}.yaml").is_file()
 
 
 def test_levels_are_accuracies_and_the_best_epoch_is_no_worse_than_the_last() -> None:
-    for paper in figures.PAPER.values():
-        assert 0.1 < paper.last <= paper.best < 1
-        assert all(0.1 < level < 1 for level in [*paper.others.values(), paper.backprop or 0.5])
+    for levels in paper.PAPER.values():
+        assert 0.1 < levels.last <= levels.best < 1
+        assert all(0.1 < level < 1 for level in [*levels.others.values(), levels.backprop or 0.5])
 
 
 def test_curves_hold_a_row_an_epoch_in_the_order_of_the_methods(tmp_path: Path) -> None:
-    rows = figures.curves(runs.find(sweep(tmp_path, "difference", "pinv", "mine"))[0])
-    assert tuple(rows[0]) == figures.COLUMNS
+    rows = paper_figures.curves(collection.find(sweep(tmp_path, "difference", "pinv", "mine"))[0])
+    assert tuple(rows[0]) == paper_figures.COLUMNS
     assert list(dict.fromkeys(row["method"] for row in rows)) == ["pinv", "difference", "mine"]
     assert [(row["seed"], row["epoch"]) for row in rows[:6]] == [(s, e) for s in (0, 1) for e in (0, 1, 2)]
-    values = figures.by_method(rows)
+    values = paper_figures.by_method(rows)
     assert np.allclose(values["difference"], [VALUES, np.add(VALUES, 0.02)])
-    assert np.isnan(figures.by_method(rows[:-1])["mine"][1, 2])
+    assert np.isnan(paper_figures.by_method(rows[:-1])["mine"][1, 2])
 
 
 def test_what_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import matplotlib.pyplot as plt
 
-    rows = figures.curves(runs.find(sweep(tmp_path, "pinv", "difference"))[0])
+    rows = paper_figures.curves(collection.find(sweep(tmp_path, "pinv", "difference"))[0])
     drawn = []
     monkeypatch.setattr(plt, "close", drawn.append)
-    paths = figures.draw("fig5b", rows, tmp_path)
+    paths = paper_figures.draw("fig5b", rows, tmp_path)
     assert [path.name for path in paths] == ["fig5b.png", "fig5b.pdf"]
     assert all(path.stat().st_size > 1000 for path in paths)
     figure = drawn[0]
     axis = figure.axes[0]
     lines = {line.get_label(): line for line in axis.get_lines()}
-    assert np.allclose(lines[figures.METHODS["pinv"].label].get_ydata(), np.add(VALUES, 0.01))
+    assert np.allclose(lines[paper.METHODS["pinv"].label].get_ydata(), np.add(VALUES, 0.01))
     heights = [line.get_ydata()[0] for line in axis.get_lines() if len(set(line.get_ydata())) == 1]
     assert np.allclose(sorted(heights), sorted([0.71, 0.81, 0.883, 0.889]))
     assert {text.get_text() for text in axis.texts} == {"paper: annealing .883", "paper: backprop. .889"}
@@ -71,24 +72,26 @@ def test_what_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_labels_are_kept_apart() -> None:
-    assert figures.apart([0.1, 0.5], 0.1) == [0.1, 0.5]
-    assert np.allclose(figures.apart([0.1, 0.12, 0.13], 0.1), [0.1, 0.2, 0.3])
+    assert paper_figures.apart([0.1, 0.5], 0.1) == [0.1, 0.5]
+    assert np.allclose(paper_figures.apart([0.1, 0.12, 0.13], 0.1), [0.1, 0.2, 0.3])
 
 
 def test_a_figure_is_made_of_the_runs_at_hand(tmp_path: Path) -> None:
     folder = sweep(tmp_path / "fig1a", "pinv", "difference")
-    paths = figures.make_figure("fig1a", folder, tmp_path / "reference", 10)
+    paths = paper_figures.make_figure("fig1a", folder, tmp_path / "reference", 10)
     assert [path.name for path in paths] == ["fig1a.png", "fig1a.pdf", "fig1a.csv", "fig1a.csv"]
     assert len(table(paths[2])) == len(table(paths[3])) == 12
     first = [path.read_bytes() for path in paths]
-    assert [path.read_bytes() for path in figures.make_figure("fig1a", folder, tmp_path / "reference", 10)] == first
-    lines = figures.table(tmp_path / "reference").splitlines()
+    assert [
+        path.read_bytes() for path in paper_figures.make_figure("fig1a", folder, tmp_path / "reference", 10)
+    ] == first
+    lines = paper_figures.table(tmp_path / "reference").splitlines()
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|")
     assert lines[2:] == [
         "| fig1a | 2 | .827 / .821 | .710 / .610 (.014) |  | .810 / .710 (.014) |  | .800 |  |",
     ]
-    figures.make_figure("fig1a", sweep(tmp_path / "more", "itemc", "sqa"), tmp_path / "reference", 1)
-    (line,) = figures.table(tmp_path / "reference").splitlines()[2:]
+    paper_figures.make_figure("fig1a", sweep(tmp_path / "more", "itemc", "sqa"), tmp_path / "reference", 1)
+    (line,) = paper_figures.table(tmp_path / "reference").splitlines()[2:]
     assert line == "| fig1a | 1 | .827 / .821 |  | `sqa` .800 / .700, `itemc` .700 / .600 |  |  | .800 |  |"
 
 
@@ -97,20 +100,20 @@ def test_the_table_that_is_kept_is_that_of_the_curves_that_are_kept() -> None:
     if not reference.is_dir():
         pytest.skip("outputs/reference is not part of a source archive")
     names = {path.stem for path in reference.glob("*.csv")}
-    assert names == set(figures.PAPER)
-    assert (reference / "table.md").read_text() == figures.table(reference) + "\n"
-    assert figures.table(reference) in (ROOT / "README.md").read_text()
+    assert names == set(paper.PAPER)
+    assert (reference / "table.md").read_text() == paper_figures.table(reference) + "\n"
+    assert paper_figures.table(reference) in (ROOT / "README.md").read_text()
     for name in names:
         rows = table(reference / f"{name}.csv")
-        assert tuple(rows[0]) == figures.COLUMNS
-        assert {row["method"] for row in rows} <= set(figures.METHODS)
+        assert tuple(rows[0]) == paper_figures.COLUMNS
+        assert {row["method"] for row in rows} <= set(paper.METHODS)
 
 
 def test_damaged_runs_are_not_drawn_over(tmp_path: Path) -> None:
     folder = sweep(tmp_path / "fig1a", "pinv")
     (folder / "runs" / "method=pinv,seed=1" / "metrics.csv").write_text("a\n1\n")
     with pytest.raises(InputError, match="seed=1"):
-        figures.make_figure("fig1a", folder, tmp_path / "reference", 10)
+        paper_figures.make_figure("fig1a", folder, tmp_path / "reference", 10)
 
 
 def test_figure_of_the_command_line(cli: Callable, tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_figure_of_the_command_line(cli: Callable, tmp_path: Path) -> None:
 def test_seeds_that_no_run_has(tmp_path: Path) -> None:
     folder = sweep(tmp_path / "fig1a", "pinv")
     with pytest.raises(InputError, match="raise --seeds"):
-        figures.make_figure("fig1a", folder, tmp_path / "reference", 0)
+        paper_figures.make_figure("fig1a", folder, tmp_path / "reference", 0)
 
 
 def test_figure_refuses_in_one_line(refused: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

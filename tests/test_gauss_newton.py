@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 from dwave.samplers import SimulatedAnnealingSampler, SteepestDescentSolver
 
-from annealtrain import parallel
+from annealtrain.data.loader import Samples
 from annealtrain.errors import InputError
-from annealtrain.gauss_newton import GaussNewton
-from annealtrain.jacobian import Jacobian
-from annealtrain.layers import Conv2d, Flatten, Linear, SpectralPool2d
-from annealtrain.network import ForwardPass, Network
+from annealtrain.nn.forward import ActivationCache
+from annealtrain.nn.jacobian import Jacobian
+from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d
+from annealtrain.nn.network import Network
+from annealtrain.optimizers.gauss_newton import GaussNewton
+from annealtrain.optimizers.optimizer import Batch
+from annealtrain.runtime import thread_pool
 from annealtrain.schedule import ConstantSchedule
-from annealtrain.solvers.anneal import SimulatedAnnealing
-from annealtrain.solvers.ocean import DimodSolver
-from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
-from annealtrain.solvers.reference import Exact, numpy_chain
-from annealtrain.trainer import Samples, Trainer
-from annealtrain.update import Batch
+from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
+from annealtrain.solvers.annealing.reference import numpy_chain
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.dimod_samplers import DimodSolver
+from annealtrain.solvers.exact import Exact
+from annealtrain.training.trainer import Trainer
 
 
 def network(alpha=0.1, bias=False, seed=0):
@@ -42,7 +45,7 @@ def loss(made, shown):
 
 def signs(made, shown):
     """Return where the pre-activations are positive, for all samples and layers."""
-    forward = ForwardPass(made, shown.inputs)
+    forward = ActivationCache(made, shown.inputs)
     return np.hstack([forward.preactivation(k).reshape(len(shown.inputs), -1) >= 0 for k in range(len(made.trainable))])
 
 
@@ -284,7 +287,7 @@ def test_the_number_of_threads_changes_nothing():
     logs = []
     for threads in (1, 3):
         logs.append(Log())
-        with parallel.threads(threads):
+        with thread_pool.threads(threads):
             trainer(epochs=1).run(logs[-1])
     assert logs[0].rows[-1]["train_loss"] == logs[1].rows[-1]["train_loss"]
 

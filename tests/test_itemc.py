@@ -10,10 +10,10 @@ import pytest
 from solver_contract import check_result, random_problem
 
 from annealtrain.errors import InputError
-from annealtrain.problem import LayerProblem
-from annealtrain.recorder import read_json
-from annealtrain.solvers.itemc import ImaginaryTimeCircuit
-from annealtrain.solvers.reference import Exact
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runs.tables import read_json
+from annealtrain.solvers.exact import Exact
+from annealtrain.solvers.gate_model.imaginary_time import ImaginaryTimeCircuit
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 REAL = Path(os.environ.get("ANNEALTRAIN_DATA") or SHARED).expanduser()

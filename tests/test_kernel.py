@@ -5,11 +5,11 @@ import pytest
 from scipy import stats
 
 from annealtrain import _anneal
-from annealtrain.memory import aligned
-from annealtrain.problem import LayerProblem
-from annealtrain.solvers.base import descend
-from annealtrain.solvers.chains import Chain, alone, fields, side_by_side
-from annealtrain.solvers.reference import numpy_chain
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runtime.memory import aligned
+from annealtrain.solvers.annealing.markov_chains import Chain, fields, run_chain, run_lanes
+from annealtrain.solvers.annealing.reference import numpy_chain
+from annealtrain.solvers.bounds import descend
 
 MOVES = ("bit", "slice", "greedy")
 
@@ -116,7 +116,7 @@ def test_same_chain_as_the_reference(kernel, N, bits, move, beta):
     # Where float32 rounds to another level than float64, chains of mirrored levels part for good.
     sweeps = 8 if move == "slice" and N == 70 else 30
     own = chain(form, sweeps, beta, move=move)
-    fast, slow = alone(own), numpy_chain(chain(form, sweeps, beta, move=move))
+    fast, slow = run_chain(own), numpy_chain(chain(form, sweeps, beta, move=move))
     np.testing.assert_array_equal(fast[0], slow[0])
     assert fast[1] == slow[1] > 0
 
@@ -134,17 +134,17 @@ def test_every_decision_is_metropolis(kernel):
         ties += np.count_nonzero((np.floor(u * 2**16) == np.floor(np.exp(-x) * 2**16)) & (levels == 0))
         levels = np.where(levels == 1, 0, u < np.exp(-x))
     assert ties > 0
-    for ends in (alone(chain(form, sweeps=sweeps, beta=1.0)), side_by_side([chain(form, sweeps=sweeps, beta=1.0)])[0]):
+    for ends in (run_chain(chain(form, sweeps=sweeps, beta=1.0)), run_lanes([chain(form, sweeps=sweeps, beta=1.0)])[0]):
         np.testing.assert_array_equal(ends[0], levels)
 
 
 @pytest.mark.parametrize("beta", [0.5, 1e9])
 def test_same_chain_in_random_order(kernel, beta):
     form = problem(N=9, bits=4).unit(0)
-    fast, slow = (run(chain(form, beta=beta, is_random_order=True)) for run in (alone, numpy_chain))
+    fast, slow = (run(chain(form, beta=beta, is_random_order=True)) for run in (run_chain, numpy_chain))
     np.testing.assert_array_equal(fast[0], slow[0])
     assert fast[1] == slow[1] > 0
-    assert not np.array_equal(alone(chain(form, beta=beta))[0], fast[0])
+    assert not np.array_equal(run_chain(chain(form, beta=beta))[0], fast[0])
 
 
 @pytest.mark.parametrize("N", [1, 31, 32, 33, 100])
@@ -161,11 +161,11 @@ def test_every_path_gives_the_same_bits(N, move, bits):
     try:
         for name in _anneal.kernels():
             _anneal.use_kernel(name)
-            results.append([alone(each) for each in make()])
+            results.append([run_chain(each) for each in make()])
             # In company, in another lane, alone in its register.
-            results.append(side_by_side(make()))
-            results.append(side_by_side(make()[::-1])[::-1])
-            results.append([side_by_side([each])[0] for each in make()])
+            results.append(run_lanes(make()))
+            results.append(run_lanes(make()[::-1])[::-1])
+            results.append([run_lanes([each])[0] for each in make()])
     finally:
         _anneal.use_kernel(_anneal.kernels()[0])
     for result in results[1:]:
@@ -177,14 +177,14 @@ def test_every_path_gives_the_same_bits(N, move, bits):
 @pytest.mark.parametrize("move", MOVES)
 def test_blocks_of_sweeps_are_one_chain(monkeypatch, kernel, move):
     form = problem(N=9, bits=4).unit(0)
-    whole = alone(chain(form, sweeps=40, move=move)), side_by_side([chain(form, sweeps=40, move=move)])[0]
-    order = alone(chain(form, sweeps=40, is_random_order=True))
-    monkeypatch.setattr("annealtrain.solvers.chains.BLOCK_S", 1e-6)
-    parts = alone(chain(form, sweeps=40, move=move)), side_by_side([chain(form, sweeps=40, move=move)])[0]
+    whole = run_chain(chain(form, sweeps=40, move=move)), run_lanes([chain(form, sweeps=40, move=move)])[0]
+    order = run_chain(chain(form, sweeps=40, is_random_order=True))
+    monkeypatch.setattr("annealtrain.solvers.annealing.markov_chains.BLOCK_S", 1e-6)
+    parts = run_chain(chain(form, sweeps=40, move=move)), run_lanes([chain(form, sweeps=40, move=move)])[0]
     for end, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(end.levels, other.levels)
         assert (end.flips, end.sweeps) == (other.flips, other.sweeps)
-    np.testing.assert_array_equal(order.levels, alone(chain(form, sweeps=40, is_random_order=True)).levels)
+    np.testing.assert_array_equal(order.levels, run_chain(chain(form, sweeps=40, is_random_order=True)).levels)
 
 
 @pytest.mark.parametrize(("N", "bits"), [(2, 3), (6, 1), (3, 2)])
@@ -205,7 +205,7 @@ def test_frequencies_are_boltzmann(N, bits, temperature, move):
     counts, samples, wide = np.zeros(64), 9600, _anneal.lanes()
     for group in range(samples // wide):
         chains = [chain(form, sweeps=40, beta=beta, seed=group * wide + k, move=move) for k in range(wide)]
-        for end in side_by_side(chains):
+        for end in run_lanes(chains):
             counts[(end.levels << (bits * np.arange(N))).sum()] += 1
 
     def pvalue(expected):
@@ -227,7 +227,7 @@ def test_slice_moves_have_no_hamming_cliffs():
     for move in ("bit", "slice"):
         own = Chain(form, np.geomspace(1, 1e8, 200), np.random.SeedSequence(1), move)
         full = np.zeros(40, int)
-        full[:] = alone(own)[0]
+        full[:] = run_chain(own)[0]
         excess[move] = form.energy(form.weights(full)) - best
     assert excess["slice"] < 1e-4 < 10 * excess["bit"]
     assert excess["slice"] < 0.1 * excess["bit"]

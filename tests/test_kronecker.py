@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 from dwave.samplers import SimulatedAnnealingSampler, SteepestDescentSolver
 
-from annealtrain import parallel
+from annealtrain.data.loader import Samples
 from annealtrain.errors import InputError
-from annealtrain.kronecker import Kronecker, factors
-from annealtrain.layers import Conv2d, Flatten, Linear, SpectralPool2d
-from annealtrain.network import Network, Pass
+from annealtrain.nn.forward import Tape
+from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d
+from annealtrain.nn.network import Network
+from annealtrain.optimizers.kronecker import Kronecker, factors
+from annealtrain.optimizers.optimizer import Batch, Step, Task
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.schedule import ConstantSchedule, LinearSchedule
-from annealtrain.solvers.anneal import SimulatedAnnealing
-from annealtrain.solvers.classical import CoordinateDescent
-from annealtrain.solvers.ocean import DimodSolver
-from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
-from annealtrain.solvers.reference import Exact, numpy_chain
-from annealtrain.trainer import Samples, Trainer
-from annealtrain.update import Batch, Clock, Step, Task
+from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
+from annealtrain.solvers.annealing.reference import numpy_chain
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.coordinate_descent import CoordinateDescent
+from annealtrain.solvers.dimod_samplers import DimodSolver
+from annealtrain.solvers.exact import Exact
+from annealtrain.training.trainer import Trainer
 
 GREEDY = SimulatedAnnealing(2, move="greedy", start="present")
 
@@ -35,7 +39,7 @@ def batch(count=40, seed=0):
 
 def jacobians(made, shown):
     """Return d out_c / dW of each sample, (q, C, M, N) a layer."""
-    forward, found = Pass(made, shown.inputs), [[] for _ in made.trainable]
+    forward, found = Tape(made, shown.inputs), [[] for _ in made.trainable]
     for c in range(3):
         back = forward.backward(np.repeat(np.eye(3)[[c]], len(shown.inputs), axis=0))
         for k, layer in enumerate(made.trainable):
@@ -47,7 +51,7 @@ def jacobians(made, shown):
 def test_the_sampled_blocks_average_to_the_exact_ones(bias):
     made, shown = network(bias=bias), batch(6)
     exact = jacobians(made, shown)
-    forward = Pass(made, shown.inputs)
+    forward = Tape(made, shown.inputs)
     signs = np.array(list(product((-1.0, 1.0), repeat=3)))
     inner, outer, traces = [0.0] * 4, [0.0] * 4, [0.0] * 4
     for s in signs:  # the same signs for all samples: each sample's own average over the eight is what counts
@@ -74,13 +78,13 @@ def test_the_sampled_blocks_average_to_the_exact_ones(bias):
 
 
 def started(update, made, solver=GREEDY, half_range=0.05, bits=8):
-    update.start(Task(made, solver, ConstantSchedule(half_range), bits, 0, Clock()))
+    update.start(Task(made, solver, ConstantSchedule(half_range), bits, 0, StageTimer()))
     return update
 
 
 def test_random_signs_measure_the_curvature_up_to_their_scatter():
     made, shown = network(bias=True), batch(20)
-    exact, forward = jacobians(made, shown), Pass(made, shown.inputs)
+    exact, forward = jacobians(made, shown), Tape(made, shown.inputs)
     newest, held = started(Kronecker(memory=0.0), made), started(Kronecker(memory=0.98), made)
     inner, outer = [[], [], [], []], [[], [], [], []]
     for number in range(400):
@@ -249,7 +253,7 @@ def test_every_epoch_is_looked_at():
 def test_looking_closely_changes_nothing(monkeypatch):
     logs = {}
     for every in (1, 2, 64):
-        monkeypatch.setattr("annealtrain.kronecker.DIAGNOSED", every)
+        monkeypatch.setattr("annealtrain.optimizers.kronecker.DIAGNOSED", every)
         logs[every] = Log()
         trainer(epochs=3, averaging=0.9).run(logs[every])
     for other in (1, 2):
@@ -276,7 +280,7 @@ def test_the_number_of_threads_changes_nothing():
     logs = []
     for threads in (1, 3):
         logs.append(Log())
-        with parallel.threads(threads):
+        with thread_pool.threads(threads):
             trainer(epochs=1, batch_size=100).run(logs[-1])
     for a, b in zip(logs[0].checkpoints[-1].weights, logs[1].checkpoints[-1].weights, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annealtrain.errors import InputError
-from annealtrain.layer import PINV_CUTOFF, samples_first, samples_last
-from annealtrain.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d, TrainableLayer
-from annealtrain.spectral_pool import CROPS
+from annealtrain.nn.layer import PINV_CUTOFF
+from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d, TrainableLayer
+from annealtrain.nn.layout import samples_first, samples_last
+from annealtrain.nn.spectral_pool import CROPS
 
 examples = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 seeds = st.integers(0, 2**32 - 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from annealtrain import anneal
-from annealtrain.library import Annealed
+from annealtrain.solvers.annealing.api import Annealed
 
 
 def glass(N=12, seed=0):

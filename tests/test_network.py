@@ -11,10 +11,12 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from annealtrain import parallel
 from annealtrain.errors import InputError
-from annealtrain.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d
-from annealtrain.network import BLOCK_SAMPLES, ForwardPass, Network
+from annealtrain.nn.forward import ActivationCache
+from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d
+from annealtrain.nn.layout import CHUNK_SAMPLES
+from annealtrain.nn.network import Network
+from annealtrain.runtime import thread_pool
 
 MODELS = sorted(path.stem for path in (Path(__file__).parents[1] / "configs" / "model").glob("*.yaml"))
 
@@ -211,13 +213,13 @@ def test_stem_is_the_fixed_layers_before_any_weights():
 def test_forward_pass_follows_the_weights(make):
     network = make(alpha=0.2, bias=True)
     x = np.random.default_rng(0).normal(size=(6, *network.trainable[0].in_shape))
-    state, last = ForwardPass(network, x), len(network.trainable) - 1
+    state, last = ActivationCache(network, x), len(network.trainable) - 1
     before = state.activation(last)
     for changed in (0, last, *range(last + 1)):
         layer = network.trainable[changed]
         layer.weights = layer.weights + np.random.default_rng(changed).normal(size=layer.weights.shape)
         state.weights_changed(changed)
-        fresh = ForwardPass(network, x)
+        fresh = ActivationCache(network, x)
         for k in reversed(range(last + 1)):
             np.testing.assert_array_equal(state.input(k), fresh.input(k))
             np.testing.assert_array_equal(state.preactivation(k), fresh.preactivation(k))
@@ -230,7 +232,7 @@ def test_forward_pass_follows_the_weights(make):
 
 def test_forward_pass_keeps_what_weights_did_not_change():
     network = dense(alpha=0.2)
-    state = ForwardPass(network, np.random.default_rng(0).normal(size=(6, 5)))
+    state = ActivationCache(network, np.random.default_rng(0).normal(size=(6, 5)))
     state.preactivation(2)
     kept = state.input(1), state.preactivation(0), state.input(0)
     state.weights_changed(1)
@@ -242,7 +244,7 @@ def test_forward_pass_keeps_what_weights_did_not_change():
 def test_forward_pass_ends_where_predict_does():
     network = small(alpha=0.2)
     x = np.random.default_rng(0).normal(size=(6, 2, 6, 6))
-    last = ForwardPass(network, x).activation(1)
+    last = ActivationCache(network, x).activation(1)
     assert last.shape == (6, 4, 2, 2)
     np.testing.assert_allclose(network.predict(x), last.mean(axis=(2, 3)), rtol=1e-12)
 
@@ -329,7 +331,7 @@ def test_fixed_layers_do_not_move_the_weights():
 def passes(network: Network, batch: np.ndarray) -> list[np.ndarray]:
     """Everything that a network computes in blocks."""
     stems = network.stem(batch)
-    state, last = ForwardPass(network, stems), len(network.trainable) - 1
+    state, last = ActivationCache(network, stems), len(network.trainable) - 1
     found = [stems, network.predict(stems)]
     for k in range(last + 1):
         found += [state.input(k), state.rows(k), state.preactivation(k)]
@@ -341,18 +343,18 @@ def passes(network: Network, batch: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", ["three_linear", "lenet_small"])
 def test_bits_do_not_depend_on_the_number_of_threads(name):
-    batch, found = images(2 * BLOCK_SAMPLES + 17), []
+    batch, found = images(2 * CHUNK_SAMPLES + 17), []
     for count in (1, 2, 3):
-        with parallel.threads(count):
+        with thread_pool.threads(count):
             found.append(passes(paper_network(name, alpha=0.1), batch))
     for arrays in zip(*found, strict=True):
         assert arrays[0].tobytes() == arrays[1].tobytes() == arrays[2].tobytes()
 
 
 def test_bits_of_a_block_of_samples_do_not_depend_on_the_samples_after_it():
-    network, batch = paper_network("lenet_small", alpha=0.1), images(2 * BLOCK_SAMPLES + 17)
-    with parallel.threads(1):
-        for whole, part in zip(passes(network, batch), passes(network, batch[:BLOCK_SAMPLES]), strict=True):
+    network, batch = paper_network("lenet_small", alpha=0.1), images(2 * CHUNK_SAMPLES + 17)
+    with thread_pool.threads(1):
+        for whole, part in zip(passes(network, batch), passes(network, batch[:CHUNK_SAMPLES]), strict=True):
             assert whole[: len(part)].tobytes() == part.tobytes()
 
 

@@ -9,14 +9,14 @@ from conftest import SMALL
 from solver_contract import check_result, check_solver, random_problem
 from test_quantum import thermal_probabilities, three_spins
 
-from annealtrain import memory, parallel
 from annealtrain.errors import InputError
-from annealtrain.problem import LayerProblem
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runtime import memory, thread_pool
 from annealtrain.schedule import GeometricSchedule, StepSchedule
-from annealtrain.solvers import ocean
-from annealtrain.solvers.anneal import automatic_beta_range
-from annealtrain.solvers.ocean import DimodSolver, known_keywords, neal, path_integral, steepest, tabu
-from annealtrain.solvers.reference import Exact
+from annealtrain.solvers import dimod_samplers
+from annealtrain.solvers.annealing.temperatures import automatic_beta_range
+from annealtrain.solvers.dimod_samplers import DimodSolver, known_keywords, neal, path_integral, steepest, tabu
+from annealtrain.solvers.exact import Exact
 
 IN_PROCESSES = neal(num_reads=5, processes=True)
 
@@ -167,7 +167,7 @@ def test_a_model_beyond_memory_is_refused_before_it_is_built(monkeypatch):
     # As many units at once as there are threads, unless they come one by one.
     run = {"bits": 3, "weights": [8, 1024], "solves": [1, 1]}
     solver.prepare(**run, units=[10, 10])
-    with parallel.threads(2):
+    with thread_pool.threads(2):
         with pytest.raises(
             InputError, match=r"layer 1 with 1024 weights of 3 bits: .* on 2 dense models of 3072 spins needs"
         ):
@@ -176,7 +176,7 @@ def test_a_model_beyond_memory_is_refused_before_it_is_built(monkeypatch):
     # Two threads hold two models; dead weights are in none.
     problem = random_problem(M=2, N=450, bits=6)
     sampler = Recording()
-    with parallel.threads(2), pytest.raises(InputError, match="Recording on 2 dense models of 2700 spins needs"):
+    with thread_pool.threads(2), pytest.raises(InputError, match="Recording on 2 dense models of 2700 spins needs"):
         DimodSolver(sampler).solve(problem)
     assert not sampler.seen
     DimodSolver(sampler, processes=False).solve(random_problem(M=1, N=450, bits=6, dead=range(300)))
@@ -185,7 +185,9 @@ def test_a_model_beyond_memory_is_refused_before_it_is_built(monkeypatch):
 
 def test_a_run_beyond_memory_is_refused_before_any_work(cli, refused, monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**9)
-    monkeypatch.setitem(ocean.SAMPLER_BYTES, "SimulatedAnnealingSampler", 0.7e9 / 24**2)  # room for one unit's model
+    monkeypatch.setitem(
+        dimod_samplers.SAMPLER_BYTES, "SimulatedAnnealingSampler", 0.7e9 / 24**2
+    )  # room for one unit's model
     run = ["train", *SMALL, "solver=neal", "targets=pinv", "epochs=1"]
     assert "layer 0 with 8 weights of 3 bits: SimulatedAnnealingSampler on 2 dense" in refused(*run, "threads=2")
     assert cli(*run, "threads=1").code == 0
@@ -193,7 +195,7 @@ def test_a_run_beyond_memory_is_refused_before_any_work(cli, refused, monkeypatc
 
 def test_processes_give_the_same_results():
     problem = random_problem(M=6, N=8, bits=3, alpha=0.1)
-    with parallel.threads(2):
+    with thread_pool.threads(2):
         there = IN_PROCESSES.solve(problem, seed=4)
     assert IN_PROCESSES.workers._idle
     here = neal(num_reads=5, processes=False).solve(problem, seed=4)
@@ -207,7 +209,7 @@ def test_large_units_go_to_processes(monkeypatch):
     solver.solve(random_problem(M=1, N=64, bits=8))
     assert not sent
     solver.solve(random_problem(M=1, N=65, bits=8))
-    assert sent == [ocean.sampled_spins]
+    assert sent == [dimod_samplers.sampled_spins]
 
 
 def test_samplers_that_keep_settings_are_not_called_by_two_threads_at_once():
@@ -218,7 +220,7 @@ def test_samplers_that_keep_settings_are_not_called_by_two_threads_at_once():
             assert self.current is beta_range
             return super().sample(bqm)
 
-    with parallel.threads(4):
+    with thread_pool.threads(4):
         DimodSolver(Forgetful()).solve(random_problem(M=8, alpha=0.1))
 
 

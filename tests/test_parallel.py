@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
-from annealtrain import parallel
+from annealtrain.runtime import thread_pool
 
 PATIENCE_S = 20  # how long a job runs that no one stops; far above any time a test may take
 PROMPT_S = 5
@@ -29,8 +29,8 @@ class Stopped:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             try:
-                parallel.check_cancelled()
-            except parallel.Cancelled:
+                thread_pool.check_cancelled()
+            except thread_pool.Cancelled:
                 self.cancelled.append(item)
                 raise
             time.sleep(0.001)
@@ -59,19 +59,19 @@ def test_results_are_in_order(count):
 
     expected = [k * k for k in range(40)]
     if count is None:
-        assert parallel.each(job, range(40)) == expected
+        assert thread_pool.parallel_map(job, range(40)) == expected
         return
-    with parallel.threads(count):
-        assert parallel.each(job, range(40)) == expected
-        assert parallel.each(job, iter(range(40))) == expected
-        assert parallel.each(job, []) == []
+    with thread_pool.threads(count):
+        assert thread_pool.parallel_map(job, range(40)) == expected
+        assert thread_pool.parallel_map(job, iter(range(40))) == expected
+        assert thread_pool.parallel_map(job, []) == []
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_done_is_told_every_count_in_the_callers_thread(count):
     told = []
-    with parallel.threads(count):
-        parallel.each(lambda item: item, range(20), lambda k: told.append((k, threading.current_thread())))
+    with thread_pool.threads(count):
+        thread_pool.parallel_map(lambda item: item, range(20), lambda k: told.append((k, threading.current_thread())))
     assert told == [(k, threading.current_thread()) for k in range(1, 21)]
 
 
@@ -83,28 +83,28 @@ def test_jobs_run_on_that_many_threads(count):
         meet.wait(PATIENCE_S)  # for count - 1 others: with fewer threads the barrier breaks
         return threading.get_ident()
 
-    with parallel.threads(count):
-        used = parallel.each(job, range(2 * count))
+    with thread_pool.threads(count):
+        used = thread_pool.parallel_map(job, range(2 * count))
     assert len(set(used)) == count
     assert (threading.get_ident() in used) == (count == 1)
 
 
 def test_without_a_pool_jobs_run_in_the_callers_thread():
-    assert set(parallel.each(lambda _: threading.get_ident(), range(5))) == {threading.get_ident()}
+    assert set(thread_pool.parallel_map(lambda _: threading.get_ident(), range(5))) == {threading.get_ident()}
 
 
 def test_pools_nest():
-    with parallel.threads(2):
-        with parallel.threads(1):
-            assert parallel.each(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
-        assert threading.get_ident() not in parallel.each(lambda _: threading.get_ident(), range(3))
-    assert parallel.each(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
+    with thread_pool.threads(2):
+        with thread_pool.threads(1):
+            assert thread_pool.parallel_map(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
+        assert threading.get_ident() not in thread_pool.parallel_map(lambda _: threading.get_ident(), range(3))
+    assert thread_pool.parallel_map(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
 
 
 def test_the_pool_is_closed_after_an_error():
-    with pytest.raises(ZeroDivisionError), parallel.threads(2):
-        parallel.each(lambda item: 1 // item, [0])
-    assert parallel.each(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
+    with pytest.raises(ZeroDivisionError), thread_pool.threads(2):
+        thread_pool.parallel_map(lambda item: 1 // item, [0])
+    assert thread_pool.parallel_map(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
 
 
 def test_items_are_taken_a_few_ahead():
@@ -115,8 +115,8 @@ def test_items_are_taken_a_few_ahead():
             taken[0] += 1
             yield k
 
-    with parallel.threads(2):
-        parallel.each(lambda item: item, items(), lambda k: most.append(taken[0] - k))
+    with thread_pool.threads(2):
+        thread_pool.parallel_map(lambda item: item, items(), lambda k: most.append(taken[0] - k))
     assert taken[0] == 200
     assert max(most) <= 8
 
@@ -130,9 +130,9 @@ def test_blas_has_one_thread_in_a_pool():
     if not before:
         pytest.skip("this NumPy's BLAS is not known to threadpoolctl")
     for count in (1, 2):
-        with parallel.threads(count):
+        with thread_pool.threads(count):
             assert blas_threads() == {1}
-            assert parallel.each(blas_threads, range(4)) == [{1}] * 4
+            assert thread_pool.parallel_map(blas_threads, range(4)) == [{1}] * 4
     assert blas_threads() == before
 
 
@@ -150,12 +150,12 @@ def test_an_exception_is_raised_and_stops_the_rest(count):
         return item
 
     told = []
-    with parallel.threads(count):
+    with thread_pool.threads(count):
         with pytest.raises(ValueError, match="item 5"):
-            parallel.each(job, range(1000), told.append)
+            thread_pool.parallel_map(job, range(1000), told.append)
         assert told == [1, 2, 3, 4, 5]
         assert max(started) <= 5 + 4 * count
-        assert parallel.each(job, range(3)) == [0, 1, 2]
+        assert thread_pool.parallel_map(job, range(3)) == [0, 1, 2]
 
 
 def test_an_exception_cancels_running_jobs():
@@ -168,11 +168,11 @@ def test_an_exception_cancels_running_jobs():
         return stopped(item)
 
     began = time.monotonic()
-    with parallel.threads(2):
+    with thread_pool.threads(2):
         with pytest.raises(ValueError, match="first"):
-            parallel.each(job, range(100))
+            thread_pool.parallel_map(job, range(100))
         assert sorted(stopped.cancelled) == sorted(stopped.started)
-        parallel.check_cancelled()  # no longer set
+        thread_pool.check_cancelled()  # no longer set
     assert time.monotonic() - began < PROMPT_S
 
 
@@ -185,8 +185,8 @@ def test_jobs_that_wait_for_a_thread_are_not_begun_after_an_exception():
         if item == 0:
             raise ValueError("first")
 
-    with parallel.threads(2), pytest.raises(ValueError, match="first"):
-        parallel.each(job, range(100))
+    with thread_pool.threads(2), pytest.raises(ValueError, match="first"):
+        thread_pool.parallel_map(job, range(100))
     assert len(started) <= 5  # 8 are handed to the pool at first
 
 
@@ -202,12 +202,12 @@ def test_ctrl_c_between_two_results_cancels_running_jobs(count):
         raise KeyboardInterrupt
 
     began = time.monotonic()
-    with parallel.threads(count):
+    with thread_pool.threads(count):
         with pytest.raises(KeyboardInterrupt):
-            parallel.each(job, range(100), interrupt)
+            thread_pool.parallel_map(job, range(100), interrupt)
         assert sorted(stopped.cancelled) == sorted(stopped.started)
         assert len(stopped.started) < 4 * count
-        assert parallel.each(lambda item: item, range(10)) == list(range(10))
+        assert thread_pool.parallel_map(lambda item: item, range(10)) == list(range(10))
     assert time.monotonic() - began < PROMPT_S
 
 
@@ -216,8 +216,8 @@ def test_ctrl_c_without_threads_is_raised():
         raise KeyboardInterrupt
 
     seen = []
-    with parallel.threads(1), pytest.raises(KeyboardInterrupt):
-        parallel.each(seen.append, range(10), interrupt)
+    with thread_pool.threads(1), pytest.raises(KeyboardInterrupt):
+        thread_pool.parallel_map(seen.append, range(10), interrupt)
     assert seen == [0]
 
 
@@ -232,16 +232,20 @@ def test_ctrl_c_cancels_the_very_job_that_is_waited_for():
         return stopped(item)
 
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), parallel.threads(2):
-        parallel.each(job, [0, 1])
+    with pytest.raises(KeyboardInterrupt), thread_pool.threads(2):
+        thread_pool.parallel_map(job, [0, 1])
     assert sorted(stopped.cancelled) == [0, 1]
     assert time.monotonic() - began < PROMPT_S
 
 
 def test_one_job_stays_on_its_thread():
-    with parallel.threads(2):
-        assert parallel.each(lambda item: (item, threading.current_thread()), [7]) == [(7, threading.current_thread())]
-        assert parallel.each(lambda item: threading.current_thread(), [7, 8])[0] != threading.current_thread()
+    with thread_pool.threads(2):
+        assert thread_pool.parallel_map(lambda item: (item, threading.current_thread()), [7]) == [
+            (7, threading.current_thread())
+        ]
+        assert (
+            thread_pool.parallel_map(lambda item: threading.current_thread(), [7, 8])[0] != threading.current_thread()
+        )
 
 
 def test_an_error_while_items_are_made_cancels_running_jobs():
@@ -253,8 +257,8 @@ def test_an_error_while_items_are_made_cancels_running_jobs():
         raise KeyboardInterrupt
 
     began = time.monotonic()
-    with parallel.threads(2), pytest.raises(KeyboardInterrupt):
-        parallel.each(stopped, items())
+    with thread_pool.threads(2), pytest.raises(KeyboardInterrupt):
+        thread_pool.parallel_map(stopped, items())
     assert sorted(stopped.cancelled) == [0, 1]
     assert time.monotonic() - began < PROMPT_S
 
@@ -267,7 +271,7 @@ def test_a_second_ctrl_c_does_not_cancel_a_later_run():
         started.set()
         try:
             wait_until_cancelled()
-        except parallel.Cancelled:
+        except thread_pool.Cancelled:
             interrupt_main_thread()  # while the first one is being dealt with
             time.sleep(0.2)
             raise
@@ -275,7 +279,7 @@ def test_a_second_ctrl_c_does_not_cancel_a_later_run():
     def wait_until_cancelled():
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            parallel.check_cancelled()
+            thread_pool.check_cancelled()
             time.sleep(0.001)
 
     def items():
@@ -283,16 +287,16 @@ def test_a_second_ctrl_c_does_not_cancel_a_later_run():
         started.wait(PATIENCE_S)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), parallel.threads(2):
-        parallel.each(job, items())
-    with parallel.threads(2):
-        assert parallel.each(lambda item: (parallel.check_cancelled(), item)[1], range(4)) == [0, 1, 2, 3]
+    with pytest.raises(KeyboardInterrupt), thread_pool.threads(2):
+        thread_pool.parallel_map(job, items())
+    with thread_pool.threads(2):
+        assert thread_pool.parallel_map(lambda item: (thread_pool.check_cancelled(), item)[1], range(4)) == [0, 1, 2, 3]
 
 
 def test_check_cancelled_is_silent_in_a_run_that_goes_on():
-    parallel.check_cancelled()
-    with parallel.threads(2):
-        parallel.each(lambda _: parallel.check_cancelled(), range(10))
+    thread_pool.check_cancelled()
+    with thread_pool.threads(2):
+        thread_pool.parallel_map(lambda _: thread_pool.check_cancelled(), range(10))
 
 
 # Blocks
@@ -301,25 +305,27 @@ def test_check_cancelled_is_silent_in_a_run_that_goes_on():
 @settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 1000), st.integers(1, 300), st.integers(1, 300))
 def test_blocks_cover_the_range(count, size, more):
-    found = parallel.blocks(count, size)
+    found = thread_pool.chunks(count, size)
     assert [k for block in found for k in range(count)[block]] == list(range(count))
     assert all(block.stop <= count for block in found)
     assert all(block.stop - block.start == size for block in found[:-1])
     # Their borders do not depend on the count: whole blocks stay when more is added.
     whole = [block for block in found if block.stop - block.start == size]
-    assert parallel.blocks(count + more, size)[: len(whole)] == whole
+    assert thread_pool.chunks(count + more, size)[: len(whole)] == whole
 
 
 def test_blocks_by_hand():
-    assert parallel.blocks(7, 3) == [slice(0, 3), slice(3, 6), slice(6, 7)]
-    assert parallel.blocks(0, 3) == []
+    assert thread_pool.chunks(7, 3) == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert thread_pool.chunks(0, 3) == []
 
 
 def test_available_threads_is_what_this_process_may_use():
-    assert parallel.available_threads() >= 1
+    assert thread_pool.available_threads() >= 1
 
 
 def test_a_job_may_have_jobs_of_its_own():
-    with parallel.threads(2):
-        found = parallel.each(lambda i: sum(parallel.each(lambda j: 10 * i + j, range(3))), range(8))
+    with thread_pool.threads(2):
+        found = thread_pool.parallel_map(
+            lambda i: sum(thread_pool.parallel_map(lambda j: 10 * i + j, range(3))), range(8)
+        )
     assert found == [30 * i + 3 for i in range(8)]

@@ -5,13 +5,15 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from annealtrain import parallel
-from annealtrain.datasets import digits, split
+from annealtrain.data.augmentation import Augment
+from annealtrain.data.datasets import digits
+from annealtrain.data.images import split
+from annealtrain.data.loader import Pictures
 from annealtrain.errors import InputError
-from annealtrain.hydra_app import compose_config
-from annealtrain.parts import build, trainer_of
-from annealtrain.pictures import Augment, Pictures
-from annealtrain.update import Update
+from annealtrain.experiment.builder import build, trainer_of
+from annealtrain.experiment.compose import compose_config
+from annealtrain.optimizers.optimizer import Optimizer
+from annealtrain.runtime import thread_pool
 
 
 def seed(number=0):
@@ -65,7 +67,7 @@ def config(*overrides):
     return compose_config(["dataset=digits", "validation=20", "epochs=1", "threads=1", *overrides], None)
 
 
-class Spying(Update):
+class Spying(Optimizer):
     """Keeps the batches it is given."""
 
     def __init__(self):
@@ -100,7 +102,7 @@ def test_only_what_is_trained_on_is_augmented(batch_size):
 
 def test_memory_follows_the_batch_and_not_the_set():
     peaks = []
-    with parallel.threads(1):
+    with thread_pool.threads(1):
         for samples in (20, 300, 1200):  # the first fills what is kept for good
             settings = config("method=kronecker", "model=lenet", "batch_size=10", f"samples={samples}")
             parts = build(settings)

@@ -10,8 +10,9 @@ import pytest
 from conftest import SMALL
 from test_runs import VALUES, write_run
 
-from annealtrain import plots, runs
 from annealtrain.errors import InputError
+from annealtrain.reports import run_plots, style
+from annealtrain.runs import collection
 
 DIAGNOSIS = ("predicted_change", "actual_change", "raised_share", "saturated_share", "target_cosine", "condition")
 
@@ -28,26 +29,29 @@ def write_solves(folder: Path, **columns: list[float]) -> None:
         writer.writerows(rows)
 
 
-def titles(run: runs.Run) -> list[str]:
-    with plots.styled(), plots.drawn(run) as figure:
+def titles(run: collection.Run) -> list[str]:
+    with style.styled(), run_plots.drawn(run) as figure:
         return [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
 
 
 def test_a_panel_for_each_column_that_is_there(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    assert titles(runs.read_run(folder)) == ["accuracy (last epoch in the legend)", "training loss of the network"]
+    assert titles(collection.read_run(folder)) == [
+        "accuracy (last epoch in the legend)",
+        "training loss of the network",
+    ]
     write_solves(folder, L=[0.1, 0.1, 0.01, 0.01], raised_share=[0.1, 0.9, 0.0, 1.0])
-    assert titles(runs.read_run(folder))[2:] == ["range L", "share of updates that raised the loss"]
-    known = {panel.column: [0.5, 0.6, 0.7, 0.8] for panel in plots.PANELS}
+    assert titles(collection.read_run(folder))[2:] == ["range L", "share of updates that raised the loss"]
+    known = {panel.column: [0.5, 0.6, 0.7, 0.8] for panel in run_plots.PANELS}
     assert set(DIAGNOSIS) < set(known)
     write_solves(folder, **known)
-    assert titles(runs.read_run(folder))[2:] == [panel.title for panel in plots.PANELS]
+    assert titles(collection.read_run(folder))[2:] == [panel.title for panel in run_plots.PANELS]
 
 
 def test_lines_hold_the_values_of_the_files(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     write_solves(folder, raised_share=[0.1, 0.9, 0.0, 1.0])
-    with plots.styled(), plots.drawn(runs.read_run(folder)) as figure:
+    with style.styled(), run_plots.drawn(collection.read_run(folder)) as figure:
         accuracy, loss, raised = figure.axes[:3]
         lines = {line.get_label(): line.get_ydata() for line in accuracy.get_lines()}
         assert np.allclose(lines["validation 0.600"], VALUES)
@@ -60,7 +64,7 @@ def test_lines_hold_the_values_of_the_files(tmp_path: Path) -> None:
 def test_several_solves_of_a_layer_in_an_epoch_are_averaged(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "solves.csv").write_text("epoch,layer,backtracks\n1,0,1\n1,0,2\n2,0,\n3,0,nan\n")
-    with plots.styled(), plots.drawn(runs.read_run(folder)) as figure:
+    with style.styled(), run_plots.drawn(collection.read_run(folder)) as figure:
         assert figure.axes[2].get_lines()[0].get_xydata().tolist() == [[1, 1.5]]
 
 
@@ -78,19 +82,21 @@ def test_several_solves_of_a_layer_in_an_epoch_are_averaged(tmp_path: Path) -> N
     ],
 )
 def test_scales(kind: str, values: list[float], expected: str) -> None:
-    with plots.styled():
+    with style.styled():
         figure, axis = plt.subplots()
-        plots.scale(axis, kind, values)
+        style.scale(axis, kind, values)
         assert axis.get_yscale() == expected
         plt.close(figure)
 
 
 def test_headline_names_what_trains(tmp_path: Path) -> None:
-    run = runs.read_run(write_run(tmp_path / "run", bits=3, targets={"_target_": "annealtrain.targets.Mine"}))
-    assert plots.headline(run) == "linear, Mine, SimulatedAnnealing, bits 3, seed 0"
-    solver = {"_target_": "annealtrain.backprop.Backpropagation"}
-    run = runs.read_run(write_run(tmp_path / "other", finished=False, bits=3, solver=solver))
-    assert plots.headline(run) == "linear, Backpropagation, seed 0 (epoch 2 of 2)"
+    run = collection.read_run(
+        write_run(tmp_path / "run", bits=3, targets={"_target_": "annealtrain.optimizers.targets.Mine"})
+    )
+    assert run_plots.headline(run) == "linear, Mine, SimulatedAnnealing, bits 3, seed 0"
+    solver = {"_target_": "annealtrain.optimizers.backprop.Backpropagation"}
+    run = collection.read_run(write_run(tmp_path / "other", finished=False, bits=3, solver=solver))
+    assert run_plots.headline(run) == "linear, Backpropagation, seed 0 (epoch 2 of 2)"
 
 
 def test_plot_of_a_real_run(cli: Callable, tmp_path: Path) -> None:
@@ -109,4 +115,4 @@ def test_plot_refuses_in_one_line(refused: Callable, tmp_path: Path) -> None:
     assert "nowhere is not a run folder" in refused("plot", "nowhere")
     (write_run(tmp_path / "run") / "metrics.csv").unlink()
     with pytest.raises(InputError, match="has no epoch yet"):
-        plots.plot_run(tmp_path / "run")
+        run_plots.plot_run(tmp_path / "run")

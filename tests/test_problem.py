@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from annealtrain import grams, memory, parallel
 from annealtrain.errors import InputError
-from annealtrain.layers import Conv2d, Linear
-from annealtrain.problem import LayerProblem, Rows
-from annealtrain.quadratic import Couplings
-from annealtrain.solvers.base import descend, lower_bound
+from annealtrain.hamiltonian import masked_gram
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.least_squares import LeastSquares
+from annealtrain.hamiltonian.quadratic import Couplings
+from annealtrain.nn.layers import Conv2d, Linear
+from annealtrain.runtime import memory, thread_pool
+from annealtrain.solvers.bounds import descend, lower_bound
 
 Q, N, M = 40, 7, 3
 
@@ -148,16 +150,18 @@ def test_a_convolution_sums_over_sites_and_divides_by_samples():
 
 def test_two_slopes_are_only_a_shortcut():
     inputs, targets, _, factors = data(7, rows=300, alpha=0.1)
-    rows = Rows(inputs, targets, factors, 300)
+    rows = LeastSquares(inputs, targets, factors, 300)
     assert rows.slopes == (0.1, 1.0)
     other = factors.copy()
     other[0, 0] = 0.5
-    assert Rows(inputs, targets, other, 300).slopes is None
+    assert LeastSquares(inputs, targets, other, 300).slopes is None
     for unit in range(M):
         expected = (inputs * factors[:, [unit]] ** 2).T @ inputs / 300
         np.testing.assert_allclose(rows.unit_gram(unit), expected, rtol=1e-12, atol=1e-15)
         expected = (inputs * other[:, [unit]] ** 2).T @ inputs / 300
-        np.testing.assert_allclose(Rows(inputs, targets, other, 300).unit_gram(unit), expected, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(
+            LeastSquares(inputs, targets, other, 300).unit_gram(unit), expected, rtol=1e-12, atol=1e-15
+        )
 
 
 @pytest.mark.parametrize("units", [1, 3, 8, 9, 21])
@@ -168,20 +172,20 @@ def test_all_units_at_once_are_the_units_one_by_one(units, low):
     inputs, targets = rng.normal(size=(40 * units, 5)).astype(np.float32), rng.normal(size=(40 * units, units))
     factors = np.where(rng.random(targets.shape) < np.linspace(0, 1, units), 1.0, low)  # the first unit has no row
     factors[0, 0], factors[-1, -1] = 1.0, low
-    rows = Rows(inputs, targets, factors, len(inputs))
+    rows = LeastSquares(inputs, targets, factors, len(inputs))
     assert rows.grams is not None
     exact = inputs.astype(np.float64)
     for unit in range(units):
         expected = (exact * factors[:, [unit]] ** 2).T @ exact / len(inputs)
         np.testing.assert_allclose(rows.unit_gram(unit), expected, rtol=1e-12, atol=1e-14)
-        few = Rows(inputs[: 5 * units - 1], targets[: 5 * units - 1], factors[: 5 * units - 1], 1)
+        few = LeastSquares(inputs[: 5 * units - 1], targets[: 5 * units - 1], factors[: 5 * units - 1], 1)
         if few.slopes:
             assert few.grams is None
 
 
 def test_a_subset_without_rows_has_no_gram():
     inputs = np.arange(12.0).reshape(6, 2)
-    own, whole = grams.of_subsets(inputs, np.zeros((6, 3), bool))
+    own, whole = masked_gram.masked_grams(inputs, np.zeros((6, 3), bool))
     np.testing.assert_array_equal(own, np.zeros((3, 2, 2)))
     np.testing.assert_allclose(whole, inputs.T @ inputs)
 
@@ -189,10 +193,10 @@ def test_a_subset_without_rows_has_no_gram():
 def test_blocks_of_rows_and_threads_change_nothing(monkeypatch):
     inputs, targets, S0, factors = data(8, rows=50, alpha=0.1)
     whole = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
-    monkeypatch.setattr("annealtrain.problem.BLOCK_ROWS", 7)
-    monkeypatch.setattr("annealtrain.grams.BLOCK_ROWS", 7)
+    monkeypatch.setattr("annealtrain.hamiltonian.least_squares.BLOCK_ROWS", 7)
+    monkeypatch.setattr("annealtrain.hamiltonian.masked_gram.BLOCK_ROWS", 7)
     by_one = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
-    with parallel.threads(3):
+    with thread_pool.threads(3):
         by_three = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
         by_three.rows.prepare()
     for i in range(M):

@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from annealtrain import parallel
 from annealtrain.errors import InputError
-from annealtrain.processes import Workers
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.process_pool import Workers
 
 WORKERS = Workers()
 
@@ -26,9 +26,9 @@ def fails_oddly():
 
 
 def test_each_thread_has_a_process_of_its_own_and_it_is_used_again():
-    with parallel.threads(2):
-        first = parallel.each(lambda x: WORKERS.run(square_and_pid, x), [np.arange(3), 2, 3, 4])
-        again = parallel.each(lambda x: WORKERS.run(square_and_pid, x), [1, 2, 3, 4])
+    with thread_pool.threads(2):
+        first = thread_pool.parallel_map(lambda x: WORKERS.run(square_and_pid, x), [np.arange(3), 2, 3, 4])
+        again = thread_pool.parallel_map(lambda x: WORKERS.run(square_and_pid, x), [1, 2, 3, 4])
     np.testing.assert_array_equal(first[0][0], [0, 1, 4])
     assert [square for square, _ in again] == [1, 4, 9, 16]
     processes = {pid for _, pid in first + again}
@@ -58,15 +58,15 @@ def test_a_job_that_cannot_be_sent_or_whose_process_dies():
 def test_ctrl_c_ends_a_job_at_once():
     def soon():
         time.sleep(0.5)
-        parallel._cancelled.set()
+        thread_pool._cancelled.set()
 
     workers = Workers()
     threading.Thread(target=soon).start()
     began = time.perf_counter()
     try:
-        with pytest.raises(parallel.Cancelled):
+        with pytest.raises(thread_pool.Cancelled):
             workers.run(time.sleep, 60)
     finally:
-        parallel._cancelled.clear()
+        thread_pool._cancelled.clear()
     assert time.perf_counter() - began < 20
     assert not workers._idle

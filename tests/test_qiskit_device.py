@@ -8,10 +8,10 @@ from solver_contract import check_result, check_solver, random_problem
 from test_circuit import model
 
 from annealtrain.errors import InputError
-from annealtrain.solvers import qiskit_device
-from annealtrain.solvers.circuit import amplitudes, mimicking_circuit
-from annealtrain.solvers.itemc import ImaginaryTimeCircuit
-from annealtrain.solvers.qiskit_device import QiskitDevice, quantum_circuit
+from annealtrain.solvers.gate_model import qiskit_device
+from annealtrain.solvers.gate_model.circuit import amplitudes, mimicking_circuit
+from annealtrain.solvers.gate_model.imaginary_time import ImaginaryTimeCircuit
+from annealtrain.solvers.gate_model.qiskit_device import QiskitDevice, quantum_circuit
 
 pytest.importorskip("qiskit", reason="Qiskit is not installed: pip install 'annealtrain[gate]'")
 pytest.importorskip("qiskit_aer", reason="qiskit-aer is not installed: pip install 'annealtrain[gate]'")

@@ -9,10 +9,10 @@ from solver_contract import random_problem
 
 from annealtrain import _anneal
 from annealtrain.errors import InputError
-from annealtrain.problem import LayerProblem
+from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.schedule import LinearSchedule
-from annealtrain.solvers.anneal import SimulatedAnnealing
-from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
+from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 
 
 def three_spins():
@@ -81,7 +81,7 @@ def test_every_kernel_gives_the_same_bits():
 def test_blocks_of_sweeps_are_one_path(monkeypatch):
     problem = random_problem(M=2, N=10, bits=3)
     whole = SimulatedQuantumAnnealing(40).solve(problem)
-    monkeypatch.setattr("annealtrain.solvers.chains.BLOCK_S", 1e-7)
+    monkeypatch.setattr("annealtrain.solvers.annealing.markov_chains.BLOCK_S", 1e-7)
     np.testing.assert_array_equal(whole.levels, SimulatedQuantumAnnealing(40).solve(problem).levels)
 
 

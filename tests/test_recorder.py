@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from conftest import table, weights
 
-from annealtrain import recorder
 from annealtrain.errors import InputError
-from annealtrain.recorder import BEST, LAST, RunRecorder, read_checkpoint, read_json, read_rows
+from annealtrain.runs import lock, recorder
+from annealtrain.runs.checkpoint import BEST, LAST, read_checkpoint
+from annealtrain.runs.recorder import RunRecorder
+from annealtrain.runs.tables import read_json, read_rows
 
 META = {"config_hash": "abc", "started_at": "now"}
 VALIDATION = (0.1, 0.5, 0.5, 0.4)  # its best is epoch 1: the first of equals
@@ -172,18 +174,18 @@ def test_a_folder_is_one_process_s_at_a_time(tmp_path: Path, monkeypatch: pytest
     )
     with subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
-        with recorder.alone(tmp_path, lambda: waits.append("waiting")):
+        with lock.exclusive(tmp_path, lambda: waits.append("waiting")):
             assert (tmp_path / "done").exists()
     assert waits == ["waiting"]
-    with recorder.alone(tmp_path, lambda: waits.append("again")):
+    with lock.exclusive(tmp_path, lambda: waits.append("again")):
         pass
     assert waits == ["waiting"]
     assert [path.name for path in tmp_path.iterdir()] == ["done"]
     monkeypatch.setattr(fcntl, "lockf", unlockable)
-    with recorder.alone(tmp_path, lambda: waits.append("no locks here")):
+    with lock.exclusive(tmp_path, lambda: waits.append("no locks here")):
         assert waits == ["waiting"]
     monkeypatch.undo()
-    with pytest.raises(InputError, match="cannot write"), recorder.alone(tmp_path / "absent", lambda: None):
+    with pytest.raises(InputError, match="cannot write"), lock.exclusive(tmp_path / "absent", lambda: None):
         pass
 
 

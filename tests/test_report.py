@@ -15,8 +15,8 @@ import pytest
 from conftest import SMALL, table
 from test_runs import write_run
 
-from annealtrain import report
 from annealtrain.errors import InputError
+from annealtrain.reports import html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -79,7 +79,7 @@ def test_page_of_a_sweep(tmp_path: Path) -> None:
             write_run(tmp_path / f"bits={bits},seed={seed}", bits=bits, seed=seed, shift=bits / 100)
     (tmp_path / "foreign <b>").mkdir()
     (tmp_path / "foreign <b>" / "notes.txt").write_text("mine")
-    page = read(report.write_report(tmp_path))
+    page = read(html.write_report(tmp_path))
     assert len(page.addresses) == 1 + 4
     assert page.cells[:4] == ["bits", "runs", "val last", "test last"]
     assert {"0.6300 +- 0.0000", "0.6400 +- 0.0000"} <= set(page.cells)
@@ -87,7 +87,7 @@ def test_page_of_a_sweep(tmp_path: Path) -> None:
     assert page.text.count("<details>") == 4
     assert "epochs" in page.cells
     assert page.cells.count("bits") == 1  # it varies, and so is no shared setting
-    assert report.write_report(tmp_path).read_text(encoding="utf-8") == page.text
+    assert html.write_report(tmp_path).read_text(encoding="utf-8") == page.text
 
 
 def test_a_sweep_is_made_with_what_its_runs_were_made_with(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_sweep_is_made_with_what_its_runs_were_made_with(tmp_path: Path) -> No
         own = {"seed": seed, "config_hash": f"hash{seed}", "started_at": f"time{seed}"}
         common = {"python": "3.11.7", "cores": 2, "packages": {"numpy": numpy, "scipy": "1.17"}}
         (write_run(tmp_path / str(seed), seed=seed) / "meta.json").write_text(json.dumps(own | common))
-    made = read(report.write_report(tmp_path)).text.partition("Made with")[2]
+    made = read(html.write_report(tmp_path)).text.partition("Made with")[2]
     cells = re.findall("<td>(.*?)</td>", made)
     assert cells == ["python", "3.11.7", "cores", "2", "numpy", "2.1, 2.2", "scipy", "1.17"]
 
@@ -107,19 +107,19 @@ def test_classes_are_shown_by_their_own_names(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Figure, "legend", lambda self, **_: legends.append(self.axes[0].get_legend_handles_labels()[1]))
     for solver in ("anneal.SimulatedAnnealing", "classical.CoordinateDescent"):
         write_run(tmp_path / solver, solver={"_target_": f"annealtrain.solvers.{solver}"})
-    report.write_report(tmp_path)
+    html.write_report(tmp_path)
     assert legends == [["solver SimulatedAnnealing", "solver CoordinateDescent"]]
-    page = read(report.write_report(tmp_path / "anneal.SimulatedAnnealing"))
+    page = read(html.write_report(tmp_path / "anneal.SimulatedAnnealing"))
     assert page.cells[page.cells.index("solver") + 1] == "SimulatedAnnealing"
 
 
 def test_the_command_of_a_sweep_makes_it_again(cli: Callable, tmp_path: Path) -> None:
     words = ["--multirun", *SMALL, "seed=0,1", "schedule.first=[0.1, 0.2]", "hydra.sweep.dir=a sweep"]
     assert cli("train", *words).code == 0
-    command = report.sweep_command(tmp_path / "a sweep")
+    command = html.sweep_command(tmp_path / "a sweep")
     assert command is not None
     assert shlex.split(command) == ["annealtrain", "train", *words]
-    assert f"<pre>{escape(command)}</pre>" in read(report.write_report(tmp_path / "a sweep")).text
+    assert f"<pre>{escape(command)}</pre>" in read(html.write_report(tmp_path / "a sweep")).text
     again = cli(*shlex.split(command)[1:])
     assert again.code == 0
     assert again.out.count("(finished before)") == 2
@@ -128,12 +128,12 @@ def test_the_command_of_a_sweep_makes_it_again(cli: Callable, tmp_path: Path) ->
 def test_the_command_of_a_sweep_names_the_folder_of_own_yaml(cli: Callable, tmp_path: Path) -> None:
     (tmp_path / "mine" / "model").mkdir(parents=True)
     (tmp_path / "mine" / "model" / "mine.yaml").write_text(
-        "layers:\n  - {_target_: annealtrain.layers.Flatten}\n"
-        "  - {_target_: annealtrain.layers.Linear, out_features: 10}\n"
+        "layers:\n  - {_target_: annealtrain.nn.layers.Flatten}\n"
+        "  - {_target_: annealtrain.nn.layers.Linear, out_features: 10}\n"
     )
     words = ["--config-dir=mine", *SMALL[1:], "model=mine", "seed=0,1", "hydra.sweep.dir=sweep"]
     assert cli("train", "--multirun", *words).code == 0
-    command = report.sweep_command(tmp_path / "sweep")
+    command = html.sweep_command(tmp_path / "sweep")
     assert command is not None
     assert cli(*shlex.split(command)[1:]).out.count("(finished before)") == 2
 
@@ -141,45 +141,45 @@ def test_the_command_of_a_sweep_names_the_folder_of_own_yaml(cli: Callable, tmp_
 @pytest.mark.parametrize("text", ["a: [", "hydra: null", "words"])
 def test_a_sweep_whose_command_is_not_known(tmp_path: Path, text: str) -> None:
     write_run(tmp_path / "run")
-    assert report.sweep_command(tmp_path) is None
+    assert html.sweep_command(tmp_path) is None
     (tmp_path / "multirun.yaml").write_text(text)
-    assert report.sweep_command(tmp_path) is None
-    assert "To make it again" not in read(report.write_report(tmp_path)).text
+    assert html.sweep_command(tmp_path) is None
+    assert "To make it again" not in read(html.write_report(tmp_path)).text
     named = {"hydra": {"overrides": {"task": ["sweep=fig5b"], "hydra": ["hydra.mode=MULTIRUN"]}}}
     (tmp_path / "multirun.yaml").write_text(json.dumps(named))  # it has read SEEDS
-    assert report.sweep_command(tmp_path) is None
+    assert html.sweep_command(tmp_path) is None
 
 
 def test_many_groups_are_drawn_in_part(tmp_path: Path) -> None:
-    for bits in range(1, report.MOST_CURVES + 3):
+    for bits in range(1, html.MOST_CURVES + 3):
         write_run(tmp_path / str(bits), bits=bits)
-    assert "2 more groups are in the table only" in read(report.write_report(tmp_path)).text
+    assert "2 more groups are in the table only" in read(html.write_report(tmp_path)).text
 
 
 def test_a_run_without_validation_images(tmp_path: Path) -> None:
     text = (write_run(tmp_path / "a") / "metrics.csv").read_text().replace("val_accuracy", "other")
     for folder in (tmp_path / "a", write_run(tmp_path / "b", seed=1)):
         (folder / "metrics.csv").write_text(text)
-    assert "test last" in read(report.write_report(tmp_path)).cells
-    read(report.write_report(tmp_path / "a"))
+    assert "test last" in read(html.write_report(tmp_path)).cells
+    read(html.write_report(tmp_path / "a"))
 
 
 def test_text_of_a_setting_is_escaped(tmp_path: Path) -> None:
-    page = read(report.write_report(write_run(tmp_path / "run", note="<script>alert(1)</script>")))
+    page = read(html.write_report(write_run(tmp_path / "run", note="<script>alert(1)</script>")))
     assert "<script>alert(1)</script>" in page.cells
 
 
 def test_nothing_to_report(refused: Callable, tmp_path: Path) -> None:
     assert "there is no folder nowhere" in refused("report", "nowhere")
     with pytest.raises(InputError, match="no run with an epoch"):
-        report.write_report(tmp_path)
+        html.write_report(tmp_path)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no headless browser here: apt install chromium")
 def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
     import matplotlib.image
 
-    page = report.write_report(write_run(tmp_path / "run"))
+    page = html.write_report(write_run(tmp_path / "run"))
     browser = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
     shot = tmp_path / "page.png"
     call = [*browser, "--window-size=1000,1400", f"--screenshot={shot}", page.as_uri()]

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from solver_contract import check_result
 
-from annealtrain import _anneal, parallel
-from annealtrain.problem import LayerProblem
-from annealtrain.solvers.anneal import SimulatedAnnealing
-from annealtrain.solvers.base import lower_bound
-from annealtrain.solvers.reference import Exact
-from annealtrain.solvers.rows import SharedRows, seconds
+from annealtrain import _anneal
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runtime import thread_pool
+from annealtrain.solvers.annealing.cost_model import estimate_cost
+from annealtrain.solvers.annealing.shared_inputs import SharedInputs
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.bounds import lower_bound
+from annealtrain.solvers.exact import Exact
 
 
 def problem(M=5, N=40, R=70, bits=4, alpha=0.1, ridge=0.0, sites=1, dead=(), seed=0):
@@ -72,7 +74,7 @@ def test_the_same_bits_on_any_kernel_threads_and_in_any_company(choose):
         for name in _anneal.kernels():
             _anneal.use_kernel(name)
             for threads in (1, 3):
-                with parallel.threads(threads):
+                with thread_pool.threads(threads):
                     found = solver.solve(layer, seed=2)
                 np.testing.assert_array_equal(found.levels, expected.levels)
                 np.testing.assert_allclose(found.lower_bounds, expected.lower_bounds, rtol=1e-9)
@@ -86,7 +88,7 @@ def test_the_same_bits_on_any_kernel_threads_and_in_any_company(choose):
 
 def test_energies_gradients_and_bounds_are_those_of_the_unit():
     layer = problem(ridge=0.2, alpha=0.01, dead=(0,))
-    rows = SharedRows(layer)
+    rows = SharedInputs(layer)
     weights = layer.S0 + np.random.default_rng(3).uniform(-0.3, 0.3, layer.S0.shape) * rows.live
     np.testing.assert_allclose(rows.energies(weights), layer.energies(weights), rtol=1e-9)
     bounds = rows.lower_bounds(weights)
@@ -144,7 +146,7 @@ def test_a_time_limit_tells_the_sweeps_done(choose):
 def test_the_cheaper_form_is_chosen():
     """Many units on few rows go by rows; a convolution's many rows are formed into J once."""
     many = problem(M=120, N=400, R=500)
-    formed, by_rows = seconds(many, 120, 2)
+    formed, by_rows = estimate_cost(many, 120, 2)
     assert by_rows < 0.5 * formed
     assert SimulatedAnnealing(2)._goes_by_rows(many)
     assert not SimulatedAnnealing(2, order="random")._goes_by_rows(many)
@@ -159,7 +161,7 @@ def test_the_choice_is_the_same_on_every_machine():
     try:
         for name in _anneal.kernels():
             _anneal.use_kernel(name)
-            estimates.append([seconds(layer, layer.num_units, 10) for layer in layers])
+            estimates.append([estimate_cost(layer, layer.num_units, 10) for layer in layers])
     finally:
         _anneal.use_kernel(_anneal.kernels()[0])
     assert all(each == estimates[0] for each in estimates)

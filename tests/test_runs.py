@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from conftest import SMALL, table
 
-from annealtrain import runs
 from annealtrain.errors import InputError
+from annealtrain.runs import collection, summary, tables
 
 VALUES = (0.5, 0.7, 0.6)  # validation accuracy of epochs 0 to 2
 
@@ -23,8 +23,8 @@ def write_run(folder: Path, *, finished: bool = True, shift: float = 0.0, **sett
         "seed": 0,
         "epochs": 2,
         "progress": "auto",
-        "model": {"name": "linear", "layers": [{"_target_": "annealtrain.layers.Flatten"}]},
-        "solver": {"_target_": "annealtrain.solvers.anneal.SimulatedAnnealing", "num_reads": 1},
+        "model": {"name": "linear", "layers": [{"_target_": "annealtrain.nn.layers.Flatten"}]},
+        "solver": {"_target_": "annealtrain.solvers.annealing.simulated_annealing.SimulatedAnnealing", "num_reads": 1},
         "schedule": {"first": [0.1, 0.2]},
         "bias": False,
         **settings,
@@ -67,7 +67,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_finds_runs_and_names_what_it_leaves_out(tree: Path) -> None:
-    found, foreign = runs.find(tree)
+    found, foreign = collection.find(tree)
     assert [run.name for run in found] == [
         "CoordinateDescent/seed=0",
         "CoordinateDescent/seed=1",
@@ -94,10 +94,10 @@ def test_finds_runs_and_names_what_it_leaves_out(tree: Path) -> None:
 def test_a_damaged_run_is_told_by_its_file(tmp_path: Path, name: str, text: str, said: str) -> None:
     (write_run(tmp_path / "run") / name).write_text(text)
     with pytest.raises(InputError, match="run") as caught:
-        runs.read_run(tmp_path / "run")
+        collection.read_run(tmp_path / "run")
     assert said in str(caught.value)
     write_run(tmp_path / "good")
-    found, foreign = runs.find(tmp_path)
+    found, foreign = collection.find(tmp_path)
     assert [run.name for run in found] == ["good"]
     assert foreign == [str(caught.value)]
 
@@ -105,33 +105,33 @@ def test_a_damaged_run_is_told_by_its_file(tmp_path: Path, name: str, text: str,
 def test_a_failed_job_of_a_sweep_is_told_by_its_line(tmp_path: Path) -> None:
     write_run(tmp_path / "good")
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / runs.STATUS).write_text("seed=1  failed: ValueError: no\n")
-    assert runs.find(tmp_path)[1] == [f"{tmp_path}/bad: seed=1  failed: ValueError: no"]
+    (tmp_path / "bad" / collection.STATUS).write_text("seed=1  failed: ValueError: no\n")
+    assert collection.find(tmp_path)[1] == [f"{tmp_path}/bad: seed=1  failed: ValueError: no"]
 
 
 def test_a_run_folder_itself_can_be_given(tmp_path: Path) -> None:
-    found, foreign = runs.find(write_run(tmp_path / "run"))
+    found, foreign = collection.find(write_run(tmp_path / "run"))
     assert ([run.name for run in found], foreign) == (["."], [])
 
 
 def test_nothing_to_gather(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no folder"):
-        runs.find(tmp_path / "nowhere")
+        collection.find(tmp_path / "nowhere")
     with pytest.raises(InputError, match="no run with an epoch in"):
-        runs.find(tmp_path)
+        collection.find(tmp_path)
 
 
 def test_where_all_jobs_failed_their_logs_are_named(tmp_path: Path) -> None:
     for seed in (0, 1):
         (tmp_path / f"seed={seed}").mkdir()
-        (tmp_path / f"seed={seed}" / runs.STATUS).write_text(f"seed={seed}  failed: ValueError: no\n")
+        (tmp_path / f"seed={seed}" / collection.STATUS).write_text(f"seed={seed}  failed: ValueError: no\n")
     with pytest.raises(InputError) as caught:
-        runs.find(tmp_path)
+        collection.find(tmp_path)
     first = f"no run with an epoch in {tmp_path} ({tmp_path}/seed=0: seed=0  failed: ValueError: no)"
     assert str(caught.value) == f"{first}: see {tmp_path}/seed=0/job.log and 1 more"
-    (tmp_path / "seed=1" / runs.LOG).write_text("Traceback")
+    (tmp_path / "seed=1" / collection.LOG).write_text("Traceback")
     with pytest.raises(InputError, match=r"see \S+/seed=1/train.log$"):
-        runs.find(tmp_path)
+        collection.find(tmp_path)
 
 
 def test_collect_of_a_sweep_whose_jobs_all_failed(cli: Callable) -> None:
@@ -144,7 +144,7 @@ def test_collect_of_a_sweep_whose_jobs_all_failed(cli: Callable) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("annealtrain.solvers.reference.reference_annealing", "reference_annealing"),
+        ("annealtrain.solvers.annealing.reference.reference_annealing", "reference_annealing"),
         ("mine.Solver", "Solver"),
         ("lenet", "lenet"),
         ("[0.1]", "[0.1]"),
@@ -156,7 +156,7 @@ def test_collect_of_a_sweep_whose_jobs_all_failed(cli: Callable) -> None:
     ],
 )
 def test_a_class_is_shown_by_its_own_name_and_nothing_else_is_cut(value: Any, text: str) -> None:
-    assert runs.shown(value) == text
+    assert tables.shown(value) == text
 
 
 def test_configurations_become_columns() -> None:
@@ -167,7 +167,7 @@ def test_configurations_become_columns() -> None:
         "model": {"name": "lenet", "layers": [{"_target_": "x"}]},
         "data_dir": None,
     }
-    assert runs.flatten(config) == {
+    assert collection.flatten(config) == {
         "seed": 1,
         "solver": "a.B",
         "solver.num_sweeps": "a.Step",
@@ -176,17 +176,17 @@ def test_configurations_become_columns() -> None:
         "data_dir": None,
         "model": "lenet",
     }
-    assert runs.flatten({"model": {"layers": [1]}}) == {"model": "[1]"}
+    assert collection.flatten({"model": {"layers": [1]}}) == {"model": "[1]"}
 
 
 def test_the_tidy_table_has_a_row_an_epoch(tree: Path) -> None:
-    rows = runs.tidy(runs.find(tree)[0])
+    rows = summary.tidy(collection.find(tree)[0])
     assert len(rows) == 4 * 3
     assert {tuple(row) for row in rows} == {tuple(rows[0])}
     assert list(rows[0])[:3] == ["run", "state", "seed"]
     assert [row["epoch"] for row in rows[:4]] == [0, 1, 2, 0]
     assert rows[0]["solver"] == "annealtrain.solvers.CoordinateDescent"
-    runs.write_csv(tree / "runs.csv", rows)
+    tables.write_csv(tree / "runs.csv", rows)
     assert table(tree / "runs.csv")[0]["bias"] == "false"
     assert len(table(tree / "runs.csv")) == 12
 
@@ -197,13 +197,13 @@ def test_groups_are_told_by_as_few_settings_as_will_do(tmp_path: Path) -> None:
             # The schedule follows the bits and adds nothing; threads and the progress display are no settings.
             extra = {"schedule": {"first": bits / 10}, "threads": seed, "progress": bool(seed)}
             write_run(tmp_path / f"{bits}-{seed}", bits=bits, seed=seed, **extra)
-    found = runs.find(tmp_path)[0]
-    assert runs.varying(found) == ["bits"]
-    assert {values: len(members) for values, members in runs.groups(found).items()} == {(3,): 2, (4,): 2}
+    found = collection.find(tmp_path)[0]
+    assert summary.varying(found) == ["bits"]
+    assert {values: len(members) for values, members in summary.groups(found).items()} == {(3,): 2, (4,): 2}
 
 
 def test_summary_holds_means_and_deviations_over_seeds(tree: Path) -> None:
-    head, rows = runs.summary(runs.find(tree)[0])
+    head, rows = summary.summary(collection.find(tree)[0])
     assert head == ["solver", "runs", "val last", "test last", "best val", "test at best val"]
     assert [row[0] for row in rows] == ["CoordinateDescent", "SimulatedAnnealing"]
     assert [row[1] for row in rows] == ["2 (1 unfinished)", "2"]
@@ -214,9 +214,9 @@ def test_summary_holds_means_and_deviations_over_seeds(tree: Path) -> None:
 
 
 def test_spread() -> None:
-    assert runs.spread([1.0, 2.0, None]) == "1.5000 +- 0.7071"
-    assert runs.spread([1.0]) == "1.0000"
-    assert runs.spread([None]) == ""
+    assert summary.spread([1.0, 2.0, None]) == "1.5000 +- 0.7071"
+    assert summary.spread([1.0]) == "1.0000"
+    assert summary.spread([None]) == ""
 
 
 def test_collect_of_real_runs(cli: Callable, tmp_path: Path) -> None:

@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 from solver_contract import check_result, check_solver, random_problem
 
-from annealtrain import parallel
 from annealtrain.errors import InputError
-from annealtrain.problem import LayerProblem
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.random_streams import stream
 from annealtrain.schedule import GeometricSchedule, StepSchedule
-from annealtrain.solvers.anneal import SimulatedAnnealing, automatic_beta_range
-from annealtrain.solvers.base import Solver, stream
-from annealtrain.solvers.chains import single
-from annealtrain.solvers.classical import CoordinateDescent, RoundedLeastSquares
-from annealtrain.solvers.itemc import ImaginaryTimeCircuit
-from annealtrain.solvers.quantum import SimulatedQuantumAnnealing
-from annealtrain.solvers.reference import Exact, reference_annealing
+from annealtrain.solvers.annealing.markov_chains import to_float32
+from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
+from annealtrain.solvers.annealing.reference import reference_annealing
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.annealing.temperatures import automatic_beta_range
+from annealtrain.solvers.coordinate_descent import CoordinateDescent, RoundedLeastSquares
+from annealtrain.solvers.exact import Exact
+from annealtrain.solvers.gate_model.imaginary_time import ImaginaryTimeCircuit
+from annealtrain.solvers.solver import Solver
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ def test_betas_beyond_float32_raise_no_warning(monkeypatch, solver, units, alpha
 
 def test_the_kernel_reads_betas_in_float32_and_its_largest_beyond():
     betas = np.array([0.1, 3e38, 1e39, np.inf])
-    found = single(betas)
+    found = to_float32(betas)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found[:2], betas[:2].astype(np.float32))
     np.testing.assert_array_equal(found[2:], np.finfo(np.float32).max)
@@ -197,16 +200,16 @@ def test_ctrl_c_stops_a_long_solve():
 
     def soon() -> None:
         time.sleep(0.2)
-        parallel._cancelled.set()
+        thread_pool._cancelled.set()
 
     problem = random_problem(M=2, N=60, bits=8)
     threading.Thread(target=soon).start()
     began = time.perf_counter()
     try:
-        with pytest.raises(parallel.Cancelled):
+        with pytest.raises(thread_pool.Cancelled):
             SimulatedAnnealing(2_000_000, beta=1.0).solve(problem)
     finally:
-        parallel._cancelled.clear()
+        thread_pool._cancelled.clear()
     assert time.perf_counter() - began < 1.2
 
 
@@ -238,7 +241,7 @@ def test_small_work_stays_on_one_thread(monkeypatch, sweeps, reads, is_large):
     monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda *given: submitted.append(given) or submit(*given))
     problem = LayerProblem.from_moments(np.eye(30), np.ones((4, 30)), np.zeros(4), np.zeros((4, 30)), 1.0, 8)
     sampler = SimulatedAnnealing(sweeps, reads)
-    with parallel.threads(2):
+    with thread_pool.threads(2):
         forms = [problem.unit(i) for i in range(4)]
         sampler.sample_shared(forms, [stream(0, i) for i in range(4)])
     assert bool(submitted) == is_large

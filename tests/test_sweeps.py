@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from conftest import SMALL, assert_same_run, finished, process, table
 
-from annealtrain import figures, recorder, sweeps
+from annealtrain.commands import sweep
 from annealtrain.errors import InputError
-from annealtrain.hydra_app import compose_config
+from annealtrain.experiment.compose import compose_config
+from annealtrain.reports import paper
+from annealtrain.runs import tables
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -28,7 +30,7 @@ def test_folders_are_named_by_what_varies(cli: Callable, tmp_path: Path) -> None
     names = ["seed=0,solver=descent", "seed=0,solver=sa", "seed=1,solver=descent", "seed=1,solver=sa"]
     assert jobs(sweep) == names
     for name in names:
-        assert recorder.read_json(sweep / name / "meta.json")["seed"] == int(name[5])
+        assert tables.read_json(sweep / name / "meta.json")["seed"] == int(name[5])
         assert len(table(sweep / name / "metrics.csv")) == 2
         assert cli("eval", str(sweep / name)).code == 0
 
@@ -37,7 +39,7 @@ def test_a_job_tells_the_command_that_makes_it_alone(cli: Callable, tmp_path: Pa
     arguments = ["sweep=fig2b", "dataset=digits", *SMALL, "method=pinv", "seed=3,4", "annealing.beta=null"]
     assert cli("train", *arguments, "hydra.sweep.dir=sweep", "sweep/launcher=basic").code == 0
     job = tmp_path / "sweep" / "seed=4"
-    command = recorder.read_json(job / "meta.json")["command"].split()
+    command = tables.read_json(job / "meta.json")["command"].split()
     assert command[:4] == ["annealtrain", "train", "sweep=fig2b", "hydra.mode=RUN"]
     assert cli(*command[1:], "hydra.run.dir=alone").code == 0
     assert_same_run(job, tmp_path / "alone")
@@ -64,7 +66,7 @@ def test_the_same_sweep_again_keeps_finished_jobs_and_resumes_others(cli: Callab
     assert outcome.code == 0
     assert ["finished before" in line for line in outcome.out.splitlines()] == [True, False, False, False]
     assert (tmp_path / "again" / "seed=0" / "result.json").stat().st_mtime_ns == kept
-    assert len(recorder.read_json(tmp_path / "again" / "seed=1" / "meta.json")["resumed_at"]) == 1
+    assert len(tables.read_json(tmp_path / "again" / "seed=1" / "meta.json")["resumed_at"]) == 1
     for name in jobs(tmp_path / "whole"):
         assert_same_run(tmp_path / "whole" / name, tmp_path / "again" / name)
 
@@ -134,7 +136,7 @@ def test_a_job_tells_where_its_own_yaml_lies(cli: Callable, tmp_path: Path) -> N
     (tmp_path / "mine" / "sweep" / "mine.yaml").write_text(own)
     small = [word for word in SMALL if not word.startswith("bits=")]
     assert cli("train", "--config-dir=mine", "sweep=mine", *small, "hydra.sweep.dir=sweep").code == 0
-    command = recorder.read_json(tmp_path / "sweep" / "seed=4" / "meta.json")["command"].split()
+    command = tables.read_json(tmp_path / "sweep" / "seed=4" / "meta.json")["command"].split()
     assert cli(*command[1:], "hydra.run.dir=alone").code == 0
     assert_same_run(tmp_path / "sweep" / "seed=4", tmp_path / "alone")
     assert {row["bits"] for row in table(tmp_path / "alone" / "solves.csv")} == {"2"}
@@ -196,13 +198,13 @@ def test_a_job_of_bad_input_leaves_its_line_and_lets_the_others_run(cli: Callabl
 
 
 def test_keys_that_do_not_vary() -> None:
-    assert sweeps.fixed_keys(["-m", "seed=0,1", "bits=3", "+x.y=1", "hydra.sweep.dir=a"]) == ["bits", "x.y"]
-    assert sweeps.fixed_keys(["sweep=fig5b", "bits=3"]) == ["sweep", "bits"]
-    assert sweeps.fixed_keys(["bits=3", "model=lenet"]) == []
-    assert sweeps.fixed_keys(["seed=range(3)", "x=["]) == []
+    assert sweep.fixed_keys(["-m", "seed=0,1", "bits=3", "+x.y=1", "hydra.sweep.dir=a"]) == ["bits", "x.y"]
+    assert sweep.fixed_keys(["sweep=fig5b", "bits=3"]) == ["sweep", "bits"]
+    assert sweep.fixed_keys(["bits=3", "model=lenet"]) == []
+    assert sweep.fixed_keys(["seed=range(3)", "x=["]) == []
 
 
-@pytest.mark.parametrize("name", figures.PAPER)
+@pytest.mark.parametrize("name", paper.PAPER)
 def test_sweeps_of_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEEDS", "3")
     config = sweep_config(f"sweep={name}")
@@ -212,8 +214,8 @@ def test_sweeps_of_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert params["seed"] == "range(3)"
     methods = params["method"].split(",")
     assert methods[0] == "pinv"
-    assert set(methods) <= set(figures.METHODS)
-    assert ("dwave_emulated" in methods) == ("QPU" in figures.PAPER[name].others)
+    assert set(methods) <= set(paper.METHODS)
+    assert ("dwave_emulated" in methods) == ("QPU" in paper.PAPER[name].others)
     monkeypatch.setenv("QUANTUM_ANNEALING", "dwave")  # as annealtrain figure does where a token is set
     real = sweep_config(f"sweep={name}")["hydra"]["sweeper"]["params"]["method"].split(",")
     assert real == [{"dwave_emulated": "dwave"}.get(method, method) for method in methods]
@@ -315,7 +317,7 @@ def test_a_search_finds_the_best_of_its_trials_and_goes_on(tmp_path: Path) -> No
     assert outcome.code == 0, outcome
     assert "4 jobs, 0 failed" in outcome.out
     scores = {
-        path.parent.name: recorder.read_json(path)["last"]["val_accuracy"] for path in tmp_path.rglob("result.json")
+        path.parent.name: tables.read_json(path)["last"]["val_accuracy"] for path in tmp_path.rglob("result.json")
     }
     assert len(scores) == 4
     text = (tmp_path / "search" / "optimization_results.yaml").read_text()

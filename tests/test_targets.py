@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from annealtrain.errors import InputError
-from annealtrain.layers import Conv2d, Flatten, Linear, SpectralPool2d
-from annealtrain.network import ForwardPass, Network
-from annealtrain.problem import LayerProblem
-from annealtrain.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.nn.forward import ActivationCache
+from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d
+from annealtrain.nn.network import Network
+from annealtrain.optimizers.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
 
 Q = 6
 
@@ -31,7 +32,7 @@ def convolutional(alpha):
 def test_pinv_is_the_pseudo_inverse_of_the_layers_above():
     network, q, xi = two_layers(0.1)
     targets = PseudoInverseTargets(gain=[3.0])
-    state = ForwardPass(network, q)
+    state = ActivationCache(network, q)
     targets.start_epoch(state, xi)
     last, _ = targets.of_layer(1, state)
     np.testing.assert_array_equal(last, xi)
@@ -44,7 +45,7 @@ def test_pinv_is_the_pseudo_inverse_of_the_layers_above():
 def test_pinv_solves_the_hidden_layer_when_its_targets_are_met():
     """If layer 0 met its targets exactly, a linear network's outputs would be the targets (W has full row rank)."""
     network, q, xi = two_layers(1.0)
-    state = ForwardPass(network, q)
+    state = ActivationCache(network, q)
     targets = PseudoInverseTargets()
     targets.start_epoch(state, xi)
     hidden, slopes = targets.of_layer(0, state)
@@ -54,7 +55,7 @@ def test_pinv_solves_the_hidden_layer_when_its_targets_are_met():
 
 def test_pinv_inverts_a_bias():
     network, q, xi = two_layers(1.0, bias=True)
-    state = ForwardPass(network, q)
+    state = ActivationCache(network, q)
     targets = PseudoInverseTargets()
     targets.start_epoch(state, xi)
     hidden, _ = targets.of_layer(0, state)
@@ -63,7 +64,7 @@ def test_pinv_inverts_a_bias():
 
 def test_the_inverse_activation_of_equation_24():
     network, q, xi = two_layers(0.5)
-    state = ForwardPass(network, q)
+    state = ActivationCache(network, q)
     targets = PseudoInverseTargets(inverse_activation=True)
     targets.start_epoch(state, xi)
     gamma = np.where(state.preactivation(1) >= 0, 1, 0.5)
@@ -74,7 +75,7 @@ def test_the_inverse_activation_of_equation_24():
 def test_gains_accumulate_and_pools_are_inverted():
     network, images, xi = convolutional(0.1)
     stems = network.stem(images)
-    state = ForwardPass(network, stems)
+    state = ActivationCache(network, stems)
     targets = PseudoInverseTargets(gain=[2.0, 5.0])
     targets.start_epoch(state, xi)
     _, pool, conv1, _, linear = network.layers
@@ -91,7 +92,7 @@ def test_gains_accumulate_and_pools_are_inverted():
 
 def test_pinv_targets_stay_while_weights_change_in_an_epoch():
     network, q, xi = two_layers(0.1)
-    state = ForwardPass(network, q)
+    state = ActivationCache(network, q)
     targets = PseudoInverseTargets()
     targets.start_epoch(state, xi)
     before = targets.of_layer(0, state)[0].copy()
@@ -105,7 +106,7 @@ def test_pinv_targets_stay_while_weights_change_in_an_epoch():
 @pytest.mark.parametrize("alpha", [0.3, 1.0])
 def test_weighted_targets_are_equations_28_and_29(alpha):
     network, q, xi = two_layers(alpha)
-    state = ForwardPass(network, q)
+    state = ActivationCache(network, q)
     targets = WeightedPseudoInverseTargets()
     targets.start_epoch(state, xi)
     W0, W1 = (layer.weights for layer in network.trainable)
@@ -128,7 +129,7 @@ def test_weighted_targets_are_equations_28_and_29(alpha):
 
 def test_weighted_targets_go_through_the_pool():
     network, images, xi = convolutional(0.1)
-    state = ForwardPass(network, network.stem(images))
+    state = ActivationCache(network, network.stem(images))
     targets, plain = WeightedPseudoInverseTargets(), PseudoInverseTargets()
     for each in (targets, plain):
         each.start_epoch(state, xi)
@@ -143,7 +144,7 @@ def test_weighted_targets_go_through_the_pool():
 @pytest.mark.parametrize("eta", [1.0, 0.25])
 def test_difference_adds_the_inverse_of_the_missing_change(eta):
     network, images, xi = convolutional(0.1)
-    state = ForwardPass(network, network.stem(images))
+    state = ActivationCache(network, network.stem(images))
     targets = DifferenceTargets(eta=eta)
     targets.start_epoch(state, xi)
     _, pool, conv1, _, linear = network.layers
@@ -159,13 +160,13 @@ def test_difference_adds_the_inverse_of_the_missing_change(eta):
 
 def test_difference_follows_the_weights_at_once():
     network, q, xi = two_layers(0.1)
-    state = ForwardPass(network, q)
+    state = ActivationCache(network, q)
     targets = DifferenceTargets()
     targets.start_epoch(state, xi)
     targets.of_layer(0, state)
     network.trainable[0].weights = network.trainable[0].weights + 0.1
     state.weights_changed(0)
-    fresh = ForwardPass(network, q)
+    fresh = ActivationCache(network, q)
     np.testing.assert_allclose(state.activation(1), fresh.activation(1))
     expected = fresh.activation(0) + (xi - fresh.activation(1)) @ np.linalg.pinv(network.trainable[1].weights).T
     np.testing.assert_allclose(targets.of_layer(0, state)[0], expected, rtol=1e-9)
@@ -173,7 +174,7 @@ def test_difference_follows_the_weights_at_once():
 
 def test_difference_stands_still_where_the_outputs_are_right():
     network, q, _ = two_layers(0.1)
-    state = ForwardPass(network, q)
+    state = ActivationCache(network, q)
     targets = DifferenceTargets()
     targets.start_epoch(state, state.activation(1))
     found, factors = targets.of_layer(0, state)
@@ -185,7 +186,7 @@ def test_difference_stands_still_where_the_outputs_are_right():
 @pytest.mark.parametrize("kind", [PseudoInverseTargets, WeightedPseudoInverseTargets, DifferenceTargets])
 def test_targets_keep_float32(kind):
     network, q, xi = two_layers(0.1)
-    state = ForwardPass(network, q.astype(np.float32))
+    state = ActivationCache(network, q.astype(np.float32))
     targets = kind()
     targets.start_epoch(state, xi.astype(np.float32))
     for k in (0, 1):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from solver_contract import check_result
 
-from annealtrain import parallel
 from annealtrain.errors import InputError
-from annealtrain.problem import LayerProblem
-from annealtrain.solvers.anneal import SimulatedAnnealing, automatic_beta_range
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runtime import thread_pool
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.annealing.temperatures import automatic_beta_range
 
 
 def problem(M=37, N=21, bits=5, seed=0, dead=(), convex=False, S0=0.0):
@@ -40,7 +41,7 @@ def test_random_moves_reach_low_energies_for_any_threads(move):
     solver, given = SimulatedAnnealing(200, move=move, start="present"), problem(M=20, N=8, bits=3)
     found = []
     for threads in (1, 3):
-        with parallel.threads(threads):
+        with thread_pool.threads(threads):
             found.append(solver.solve(given, seed=5))
     np.testing.assert_array_equal(found[0].levels, found[1].levels)
     best = SimulatedAnnealing(400, num_reads=8, move="slice").solve(given, seed=1)

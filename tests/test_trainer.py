@@ -3,17 +3,19 @@
 import numpy as np
 import pytest
 
-from annealtrain import parallel
+from annealtrain.data.loader import Samples
 from annealtrain.errors import InputError
-from annealtrain.layers import Flatten, Linear
-from annealtrain.network import Network
-from annealtrain.problem import LayerProblem
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.nn.layers import Flatten, Linear
+from annealtrain.nn.network import Network
+from annealtrain.optimizers.diagnostics import condition_number, saturated_share
+from annealtrain.optimizers.optimizer import Optimizer
+from annealtrain.optimizers.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
+from annealtrain.runtime import thread_pool
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule
-from annealtrain.solvers.anneal import SimulatedAnnealing
-from annealtrain.solvers.base import Solver, SolveResult
-from annealtrain.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
-from annealtrain.trainer import Samples, Trainer
-from annealtrain.update import Update, condition, saturated_share
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.solver import Solver, SolveResult
+from annealtrain.training.trainer import Trainer
 
 
 class Log:
@@ -173,11 +175,13 @@ def test_the_condition_number_leaves_out_dead_weights():
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
     J = np.zeros((5, 5))
     J[np.ix_([0, 1, 3, 4], [0, 1, 3, 4])] = turn @ np.diag([0.5, 1.0, 3.0, 20.0]) @ turn.T
-    assert condition(J) == pytest.approx(40.0)
-    assert condition(np.ones((2, 2))) == pytest.approx(1 / np.finfo(float).eps)  # singular: as far as numbers tell
-    assert condition(np.zeros((2, 2))) is None
-    assert condition(np.eye(512)) == 1.0
-    assert condition(np.eye(513)) is None
+    assert condition_number(J) == pytest.approx(40.0)
+    assert condition_number(np.ones((2, 2))) == pytest.approx(
+        1 / np.finfo(float).eps
+    )  # singular: as far as numbers tell
+    assert condition_number(np.zeros((2, 2))) is None
+    assert condition_number(np.eye(512)) == 1.0
+    assert condition_number(np.eye(513)) is None
 
 
 def test_every_solve_has_its_own_stream():
@@ -199,7 +203,7 @@ def test_the_same_seed_is_the_same_run_on_any_number_of_threads():
     logs = []
     for threads in (1, 1, 3):
         logs.append(Log())
-        with parallel.threads(threads):
+        with thread_pool.threads(threads):
             trainer(alpha=0.01).run(logs[-1])
     assert untimed(logs[0].rows) == untimed(logs[1].rows) == untimed(logs[2].rows)
     assert untimed(logs[0].solves) == untimed(logs[2].solves)
@@ -246,7 +250,7 @@ def test_going_on_after_some_epochs_is_the_same_run(targets, more):
 
 
 def test_mini_batches_show_each_sample_once_an_epoch_in_a_new_order():
-    class Spying(Update):
+    class Spying(Optimizer):
         amplitude = 2.0
 
         def __init__(self):

@@ -3,10 +3,10 @@
 import time
 import tracemalloc
 
-from annealtrain.problem import LayerProblem
-from annealtrain.solvers.anneal import SimulatedAnnealing
-from annealtrain.solvers.base import SolveResult
-from annealtrain.solvers.rows import seconds
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.solvers.annealing.cost_model import estimate_cost
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.solver import SolveResult
 from bench.peers import single_thread
 from bench.report import markdown, number
 from bench.rows import Row
@@ -42,7 +42,7 @@ def compare(name: str, problem: LayerProblem) -> Row:
     """Return seconds and peak memory of both forms, bounds included; None for one that would take too long."""
     assert problem.rows is not None
     (R, N), M = problem.rows.inputs.shape, problem.num_units
-    expected = dict(zip(("formed", "rows"), seconds(problem, M, SWEEPS), strict=True))
+    expected = dict(zip(("formed", "rows"), estimate_cost(problem, M, SWEEPS), strict=True))
     row: Row = {
         "problem": name,
         "units": M,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from annealtrain.datasets import Images
+from annealtrain.data.images import Images
 from bench import forms, jobs, plot, report, roofline, rows, time_to_target
 from bench.problems import Problem, images, lenet, lenet_layers, linear, sherrington_kirkpatrick
 from bench.targets import claims

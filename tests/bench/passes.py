@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from annealtrain import parallel
-from annealtrain.backprop import Mirror
-from annealtrain.layers import Conv2d, Flatten, Linear, SpectralPool2d
-from annealtrain.network import Network, Pass
+from annealtrain.nn.forward import Tape
+from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d
+from annealtrain.nn.network import Network
+from annealtrain.nn.torch_network import TorchNetwork
+from annealtrain.runtime import thread_pool
 
 BATCH = 64
 NETWORKS = {
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     torch.set_num_threads(1)
     print("| network | pass | PyTorch, us an image | NumPy | ratio |\n| --- | --- | --- | --- | --- |")
-    with parallel.threads(1):
+    with thread_pool.threads(1):
         for name, layers in NETWORKS.items():
             network = Network(layers(), (1, 32, 32), 10, alpha=0.001)
             for kind, theirs, ours in (("forward", *forward(network)), ("forward and back", *both(network))):
@@ -62,22 +63,22 @@ def images() -> np.ndarray:
 def forward(network: Network) -> tuple[Callable[[], object], Callable[[], object]]:
     import torch
 
-    mirror, x = Mirror(network), images()
+    mirror, x = TorchNetwork(network), images()
     weights, tensor = [w.detach() for w in mirror.weights()], torch.from_numpy(images())
-    return (lambda: mirror(tensor, weights)), (lambda: Pass(network, x))
+    return (lambda: mirror(tensor, weights)), (lambda: Tape(network, x))
 
 
 def both(network: Network) -> tuple[Callable[[], object], Callable[[], object]]:
     import torch
 
-    mirror, x = Mirror(network), images()
+    mirror, x = TorchNetwork(network), images()
     weights, tensor = mirror.weights(), torch.from_numpy(images())
 
     def theirs() -> None:
         (mirror(tensor, weights) ** 2).sum().backward()
 
     def ours() -> None:
-        there = Pass(network, x)
+        there = Tape(network, x)
         for layer, held, dz in zip(network.trainable, there.inputs, there.backward(2 * there.outputs), strict=True):
             layer.gradient(held, dz)
 

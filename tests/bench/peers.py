@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain import parallel
-from annealtrain.problem import LayerProblem
-from annealtrain.solvers.anneal import SimulatedAnnealing
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runtime import thread_pool
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from bench.problems import Array, Problem
 
 
@@ -121,7 +121,7 @@ def _dwave(name: str) -> Solve:
 
 def single_thread(job: Callable[[], Any]) -> Any:
     """Return job() with this project's pool and NumPy's BLAS on one thread."""
-    with parallel.threads(1):
+    with thread_pool.threads(1):
         return job()
 
 

@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain import datasets
-from annealtrain.layers import Conv2d, Flatten, Linear, SpectralPool2d
-from annealtrain.network import ForwardPass, Network
-from annealtrain.problem import Couplings, LayerProblem, QuadraticForm
-from annealtrain.solvers.anneal import SimulatedAnnealing, automatic_beta_range
-from annealtrain.solvers.base import descend
-from annealtrain.targets import PseudoInverseTargets, Targets
+from annealtrain.data import datasets
+from annealtrain.data.images import Images, split
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
+from annealtrain.nn.forward import ActivationCache
+from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d
+from annealtrain.nn.network import Network
+from annealtrain.optimizers.targets import PseudoInverseTargets, Targets
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.annealing.temperatures import automatic_beta_range
+from annealtrain.solvers.bounds import descend
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -83,17 +87,17 @@ def mnist_folder() -> Path | None:
     return None
 
 
-def images() -> tuple[datasets.Images, str]:
+def images() -> tuple[Images, str]:
     """Return the training images and a line that says which: MNIST, or the embedded digits where it is not found."""
     folder = mnist_folder()
     if folder:
         dataset, told = datasets.mnist(data_dir=folder), f"{IMAGES} images of MNIST"
     else:
         dataset, told = datasets.digits(), f"{IMAGES} images of the embedded digits: no MNIST in $ANNEALTRAIN_DATA"
-    return datasets.split(dataset, samples=IMAGES, validation=0, seed=0).train, told
+    return split(dataset, samples=IMAGES, validation=0, seed=0).train, told
 
 
-def linear(name: str, shown: datasets.Images, bits: int, epochs: int = 0) -> Problem:
+def linear(name: str, shown: Images, bits: int, epochs: int = 0) -> Problem:
     """Return the network `linear`, ten outputs that share one J, after `epochs` of training.
 
     In the first epoch nine tenths of the best weights lie on the range's border; later the range is small, the
@@ -103,12 +107,12 @@ def linear(name: str, shown: datasets.Images, bits: int, epochs: int = 0) -> Pro
     return _first_units(name, _layers(network, shown, bits, epochs)[0])
 
 
-def lenet(shown: datasets.Images) -> list[Problem]:
+def lenet(shown: Images) -> list[Problem]:
     """Return unit 0 of each of LeNet's five activated layers, in the first epoch."""
     return [_first_units(name, problem) for name, problem in lenet_layers(shown)]
 
 
-def lenet_layers(shown: datasets.Images, bits: int = 8, alpha: float = 0.001) -> list[tuple[str, LayerProblem]]:
+def lenet_layers(shown: Images, bits: int = 8, alpha: float = 0.001) -> list[tuple[str, LayerProblem]]:
     """Return the names and problems, all units, of LeNet's five activated layers in the first epoch."""
     layers = [
         *(Conv2d(6, 5), SpectralPool2d([14, 14]), Conv2d(16, 5), SpectralPool2d([5, 5]), Conv2d(120, 5)),
@@ -125,7 +129,7 @@ def sherrington_kirkpatrick(spins: int, seed: int = 0) -> Problem:
     return Problem(f"SK {spins}", half + half.T, nothing, np.zeros(1), nothing, 1.0, 1, (0.1, 10.0), np.full(1, np.nan))
 
 
-def _layers(network: Network, shown: datasets.Images, bits: int, epochs: int) -> list[LayerProblem]:
+def _layers(network: Network, shown: Images, bits: int, epochs: int) -> list[LayerProblem]:
     """Return the problem of each trainable layer after `epochs` of training."""
     targets: Targets = PseudoInverseTargets(amplitude=AMPLITUDE)
     wanted = np.zeros((len(shown.labels), 10), np.float32)
@@ -133,7 +137,7 @@ def _layers(network: Network, shown: datasets.Images, bits: int, epochs: int) ->
     stems, solver = network.stem(shown.images), SimulatedAnnealing(100, move="slice")
     found: list[LayerProblem] = []
     for epoch in range(epochs + 1):
-        state = ForwardPass(network, stems)
+        state = ActivationCache(network, stems)
         targets.start_epoch(state, wanted)
         for k, layer in enumerate(network.trainable):
             seen, factors = targets.of_layer(k, state)

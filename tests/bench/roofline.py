@@ -3,7 +3,7 @@
 import numpy as np
 
 from annealtrain import _anneal
-from annealtrain.solvers.anneal import SimulatedAnnealing
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from bench.measure import timed
 from bench.peers import Settings, build_ours, single_thread
 from bench.problems import Problem

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from annealtrain.update import STAGES
+from annealtrain.runtime.stage_timer import STAGES
 from bench import report
 from bench.rows import Row
 

@@ -1,0 +1,38 @@
+"""`annealtrain eval`: score a finished run's weights again."""
+
+from pathlib import Path
+
+from annealtrain.commands.train import take_weights
+from annealtrain.errors import InputError
+from annealtrain.experiment.builder import build, trainer_of
+from annealtrain.experiment.config import saved_config
+from annealtrain.runs import checkpoint, recorder, tables
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Row
+
+
+def evaluate(folder: Path) -> bool:
+    """Score a finished run's weights again; print both results, return whether they are equal to the last bit."""
+    config = saved_config(folder)
+    if not (folder / recorder.RESULT).exists():
+        raise InputError(f"the run in {folder} is not finished: annealtrain resume {folder}")
+    result = tables.read_json(folder / recorder.RESULT, "last", "best_validation")
+    parts = build(config)
+    same = True
+    with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
+        trainer = trainer_of(parts, config)
+        for kind, name in (("last", checkpoint.LAST), ("best_validation", checkpoint.BEST)):
+            if not result[kind]:
+                continue
+            epoch = take_weights(parts.network, folder / name)
+            scores = {"epoch": epoch, **trainer.scores()}
+            recorded = {key: value for key, value in result[kind].items() if value is not None}
+            is_same = scores == recorded
+            same = same and is_same
+            print(f"{kind} (epoch {epoch}):  {_scores_text(scores)}")
+            print("  the same as recorded" if is_same else f"  NOT as recorded:  {_scores_text(recorded)}")
+    return same
+
+
+def _scores_text(scores: Row) -> str:
+    return "  ".join(f"{name} {value!r}" for name, value in scores.items() if name != "epoch")

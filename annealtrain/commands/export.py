@@ -1,0 +1,93 @@
+"""`annealtrain export`: from a run folder, or from settings alone, to a file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annealtrain.commands.train import ready
+from annealtrain.errors import InputError
+from annealtrain.experiment.compose import compose_config
+from annealtrain.experiment.config import saved_config
+from annealtrain.hamiltonian import file_formats
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.nn.network import Network
+from annealtrain.nn.onnx_export import onnx_file
+from annealtrain.nn.torch_network import torch_file
+from annealtrain.runtime import files, thread_pool
+from annealtrain.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    pass
+
+
+def export(
+    folder: Path | None,
+    overrides: list[str],
+    config_dir: str | None,
+    kind: str,
+    *,
+    layer: int,
+    unit: int,
+    output: Path | None,
+    force: bool,
+) -> str:
+    """Write what is asked for; return a line that says what it is and where.
+
+    folder: a run, at its last weights; or None: the first weights of a run with these overrides.
+    """
+    known = [*file_formats.FORMATS, *export.NETWORK_FORMATS]
+    if kind not in known:
+        raise InputError(f"--format {kind} is not one of {', '.join(known)}")
+    is_network = kind in export.NETWORK_FORMATS
+    if folder is None and output is None:
+        raise InputError("--output is missing: settings alone have no run folder to write to")
+    if folder is None and is_network:
+        raise InputError(f"--format {kind} writes a trained network: give a run folder in place of settings")
+    config = saved_config(folder) if folder else compose_config(overrides, config_dir)
+    name = {"torch": "network.pt", "onnx": "network.onnx"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
+    path = output or (folder or Path()) / name
+    export.check_free(path, force=force)
+    # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
+    config = config | {"solver": {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}}
+    with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
+        trainer, epoch = ready(config, folder)
+        if is_network:
+            content, what = export.network_file(trainer.network, kind), f"the network after {epoch} epochs"
+        else:
+            form = layer_problem(trainer, layer, epoch, unit).unit(unit)
+            what = f"layer {layer}, unit {unit} after {epoch} epochs: {form.S0.size} weights of {form.bits} bits"
+            content = file_formats.hamiltonian(form, kind, f"annealtrain: {what}")
+    export.write(path, content)
+    return f"{path}: {what}"
+
+
+def layer_problem(trainer: Trainer, layer: int, epoch: int, unit: int = 0) -> LayerProblem:
+    """Return what `epoch` would solve in a layer; InputError for a layer or a unit that the network has not."""
+    layers = trainer.network.trainable
+    if not 0 <= layer < len(layers):
+        raise InputError(f"layer {layer}: the network has {len(layers)} trainable layers, 0 to {len(layers) - 1}")
+    units = layers[layer].weight_shape[0]
+    if not 0 <= unit < units:
+        raise InputError(f"unit {unit}: layer {layer} has {units} units, 0 to {units - 1}")
+    return trainer.next_problem(layer, epoch)
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Raise InputError for a file that exists, unless it may be replaced, and for a folder that does not."""
+    if path.is_dir() or (path.exists() and not force):
+        raise InputError(f"{path} exists: give --output another name" + ("" if path.is_dir() else ", or add --force"))
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}: make it, or give --output another name")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    files.write_atomically(path, content, "give --output another name")
+
+
+def network_file(network: Network, kind: str) -> bytes:
+    """Return the content of a file: `torch`, a state dict, or `onnx`, a model. InputError for a missing package."""
+    return NETWORK_FORMATS[kind](network)
+
+
+NETWORK_FORMATS: dict[str, Callable[[Network], bytes]] = {"torch": torch_file, "onnx": onnx_file}

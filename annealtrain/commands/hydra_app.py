@@ -1,0 +1,119 @@
+"""Hydra around `train`: composition, run folders, and its errors in one line each."""
+
+import logging
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from annealtrain.commands import sweep
+from annealtrain.commands.train import train
+from annealtrain.errors import InputError
+from annealtrain.experiment.compose import CONFIGS, explain
+from annealtrain.experiment.config import plain
+
+log = logging.getLogger(__name__)
+
+
+def run_hydra(arguments: list[str]) -> int:
+    """Run `annealtrain train` with Hydra's grammar and return the exit code: 1 if a job of a sweep failed.
+
+    Raises InputError for what Hydra or the run refuses.
+    """
+    if fixed := sweep.fixed_keys(arguments):
+        unnamed = ",".join([*sweep.UNNAMED, *fixed])
+        at = next(k for k, word in enumerate(arguments) if "=" in word and not word.startswith("-"))
+        arguments = [*arguments[:at], f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]", *arguments[at:]]
+    # Hydra's parser wants its flags before or after the overrides, not between them.
+    sys.argv = ["annealtrain", *sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))]
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
+    refused: list[InputError] = []
+    is_composed = False
+    sweep.Watch.folder = None
+
+    def job(composed: DictConfig) -> float:
+        nonlocal is_composed
+        is_composed = True
+        settings = HydraConfig.get()
+        if settings.mode == RunMode.MULTIRUN:
+            return sweep.run_job(settings.sweep.subdir, _folder(), lambda: _train_in_sweep(composed))
+        try:
+            return _job(composed)
+        except InputError as error:
+            refused.append(error)  # raised below: Hydra would print a line of its own before ours
+            return float("nan")
+
+    try:
+        hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="train")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error)) from error
+    except ValueError as error:  # Hydra has it for some overrides; a run's own goes on as it is
+        if is_composed:
+            raise
+        raise InputError(explain(error)) from error
+    if refused:
+        raise refused[0]
+    return sweep.conclude() if sweep.Watch.folder else 0
+
+
+def _folder() -> Path:
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _command() -> str:
+    """Return the command that makes this one run, whatever sweep it is a job of."""
+    settings = HydraConfig.get()
+    words = [word for word in settings.overrides.task if word.partition("=")[0] not in ("sweep", "sweep/launcher")]
+    if (sweep := settings.runtime.choices.get("sweep")) not in (None, "null"):  # whose YAML may hold settings too
+        words = [f"sweep={sweep}", "hydra.mode=RUN", *words]
+    own = [source.path for source in settings.runtime.config_sources if source.provider == "command-line"]
+    return shlex.join(["annealtrain", "train", *(f"--config-dir={path}" for path in own), *words])
+
+
+def _train_in_sweep(composed: DictConfig) -> float:
+    """A job of a sweep: quiet, and going on where an earlier sweep into the same folder left it."""
+    settings = HydraConfig.get()
+    excluded = settings.job.config.override_dirname.exclude_keys
+    sweep.check_fixed(Path(settings.runtime.cwd, settings.sweep.dir), settings.overrides.task, excluded)
+    try:
+        config = plain(composed)
+    except OmegaConfBaseException as error:
+        raise InputError(explain(error)) from error
+    if settings.runtime.choices.get("hydra/sweeper") == "optuna" and config["validation"] == 0:
+        raise InputError("a search maximises the accuracy on validation images: validation=0 leaves none")
+    quiet = False if config["progress"] == "auto" else config["progress"]
+    return train({**config, "resume": True, "progress": quiet}, _folder(), _command(), tell=log.debug)
+
+
+def _job(composed: DictConfig) -> float:
+    folder = _folder()
+    try:
+        return train(plain(composed), folder, _command())
+    except (InputError, KeyboardInterrupt):
+        remove_if_empty(folder)
+        raise
+    except OmegaConfBaseException as error:
+        remove_if_empty(folder)
+        raise InputError(explain(error)) from error
+    except Exception:
+        log.exception("this run failed")
+        raise
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove the run folder that Hydra made for a run that did not begin, and the default folders around it."""
+    try:
+        folder.rmdir()
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.parent.name):
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()
+    except OSError:
+        return

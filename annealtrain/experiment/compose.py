@@ -1,0 +1,77 @@
+"""Hydra's composition of configurations, and its errors in one line each."""
+
+import os
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from annealtrain.errors import InputError, nearest
+from annealtrain.experiment.config import Config, plain
+
+CONFIGS = "annealtrain.configs"
+# The launchers and sweepers that are packages of their own, and the extra that brings each.
+PLUGINS = {
+    "hydra/launcher/joblib": "sweep",
+    "hydra/launcher/submitit_local": "sweep",
+    "hydra/launcher/submitit_slurm": "sweep",
+    "hydra/launcher/ray": "ray",
+    "hydra/sweeper/optuna": "sweep",
+}
+
+
+def compose_config(overrides: list[str], config_dir: str | None) -> Config:
+    """Return the configuration that `annealtrain train` would run with these overrides."""
+    if config_dir:
+        folder = os.path.abspath(config_dir)
+        if not os.path.isdir(folder):
+            raise InputError(f"--config-dir: there is no folder {folder}")
+        quoted = folder.replace("\\", "\\\\").replace('"', '\\"')
+        overrides = [f'hydra.searchpath=["file://{quoted}"]', *overrides]
+    try:
+        with hydra.initialize_config_module(CONFIGS, version_base="1.3"):
+            return plain(hydra.compose("train", overrides))
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise InputError(explain(error)) from error
+
+
+def explain(error: BaseException) -> str:
+    """Return one line for an error of Hydra or OmegaConf: what was wrong, and the nearest valid name."""
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}: write key=value, quoted where it holds spaces, brackets or another ="
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        if extra := PLUGINS.get(str(error.missing_cfg_file)):
+            return f"{error.missing_cfg_file} is not installed: pip install 'annealtrain[{extra}]'"
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        listed = ", ".join(sorted(error.options))
+        return f"{group}={name} is not known{nearest(name, error.options)}: choose one of {listed}"
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        key = str(cause.full_key)
+        if " not in " in str(cause):  # the keys of a YAML, or of Hydra's own settings
+            parent, _, name = key.rpartition(".")
+            known = list(_keys(cause.parent_node)) + (_groups() if not parent else [])
+            found = nearest(name, known).replace("'?", f"'{' in ' + parent if parent else ''}?")
+            return f"no setting {key!r}{found}: annealtrain train --help lists all"
+        return f"{key}: {' '.join(str(cause).split('full_key')[0].split())}"
+    if isinstance(error, ConfigCompositionException) and "Could not override" in first:
+        name = first.split("'")[1]
+        return f"no group {name!r}{nearest(name, _groups())}: annealtrain train --help lists all"
+    if first.startswith("Ambiguous value"):
+        return f"{first}: add --multirun to sweep over it, or write key=[a,b] for a list"
+    if first.startswith("Config group override"):
+        return f"{first}: give a group the name of one of its options, as in model=lenet"
+    return first
+
+
+def _keys(node: Any) -> Iterable[str]:
+    return map(str, node.keys()) if isinstance(node, DictConfig) else ()
+
+
+def _groups() -> list[str]:
+    return [entry.name for entry in files(CONFIGS).iterdir() if entry.is_dir() and not entry.name.startswith("_")]

@@ -1,0 +1,181 @@
+"""A layer's loss as a batch of quadratic forms, and its bits: paper Eqs. (3)-(12), (14)-(19), (21).
+
+Shapes: M units (outputs), N weights a unit, n bits, R rows. A row is what one unit's weights see at once: a
+sample's inputs (linear layer), or the patch under the kernel at one output site of one sample (convolution).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annealtrain.hamiltonian.least_squares import LeastSquares
+from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
+from annealtrain.runtime.array_types import Array
+
+if TYPE_CHECKING:
+    import dimod
+
+MAX_BITS = 16
+
+
+class LayerProblem:
+    """The M quadratic forms of one layer step, behind both of their views.
+
+    S0: (M, N) current weights. half_range: L > 0, in weight units. bits: n in 1..16. Energies are the loss in the
+    paper's unit. Build it with `from_rows` (least squares) or `from_moments` (J, h, E0).
+    """
+
+    def __init__(
+        self,
+        couplings: Couplings | Callable[[int], Couplings],
+        h: Array,
+        E0: Array,
+        S0: Array,
+        half_range: float,
+        bits: int,
+        *,
+        sites: float = 1.0,
+        rows: LeastSquares | None = None,
+        ridge: float = 0.0,
+        convex: bool = True,
+    ) -> None:
+        if not 1 <= bits <= MAX_BITS or int(bits) != bits:
+            raise ValueError(f"bits={bits} is not a whole number from 1 to {MAX_BITS}")
+        if not (half_range > 0 and np.isfinite(half_range)):
+            raise ValueError(f"half_range={half_range} is not a finite number above 0")
+        if np.shape(h) != np.shape(S0) or np.shape(E0) != np.shape(S0)[:1]:
+            raise ValueError(f"h {np.shape(h)} and S0 {np.shape(S0)} must be (M, N), E0 {np.shape(E0)} (M,)")
+        for name, values in (("h", h), ("E0", E0), ("S0", S0)):
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name} has values that are not finite")
+        self._couplings = couplings
+        self.h, self.E0 = np.asarray(h, dtype=np.float64), np.asarray(E0, dtype=np.float64)
+        self.S0 = np.asarray(S0, dtype=np.float64)
+        self.half_range, self.bits = float(half_range), int(bits)
+        self.sites, self.rows, self.ridge, self.convex = sites, rows, ridge, convex
+
+    @classmethod
+    def from_rows(
+        cls,
+        inputs: Array,
+        targets: Array,
+        S0: Array,
+        half_range: float,
+        bits: int,
+        *,
+        factors: Array | None = None,
+        samples: int | None = None,
+        ridge: float = 0.0,
+    ) -> "LayerProblem":
+        """Return the problem of a layer's rows (see `Rows`), Eqs. (4), (8), (15), (18), (21).
+
+        ridge: lambda_i = ridge mean(diag J_i) adds lambda_i |S - S0|^2 to unit i's energy.
+        Raises ValueError if the shapes disagree or a number is not finite.
+        """
+        samples = len(inputs) if samples is None else samples
+        M, N = np.shape(S0)
+        wanted = (len(inputs), M)
+        if inputs.shape[1] != N or targets.shape != wanted or (factors is not None and factors.shape != wanted):
+            raise ValueError(
+                f"inputs {inputs.shape}, targets {targets.shape} and factors do not fit S0 {(M, N)}: "
+                "they are (rows, N), (rows, M), (rows, M)"
+            )
+        if not 1 <= samples <= len(inputs):
+            raise ValueError(f"samples={samples} is not in 1..{len(inputs)}, the number of rows")
+        rows = LeastSquares(inputs, targets, factors, samples)
+        h, E0 = rows.fields()
+        couplings: Couplings | Callable[[int], Couplings]
+        if factors is None:
+            couplings = Couplings(rows.gram).with_ridge(ridge)
+        else:
+
+            def couplings(unit: int) -> Couplings:
+                return Couplings(rows.unit_gram(unit)).with_ridge(ridge)
+
+        return cls(couplings, h, E0, S0, half_range, bits, sites=len(inputs) / samples, rows=rows, ridge=ridge)
+
+    @classmethod
+    def from_moments(
+        cls,
+        J: Array,
+        h: Array,
+        E0: Array,
+        S0: Array,
+        half_range: float,
+        bits: int,
+        *,
+        convex: bool | None = None,
+    ) -> "LayerProblem":
+        """Return the problem E_i(S) = S'J_i S + h_i'S + E0_i; J: (N, N) shared, or (M, N, N); h, S0: (M, N).
+
+        J may be any symmetric matrix; a lower bound is certified only where it is positive semidefinite, which
+        `convex` says, or its eigenvalues do. Raises ValueError for a J that is not symmetric or not finite.
+        """
+        J, h = np.asarray(J, dtype=np.float64), np.atleast_2d(np.asarray(h, dtype=np.float64))
+        M, N = h.shape
+        if J.shape not in ((N, N), (M, N, N)):
+            raise ValueError(f"J {J.shape} is neither {(N, N)} nor {(M, N, N)}")
+        if not np.isfinite(J).all():
+            raise ValueError("J has values that are not finite")
+        if not np.array_equal(J, np.swapaxes(J, -1, -2)):
+            raise ValueError("J is not symmetric: pass (J + J') / 2")
+        if convex is None:
+            spectrum = np.linalg.eigvalsh(J)
+            convex = bool(np.all(spectrum[..., 0] >= -1e-12 * np.abs(spectrum).max(axis=-1)))
+        if J.ndim == 2:
+            live = Couplings(J).coupled | (h != 0).any(axis=0)
+            return cls(Couplings(J, live), h, E0, S0, half_range, bits, convex=convex)
+
+        def couplings(unit: int) -> Couplings:
+            return Couplings(J[unit], Couplings(J[unit]).coupled | (h[unit] != 0))
+
+        return cls(couplings, h, E0, S0, half_range, bits, convex=convex)
+
+    @property
+    def num_units(self) -> int:
+        """M."""
+        return self.S0.shape[0]
+
+    @property
+    def num_weights(self) -> int:
+        """N."""
+        return self.S0.shape[1]
+
+    @property
+    def num_spins(self) -> int:
+        """N n, the spins of one unit's Hamiltonian."""
+        return self.num_weights * self.bits
+
+    @property
+    def step(self) -> float:
+        """The distance of two neighbouring levels, in weight units."""
+        return 2 * self.half_range / (2**self.bits - 1)
+
+    @property
+    def floor(self) -> float:
+        """A bound that needs no search: a sum of squares is not negative."""
+        return 0.0 if self.rows else -np.inf
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all units have the same J."""
+        return isinstance(self._couplings, Couplings)
+
+    def unit(self, i: int) -> QuadraticForm:
+        """Return unit i's quadratic form; where J differs between units it is built here, at each call."""
+        couplings = self._couplings if isinstance(self._couplings, Couplings) else self._couplings(i)
+        h, E0, S0 = self.h[i], float(self.E0[i]), self.S0[i]
+        if couplings.ridge:
+            # lambda |S - S0|^2 = lambda S'S - 2 lambda S0'S + lambda |S0|^2, on the live weights.
+            pull = np.where(couplings.live, couplings.ridge * S0, 0.0)
+            h, E0 = h - 2 * pull, E0 + float(pull @ S0)
+        return QuadraticForm(couplings, h, E0, S0, self.half_range, self.bits, self.sites)
+
+    def energies(self, weights: Array) -> Array:
+        """Return the M units' losses (M,) at weights (M, N)."""
+        return np.array([self.unit(i).energy(weights[i]) for i in range(self.num_units)])
+
+    def to_bqm(self, i: int) -> "dimod.BinaryQuadraticModel":
+        """Return unit i's Hamiltonian for dimod (see QuadraticForm.to_bqm)."""
+        return self.unit(i).to_bqm()

@@ -1,0 +1,174 @@
+"""One unit's loss as a quadratic form, and its n-bit weights: paper Eqs. (3)-(9), (16)-(19).
+
+Shapes: N weights, n bits; spin index j n + a for bit a of weight j.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annealtrain.runtime import memory
+from annealtrain.runtime.array_types import Array
+
+if TYPE_CHECKING:
+    import dimod
+
+
+class Couplings:
+    """J of one unit, or one J that all units share; `live` weights are those that move its energy."""
+
+    def __init__(self, J: Array, live: Array | None = None, ridge: float = 0.0) -> None:
+        self.J = np.ascontiguousarray(J)
+        self.diagonal = J.diagonal()
+        self.live = self.coupled if live is None else live
+        self.ridge = ridge
+
+    def with_ridge(self, relative: float) -> "Couplings":
+        """Return J + lambda I on the live weights, lambda = relative * mean(diag J)."""
+        if relative < 0:
+            raise ValueError(f"ridge={relative} is negative")
+        strength = relative * float(self.diagonal.mean())
+        return Couplings(self.J + np.diag(strength * self.live), self.live, strength) if relative else self
+
+    @cached_property
+    def coupled(self) -> Array:
+        """The weights whose row of J is not all zero: (N,) bool."""
+        coupled = self.diagonal != 0
+        rest = np.flatnonzero(~coupled)
+        coupled[rest] = self.J[rest].any(axis=1)
+        return coupled
+
+    @cached_property
+    def indices(self) -> Array:
+        """The live weights: (live,) int."""
+        return np.flatnonzero(self.live)
+
+    @cached_property
+    def live_J(self) -> Array:
+        """J of the live weights: (live, live) float64, contiguous."""
+        return np.ascontiguousarray(self.J if self.live.all() else self.J[np.ix_(self.indices, self.indices)])
+
+    @cached_property
+    def packed(self) -> Array:
+        """J of the live weights in float32 as the compiled kernel reads it: (live, stride), zeros beyond live.
+
+        A stride of an odd number of cache lines keeps neighbouring rows from each other's places in the cache.
+        """
+        live = self.indices.size
+        packed = memory.aligned((live, 16 * (-(-live // 16) | 1)), np.float32)
+        if live == len(self.J):
+            packed[:, :live] = self.J
+            return packed
+        for start in range(0, live, 64):  # a few rows at a time: no copy of all of J in float64
+            rows = slice(start, start + 64)
+            packed[rows, :live] = self.J[np.ix_(self.indices[rows], self.indices)]
+        return packed
+
+    @cached_property
+    def packed_diagonal(self) -> Array:
+        """Its diagonal: (live,) float32."""
+        return self.diagonal[self.indices].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class QuadraticForm:
+    """One unit's loss E(S) = S'JS + h'S + E0 (Eqs. 5, 16) on n-bit weights in [S0 - L, S0 + L] (Eqs. 6, 7).
+
+    h, S0: (N,). `sites` is the number of rows a sample (1 for a linear layer). With u_j in 0..Nb, Nb = 2^n - 1, and
+    spins sigma_ja = +-1, spin index j n + a:   S_j = S0_j + L/Nb (2 u_j - Nb) = S0_j + L/Nb sum_a 2^a sigma_ja.
+    A weight that does not move the energy (its row of J and h_j are zero) keeps S0_j exactly.
+    """
+
+    couplings: Couplings
+    h: Array
+    E0: float
+    S0: Array
+    half_range: float
+    bits: int
+    sites: float = 1.0
+
+    @property
+    def J(self) -> Array:
+        return self.couplings.J
+
+    @property
+    def live(self) -> Array:
+        return self.couplings.live
+
+    @property
+    def top_level(self) -> int:
+        """Nb, the highest level."""
+        return 2**self.bits - 1
+
+    @property
+    def step(self) -> float:
+        """The distance of two neighbouring levels, 2 L / Nb, in weight units."""
+        return 2 * self.half_range / self.top_level
+
+    def energy(self, weights: Array) -> Any:
+        """Return the loss at weights (..., N), Eq. (5), float64."""
+        S = np.asarray(weights, dtype=np.float64)
+        return ((S @ self.J + self.h) * S).sum(axis=-1) + self.E0
+
+    def gradient(self, weights: Array) -> Array:
+        """Return dE/dS = 2 J S + h at weights (N,)."""
+        return 2 * (self.J @ weights) + self.h
+
+    def weights(self, levels: Array) -> Array:
+        """Return the weights (..., N) of levels (..., N), Eqs. (6), (7); dead weights keep S0."""
+        offset = self.half_range / self.top_level * (2.0 * levels - self.top_level)
+        return np.where(self.live, self.S0 + offset, self.S0)
+
+    def nearest_levels(self, weights: Array) -> Array:
+        """Return the levels (..., N) of the grid points closest to weights (..., N)."""
+        levels = np.rint((weights - self.S0 + self.half_range) / self.step)
+        return np.clip(levels, 0, self.top_level).astype(np.int32)
+
+    def levels(self, spins: Array) -> Array:
+        """Return the levels (..., N) of spins (..., N n) in {-1, +1}, Eq. (7)."""
+        up = np.asarray(spins).reshape(*np.shape(spins)[:-1], self.S0.size, self.bits) > 0
+        return (up << np.arange(self.bits)).sum(axis=-1).astype(np.int32)
+
+    def spins(self, levels: Array) -> Array:
+        """Return the spins (..., N n) in {-1, +1} of levels (..., N), Eq. (7)."""
+        up = (np.asarray(levels)[..., None] >> np.arange(self.bits)) & 1
+        return (2 * up - 1).reshape(*np.shape(levels)[:-1], -1).astype(np.int8)
+
+    def live_part(self) -> "QuadraticForm":
+        """Return the form of the live weights alone: the same energies, nothing to sample that does not matter."""
+        live, couplings = self.couplings.indices, self.couplings
+        own = Couplings(couplings.live_J, np.ones(live.size, dtype=bool), couplings.ridge)
+        return QuadraticForm(own, self.h[live], self.E0, self.S0[live], self.half_range, self.bits, self.sites)
+
+    def ising(self) -> tuple[Array, Array, float]:
+        """Return (J', h', E0') with E = sigma'J'sigma + h'sigma + E0': Eqs. (8), (9), (18), (19).
+
+        J': (N n, N n), dense, its diagonal included. Raises InputError where it would not fit in memory.
+        """
+        size = self.S0.size * self.bits
+        memory.require(2 * 8 * size**2, f"a dense Hamiltonian of {size} spins", "lower bits or take a smaller layer")
+        scale = self.half_range / self.top_level * 2.0 ** np.arange(self.bits)
+        J = np.kron(self.J, np.outer(scale, scale))
+        h = np.kron(np.where(self.live, self.gradient(self.S0), 0.0), scale)
+        return J, h, float(self.energy(self.S0))
+
+    def to_bqm(self) -> "dimod.BinaryQuadraticModel":
+        """Return the same Hamiltonian for dimod: spins 0 .. N n - 1, each pair once (2 J'), energies the loss."""
+        import dimod
+
+        J, h, E0 = self.ising()
+        row, column = np.nonzero(np.triu(J, 1))
+        return dimod.BinaryQuadraticModel.from_numpy_vectors(
+            h, (row, column, 2 * J[row, column]), E0 + float(np.trace(J)), dimod.SPIN
+        )
+
+    def dual_bound(self, weights: Array) -> float:
+        """Return a lower bound of the energy anywhere in the box, from any point (N,) in it; J must be convex.
+
+        With g = 2 J S + h: E(S) + sum_j min(g_j (lo_j - S_j), g_j (hi_j - S_j)); tight at the box's minimum.
+        """
+        g = np.where(self.live, self.gradient(weights), 0.0)
+        lo, hi = self.S0 - self.half_range - weights, self.S0 + self.half_range - weights
+        return float(self.energy(weights) + np.minimum(g * lo, g * hi).sum())

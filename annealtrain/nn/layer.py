@@ -1,0 +1,106 @@
+"""What a layer is: a linear map between samples of two shapes, with its adjoint and its pseudo-inverse.
+
+Arrays have the samples first: x (Q, *in_shape), y (Q, *out_shape). A layer is given its input shape by `connect`;
+until then it is a description, such as a model's YAML holds.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from annealtrain.runtime.array_types import Array
+
+Shape = tuple[int, ...]
+PINV_CUTOFF = 1e-6  # singular values below this fraction of the largest are taken as 0, as float32 code does
+
+
+class Layer:
+    """A linear map between samples of two shapes. A subclass gives `connect`, `forward`, `adjoint`, `inverse`."""
+
+    in_shape: Shape
+    out_shape: Shape
+
+    def connect(self, in_shape: Shape) -> Shape:
+        """Take the input shape, return the output shape; raise InputError where it does not fit."""
+        raise NotImplementedError
+
+    def forward(self, x: Array) -> Array:
+        """Return y (Q, *out_shape) of x (Q, *in_shape), in x's dtype."""
+        raise NotImplementedError
+
+    def adjoint(self, y: Array) -> Array:
+        """Return A'y (Q, *in_shape) for the layer's linear part A: <Ax, y> = <x, A'y>."""
+        raise NotImplementedError
+
+    def inverse(self) -> Callable[[Array], Array]:
+        """Return the map y -> A^+ y (Q, *in_shape) at the present weights."""
+        raise NotImplementedError
+
+
+class TrainableLayer(Layer):
+    """A layer with weights (M, N): row i holds the weights S_i of output unit i.
+
+    With a bias N is one more, its input is -1: s = w.q - theta, Eq. (1).
+    """
+
+    weights: Array
+    has_bias: bool = False
+    fan: tuple[int, int]  # inputs and outputs of one weight matrix, for the initial spread
+
+    def initialize(self, generator: np.random.Generator) -> None:
+        """Draw Xavier-uniform weights, zero biases."""
+        limit = np.sqrt(6 / sum(self.fan))
+        self.weights = generator.uniform(-limit, limit, self.weight_shape)
+        if self.has_bias:
+            self.weights[:, -1] = 0
+
+    @property
+    def weight_shape(self) -> tuple[int, int]:
+        """(M, N) of `weights`, the bias included."""
+        raise NotImplementedError
+
+    def rows(self, x: Array) -> Array:
+        """Return what one unit's weights see, (R, N), sample by sample and site by site."""
+        raise NotImplementedError
+
+    def unit_rows(self, y: Array) -> Array:
+        """Return y (Q, *out_shape) as (R, M), in the order of `rows`."""
+        raise NotImplementedError
+
+    def gradient(self, x: Array, dz: Array) -> Array:
+        """Return d/dW sum(dz * forward(x)), (M, N): x (Q, *in_shape), dz (Q, *out_shape)."""
+        raise NotImplementedError
+
+    def sample_gradients(self, x: Array, dz: Array) -> Array:
+        """Return the same for each sample alone, (Q, M, N)."""
+        raise NotImplementedError
+
+    def kernel(self, dtype: Any) -> Array:
+        """Return the weights without the bias, (M, N), in `dtype`."""
+        return self.weights[:, : self.weights.shape[1] - self.has_bias].astype(dtype)
+
+    def offset(self, dtype: Any) -> Array:
+        """Return what is added to A x, broadcastable to (Q, *out_shape): -theta, or 0."""
+        theta = self.weights[:, -1] if self.has_bias else np.zeros(1)
+        return -theta.astype(dtype).reshape((-1,) + (1,) * (len(self.out_shape) - 1))
+
+    def _with_bias_column(self, rows: Array) -> Array:
+        return np.hstack([rows, np.full((len(rows), 1), -1, rows.dtype)]) if self.has_bias else rows
+
+    def _with_bias_gradient(self, gradient: Array, dz: Array) -> Array:
+        if not self.has_bias:
+            return gradient
+        axes = tuple(axis for axis in range(dz.ndim) if axis != 1)
+        return np.hstack([gradient, -dz.sum(axis=axes)[:, None]])
+
+
+def shape_text(shape: Shape) -> str:
+    """Return a shape as people write it: 6x28x28."""
+    return "x".join(map(str, shape))
+
+
+def forward_through(layers: Sequence[Layer], x: Array) -> Array:
+    for layer in layers:
+        x = layer.forward(x)
+    return x

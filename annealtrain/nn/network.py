@@ -1,0 +1,145 @@
+"""An ordered list of layers with one activation, and the forward pass that keeps what training needs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.nn.layer import forward_through
+from annealtrain.nn.layers import Conv2d, Layer, MaxPool2d, Shape, TrainableLayer
+from annealtrain.nn.layout import map_samples
+from annealtrain.runtime import memory
+from annealtrain.runtime.array_types import Array
+
+WEIGHTS_STREAM = 1  # SeedSequence child of a run's seed: initial weights
+
+
+class Network:
+    """Layers as the paper draws them: LeakyReLU(alpha) after each trainable one, the last one too.
+
+    It is kept as a stem (fixed layers before any weights, applied once to the data), and for each trainable layer k
+    the fixed layers `leading[k]` that lie before it; `tail` follows the last one.
+    Raises InputError naming the layer whose shapes do not fit.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        in_shape: Shape,
+        classes: int,
+        *,
+        alpha: float = 0.0,
+        bias: bool = False,
+        conv_inverse: str = "fourier",
+        seed: int = 0,
+    ) -> None:
+        if conv_inverse not in ("fourier", "exact"):
+            raise InputError(f"conv_inverse={conv_inverse!r} is not one of fourier, exact")
+        self.layers, self.alpha, self.classes = list(layers), alpha, classes
+        self.trainable: list[TrainableLayer] = []
+        self.leading: list[list[Layer]] = [[]]
+        shape = tuple(in_shape)
+        for number, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise InputError(f"layer {number} of the model is {layer!r}, not a layer: give it a _target_")
+            if isinstance(layer, MaxPool2d) and number:
+                raise InputError(
+                    f"layer {number} is a MaxPool2d: it has no inverse, so it may only be the first layer; "
+                    "use SpectralPool2d"
+                )
+            if isinstance(layer, TrainableLayer):
+                layer.has_bias = bias
+            if isinstance(layer, Conv2d):
+                layer.inverse_kind = conv_inverse
+            try:
+                shape = layer.connect(shape)
+            except InputError as error:
+                raise InputError(f"layer {number} of the model does not fit: {error}") from None
+            if isinstance(layer, TrainableLayer):
+                units, weights = layer.weight_shape
+                memory.require(3 * 8 * units * weights, f"layer {number} of the model", "make it smaller")
+                child = np.random.SeedSequence(seed, spawn_key=(WEIGHTS_STREAM, len(self.trainable)))
+                layer.initialize(np.random.default_rng(child))
+                self.trainable.append(layer)
+                self.leading.append([])
+            else:
+                self.leading[-1].append(layer)
+        self.tail = self.leading.pop()
+        if not self.trainable:
+            raise InputError("the model has no trainable layer: add a Linear or a Conv2d")
+        if shape != (classes,):
+            raise InputError(
+                f"the model's output is {'x'.join(map(str, shape))}, the dataset has {classes} classes: "
+                f"end it with {classes} outputs"
+            )
+
+    def activate(self, z: Array) -> Array:
+        """Return f(z) = gamma(z) z, Eq. (20)."""
+        if self.alpha == 1:
+            return z
+        scaled = z * z.dtype.type(self.alpha)
+        return np.maximum(z, scaled, out=scaled)  # alpha <= 1
+
+    def slopes(self, z: Array) -> Array | None:
+        """Return gamma(z): 1 or alpha; None where it is 1 everywhere."""
+        return None if self.alpha == 1 else self.slopes_of(z)
+
+    def slopes_of(self, z: Array) -> Array:
+        """Return the same, of ones where it is 1 everywhere."""
+        return np.maximum((z >= 0).astype(z.dtype), z.dtype.type(self.alpha))
+
+    def stem(self, images: Array) -> Array:
+        """Return the input of the first trainable layer for images (Q, *in_shape)."""
+        return map_samples(self.stem_of, images)
+
+    def stem_of(self, images: Array) -> Array:
+        """Return the same of a few images, on this thread."""
+        return forward_through(self.leading[0], images)
+
+    def predict(self, stems: Any) -> Array:
+        """Return the network's outputs (Q, classes) for stems (Q, ...), an array or Pictures, see `stem`."""
+
+        def outputs(x: Array) -> Array:
+            for k, layer in enumerate(self.trainable):
+                x = self.activate(layer.forward(forward_through(self.leading[k], x) if k else x))
+            return forward_through(self.tail, x)
+
+        return map_samples(outputs, stems)
+
+    def inverses(self, first: int = 1) -> dict[int, Callable[[Array], Array]]:
+        """Return for each trainable layer k >= first the map from its outputs to layer k-1's: unpool(W_k^+ t).
+
+        Only the linear part is inverted, at the present weights; a bias is the caller's.
+        """
+        return {k: self._inverse(k) for k in range(max(first, 1), len(self.trainable))}
+
+    def _inverse(self, k: int) -> Callable[[Array], Array]:
+        steps = [self.trainable[k].inverse(), *(layer.inverse() for layer in reversed(self.leading[k]))]
+
+        def back(t: Array) -> Array:
+            for step in steps:
+                t = step(t)
+            return t
+
+        return lambda targets: map_samples(back, targets)
+
+    def adjoint(self, k: int, y: Array) -> Array:
+        """Return the transposed map of layer k and the fixed layers before it, from its outputs to layer k-1's."""
+
+        def back(t: Array) -> Array:
+            for layer in (self.trainable[k], *reversed(self.leading[k])):
+                t = layer.adjoint(t)
+            return t
+
+        return map_samples(back, y)
+
+    def unit_rows(self, k: int, y: Array) -> Array:
+        """Return outputs y (Q, *out_shape) of trainable layer k as (R, M), see TrainableLayer.unit_rows."""
+        return map_samples(self.trainable[k].unit_rows, y)
+
+    def before_tail(self, outputs: Array) -> Array:
+        """Return (Q, classes) outputs as those of the last trainable layer: the pseudo-inverse of the tail."""
+        for layer in reversed(self.tail):
+            outputs = layer.inverse()(outputs)
+        return outputs

@@ -1,0 +1,147 @@
+"""A trained network for other frameworks: a PyTorch state dict, an ONNX model. Both take images as `predict` does."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d, TrainableLayer
+from annealtrain.nn.network import Network
+from annealtrain.runtime.array_types import Array
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def torch_network(network: Network) -> torch.nn.Sequential:
+    """Return the same network for PyTorch, float32, from images (Q, *in_shape) to outputs (Q, classes).
+
+    Its state dict names a layer by its place: `0.weight`, `0.bias` (-theta of Eq. 1), and `0.matrix` for a spectral
+    pool, the constant (A B, a b) that acts on each channel. LeakyReLU stands after each trainable layer.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(f"--format torch needs PyTorch ({error}): pip install 'annealtrain[torch]'") from error
+
+    class SpectralPool(torch.nn.Module):
+        def __init__(self, matrix: Array, size: tuple[int, int]) -> None:
+            super().__init__()
+            self.size = size
+            self.register_buffer("matrix", torch.from_numpy(matrix.astype(np.float32)))
+
+        def forward(self, x: Any) -> Any:
+            return (x.flatten(2) @ self.matrix).unflatten(2, self.size)
+
+    def module(layer: Layer) -> Any:
+        if isinstance(layer, SpectralPool2d):
+            return SpectralPool(layer.matrix(), layer.size)
+        if isinstance(layer, MaxPool2d):
+            return torch.nn.MaxPool2d(layer.kernel_size)
+        if isinstance(layer, Flatten):
+            return torch.nn.Flatten()
+        if isinstance(layer, Conv2d):
+            made: Any = torch.nn.Conv2d(layer.in_shape[0], layer.out_channels, layer.kernel_size, bias=layer.has_bias)
+        elif isinstance(layer, Linear):
+            made = torch.nn.Linear(layer.in_shape[0], layer.out_features, bias=layer.has_bias)
+        else:
+            raise unknown_layer(layer, "torch")
+        with torch.no_grad():
+            made.weight.copy_(torch.from_numpy(layer.kernel(np.float32)).reshape(made.weight.shape))
+            if layer.has_bias:
+                made.bias.copy_(torch.from_numpy(layer.offset(np.float32).ravel()))
+        return made
+
+    modules = []
+    for layer in network.layers:
+        modules.append(module(layer))
+        if isinstance(layer, TrainableLayer) and network.alpha != 1:
+            modules.append(torch.nn.LeakyReLU(network.alpha))
+    return torch.nn.Sequential(*modules)
+
+
+def torch_file(network: Network) -> bytes:
+    state = torch_network(network).state_dict()
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    return buffer.getvalue()
+
+
+def unknown_layer(layer: Layer, kind: str) -> InputError:
+    known = "Linear, Conv2d, SpectralPool2d, MaxPool2d, Flatten"
+    return InputError(f"--format {kind} has no counterpart of {type(layer).__name__}: it knows {known}")
+
+
+_NO_FORM = "solver=backprop has no form of the layer {}: train it by annealing, solver=sa"
+
+
+class TorchNetwork:
+    """A network's forward pass in PyTorch, from the input of its first trainable layer to its outputs.
+
+    It gives the outputs of `Network.predict`, to rounding, and their gradients.
+    Raises InputError for a layer that it has no form of.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        for layer in network.trainable:
+            if not isinstance(layer, Linear | Conv2d):
+                raise InputError(_NO_FORM.format(type(layer).__name__))
+        following = [*network.leading[1:], network.tail]
+        self._following = [[_fixed(layer) for layer in group] for group in following]
+
+    def weights(self) -> list[Tensor]:
+        """Return the network's present weights, each (M, N), as float32 tensors that gather gradients."""
+        import torch
+
+        return [torch.tensor(layer.weights, dtype=torch.float32).requires_grad_() for layer in self.network.trainable]
+
+    def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
+        """Return outputs (Q, classes) for stems x (Q, ...), see Network.stem."""
+        from torch.nn.functional import leaky_relu
+
+        for layer, w, following in zip(self.network.trainable, weights, self._following, strict=True):
+            x = _trainable(layer, x, w)
+            x = x if self.network.alpha == 1 else leaky_relu(x, self.network.alpha)
+            for fixed in following:
+                x = fixed(x)
+        return x
+
+
+def import_torch() -> None:
+    """Import PyTorch; InputError with the pip command where it is absent."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise InputError("solver=backprop needs PyTorch: pip install 'annealtrain[torch]'") from error
+
+
+def _trainable(layer: TrainableLayer, x: Tensor, weights: Tensor) -> Tensor:
+    from torch.nn.functional import conv2d, linear
+
+    theta = None
+    if layer.has_bias:
+        weights, theta = weights[:, :-1], -weights[:, -1]
+    if isinstance(layer, Conv2d):
+        K = layer.kernel_size
+        return conv2d(x, weights.reshape(len(weights), -1, K, K), theta)
+    return linear(x, weights, theta)
+
+
+def _fixed(layer: Layer) -> Callable[[Tensor], Tensor]:
+    import torch
+
+    if isinstance(layer, Flatten):
+        return lambda x: x.flatten(1)
+    if isinstance(layer, SpectralPool2d):
+        matrix = torch.tensor(layer.matrix(), dtype=torch.float32)
+        shape = layer.out_shape
+        return lambda x: (x.flatten(2) @ matrix).reshape(-1, *shape)
+    raise InputError(_NO_FORM.format(type(layer).__name__))

@@ -1,0 +1,181 @@
+"""`targets=gauss_newton`: every unit's Hamiltonian models the loss of the whole network, not of its own layer.
+
+Inside an activation region the outputs are linear in the weights of one unit, so the true loss is a quadratic in them:
+
+    A[(a, c), :] = d out_c(a) / d w,   r = out - onehot,   E(d) = |r + A d|^2 / Q + ridge |w + d|^2
+
+Layers go last to first, units one after the other (Gauss-Seidel): r is brought up to date after each unit. It is block
+Gauss-Newton on a quantised trust region, a departure that the paper's Eqs. (25)-(29) reach for: it takes the transpose
+of the layers above where the paper takes their pseudo-inverse.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.quadratic import Couplings
+from annealtrain.nn.jacobian import Jacobian
+from annealtrain.optimizers.diagnostics import condition_number, saturated_share
+from annealtrain.optimizers.optimizer import Batch, Optimizer, Step, Task
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Array, Row
+from annealtrain.runtime.random_streams import stream
+from annealtrain.solvers.statistics import merge_rows
+from annealtrain.training.callback import Observer
+
+GROUP = 16  # units whose J are formed at once, on all threads
+GROW, SHRINK = 1.3, 0.5  # of the range L, where the model was right, and where it was wrong
+RIGHT, WRONG = 0.75, 0.25  # shares of the predicted decrease that came true
+BACKTRACKS = 6  # halvings of a layer's step before its old weights are kept
+ORDER_STREAM = 6  # SeedSequence child of a run's seed: (ORDER_STREAM, layer, step), the order of units
+
+
+class GaussNewton(Optimizer):
+    """Solves unit after unit for the change d of its weights, |d_j| <= L.
+
+    ridge: lambda, absolute: adds lambda |W|^2 to the loss.
+    adaptive: a layer's step is taken only if the true loss (with the ridge) falls, or else halved; its L grows where
+    the model was right and shrinks where it was wrong; the schedule gives the first L. False: every step is taken and
+    L follows the schedule, as mini-batches need it.
+    """
+
+    is_unit_by_unit = True
+
+    def __init__(self, ridge: float = 3e-4, adaptive: bool = True) -> None:
+        if isinstance(ridge, bool) or not isinstance(ridge, int | float) or not 0 <= ridge < np.inf:
+            raise InputError(f"targets.ridge={ridge!r} is not a number of at least 0")
+        if not isinstance(adaptive, bool):
+            raise InputError(f"targets.adaptive={adaptive!r} is not one of true, false")
+        self.ridge, self.adaptive = float(ridge), adaptive
+
+    def start(self, task: Task) -> None:
+        super().start(task)
+        self._half_ranges: dict[int, float] = {}
+
+    def state(self) -> dict[str, Array]:
+        return {f"half_range_{k}": np.array(value) for k, value in self._half_ranges.items()}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        prefix = "half_range_"
+        self._half_ranges = {int(n.removeprefix(prefix)): float(v) for n, v in state.items() if n.startswith(prefix)}
+
+    def step(self, batch: Batch, step: Step, observer: Observer) -> list[Row]:
+        rows = [self._train_layer(k, batch, step, observer) for k in reversed(range(len(self.task.network.trainable)))]
+        return rows[::-1]
+
+    def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
+        """Return the units' Hamiltonians of changes d, each as if it were the first of its layer."""
+        jacobian, weights = Jacobian(self.task.network, k, batch), self.task.network.trainable[k].weights
+        M, N = weights.shape
+        g = np.array([jacobian.gradient(unit) for unit in range(M)]) + 2 * self.ridge * weights
+        loss = np.full(M, jacobian.loss() + self._penalty(weights))
+
+        def couplings(unit: int) -> Couplings:
+            return Couplings(jacobian.gram(unit) + self.ridge * np.eye(N))
+
+        return LayerProblem(couplings, g, loss, np.zeros((M, N)), self._half_range(k, step), self.task.bits)
+
+    def _train_layer(self, k: int, batch: Batch, step: Step, observer: Observer) -> Row:
+        clock, layer = self.task.clock, self.task.network.trainable[k]
+        half_range = self._half_range(k, step)
+        with clock.stage("forward_s"):
+            jacobian = Jacobian(self.task.network, k, batch)
+        before, old = jacobian.loss(), layer.weights
+        if not np.isfinite(before):
+            raise InputError(f"training left the range of numbers in epoch {step.epoch + 1}: lower schedule.first")
+        found = self._solve_units(k, jacobian, half_range, step, observer)
+        predicted = (jacobian.loss() - before) + (self._penalty(old + found.change) - self._penalty(old))
+        # Take the whole step, or the same spins at half the range, and so on.
+        actual, backtracks, factor = 0.0, 0, 1.0
+        with clock.stage("evaluate_s"):
+            while True:
+                layer.weights = old + factor * found.change
+                after = jacobian.true_loss()
+                actual = after + self._penalty(layer.weights) - before - self._penalty(old)
+                if not self.adaptive or actual <= 0:
+                    break
+                if backtracks == BACKTRACKS:
+                    layer.weights, actual = old, 0.0
+                    break
+                backtracks, factor = backtracks + 1, factor / 2
+        self._adapt(k, half_range, predicted, actual, backtracks)
+        return {
+            "epoch": step.epoch + 1,
+            "layer": k,
+            "units": layer.weight_shape[0],
+            "spins": layer.weight_shape[1] * self.task.bits,
+            "L": half_range,
+            "bits": self.task.bits,
+            "start_energy": before + self._penalty(old),
+            "energy": before + self._penalty(old) + predicted,
+            "lower_bound": None,
+            "gap": None,
+            "predicted_change": predicted,
+            "actual_change": actual,
+            "raised_share": float(actual > 0),
+            "backtracks": backtracks,
+            **found.stats,
+        }
+
+    def _penalty(self, weights: Array) -> float:
+        return self.ridge * float((weights**2).sum())
+
+    def _half_range(self, k: int, step: Step) -> float:
+        scheduled = self.task.half_range.value(step.number, step.total, k)
+        return self._half_ranges.setdefault(k, scheduled) if self.adaptive else scheduled
+
+    def _adapt(self, k: int, half_range: float, predicted: float, actual: float, backtracks: int) -> None:
+        if not self.adaptive:
+            return
+        if backtracks or predicted >= 0 or actual / predicted < WRONG:
+            self._half_ranges[k] = half_range * SHRINK
+        elif actual / predicted > RIGHT:
+            self._half_ranges[k] = half_range * GROW
+
+    def _solve_units(self, k: int, jacobian: Jacobian, half_range: float, step: Step, observer: Observer) -> "Found":
+        """Return the change of a layer's weights; the Jacobian's residual then holds what the model predicts."""
+        clock, weights = self.task.clock, self.task.network.trainable[k].weights
+        M, N = weights.shape
+        solver, seed = self.task.solver.at_epoch(step.epoch, step.epochs), self.task.solve_seed(k, step)
+        order = np.random.default_rng(np.random.SeedSequence(self.task.seed, spawn_key=(ORDER_STREAM, k, step.number)))
+        units = [int(unit) for unit in order.permutation(M)]
+        change, stats, walls = np.zeros((M, N)), [], []
+        conditioned = None
+        for group in thread_pool.chunks(M, GROUP):
+            with clock.stage("build_s"):
+                grams = thread_pool.parallel_map(jacobian.gram, units[group])
+                if group.start == 0:
+                    conditioned = condition_number(grams[0] + self.ridge * np.eye(N))  # of one unit, for all
+            for unit, gram in zip(units[group], grams, strict=True):
+                with clock.stage("build_s"):
+                    J, g = gram + self.ridge * np.eye(N), jacobian.gradient(unit) + 2 * self.ridge * weights[unit]
+                    problem = _problem((J + J.T) / 2, g, half_range, self.task.bits)
+                with clock.stage("anneal_s"):
+                    result = solver.solve(problem, seed=stream(seed, unit))
+                # No change is not on the grid: where the best of it is worse, the weights stay.
+                if result.energies[0, 0] < 0:
+                    change[unit] = result.best_weights[0]
+                    with clock.stage("build_s"):
+                        jacobian.move(unit, change[unit])
+                walls.append(saturated_share(problem, result))
+                stats.append(result.stats)
+                observer.solving(step.epoch, k, len(stats) / M)
+        diagnosis = {"saturated_share": float(np.mean(walls)), "condition": conditioned}
+        return Found(change, merge_rows(stats) | diagnosis)
+
+
+def _problem(J: Array, g: Array, half_range: float, bits: int) -> LayerProblem:
+    """Return E(d) = d'Jd + g.d; J is convex, but the bound of each unit's solve would cost more than the solve."""
+    zeros = np.zeros((1, len(g)))
+    return LayerProblem(Couplings(J), g[None], np.zeros(1), zeros, half_range, bits, convex=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """change: (M, N) of a layer's weights. stats: of the solves, and the share of weights at the wall of their box."""
+
+    change: Array
+    stats: dict[str, Any]

@@ -1,0 +1,132 @@
+"""Where the targets of each layer come from: Sec. 4 of the paper, its variant, and a stable form in its spirit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.nn.forward import ActivationCache
+from annealtrain.nn.network import Network
+from annealtrain.runtime.array_types import Array
+
+
+class Targets:
+    """The contract: `start_epoch`, then `of_layer` for layers first to last, each after the update of the one before.
+
+    amplitude: the output target is amplitude x one-hot.
+    ridge: lambda_i = ridge mean(diag J_i) keeps a unit's weights near their present values; 0 is the paper.
+    """
+
+    def __init__(self, amplitude: float, ridge: float) -> None:
+        _number("ridge", ridge, 0, np.inf)
+        _number("amplitude", amplitude, 0, 1e6)
+        if not amplitude:
+            raise InputError("targets.amplitude=0 leaves nothing to learn: set it above 0")
+        self.amplitude, self.ridge = amplitude, ridge
+
+    def check(self, network: Network) -> None:
+        """Raise InputError if these targets cannot serve the network."""
+
+    def start_epoch(self, state: ActivationCache, outputs: Array) -> None:
+        """Prepare an epoch; outputs (Q, classes): amplitude x one-hot."""
+        raise NotImplementedError
+
+    def of_layer(self, k: int, state: ActivationCache) -> tuple[Array, Array | None]:
+        """Return targets and factors gamma of trainable layer k, each (Q, *out_shape); None stands for gamma = 1."""
+        raise NotImplementedError
+
+
+class PseudoInverseTargets(Targets):
+    """`targets=pinv`, the paper: t_k = gain_k unpool(W_{k+1}^+ t_{k+1}), once an epoch (steps 2 and 4).
+
+    gain: one factor for all layers, or one for layer 0, 1, ...; layers beyond the list have 1.
+    inverse_activation: divide by gamma before each inverse, as Eq. (24) does and the author's code does not.
+    """
+
+    def __init__(
+        self,
+        amplitude: float = 10.0,
+        gain: float | Sequence[float] = 1.0,
+        inverse_activation: bool = False,
+        ridge: float = 0.0,
+    ) -> None:
+        super().__init__(amplitude, ridge)
+        for value in gain if isinstance(gain, Sequence) else [gain]:
+            _number("gain", value, 0, 1e6)
+        self.gain, self.inverse_activation = gain, inverse_activation
+        self._targets: list[Array] = []
+
+    def check(self, network: Network) -> None:
+        if self.inverse_activation and network.alpha == 0:
+            raise InputError("targets.inverse_activation=true divides by alpha=0: set alpha above 0, or false")
+        hidden = len(network.trainable) - 1
+        if isinstance(self.gain, Sequence) and len(self.gain) > hidden:
+            raise InputError(f"targets.gain has {len(self.gain)} values, the model {hidden} hidden layers")
+
+    def _gain(self, k: int) -> float:
+        if not isinstance(self.gain, Sequence):
+            return self.gain
+        return self.gain[k] if k < len(self.gain) else 1.0
+
+    def start_epoch(self, state: ActivationCache, outputs: Array) -> None:
+        network, t = state.network, state.network.before_tail(outputs)
+        inverses = network.inverses()
+        self._targets = [t]
+        for k in reversed(range(len(network.trainable) - 1)):
+            if self.inverse_activation:
+                slopes = state.slopes(k + 1)
+                t = t if slopes is None else t / slopes
+            # W x - theta = t, so the inverse sees t + theta.
+            t = inverses[k + 1](t - network.trainable[k + 1].offset(t.dtype)) * t.dtype.type(self._gain(k))
+            self._targets.insert(0, t)
+
+    def of_layer(self, k: int, state: ActivationCache) -> tuple[Array, Array | None]:
+        return self._targets[k], state.slopes(k)
+
+
+class WeightedPseudoInverseTargets(PseudoInverseTargets):
+    """`targets=pinv_weighted`, Eqs. (28), (29): a hidden layer's rows and targets are scaled by
+    beta_j = sum_i w_ij gamma_i of the layer above (its pool included)."""
+
+    def of_layer(self, k: int, state: ActivationCache) -> tuple[Array, Array | None]:
+        targets, slopes = super().of_layer(k, state)
+        network = state.network
+        if k == len(network.trainable) - 1:
+            return targets, slopes
+        above = state.slopes(k + 1)
+        if above is None:
+            above = np.ones_like(state.preactivation(k + 1))
+        beta = network.adjoint(k + 1, above)
+        return beta * targets, beta if slopes is None else beta * slopes
+
+
+class DifferenceTargets(Targets):
+    """`targets=difference`: only the change that the outputs need is propagated back, from the present activations.
+
+    t_last = a_last + eta (y - a_last);  t_k = a_k + unpool(W_{k+1}^+ (t_{k+1} - a_{k+1})), with the forward pass,
+    the inverses and the targets computed anew before every layer. Where nothing needs to change, targets are the
+    activations themselves: the loss of a layer is then at its minimum, and the method stands still.
+    """
+
+    def __init__(self, amplitude: float = 1.0, eta: float = 1.0, ridge: float = 0.0) -> None:
+        super().__init__(amplitude, ridge)
+        _number("eta", eta, 0, 1)
+        if not eta:
+            raise InputError("targets.eta=0 leaves nothing to learn: set it above 0")
+        self.eta = eta
+
+    def start_epoch(self, state: ActivationCache, outputs: Array) -> None:
+        self._outputs = state.network.before_tail(outputs)
+
+    def of_layer(self, k: int, state: ActivationCache) -> tuple[Array, Array | None]:
+        network, last = state.network, len(state.network.trainable) - 1
+        change = self.eta * (self._outputs - state.activation(last))
+        for inverse in reversed(network.inverses(k + 1).values()):
+            change = inverse(change)
+        return state.activation(k) + change, state.slopes(k)
+
+
+def _number(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value == np.inf:
+        raise InputError(f"targets.{name}={value!r} is not a number from {low} to {high:g}")

@@ -1,0 +1,226 @@
+"""One self-contained HTML page for a run or a sweep: plots inline, tables, settings, versions, commands."""
+
+import base64
+import io
+import shlex
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from annealtrain.reports import run_plots, style
+from annealtrain.runs import collection, summary, tables
+from annealtrain.runs.collection import Run
+from annealtrain.runtime.array_types import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_CURVES = 12  # groups drawn in one figure; more are in the table only
+VERSIONS = ("annealtrain", "git_revision", "python", "machine", "cores")  # of meta.json, beside its packages
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
+table { border-collapse: collapse; font-size: .86rem; margin: .8rem 0; display: block; overflow-x: auto; }
+th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #eee; white-space: nowrap; }
+td { font-variant-numeric: tabular-nums; } th { color: #555; font-weight: 600; }
+pre { background: #f6f6f4; padding: .7rem 1rem; overflow-x: auto; font-size: .84rem; }
+img { max-width: 100%; height: auto; } summary { cursor: pointer; padding: .15rem 0; }
+footer, .note { color: #666; font-size: .85rem; }
+"""
+
+
+def write_report(folder: Path) -> Path:
+    """Write report.html into the folder of a run or of a sweep, return its path; InputError where there is no run."""
+    found, foreign = collection.find(folder)
+    is_run = len(found) == 1 and found[0].folder == folder
+    title = run_plots.headline(found[0]) if is_run else f"{len(found)} runs in {'/'.join(folder.resolve().parts[-2:])}"
+    body = run_sections(found[0]) if is_run else sweep_sections(found, foreign, sweep_command(folder))
+    path = folder / "report.html"
+    path.write_text(page(title, body), encoding="utf-8")
+    return path
+
+
+def page(title: str, sections: Iterable[str]) -> str:
+    """Return a whole HTML page that needs nothing beside itself."""
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f'<meta name="viewport" content="width=device-width">\n<style>{STYLE}</style>\n</head>\n<body>\n'
+        f"<h1>{escape(title)}</h1>\n" + "\n".join(sections) + "\n</body>\n</html>\n"
+    )
+
+
+def run_sections(run: Run) -> list[str]:
+    """Return a run's page: scores, plots, how to make it again, settings, versions, every epoch."""
+    with style.styled(), run_plots.drawn(run) as figure:
+        picture = image(figure, "accuracy, loss, and each layer's solves over the epochs")
+    return [
+        _scores(run),
+        picture,
+        "<h2>To make it again</h2>",
+        _command(run),
+        "<h2>Settings</h2>",
+        _settings(run.settings),
+        "<h2>Made with</h2>",
+        _versions([run], [*VERSIONS, "seed", "config_hash", "started_at"]),
+        "<h2>Epochs</h2>",
+        _epochs(run),
+    ]
+
+
+def sweep_sections(found: Sequence[Run], foreign: Sequence[str], command: str | None = None) -> list[str]:
+    """Return a sweep's page: the groups as table and curves, then each run with its plots folded away.
+
+    command: of the sweep itself, where it is known.
+    """
+    head, rows = summary.summary(found)
+    same = {key: value for key, value in found[0].settings.items() if _is_same(key, value, found)}
+    sections = [
+        '<p class="note">Accuracies as mean +- standard deviation over the runs that differ in their seed alone.</p>',
+        table(head, rows),
+        _curves(found),
+        *(["<h2>To make it again</h2>", _pre(command)] if command else []),
+        "<h2>Runs</h2>",
+    ]
+    for run in found:
+        with style.styled(), run_plots.drawn(run) as figure:
+            figure.set_dpi(80)
+            picture = image(figure, f"plots of {run.name}", dpi=80)
+        scores = f"{_score(run.last, 'val_accuracy')} validation, {_score(run.last, 'test_accuracy')} test"
+        line = escape(f"{run.name}: {run.state}, {scores}")
+        sections.append(f"<details><summary>{line}</summary>\n{picture}\n{_command(run)}</details>")
+    if foreign:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in foreign)
+        sections.append(f"<h2>Left out</h2><ul>{lines}</ul>")
+    return [
+        *sections,
+        "<h2>Settings that all runs share</h2>",
+        _settings(same),
+        "<h2>Made with</h2>",
+        _versions(found, VERSIONS),
+    ]
+
+
+def sweep_command(folder: Path) -> str | None:
+    """Return the command of the latest sweep into a folder, from what Hydra's sweeper left there; None if not known.
+
+    A sweep by name (`sweep=fig5b`) may depend on the environment, so that its command alone would not tell.
+    """
+    import yaml
+
+    try:
+        hydra = yaml.safe_load((folder / "multirun.yaml").read_text())["hydra"]
+        given = hydra["overrides"]
+        words, own = [str(word) for word in given["task"]], [str(word) for word in given["hydra"]]
+        sources = hydra["runtime"]["config_sources"]
+        own += [f"--config-dir={source['path']}" for source in sources if source["provider"] == "command-line"]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return None
+    if "hydra.mode=MULTIRUN" not in own or any(word.startswith("sweep=") for word in words):
+        return None
+    own = [word for word in own if not word.startswith(("hydra.mode=", "hydra.job.config.override_dirname."))]
+    return shlex.join(["annealtrain", "train", "--multirun", *words, *own])
+
+
+def image(figure: "Figure", words: str, dpi: int = 130) -> str:
+    """Return a figure as an <img> whose pixels are in the page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{escape(words, quote=True)}" src="data:image/png;base64,{data}">'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return an HTML table of text cells."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return "\n".join(["<table>", line(head, "th"), *(line(row, "td") for row in rows), "</table>"])
+
+
+def _scores(run: Run) -> str:
+    names = ("train_accuracy", "val_accuracy", "test_accuracy", "train_loss")
+    rows = []
+    for label, row in (("last epoch", run.last), ("best validation", run.best)):
+        cells = ["" if row.get(name) is None else f"{row[name]:.4f}" for name in names]
+        rows.append([f"{label} ({row['epoch']})", *cells])
+    seconds = run.result["seconds"] if run.result else sum(row.get("total_s") or 0.0 for row in run.metrics)
+    note = f'<p class="note">{run.state}, {seconds:.1f} s on {escape(str(run.meta.get("machine", "")))}</p>'
+    return table(["", "training", "validation", "test", "training loss"], rows) + note
+
+
+def _curves(found: Sequence[Run]) -> str:
+    """Return the validation (else test, else training) accuracy of each group, mean and spread."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    score = next(
+        name for name in ("val_accuracy", "test_accuracy", "train_accuracy") if found[0].last.get(name) is not None
+    )
+    keys, held = summary.varying(found), list(summary.groups(found).items())[:MOST_CURVES]
+    with style.styled():
+        figure, axis = plt.subplots(figsize=(8.6, 4.6), layout="constrained")
+        trained = []
+        for number, (values, members) in enumerate(held):
+            epochs = min(len(run.metrics) for run in members)
+            lines = np.array([[row[score] for row in run.metrics[:epochs]] for run in members], float)
+            middle, colour = lines.mean(axis=0), plt.get_cmap("tab10" if len(held) <= 10 else "tab20")(number)
+            label = ", ".join(f"{key} {tables.shown(v)}" for key, v in zip(keys, values, strict=True)) or "all"
+            axis.plot(range(epochs), middle, color=colour, marker="o", label=label)
+            if len(lines) > 1:
+                std = lines.std(axis=0, ddof=1)
+                axis.fill_between(range(epochs), middle - std, middle + std, color=colour, alpha=0.15, linewidth=0)
+            trained.append(lines[:, 1:].ravel())
+        shown = np.concatenate(trained)  # random weights lie below
+        if shown.size:
+            room = 0.08 * (shown.max() - shown.min() + 0.01)
+            axis.set_ylim(shown.min() - room, shown.max() + room)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel({"val": "validation", "test": "test", "train": "training"}[score.split("_")[0]] + " accuracy")
+        style.whole_numbers(axis)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+        picture = image(figure, "accuracy of each group over the epochs")
+        plt.close(figure)
+    more = len(summary.groups(found)) - len(held)
+    return picture + (f'<p class="note">{more} more groups are in the table only.</p>' if more else "")
+
+
+def _command(run: Run) -> str:
+    return _pre(str(run.meta.get("command", "")))
+
+
+def _pre(text: str) -> str:
+    return f"<pre>{escape(text)}</pre>"
+
+
+def _settings(settings: Row) -> str:
+    return table(["setting", "value"], [[key, tables.shown(value)] for key, value in settings.items()])
+
+
+def _versions(found: Sequence[Run], names: Sequence[str]) -> str:
+    """Return what the runs were made with, and where they differ all that there is."""
+    held = [{name: run.meta.get(name) for name in names} | (run.meta.get("packages") or {}) for run in found]
+    told = {
+        name: dict.fromkeys(str(each[name]) for each in held if each.get(name) is not None)
+        for name in dict.fromkeys(name for each in held for name in each)
+    }
+    return table(["", ""], [[name, ", ".join(values)] for name, values in told.items() if values])
+
+
+def _epochs(run: Run) -> str:
+    columns = [name for name in run.metrics[-1] if name == "total_s" or not name.endswith("_s")]
+    rows = [[_number(row.get(name)) for name in columns] for row in run.metrics]
+    return table(columns, rows)
+
+
+def _is_same(key: str, value: Any, found: Sequence[Run]) -> bool:
+    return key not in summary.INDIFFERENT and all(run.settings.get(key) == value for run in found)
+
+
+def _score(row: Row, name: str) -> str:
+    return "no" if row.get(name) is None else f"{row[name]:.4f}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else tables.shown(value)

@@ -1,0 +1,147 @@
+"""Draw one run: its accuracies and loss, and layer by layer what its solves report."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import ceil, floor, isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from annealtrain.reports.style import class_name, save, scale, styled, whole_numbers
+from annealtrain.runs import recorder, tables
+from annealtrain.runs.collection import Run, read_run
+from annealtrain.runtime.array_types import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SPLITS = {"train": "#9aa0a6", "val": "#0b6e99", "test": "#d1495b"}
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+COLUMNS = 3
+
+
+class Panel(NamedTuple):
+    """A column of solves.csv as a panel. scale: linear, log, symlog, share (from 0 to 1), or count."""
+
+    column: str
+    title: str
+    scale: str
+
+
+PANELS = (
+    Panel("L", "range L", "log"),
+    Panel("beta_last", r"inverse temperature $\beta$ (last)", "log"),
+    Panel("gap", "gap to the certified bound", "log"),
+    Panel("energy", "energy (the layer's own loss)", "log"),
+    Panel("predicted_change", "change that the Hamiltonian predicts", "symlog"),
+    Panel("actual_change", "actual change of the network's loss", "symlog"),
+    Panel("raised_share", "share of updates that raised the loss", "share"),
+    Panel("saturated_share", "share of weights on the wall of their box", "share"),
+    Panel("target_cosine", "cosine of targets and activations", "linear"),
+    Panel("condition", "condition number of J", "log"),
+    Panel("backtracks", "halved steps", "count"),
+    Panel("learning_rate", "learning rate", "log"),
+    Panel("gradient_norm", "norm of the gradient", "log"),
+)
+
+
+def plot_run(folder: Path) -> list[Path]:
+    """Write run.png and run.pdf into a run folder, return their paths; InputError where there is no run to draw."""
+    run = read_run(folder)
+    with styled(), drawn(run) as figure:
+        paths = [folder / f"run.{kind}" for kind in ("png", "pdf")]
+        for path in paths:
+            save(figure, path)
+    return paths
+
+
+@contextmanager
+def drawn(run: Run) -> Iterator["Figure"]:
+    """The figure of one run, closed afterwards; inside `styled`."""
+    import matplotlib.pyplot as plt
+
+    solves = tables.read_rows(run.folder / recorder.SOLVES) if (run.folder / recorder.SOLVES).is_file() else []
+    layers = sorted({row["layer"] for row in solves})
+    panels = [panel for panel in PANELS if any(isinstance(row.get(panel.column), int | float) for row in solves)]
+    rows = ceil((2 + len(panels)) / COLUMNS)
+    figure, grid = plt.subplots(rows, COLUMNS, figsize=(10.2, 2.35 * rows + 0.8), squeeze=False, layout="constrained")
+    try:
+        axes = list(grid.flat)
+        _accuracy(axes[0], run)
+        _loss(axes[1], run)
+        for axis, panel in zip(axes[2:], panels, strict=False):
+            _panel(axis, panel, solves, layers)
+        for axis in axes[2 + len(panels) :]:
+            axis.set_visible(False)
+        for axis in axes[: 2 + len(panels)]:
+            whole_numbers(axis)
+        for column in range(COLUMNS):
+            lowest = max((k for k in range(column, 2 + len(panels), COLUMNS)), default=None)
+            if lowest is not None:
+                axes[lowest].set_xlabel("epoch")
+        if len(layers) > 1:
+            handles = [plt.Line2D([], [], color=_colour(k, layers), marker="o", label=f"layer {k}") for k in layers]
+            figure.legend(handles=handles, loc="outside lower center", ncols=min(len(layers), 8))
+        figure.suptitle(headline(run), x=0.01, ha="left", fontsize=11)
+        yield figure
+    finally:
+        plt.close(figure)
+
+
+def headline(run: Run) -> str:
+    """Return what a run is, in one line: model, data, targets, solver, bits, alpha, seed."""
+    settings = run.settings
+    is_annealed = class_name(settings.get("solver")) != "Backpropagation"  # which has no targets and no bits
+    parts = ("dataset", "targets", "solver") if is_annealed else ("dataset", "solver")
+    words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in parts)]
+    numbers = ("bits", "alpha", "samples", "seed") if is_annealed else ("alpha", "samples", "seed")
+    words += [f"{key} {settings[key]}" for key in numbers if key in settings]
+    return ", ".join(word for word in words if word) + ("" if run.result else f" ({run.state})")
+
+
+def _accuracy(axis: "Axes", run: Run) -> None:
+    for split, colour in SPLITS.items():
+        points = [(row["epoch"], row[f"{split}_accuracy"]) for row in run.metrics if row.get(f"{split}_accuracy")]
+        if points:
+            label = f"{SPLIT_NAMES[split]} {points[-1][1]:.3f}"
+            axis.plot(*zip(*points, strict=True), color=colour, marker="o", label=label)
+    axis.set_title("accuracy (last epoch in the legend)")
+    trained = [row[f"{split}_accuracy"] for row in run.metrics[1:] for split in SPLITS if row.get(f"{split}_accuracy")]
+    axis.set_ylim(floor(10 * min(trained, default=0.0)) / 10, 1.01)  # random weights lie below
+    axis.legend(loc="best", fontsize=8)
+
+
+def _loss(axis: "Axes", run: Run) -> None:
+    points = [(row["epoch"], row["train_loss"]) for row in run.metrics if row.get("train_loss") is not None]
+    axis.plot(*zip(*points, strict=True), color="#333333", marker="o")
+    axis.set_title("training loss of the network")
+    scale(axis, "log", [value for _, value in points])
+
+
+def _panel(axis: "Axes", panel: Panel, solves: Sequence[Row], layers: Sequence[int]) -> None:
+    values = []
+    for k in layers:
+        epochs = sorted({row["epoch"] for row in solves if row["layer"] == k})
+        means = [
+            _mean(row.get(panel.column) for row in solves if (row["layer"], row["epoch"]) == (k, e)) for e in epochs
+        ]
+        points = [(epoch, value) for epoch, value in zip(epochs, means, strict=True) if value is not None]
+        if points:
+            axis.plot(*zip(*points, strict=True), color=_colour(k, layers), marker="o")
+            values += [value for _, value in points]
+    axis.set_title(panel.title)
+    scale(axis, panel.scale, values)
+
+
+def _mean(values: Iterator[Any]) -> float | None:
+    held = [value for value in values if isinstance(value, int | float) and isfinite(value)]
+    return float(np.mean(held)) if held else None
+
+
+def _colour(k: int, layers: Sequence[int]) -> Any:
+    import matplotlib
+
+    place = layers.index(k) / max(len(layers) - 1, 1)
+    return matplotlib.colormaps["viridis"](0.88 * place)

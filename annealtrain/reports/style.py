@@ -1,0 +1,77 @@
+"""The house style of all figures."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import floor, log10
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 3.0,
+    "legend.frameon": False,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "figure.dpi": 110,
+    "savefig.dpi": 150,
+    "svg.hashsalt": "annealtrain",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The house style of all figures, drawn without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def class_name(target: Any) -> str:
+    """Return the last part of a dotted name."""
+    return str(target or "").rpartition(".")[2]
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure; the same figure gives the same bytes."""
+    keys = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
+    figure.savefig(path, metadata=keys[path.suffix])
+
+
+def whole_numbers(axis: "Axes") -> None:
+    """Ticks of the x-axis at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
+def scale(axis: "Axes", kind: str, values: Sequence[float]) -> None:
+    """Choose the y-axis: a log axis only where all values are positive and span more than a factor of five."""
+    if kind == "share":
+        axis.set_ylim(-0.03, 1.03)
+    elif kind == "count":
+        axis.set_ylim(-0.03, max(1.0, *values) * 1.03)
+    elif kind == "symlog":
+        sizes = [abs(value) for value in values if value]
+        if sizes and max(sizes) > 20 * float(np.median(sizes)):
+            axis.set_yscale("symlog", linthresh=10 ** floor(log10(float(np.median(sizes)))))
+        axis.axhline(0, color="#888888", linewidth=0.8)
+    elif kind == "log" and values and min(values) > 0 and max(values) > 5 * min(values):
+        axis.set_yscale("log")

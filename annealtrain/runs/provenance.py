@@ -1,0 +1,68 @@
+"""Where a run comes from: versions, revision, machine and command."""
+
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import annealtrain
+from annealtrain.experiment.config import Config
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Row
+
+# Whose versions a run records, where they are installed.
+PACKAGES = (
+    *("numpy", "scipy", "hydra-core", "dimod", "dwave-samplers", "scikit-learn"),
+    *("torch", "dwave-system", "qiskit", "openjij"),
+)
+
+
+def provenance(config: Config, command: str, digest: str) -> Row:
+    return {
+        "command": command,
+        "seed": config["seed"],
+        "config_hash": digest,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "annealtrain": annealtrain.__version__,
+        "git_revision": _git_revision(),
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "machine": platform.platform(),
+        "cores": thread_pool.available_threads(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # of an extra that is not installed
+        return None
+
+
+def _git_revision() -> str | None:
+    """Return the revision of the checkout that this package is imported from, if it is one."""
+    here = Path(annealtrain.__file__).parent
+    if not (here.parent / ".git").exists():
+        return None
+    try:
+        told = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout.strip() or None
+
+
+def peak_memory_mb() -> float | None:
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

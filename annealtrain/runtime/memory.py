@@ -1,0 +1,81 @@
+"""What this process may still allocate, asked before anything large is built; arrays for vector registers."""
+
+import ctypes
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+
+
+def available_bytes() -> int | None:
+    """Return the bytes that can still be allocated (system and control group), or None where no one tells."""
+    limits = []
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                limits.append(int(line.split()[1]) * 1024)
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        if limit != "max":
+            held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            reclaimable = int(held.get("inactive_file", 0))  # page cache that gives way
+            limits.append(int(limit) - int((group / "memory.current").read_text()) + reclaimable)
+    except OSError:
+        pass
+    return min(limits) if limits else None
+
+
+def readable(size: float) -> str:
+    """Return a number of bytes as people write it: 77 MB, 4.9 GB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if size >= 9.95 or unit == "bytes" else f"{size:.2g} {unit}"
+        size /= 1000
+    return f"{size:.2f} TB"
+
+
+def require(size: int, what: str, remedy: str) -> None:
+    """Raise InputError if `what` needs more bytes than are available."""
+    available = available_bytes()
+    if available is not None and size > available:
+        raise InputError(f"{what} needs {readable(size)}; {readable(available)} are available: {remedy}")
+
+
+def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return zeros on a 64-byte border, as vector registers read them."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def keep_freed() -> None:
+    """Let the C library (glibc) keep what is freed, up to a gigabyte.
+
+    Else large arrays that come and go are mapped anew each time, page by page: up to half of a training step.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: the largest that is taken
+    mallopt(-1, 2**30)  # M_TRIM_THRESHOLD
+
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def resettable_peak_mb(*, reset: bool = False) -> float | None:
+    """Return the most memory that this process has held, in MB, or None where the system does not tell."""
+    try:
+        if reset:
+            CLEAR.write_text("5")  # Linux: the high-water mark falls back to what is held now
+        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return None
+    return int(line.split()[1]) / 1e3

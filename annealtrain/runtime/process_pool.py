@@ -1,0 +1,94 @@
+"""Jobs in worker processes: for libraries that hold the interpreter's lock, and for long calls that Ctrl-C must end."""
+
+import multiprocessing
+import pickle
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from annealtrain.errors import InputError
+from annealtrain.runtime import thread_pool
+
+POLL_S = 0.05  # how soon Ctrl-C is heard
+
+
+class Workers:
+    """Processes that wait for jobs. As many are started as threads call `run` at once; they end with this process."""
+
+    def __init__(self) -> None:
+        self._idle: list[tuple[SpawnProcess, Connection]] = []
+        self._lock = threading.Lock()
+
+    def run(self, job: Callable[..., Any], *arguments: Any) -> Any:
+        """Return job(*arguments), computed in a process of its own; job is a function of a module.
+
+        What it raises is raised here. Ctrl-C, or parallel.Cancelled, ends the process at once.
+        Raises InputError where the job cannot be sent, or its process was killed.
+        """
+        try:
+            message = pickle.dumps((job, arguments))
+        except Exception as error:  # pickle raises anything
+            raise InputError(f"a job cannot be sent to another process ({error}): set processes=false") from error
+        process, connection = self._take()
+        try:
+            connection.send_bytes(message)
+            while not connection.poll(POLL_S):
+                thread_pool.check_cancelled()
+            done, value = connection.recv()
+        except (EOFError, ConnectionError) as error:
+            process.join()
+            code = process.exitcode
+            remedy = "a script needs if __name__ == '__main__'" if code == 1 else "if memory was short, set threads=1"
+            raise InputError(f"a worker process ended with exit code {code}: {remedy}; or processes=false") from error
+        except BaseException:
+            process.terminate()
+            process.join()
+            raise
+        with self._lock:
+            self._idle.append((process, connection))
+        if not done:
+            raise value
+        return value
+
+    def _take(self) -> tuple[SpawnProcess, Connection]:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        process.start()
+        theirs.close()  # so that the pipe ends with the process
+        return process, ours
+
+
+def _serve(connection: Connection) -> None:
+    """Run jobs until the pipe closes; Ctrl-C is the parent's to hear."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with threadpool_limits(limits=1):
+        while True:
+            try:
+                message = connection.recv_bytes()
+            except EOFError:
+                return
+            try:
+                job, arguments = pickle.loads(message)
+                answer = pickle.dumps((True, job(*arguments)))
+            except Exception as error:
+                answer = _told(error)
+            connection.send_bytes(answer)
+
+
+def _told(error: Exception) -> bytes:
+    """Return an exception as the parent can raise it: itself, or its text where it does not survive pickling."""
+    try:
+        message = pickle.dumps((False, error))
+        pickle.loads(message)
+        return message
+    except Exception:
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))

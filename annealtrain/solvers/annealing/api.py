@@ -1,0 +1,88 @@
+"""Annealing for other people's problems: dense quadratic forms of n-bit weights, and dimod's Ising models."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import any_number, any_whole
+from annealtrain.solvers.annealing.rescaling import betas, from_arrays, from_bqm
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+
+if TYPE_CHECKING:
+    import dimod
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """The reads of each of M problems, lowest energy first.
+
+    levels: (M, reads, N), 0..2^bits - 1. weights: (M, reads, N), S0 + L (2 levels / (2^bits - 1) - 1). energies:
+    (M, reads). stats: numbers on the run, summed or averaged over the problems. variables: the labels of a
+    BinaryQuadraticModel in the order of the weights, which are then its spins or binary values.
+    """
+
+    levels: Array
+    weights: Array
+    energies: Array
+    stats: dict[str, float]
+    variables: list[Hashable] | None = None
+
+
+def anneal(
+    J: "Array | dimod.BinaryQuadraticModel",
+    h: Array | None = None,
+    S0: Array | None = None,
+    L: float = 1.0,
+    bits: int = 1,
+    *,
+    num_sweeps: int = 100,
+    num_reads: int = 1,
+    beta_range: Sequence[float] | None = None,
+    move: str = "bit",
+    order: str = "sequential",
+    time_limit_s: float | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Annealed:
+    """Return low-energy n-bit weights of E_i(S) = S'J_i S + h_i'S, S_j in [S0_j - L, S0_j + L], Eqs. (5)-(9).
+
+    J: symmetric, (N, N) for all problems, or (M, N, N). h, S0: (M, N) or (N,); 0 where None. With bits=1, L=1 and
+    S0=0 the weights are Ising spins. num_sweeps, num_reads, beta_range, move, order, time_limit_s: see
+    SimulatedAnnealing; the betas are in 1 / energy. The same seed gives the same result for any number of threads.
+    J may also be a dimod.BinaryQuadraticModel: h, S0, L and bits are then its own, the energies those of dimod.
+    progress(share): told between sweeps which share of the work is done, 1 at the end; from any thread.
+    Raises ValueError for shapes that disagree, numbers that are not finite, a J that is not symmetric, and settings
+    out of their limits or of a wrong type.
+    """
+    bits, seed = any_whole("bits", bits, 1), any_whole("seed", seed, 0)
+    threads = any_whole("threads", threads, 1) if threads is not None else thread_pool.available_threads()
+    if not isinstance(move, str) or not isinstance(order, str):
+        raise ValueError(f"move={move!r} and order={order!r} are names: see SimulatedAnnealing")
+    variables, is_binary = None, False
+    if hasattr(J, "vartype"):
+        if h is not None or S0 is not None or L != 1.0 or bits != 1:
+            raise ValueError("a BinaryQuadraticModel has its own h and values: leave h, S0, L and bits out")
+        quadratic, variables = from_bqm(J), list(J.variables)  # type: ignore[union-attr]
+        is_binary = J.vartype.name == "BINARY"
+    else:
+        quadratic = from_arrays(J, h, S0, any_number("L", L))
+    problem, unit = quadratic.problem(bits)
+    solver = SimulatedAnnealing(
+        any_whole("num_sweeps", num_sweeps, 1),
+        any_whole("num_reads", num_reads, 1),
+        None if beta_range is None else betas(beta_range, unit.energy),
+        move=move,
+        order=order,
+        time_limit_s=None if time_limit_s is None else any_number("time_limit_s", time_limit_s),
+    )
+    told = (lambda units: progress(units / problem.num_units)) if progress else None
+    with thread_pool.threads(threads):
+        result = solver.solve(problem, seed=seed, progress=told)
+    weights = result.weights * unit.weight
+    stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
+    return Annealed(
+        result.levels, (weights + 1) / 2 if is_binary else weights, result.energies * unit.energy, stats, variables
+    )

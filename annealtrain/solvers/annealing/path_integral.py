@@ -1,0 +1,139 @@
+"""Simulated quantum annealing: path-integral Monte Carlo of spins in a falling transverse field.
+
+The Suzuki-Trotter formula maps H = E(S) - Gamma sum sigma^x at inverse temperature beta to P slices of imaginary
+time: each has the weight exp(-beta / P E(S^k)), and each spin the weight exp(K s^k s^(k+1)) with itself in the next
+slice, K = -ln(tanh(beta Gamma / P)) / 2. The slices of a unit lie side by side in the kernel's lanes.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from annealtrain import _anneal
+from annealtrain.errors import InputError
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.quadratic import QuadraticForm
+from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.memory import aligned
+from annealtrain.runtime.random_streams import Seed, stream
+from annealtrain.runtime.validation import positive, positive_pair, whole
+from annealtrain.schedule import Schedule
+from annealtrain.solvers.annealing.markov_chains import (
+    Chain,
+    ChainResult,
+    chain_stats,
+    fields,
+    scatter_live,
+    timed_blocks,
+    to_float32,
+)
+from annealtrain.solvers.annealing.temperatures import automatic_beta_range
+from annealtrain.solvers.scheduled_settings import is_scheduled, resolve_schedules, started
+from annealtrain.solvers.solver import Solver, SolveResult
+
+# Automatic schedule: beta Gamma / P from slices nearly free of each other to slices locked together (K = .02 to 2.3).
+FREE, LOCKED = 2.0, 0.01
+
+
+class SimulatedQuantumAnnealing(Solver):
+    """`solver=sqa`. Every read starts from random spins in each slice; its result is the lowest slice at the end.
+
+    num_sweeps: visits of each spin of each slice; a schedule makes it depend on the epoch.
+    num_slices: P, a multiple of 16. num_reads: independent reads a unit.
+    beta: inverse temperature of the quantum system, in 1 / (loss of one output site), constant over the sweeps.
+    gamma_range: with it, [first, last] transverse field, in loss of one output site, geometric over the sweeps.
+    Both null: chosen for each unit, beta / P rising over the range of `solver=sa` while the slices are locked.
+    time_limit_s: stop sweeping so many seconds after a solve began; null: never.
+    """
+
+    def __init__(
+        self,
+        num_sweeps: int | Schedule = 100,
+        num_slices: int = 16,
+        num_reads: int = 1,
+        beta: float | None = None,
+        gamma_range: Sequence[float] | None = None,
+        time_limit_s: float | None = None,
+    ) -> None:
+        if not is_scheduled("num_sweeps", num_sweeps):
+            whole("num_sweeps", num_sweeps)
+        whole("num_reads", num_reads)
+        whole("num_slices", num_slices)
+        if num_slices % 16:
+            raise InputError(f"solver.num_slices={num_slices} is not a multiple of 16")
+        if (beta is None) != (gamma_range is None):
+            raise InputError("solver.beta and solver.gamma_range belong together: set both, or neither")
+        if beta is not None:
+            positive("beta", beta)
+        if gamma_range is not None:
+            positive_pair("gamma_range", gamma_range)
+        if time_limit_s is not None:
+            positive("time_limit_s", time_limit_s)
+        self.num_sweeps, self.num_slices, self.num_reads = num_sweeps, num_slices, num_reads
+        self.beta, self.gamma_range, self.time_limit_s = beta, gamma_range, time_limit_s
+
+    def at_epoch(self, epoch: int, epochs: int) -> "SimulatedQuantumAnnealing":
+        return resolve_schedules(self, ("num_sweeps",), epoch, epochs)
+
+    def schedules(self, form: QuadraticForm) -> tuple[Array, Array]:
+        """Return beta / P, in 1 / loss, and the ring coupling K of each sweep, both (num_sweeps,)."""
+        if isinstance(self.num_sweeps, Schedule):
+            raise InputError("this solver's settings change with the epoch: call at_epoch(epoch, epochs) first")
+        sweeps, P = self.num_sweeps, self.num_slices
+        if self.beta is not None and self.gamma_range is not None:
+            betas = np.full(sweeps, self.beta / form.sites / P)
+            x = self.beta / P * np.geomspace(self.gamma_range[0], self.gamma_range[1], sweeps)
+        else:
+            first, last = automatic_beta_range(form)
+            betas = np.geomspace(first, last, sweeps)
+            x = np.geomspace(FREE, LOCKED, sweeps)
+        return betas, -0.5 * np.log(np.tanh(x))
+
+    def solve(
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
+    ) -> SolveResult:
+        result = Solver.solve(started(self, self.time_limit_s, progress, self.num_reads), problem, seed=seed)
+        if progress:
+            progress(problem.num_units)
+        return result
+
+    def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
+        live = form.couplings.indices.size
+        if not live:
+            return np.zeros((self.num_reads, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], 0)
+        ends = [self.slices(form, stream(seed, read)) for read in range(self.num_reads)]
+        reads = []
+        for end in ends:
+            full = np.array([scatter_live(form, own) for own in end.levels.T])
+            reads.append(full[np.argmin(form.energy(form.weights(full)))])
+        betas, _ = self.schedules(form)
+        return np.array(reads), chain_stats(betas, ends, live * form.bits * self.num_slices)
+
+    def slices(self, form: QuadraticForm, seed: np.random.SeedSequence) -> ChainResult:
+        """Return the end of a path: levels of the live weights in every slice, (live, P), and flips in all of them."""
+        couplings, P = form.couplings, self.num_slices
+        betas, ring = (to_float32(each) for each in self.schedules(form))
+        chains = [Chain(form, betas, stream(seed, k)) for k in range(P)]
+        levels = aligned((couplings.indices.size, P), np.int32)
+        for k, chain in enumerate(chains):
+            levels[:, k] = chain.start()
+        own_fields = aligned(levels.shape, np.float32)
+        own_fields[:] = fields(chains, levels.T).T
+        keys = np.array([chain.key for chain in chains]).T
+        keys = np.concatenate([keys.ravel(), stream(seed, P).generate_state(2)]).astype(np.uint32)
+        flips, swept = 0, 0
+        sweep_s = P * couplings.indices.size * (form.bits * 4e-9 + couplings.indices.size * 5e-11)
+        for part in timed_blocks(len(betas), sweep_s, self.watch):
+            flips += _anneal.anneal_slices(
+                couplings.packed,
+                couplings.packed_diagonal,
+                chains[0].delta,
+                betas[part],
+                ring[part],
+                part.start,
+                keys,
+                own_fields,
+                levels,
+            )
+            swept = part.stop
+        return ChainResult(levels, flips, swept)

@@ -1,0 +1,108 @@
+"""Other people's problems, checked, and brought to the size that the kernel's float32 numbers like."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runtime import memory
+from annealtrain.runtime.array_types import Array
+
+FARTHEST = 1e12  # of dE/dS at S0, in units of the largest coupling and L
+BETA_LIMIT = 1e15  # beta in 1 / (the problem's unit of energy): nothing float32 resolves is accepted beyond it
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What 1 stands for in a problem brought to the size of 1: powers of two, so that no digit changes."""
+
+    weight: float
+    energy: float
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """J (N, N) or (M, N, N), h and S0 (M, N), offset of the energies, and the range L."""
+
+    J: Array
+    h: Array
+    S0: Array
+    offset: float
+    L: float
+
+    def problem(self, bits: int) -> tuple[LayerProblem, Unit]:
+        """Return the problem with L and its largest energies near 1: the kernel's numbers are float32."""
+        if not (self.L > 0 and np.isfinite(self.L)):
+            raise ValueError(f"L={self.L} is not a finite number above 0")
+        for name, values in (("J", self.J), ("h", self.h), ("S0", self.S0)):
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name} has values that are not finite")
+        weight = _exponent(self.L)
+        sizes = [_exponent(np.abs(self.J).max()) + 2 * weight, _exponent(np.abs(self.h).max()) + weight]
+        energy = max((size for size, values in zip(sizes, (self.J, self.h), strict=True) if values.any()), default=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            J, h = np.ldexp(self.J, 2 * weight - energy), np.ldexp(self.h, weight - energy)
+            S0, L, offset = np.ldexp(self.S0, -weight), np.ldexp(self.L, -weight), np.ldexp(self.offset, -energy)
+            fields = 2 * (J @ S0[..., None])[..., 0] if J.ndim == 3 else 2 * S0 @ J
+            unit = Unit(*(float(each) for each in np.ldexp(1.0, [weight, energy])))
+        if not np.all(np.abs(fields) < FARTHEST):
+            raise ValueError(f"S0 is too far from 0 for a range of L={self.L}: write the problem in S - S0")
+        if not (0 < unit.weight < np.inf and 0 < unit.energy < np.inf):
+            raise ValueError("energies J L^2 and h L are beyond what a float holds: scale J, h or L")
+        problem = LayerProblem.from_moments(J, h, np.full(len(h), offset), S0, float(L), bits, convex=False)
+        return problem, unit
+
+
+def _exponent(value: float) -> int:
+    return int(np.frexp(value)[1]) if value else 0
+
+
+def from_arrays(J: Any, h: Any, S0: Any, L: float) -> Quadratic:
+    """Return the problem of arrays; ValueError where their shapes disagree."""
+    J = _array("J", J)
+    N = J.shape[-1] if J.ndim else 0
+    if J.ndim not in (2, 3) or not J.size or J.shape[-2] != N:
+        raise ValueError(f"J {J.shape} is neither (N, N) nor (M, N, N) with N > 0 and M > 0")
+    given = {name: np.atleast_2d(_array(name, x)) for name, x in (("h", h), ("S0", S0)) if x is not None}
+    M = J.shape[0] if J.ndim == 3 else max((len(x) for x in given.values()), default=1)
+    for name, x in given.items():
+        if x.shape not in ((M, N), (1, N)) or not x.size:
+            raise ValueError(f"{name} {np.shape(h if name == 'h' else S0)} is neither {(N,)} nor {(M, N)}")
+    fields, centre = (np.broadcast_to(given.get(name, np.zeros((1, N))), (M, N)) for name in ("h", "S0"))
+    return Quadratic(J, fields, centre, 0.0, L)
+
+
+def _array(name: str, values: Any) -> Array:
+    try:
+        given = np.asarray(values)
+        found = given.astype(np.complex128 if np.iscomplexobj(given) else np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} is not an array of numbers") from None
+    if np.iscomplexobj(found):
+        raise ValueError(f"{name} is complex: its numbers must be real")
+    return found
+
+
+def betas(beta_range: Any, energy: float) -> list[float]:
+    """Return the range in 1 / (the problem's unit of energy), as far as float32 goes."""
+    given = np.atleast_1d(_array("beta_range", beta_range))
+    if given.shape != (2,) or not np.all((given > 0) & np.isfinite(given)):
+        raise ValueError(f"beta_range={beta_range!r} is not [first, last], both a number above 0")
+    return [float(beta) for beta in np.clip(given * energy, 1 / BETA_LIMIT, BETA_LIMIT)]
+
+
+def from_bqm(model: Any) -> Quadratic:
+    """Return the problem of a dimod.BinaryQuadraticModel, of any vartype, in spins."""
+    if getattr(model.vartype, "name", None) not in ("SPIN", "BINARY"):
+        raise ValueError(f"J is a {type(model).__name__}: take a BinaryQuadraticModel, or arrays")
+    spins = model.change_vartype("SPIN", inplace=False)
+    N = spins.num_variables
+    if not N:
+        raise ValueError("the BinaryQuadraticModel has no variables")
+    memory.require(4 * 8 * N * N, f"a dense Ising problem of {N} spins", "take a sparse sampler")
+    linear, (row, column, bias), offset = spins.to_numpy_vectors(variable_order=list(model.variables))
+    J = np.zeros((N, N))
+    np.add.at(J, (row, column), bias / 2)
+    J += J.T
+    return Quadratic(J, linear[None], np.zeros((1, N)), float(offset), 1.0)

@@ -1,0 +1,152 @@
+"""Annealing units of an activated layer side by side: they share inputs X, but not J = X' diag(gamma^2) X / Q.
+
+No J is formed. What is kept between two weights is the residual gamma (gamma X S - targets) of each unit, and J only
+in its diagonal blocks of 32 weights: memory is O(inputs), and a lane of the kernel holds one unit (or read).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from annealtrain import _anneal
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.memory import aligned
+from annealtrain.solvers.annealing.markov_chains import ChainResult, timed_blocks, to_float32
+from annealtrain.solvers.deadline import UNWATCHED, Watch
+
+BOUND_BITS, BOUND_SWEEPS = 16, 25  # a grid so fine that descent on it finds the box's minimum
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One chain: unit, the seed's words, first levels (live,), inverse temperatures (sweeps,) in 1 / loss."""
+
+    unit: int
+    key: Array
+    start: Array
+    betas: Array
+
+
+class SharedInputs:
+    """The least-squares view of a layer problem with factors, in the forms that annealing by rows reads."""
+
+    def __init__(self, problem: LayerProblem) -> None:
+        assert problem.rows is not None
+        assert problem.rows.factors is not None
+        self.problem, self.rows = problem, problem.rows
+        self.inputs = problem.rows.inputs.astype(np.float64)
+        self.gamma = problem.rows.factors.astype(np.float64)
+        self.diagonal = ((self.inputs**2).T @ self.gamma**2).T / self.rows.samples  # (M, N), without the ridge
+        self.live = self.diagonal > 0
+        self.ridge = problem.ridge * self.diagonal.mean(axis=1)
+
+    @cached_property
+    def columns(self) -> Array:
+        """The weights that are live in some unit: (live,) int."""
+        return np.flatnonzero(self.live.any(axis=0))
+
+    @cached_property
+    def live_inputs(self) -> Array:
+        """Their inputs: (R, live) float32, contiguous."""
+        return np.ascontiguousarray(self.rows.inputs[:, self.columns], dtype=np.float32)
+
+    @cached_property
+    def blocks(self) -> Array:
+        """The same in blocks of 32 columns, (blocks, R rounded up to 8, 32), zeros beyond."""
+        R, n = self.live_inputs.shape
+        padded = np.zeros((-(-R // 8) * 8, -(-n // 32) * 32), np.float32)
+        padded[:R, :n] = self.live_inputs
+        return np.ascontiguousarray(padded.reshape(len(padded), -1, 32).swapaxes(0, 1))
+
+    def residuals(self, weights: Array) -> Array:
+        """Return gamma X S_i - targets of each unit at weights (M, N): (R, M)."""
+        residuals: Array = self.gamma * (self.inputs @ weights.T) - self.rows.targets
+        return residuals
+
+    def energies(self, weights: Array) -> Array:
+        """Return each unit's loss and ridge at weights (M, N): (M,)."""
+        away = ((weights - self.problem.S0) ** 2 * self.live).sum(axis=1)
+        return (self.residuals(weights) ** 2).sum(axis=0) / self.rows.samples + self.ridge * away
+
+    def gradients(self, weights: Array) -> Array:
+        """Return each unit's dE/dS at weights (M, N): (M, N)."""
+        slope = (self.inputs.T @ (self.gamma * self.residuals(weights))).T * (2 / self.rows.samples)
+        return slope + 2 * self.ridge[:, None] * (weights - self.problem.S0) * self.live
+
+    def weights(self, levels: Array, bits: int) -> Array:
+        """Return weights (M, N) of levels (M, live) on a grid of `bits` bits; dead weights keep S0."""
+        top = 2**bits - 1
+        found = self.problem.S0.copy()
+        offset = self.problem.half_range / top * (2.0 * levels - top)
+        found[:, self.columns] += np.where(self.live[:, self.columns], offset, 0.0)
+        return found
+
+    def lower_bounds(self, weights: Array) -> Array:
+        """Return certified lower bounds (M,): the dual bound after descent in the box from weights (M, N)."""
+        S0, L, top = self.problem.S0, self.problem.half_range, 2**BOUND_BITS - 1
+        start = np.clip(np.rint((weights - S0 + L)[:, self.columns] * (top / (2 * L))), 0, top).astype(np.int32)
+        still = np.ones(BOUND_SWEEPS)
+        lanes = [Lane(i, np.zeros(2, np.uint32), start[i], still) for i in range(len(S0))]
+        ends = self.run_all(lanes, BOUND_BITS, "greedy")
+        box = np.clip(self.weights(np.array([end.levels for end in ends]), BOUND_BITS), S0 - L, S0 + L)
+        g = np.where(self.live, self.gradients(box), 0.0)
+        gain = np.minimum(g * (S0 - L - box), g * (S0 + L - box)).sum(axis=1)
+        return np.maximum(self.energies(box) + gain, self.problem.floor)
+
+    def run_all(self, lanes: Sequence[Lane], bits: int, move: str, watch: Watch = UNWATCHED) -> list[ChainResult]:
+        """Return the ends of any number of chains, in groups on the pool's threads."""
+        wide = _anneal.lanes()
+        groups = [lanes[start : start + wide] for start in range(0, len(lanes), wide)]
+        found = thread_pool.parallel_map(lambda group: self.run(group, bits, move, watch), groups)
+        return [end for group in found for end in group]
+
+    def run(self, lanes: Sequence[Lane], bits: int, move: str, watch: Watch = UNWATCHED) -> list[ChainResult]:
+        """Return the ends of at most _anneal.lanes() chains of as many sweeps of one move."""
+        wide, (R, n), rows = _anneal.lanes(), self.live_inputs.shape, self.blocks.shape[1]
+        units, sweeps = [lane.unit for lane in lanes], len(lanes[0].betas)
+        levels, grams = aligned((n, wide), np.int32), aligned((len(self.blocks) * 32 * 32, wide), np.float32)
+        keys, betas, ridges = (
+            np.zeros((2, wide), np.uint32),
+            np.ones((sweeps, wide), np.float32),
+            np.zeros(wide, np.float32),
+        )
+        half_range, top = self.problem.half_range, 2**bits - 1
+        for k, lane in enumerate(lanes):
+            levels[:, k], keys[:, k], betas[:, k] = lane.start, lane.key, to_float32(lane.betas)
+            ridges[k] = self.ridge[lane.unit]
+        S = self.problem.S0[units][:, self.columns] + half_range / top * (2.0 * levels[:, : len(lanes)].T - top)
+        products = np.empty((R, len(lanes)))
+        _anneal.row_products(self.live_inputs, np.ascontiguousarray(S.T), products)
+        gamma = self.gamma[:, units]
+        weights, residuals = (aligned((rows, wide), np.float32) for _ in range(2))
+        weights[:R, : len(lanes)] = gamma**2 / self.rows.samples
+        residuals[:R, : len(lanes)] = gamma * (gamma * products - self.rows.targets[:, units]) * (2 / self.rows.samples)
+        grams = grams.reshape(-1, 32, wide)
+        _anneal.make_grams(n, self.blocks, weights, grams)
+        delta = (2 * half_range / top * 2.0 ** np.arange(bits)).astype(np.float32)
+        total, flips, swept = np.zeros(wide, np.int64), np.zeros(wide, np.int32), 0
+        sweep_s = wide * n * (rows * 5e-11 + bits * 1e-9)
+        for part in timed_blocks(sweeps, sweep_s, watch, chains=len(lanes)):
+            _anneal.anneal_rows(
+                self.blocks,
+                weights,
+                grams,
+                ridges,
+                half_range,
+                delta,
+                _anneal.MOVES[move],
+                betas[part],
+                part.start,
+                keys,
+                residuals,
+                levels,
+                flips,
+            )
+            total += flips
+            flips[:] = 0
+            swept = part.stop
+        return [ChainResult(levels[:, k].copy(), int(total[k]), swept) for k in range(len(lanes))]

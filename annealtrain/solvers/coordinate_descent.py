@@ -1,0 +1,47 @@
+"""The honest baselines: as good as annealing wherever the landscape is nearly convex (4 bits and more)."""
+
+import numpy as np
+
+from annealtrain.hamiltonian.quadratic import QuadraticForm
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.random_streams import stream
+from annealtrain.runtime.validation import whole
+from annealtrain.solvers.bounds import descend
+from annealtrain.solvers.solver import Solver
+
+
+class CoordinateDescent(Solver):
+    """`solver=descent`: each weight in turn to its best level, until no weight moves.
+
+    num_starts: the first start is the grid's point closest to S0, the others are random; all are kept as reads.
+    """
+
+    def __init__(self, num_starts: int = 1, max_sweeps: int = 1000) -> None:
+        whole("num_starts", num_starts)
+        whole("max_sweeps", max_sweeps)
+        self.num_starts, self.max_sweeps = num_starts, max_sweeps
+
+    def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
+        reads = []
+        for start in range(self.num_starts):
+            thread_pool.check_cancelled()
+            levels = form.nearest_levels(form.S0)
+            if start:
+                generator = np.random.Generator(np.random.PCG64(stream(seed, start)))
+                levels = generator.integers(0, 2**form.bits, form.S0.size)
+            reads.append(form.nearest_levels(descend(form, form.weights(levels), form.step, self.max_sweeps)))
+        return np.array(reads), {}
+
+
+class RoundedLeastSquares(Solver):
+    """`solver=rounded`: the continuous minimum in the box, rounded to the closest levels."""
+
+    def __init__(self, max_sweeps: int = 1000) -> None:
+        whole("max_sweeps", max_sweeps)
+        self.max_sweeps = max_sweeps
+
+    def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
+        scale = abs(float(form.energy(form.S0))) + abs(form.E0)
+        box = descend(form, form.S0, 0.0, self.max_sweeps, 1e-10 * scale)
+        return form.nearest_levels(box)[None], {}

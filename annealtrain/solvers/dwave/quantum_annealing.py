@@ -1,0 +1,247 @@
+"""D-Wave's quantum annealers: all units of a layer side by side in one problem, each on a clique of its own."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.hamiltonian.quadratic import QuadraticForm
+from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.random_streams import stream
+from annealtrain.runtime.validation import positive, whole
+from annealtrain.solvers.dwave.embedding import Tile, cache_folder, clique_limit, clique_tiles
+from annealtrain.solvers.dwave.qpu import (
+    MOCKS,
+    access_time_s,
+    check_limits,
+    emulated,
+    failures,
+    fit_ranges,
+    is_mock,
+    reach,
+)
+from annealtrain.solvers.solver import Solver
+
+if TYPE_CHECKING:
+    import dimod
+
+log = logging.getLogger(__name__)
+RETRY_WAIT_S = 2.0  # before a failed job is sent again; doubles each time
+
+
+class QuantumAnnealing(Solver):
+    """`solver=dwave`: reads of a D-Wave QPU, embedded by cliques; broken chains by majority vote.
+
+    num_reads, annealing_time_us: of each submission.
+    chain_strength: prefactor of D-Wave's uniform torque compensation; a list: a submission for each, all reads kept.
+    spin_reversals: submissions with other random signs of the spins, which average out a QPU's biases; 0: one, plain.
+    max_qpu_time_s: the whole run's QPU time, refused above before any work and while it runs.
+    max_retries: how often a failed job is sent again.
+    qpu: the QPU's name; null: the largest of the account. Token and region: as D-Wave's tools take them.
+    mock: pegasus or zephyr: no QPU, simulated annealing of mock_sweeps on such a chip's graph ("emulated").
+    sampler: any sampler with a QPU's properties, in place of both. cache: folder of embeddings.
+    """
+
+    takes_all_units = True
+
+    def __init__(
+        self,
+        num_reads: int = 500,
+        annealing_time_us: float = 2.0,
+        chain_strength: float | Sequence[float] = 1.414,
+        spin_reversals: int = 0,
+        max_qpu_time_s: float = 60.0,
+        max_retries: int = 2,
+        qpu: str | None = None,
+        mock: str | None = None,
+        mock_sweeps: int = 200,
+        sampler: "dimod.Sampler | None" = None,
+        cache: str | Path | None = None,
+    ) -> None:
+        whole("num_reads", num_reads)
+        whole("mock_sweeps", mock_sweeps)
+        positive("annealing_time_us", annealing_time_us)
+        positive("max_qpu_time_s", max_qpu_time_s)
+        self.prefactors = list(chain_strength) if isinstance(chain_strength, Sequence) else [chain_strength]
+        if not self.prefactors:
+            raise InputError("solver.chain_strength=[] is empty: give a prefactor, or a list of some")
+        for prefactor in self.prefactors:
+            positive("chain_strength", prefactor)
+        for name, value in (("spin_reversals", spin_reversals), ("max_retries", max_retries)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise InputError(f"solver.{name}={value!r} is not a whole number of at least 0")
+        if mock not in (None, *MOCKS):
+            raise InputError(f"solver.mock={mock!r} is not one of {', '.join(MOCKS)}, null")
+        if mock and qpu:
+            raise InputError(f"solver.mock={mock} and solver.qpu={qpu} are both set: keep one, the other null")
+        self.num_reads, self.annealing_time_us, self.spin_reversals = num_reads, annealing_time_us, spin_reversals
+        self.max_qpu_time_s, self.max_retries, self.qpu = max_qpu_time_s, max_retries, qpu
+        self.mock, self.mock_sweeps, self.cache = mock, mock_sweeps, Path(cache) if cache else cache_folder()
+        self._sampler: Any = sampler
+        self._graph: Any = None
+        self._tiles: dict[tuple[int, int], list[Tile]] = {}
+        self.qpu_time_s = 0.0  # spent so far
+
+    def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], solves: Sequence[int]) -> None:
+        """Reach the QPU, embed every layer, and estimate the whole run's QPU time; InputError if one is impossible."""
+        planned, jobs = 0.0, 0
+        for k, (count, M, times) in enumerate(zip(weights, units, solves, strict=True)):
+            tiles = self.tiles(count * bits, M, bits, f"layer {k}")
+            qubits = sum(len(chain) for tile in tiles for chain in tile)
+            sent = times * -(-M // len(tiles)) * self.jobs_a_tiling
+            planned += sent * access_time_s(self.sampler, qubits, self.num_reads, self.annealing_time_us)
+            jobs += sent
+        if planned > self.max_qpu_time_s:
+            raise InputError(
+                f"this run needs about {planned:.3g} s of QPU time in {jobs} submissions, "
+                f"solver.max_qpu_time_s={self.max_qpu_time_s:g}: "
+                f"raise it, or lower epochs or solver.num_reads={self.num_reads}"
+            )
+        log.info("about %.3g s of QPU time in %d submissions%s", planned, jobs, " (emulated)" * is_mock(self.sampler))
+
+    @property
+    def jobs_a_tiling(self) -> int:
+        """Submissions of the same units: one for each chain strength and sign pattern."""
+        return len(self.prefactors) * max(1, self.spin_reversals)
+
+    @property
+    def sampler(self) -> Any:
+        """The QPU or its emulation, reached when first asked for."""
+        if self._sampler is None:
+            self._sampler = emulated(self.mock, self.mock_sweeps) if self.mock else reach(self.qpu)
+        if self._graph is None:
+            check_limits(self._sampler, self.num_reads, self.annealing_time_us)
+            self._graph = self._sampler.to_networkx_graph()
+        return self._sampler
+
+    def tiles(self, size: int, count: int, bits: int = 1, where: str = "a unit") -> list[Tile]:
+        """Return disjoint cliques of `size` spins for as many of `count` units as fit at once, at least one."""
+        name = self.sampler.properties.get("chip_id", "this QPU")
+        if (size, count) not in self._tiles:
+            self._tiles[size, count] = clique_tiles(self._graph, size, count, self.cache)
+        if not self._tiles[size, count]:
+            limit = clique_limit(self._graph)
+            most = limit * bits // size
+            remedy = f"lower bits to {most}" if most else "take a smaller model"
+            raise InputError(f"{where} needs {size} spins; {name} embeds at most {limit}: {remedy}")
+        return self._tiles[size, count]
+
+    def sample_shared(
+        self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
+    ) -> list[tuple[Array, dict[str, float]]]:
+        tiles = self.tiles(forms[0].S0.size * forms[0].bits, len(forms), forms[0].bits)
+        starts = range(0, len(forms), len(tiles))
+        parts = [self._side_by_side(forms[start : start + len(tiles)], tiles, seeds[start]) for start in starts]
+        of_all = {
+            "submissions": float(len(parts) * self.jobs_a_tiling),
+            "retries": sum(part[0][1]["retries"] for part in parts),
+            "num_reads": float(self.num_reads),
+            "annealing_time_us": float(self.annealing_time_us),
+            "spin_reversals": float(self.spin_reversals),
+        }
+        return [(levels, stats | of_all) for part in parts for levels, stats in part]
+
+    def _side_by_side(
+        self, forms: Sequence[QuadraticForm], tiles: list[Tile], seed: np.random.SeedSequence
+    ) -> list[tuple[Array, dict[str, float]]]:
+        """Return levels and statistics of units that are one problem together, all submissions' reads joined."""
+        jobs = [(prefactor, k) for prefactor in self.prefactors for k in range(max(1, self.spin_reversals))]
+        read = [self._submit(forms, tiles, prefactor, stream(seed, n)) for n, (prefactor, _) in enumerate(jobs)]
+        found = []
+        for i, form in enumerate(forms):
+            spins = np.concatenate([one[i][0] for one in read])
+            stats = {name: float(np.mean([one[i][1][name] for one in read])) for name in read[0][i][1]}
+            stats |= {name: stats[name] * len(jobs) for name in ("qpu_access_time_s", "retries")}
+            live = form.couplings.indices
+            levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
+            levels[:, live] = form.live_part().levels(spins)
+            ends = np.cumsum([len(one[i][0]) for one in read])
+            lowest = int(np.searchsorted(ends, form.energy(form.weights(levels)).argmin(), side="right"))
+            stats["best_chain_strength"] = float(jobs[lowest][0])
+            found.append((levels, stats))
+        return found
+
+    def _submit(
+        self, forms: Sequence[QuadraticForm], tiles: list[Tile], prefactor: float, seed: np.random.SeedSequence
+    ) -> list[tuple[Array, dict[str, float]]]:
+        """Return spins (reads, live n) and statistics of each unit from one submission."""
+        import dimod
+        from dwave.embedding import embed_bqm, unembed_sampleset
+        from dwave.embedding.chain_strength import uniform_torque_compensation
+
+        generator = np.random.Generator(np.random.PCG64(stream(seed, 0)))
+        problem, parts = dimod.BinaryQuadraticModel("SPIN"), []
+        for form, tile in zip(forms, tiles, strict=False):
+            model = form.live_part().to_bqm()
+            size = model.num_variables
+            signs = generator.choice([-1, 1], size) if self.spin_reversals else np.ones(size, dtype=int)
+            for spin in np.flatnonzero(signs < 0):
+                model.flip_variable(int(spin))
+            # Energies have the loss's unit; the chain strength that compensates no couplings is 1.
+            factor = float(model.normalize(1.0)) if size else 1.0
+            strength = float(uniform_torque_compensation(model, prefactor=prefactor))
+            chains = {spin: tile[spin] for spin in range(size)}
+            embedded = embed_bqm(model, chains, self.sampler.adjacency, chain_strength=strength)
+            scale = fit_ranges(embedded, self.sampler) if size else 1.0
+            problem.update(embedded)
+            parts.append((model, chains, signs, factor * scale, strength * scale))
+        qubits, spent_s, retries = problem.num_variables, 0.0, 0
+        if qubits:
+            answer, spent_s, retries = self._sampled(problem, seed)
+        found = []
+        for model, chains, signs, scale, strength in parts:
+            stats = {
+                "qpu_access_time_s": spent_s / len(forms),
+                "retries": float(retries),
+                "qubits": float(qubits),
+                "chain_break_fraction": 0.0,
+                "chain_strength": strength,
+                "scale": scale,
+                "emulated": float(is_mock(self.sampler)),
+            }
+            if not chains:
+                found.append((np.zeros((1, 0), dtype=np.int8), stats))
+                continue
+            own = unembed_sampleset(answer, chains, model, chain_break_fraction=True)
+            stats["chain_break_fraction"] = float(own.record.chain_break_fraction.mean())
+            order = [own.variables.index(spin) for spin in range(len(chains))]
+            found.append((np.repeat(own.record.sample[:, order] * signs, own.record.num_occurrences, axis=0), stats))
+        return found
+
+    def _sampled(self, problem: "dimod.BinaryQuadraticModel", seed: np.random.SeedSequence) -> tuple[Any, float, int]:
+        """Return the QPU's answer, its seconds of QPU time and the retries that it took."""
+        needed = access_time_s(self.sampler, problem.num_variables, self.num_reads, self.annealing_time_us)
+        if self.qpu_time_s + needed > self.max_qpu_time_s:
+            raise InputError(
+                f"{self.qpu_time_s:.3g} s of QPU time are spent and {needed:.3g} s more needed, "
+                f"solver.max_qpu_time_s={self.max_qpu_time_s:g}: start anew with more"
+            )
+        if is_mock(self.sampler):
+            self.sampler.substitute_kwargs["seed"] = int(stream(seed, 1).generate_state(1)[0] >> 1)
+        for tries in range(self.max_retries + 1):
+            try:
+                answer = self.sampler.sample(
+                    problem,
+                    num_reads=self.num_reads,
+                    annealing_time=self.annealing_time_us,
+                    auto_scale=False,
+                    answer_mode="raw",
+                    label="annealtrain",
+                )
+                answer.resolve()
+                break
+            except failures() as error:
+                if tries == self.max_retries:
+                    raise InputError(
+                        f"a QPU job failed {tries + 1} times ({type(error).__name__}: {error}): "
+                        "go on later with annealtrain resume"
+                    ) from error
+                log.warning("a QPU job failed (%s: %s); it is sent again", type(error).__name__, error)
+                time.sleep(RETRY_WAIT_S * 2**tries)
+        spent = needed if is_mock(self.sampler) else answer.info["timing"]["qpu_access_time"] * 1e-6
+        self.qpu_time_s += spent
+        return answer, spent, tries

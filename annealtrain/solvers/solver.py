@@ -1,0 +1,144 @@
+"""The contract behind which every solver stands."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.quadratic import QuadraticForm
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.random_streams import Seed, stream
+from annealtrain.solvers.bounds import lower_bound
+from annealtrain.solvers.deadline import UNWATCHED, Watch
+from annealtrain.solvers.statistics import combine_units
+
+
+@dataclass(frozen=True)
+class SolveResult:
+    """What a solver found for the M units of a layer, its R reads sorted best first.
+
+    levels: (M, R, N). weights: (M, R, N), the levels as weights. energies: (M, R). start_energies: (M,) at S0.
+    lower_bounds: (M,), certified; -inf where J is not convex. stats: numbers for the record, summed or averaged
+    over units.
+    """
+
+    levels: Array
+    weights: Array
+    energies: Array
+    start_energies: Array
+    lower_bounds: Array
+    stats: dict[str, float]
+
+    @property
+    def best_weights(self) -> Array:
+        """The lowest-energy weights, (M, N)."""
+        return self.weights[:, 0]
+
+    @property
+    def gap(self) -> float:
+        """The certified relative gap of the sums over units, see `relative_gap`."""
+        return relative_gap(self.energies[:, 0].sum(), self.start_energies.sum(), self.lower_bounds.sum())
+
+
+def relative_gap(energy: float, start_energy: float, lower_bound: float) -> float:
+    """Return (E - bound) / (E(S0) - bound), at least 0; NaN where there is no bound."""
+    if not np.isfinite(lower_bound):
+        return float("nan")
+    room = start_energy - lower_bound
+    return float(max(energy - lower_bound, 0.0) / room) if room > 0 else 0.0
+
+
+class Solver:
+    """Finds low-energy levels of each unit of a LayerProblem; a subclass gives `sample`.
+
+    takes_all_units: units that differ in J are given to `sample_shared` together too, all their forms built.
+    """
+
+    takes_all_units = False
+
+    watch: Watch = UNWATCHED  # of the solve that this copy of a solver is for
+
+    def at_epoch(self, epoch: int, epochs: int) -> "Solver":
+        """Return this solver with the settings of one epoch (those given as a schedule)."""
+        return self
+
+    def check(self, *, bits: int, weights: Sequence[int]) -> None:
+        """Raise InputError if a layer, with weights[k] weights a unit, is beyond what this solver takes."""
+
+    def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], solves: Sequence[int]) -> None:
+        """Get ready for a run that solves layer k solves[k] times; InputError if it cannot be.
+
+        units[k] units of weights[k] weights are solved at once.
+        """
+
+    def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
+        """Return levels (reads, N) of one unit and statistics; all random numbers come from `seed`."""
+        raise NotImplementedError
+
+    def sample_shared(
+        self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
+    ) -> list[tuple[Array, dict[str, float]]]:
+        """Return what `sample` does for each of several units that have one J; a solver may take them together."""
+        return thread_pool.parallel_map(lambda unit: self.sample(*unit), list(zip(forms, seeds, strict=True)))
+
+    def solve(
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
+    ) -> SolveResult:
+        """Return low-energy levels of all units, best read first.
+
+        The same seed gives the same result for any number of threads. progress(k): k units are done, the last time
+        all of them; k is not whole where a solver tells between its sweeps.
+        """
+        units = range(problem.num_units)
+        seeds = [stream(seed, i) for i in units]
+        began = time.perf_counter()
+        if problem.rows:
+            problem.rows.prepare()
+        prepared = (time.perf_counter() - began) / problem.num_units
+        if problem.is_shared or self.takes_all_units:
+            forms = thread_pool.parallel_map(problem.unit, units)
+            started = time.perf_counter()
+            samples = self.sample_shared(forms, seeds)
+            times = {"build_s": started - began, "anneal_s": time.perf_counter() - started}
+            share = {stage: seconds / problem.num_units for stage, seconds in times.items()}
+            found = thread_pool.parallel_map(lambda i: _scored(problem, forms[i], *samples[i], share), units, progress)
+        else:
+
+            def one(i: int) -> tuple[Any, ...]:
+                thread_pool.check_cancelled()
+                started = time.perf_counter()
+                form = problem.unit(i)
+                built = time.perf_counter()
+                levels, stats = self.sample(form, seeds[i])
+                times = {"build_s": prepared + built - started, "anneal_s": time.perf_counter() - built}
+                return _scored(problem, form, levels, stats, times)
+
+            found = thread_pool.parallel_map(one, units, progress)
+        found = _of_one_length(found)
+        levels, weights, energies, start, bounds = (np.array([u[k] for u in found]) for k in range(5))
+        return SolveResult(levels, weights, energies, start, bounds, combine_units([u[5] for u in found]))
+
+
+def _scored(
+    problem: LayerProblem, form: QuadraticForm, levels: Array, stats: dict[str, float], times: dict[str, float]
+) -> tuple[Any, ...]:
+    """Return one unit's part of a SolveResult: its reads sorted, their energies, and a certified bound."""
+    thread_pool.check_cancelled()
+    weights = form.weights(levels)
+    energies = form.energy(weights)
+    order = np.argsort(energies, kind="stable")
+    started = time.perf_counter()
+    bound = max(lower_bound(form, weights[order[0]]), problem.floor) if problem.convex else -np.inf
+    times = times | {"bound_s": time.perf_counter() - started}
+    return levels[order], weights[order], energies[order], form.energy(form.S0), bound, stats | times
+
+
+def _of_one_length(units: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the units' parts with as many reads each: those with fewer (all weights dead) repeat their last one."""
+    most = max(len(unit[0]) for unit in units)
+    rows = [np.minimum(np.arange(most), len(unit[0]) - 1) for unit in units]
+    return [(*(part[row] for part in unit[:3]), *unit[3:]) for unit, row in zip(units, rows, strict=True)]

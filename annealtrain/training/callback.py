@@ -1,0 +1,24 @@
+"""What a trainer tells of a run as it goes on."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from annealtrain.runtime.array_types import Array, Row
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """weights: of each trainable layer, as they are scored. state: what going on needs beside them, by name."""
+
+    weights: list[Array]
+    state: dict[str, Array]
+
+
+class Observer(Protocol):
+    """Who wants to know how a run goes on."""
+
+    def epoch_done(self, row: Row, solves: list[Row], checkpoint: Checkpoint) -> None:
+        """An epoch's row of metrics, a row for each layer solved in it, and what to go on from."""
+
+    def solving(self, epoch: int, layer: int, done: float) -> None:
+        """Layer `layer` of epoch `epoch` has a fraction `done` of its units solved."""
