@@ -1,18 +1,21 @@
 """A value per epoch or per sweep: constant, linear, geometric, in steps; one for all layers, or one for each."""
 
-import math
 from collections.abc import Sequence
 
 from annealtrain.errors import InputError
+from annealtrain.runtime.validation import checked, each_of, either, number, whole
 
 Values = float | Sequence[float]
+VALUES = either(number(above=0), each_of(number(above=0), words="a list of such numbers, one a layer"))
+FRACTION = number(above=0, below=1, words="a fraction of the run between 0 and 1")
 
 
 class Schedule:
     """first and last: a number, or a list with one number a layer."""
 
+    @checked("schedule.", first=VALUES, last=VALUES)
     def __init__(self, first: Values, last: Values) -> None:
-        self.first, self.last = _numbers("first", first), _numbers("last", last)
+        self.first, self.last = _listed(first), _listed(last)
         counts = {len(values) for values in (self.first, self.last) if len(values) > 1}
         if len(counts) > 1:
             raise InputError(f"schedule: first has {len(self.first)} values and last {len(self.last)}: give as many")
@@ -38,9 +41,9 @@ class Schedule:
 class ConstantSchedule(Schedule):
     """The same value throughout."""
 
+    @checked("schedule.", value=VALUES)
     def __init__(self, value: Values) -> None:
-        values = _numbers("value", value)
-        super().__init__(values, values)
+        super().__init__(value, value)
 
     def between(self, first: float, last: float, t: float) -> float:
         return first
@@ -63,10 +66,9 @@ class GeometricSchedule(Schedule):
 class StepSchedule(Schedule):
     """`first` up to and without step `at`, `last` from there on."""
 
+    @checked("schedule.", at=whole(0))
     def __init__(self, first: Values, last: Values, at: int) -> None:
         super().__init__(first, last)
-        if isinstance(at, bool) or not isinstance(at, int) or at < 0:
-            raise InputError(f"schedule.at={at!r} is not a whole number of at least 0")
         self.at = at
 
     def value(self, step: int, total: int, layer: int = 0) -> float:
@@ -79,23 +81,14 @@ class StepSchedule(Schedule):
 class DropSchedule(Schedule):
     """`first`, times `factor` at each fraction of the run in `at`: the paper's learning rate, at .5 and .75."""
 
+    @checked("schedule.", factor=number(above=0), at=each_of(FRACTION))
     def __init__(self, first: Values, factor: float, at: Sequence[float]) -> None:
         super().__init__(first, first)
-        _numbers("factor", factor)
-        for fraction in at:
-            if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
-                raise InputError(f"schedule.at={fraction!r} is not a fraction of the run between 0 and 1")
         self.factor, self.at = factor, list(at)
 
     def between(self, first: float, last: float, t: float) -> float:
         return first * self.factor ** sum(t >= fraction for fraction in self.at)
 
 
-def _numbers(name: str, values: Values) -> list[float]:
-    listed = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else [values]
-    for value in listed:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < math.inf):
-            raise InputError(f"schedule.{name}={value!r} is not a number above 0")
-    if not listed:
-        raise InputError(f"schedule.{name} is an empty list: give one value, or one a layer")
-    return [float(value) for value in listed]
+def _listed(values: Values) -> list[float]:
+    return [float(value) for value in (values if isinstance(values, Sequence) else [values])]

@@ -36,11 +36,11 @@ RunRecorder.save = dying
 main(words)
 """
 
-PINV = "targets=pinv half_range.first=0.2 half_range.last=0.001 pinv.gain=2.0 annealing.num_sweeps=10"
-DIFFERENCE = "targets=difference half_range.first=0.1 half_range.last=0.001 annealing.num_sweeps=20"
-GAUSS_NEWTON = "targets=gauss_newton half_range.first=0.05 annealing.num_sweeps=5"
+PINV = "optimizer=pinv half_range.first=0.2 half_range.last=0.001 pinv.gain=2.0 annealing.num_sweeps=10"
+DIFFERENCE = "optimizer=difference half_range.first=0.1 half_range.last=0.001 annealing.num_sweeps=20"
+GAUSS_NEWTON = "optimizer=gauss_newton half_range.first=0.05 annealing.num_sweeps=5"
 KRONECKER = (
-    "targets=kronecker schedule=linear half_range.first=0.003 half_range.last=0.0005 batch_size=50 averaging=0.9 "
+    "optimizer=kronecker schedule=linear half_range.first=0.003 half_range.last=0.0005 batch_size=50 averaging=0.9 "
     "augment.shift=1 augment.flip=true annealing.num_sweeps=2 annealing.move=greedy annealing.start=present"
 )
 LENET = "model=lenet dataset=digits samples=200 validation=100 epochs=3 bits=4 alpha=0.001 schedule=geometric solver=sa"

@@ -33,8 +33,8 @@ def check_result(problem: LayerProblem, result: SolveResult) -> None:
         form = problem.unit(i)
         np.testing.assert_allclose(result.weights[i], form.weights(result.levels[i]), rtol=1e-12)
         np.testing.assert_allclose(result.energies[i], form.energy(result.weights[i]), rtol=1e-9)
-        spins = form.spins(result.levels[i])
-        np.testing.assert_array_equal(form.levels(spins), result.levels[i])
+        spins = form.encoding.spins(result.levels[i])
+        np.testing.assert_array_equal(form.encoding.levels(spins), result.levels[i])
         np.testing.assert_allclose(result.start_energies[i], form.energy(form.S0), rtol=1e-9)
     assert np.all(np.diff(result.energies, axis=1) >= 0)
     np.testing.assert_array_equal(result.best_weights, result.weights[:, 0])
@@ -116,11 +116,16 @@ def check_solver(
 
     # A unit that no row reaches stands beside one that is sampled.
     problem = random_problem(M=2, alpha=0.1)
-    assert problem.rows is not None
-    assert problem.rows.factors is not None
-    problem.rows.factors[:, 1] = 0
+    assert problem.least_squares is not None
+    assert problem.least_squares.factors is not None
+    problem.least_squares.factors[:, 1] = 0
     problem = LayerProblem.from_rows(
-        problem.rows.inputs, problem.rows.targets, problem.S0, 0.5, 2, factors=problem.rows.factors
+        problem.least_squares.inputs,
+        problem.least_squares.targets,
+        problem.S0,
+        0.5,
+        2,
+        factors=problem.least_squares.factors,
     )
     result = make().solve(problem, seed=0)
     check_result(problem, result)

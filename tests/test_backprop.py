@@ -46,7 +46,7 @@ def gradients(made: Network, stems: np.ndarray, outputs: np.ndarray) -> list[np.
         error = layer.adjoint(error)
     found = []
     for k in range(last, -1, -1):
-        slopes = made.slopes(state.preactivation(k))
+        slopes = made.activation_derivative(state.preactivation(k))
         error = error if slopes is None else error * slopes
         found.insert(0, made.trainable[k].gradient(state.input(k), error))
         error = made.adjoint(k, error) if k else error
@@ -57,7 +57,7 @@ def gradients(made: Network, stems: np.ndarray, outputs: np.ndarray) -> list[np.
 @pytest.mark.parametrize(("alpha", "bias"), [(0.0, True), (0.1, False), (1.0, True)])
 def test_outputs_and_gradients_are_those_of_the_network(model: str, alpha: float, bias: bool) -> None:
     made, random = network(model, alpha, bias), np.random.default_rng(0)
-    stems = made.stem(random.random((5, 1, 32, 32), dtype=np.float32))
+    stems = made.preprocess(random.random((5, 1, 32, 32), dtype=np.float32))
     outputs = random.random((5, 10), dtype=np.float32)
     mirror = TorchNetwork(made)
     weights = mirror.weights()
@@ -181,7 +181,7 @@ def test_one_step_is_adamw() -> None:
     update = Backpropagation(learning_rate=LinearSchedule(0.01, 0.001), batch_size=None, weight_decay=0.5)
     update.start(Task(made, Solver(), LinearSchedule(1, 1), 8, 0, StageTimer()))
     random = np.random.default_rng(0)
-    stems = made.stem(random.random((5, 1, 32, 32), dtype=np.float32))
+    stems = made.preprocess(random.random((5, 1, 32, 32), dtype=np.float32))
     outputs = random.random((5, 10), dtype=np.float32)
     expected = gradients(made, stems, outputs)
     rows = update.step(Batch(stems, outputs), Step(0, 1, 0, 10), Silent())  # type: ignore[arg-type]

@@ -247,7 +247,7 @@ def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
     assert gains == [*expected.gain, *[1] * (len(gains) - len(expected.gain))]
     assert type(parts.solver) is simulated_annealing.SimulatedAnnealing
     for epoch in range(20):
-        solver = parts.solver.at_epoch(epoch, 20)
+        solver = parts.solver.resolve_schedules(epoch, 20)
         t = epoch / 20  # the last values are never reached
         for (first, last), value in (
             (expected.half_range, parts.half_range.value(epoch, 20)),
@@ -294,7 +294,7 @@ def test_a_method_overrides_an_experiment_and_yields_to_the_command_line(method:
     first, last, num_sweeps = own.get(method, (0.2, 1e-4, 4))  # the experiment's
     assert math.isclose(parts.half_range.value(0, 20), first)
     assert math.isclose(parts.half_range.value(10, 20), math.sqrt(first * last))
-    assert parts.solver.at_epoch(0, 20).num_sweeps == num_sweeps  # type: ignore[attr-defined]
+    assert parts.solver.resolve_schedules(0, 20).num_sweeps == num_sweeps  # type: ignore[attr-defined]
     other = build(composed("experiment=fig5b", f"method={method}", "solver=descent", *HERE))
     assert type(other.solver) is coordinate_descent.CoordinateDescent
 
@@ -448,7 +448,7 @@ def test_sweeps_and_betas_can_follow_any_schedule() -> None:
     step = "{_target_:annealtrain.schedule.StepSchedule,first:7,last:2,at:3}"
     solver = build(composed("model=linear_small", f"annealing.num_sweeps={step}", *HERE)).solver
     assert isinstance(solver.num_sweeps, StepSchedule)  # type: ignore[attr-defined]
-    assert [solver.at_epoch(e, 5).num_sweeps for e in range(5)] == [7, 7, 7, 2, 2]  # type: ignore[attr-defined]
+    assert [solver.resolve_schedules(e, 5).num_sweeps for e in range(5)] == [7, 7, 7, 2, 2]  # type: ignore[attr-defined]
 
 
 # A user's own

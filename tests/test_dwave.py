@@ -134,7 +134,7 @@ def test_what_is_sent_is_the_problem_itself(annealer, jobs):
     own = model.copy()
     own.remove_variables_from([v for v in model.variables if v not in {q for chain in tile for q in chain}])
     every = np.array(np.meshgrid(*[[-1, 1]] * 9)).reshape(9, -1).T
-    loss = form.energy(form.weights(form.levels(every)))
+    loss = form.energy(form.weights(form.encoding.levels(every)))
     qubits = [(q, spin) for spin, chain in enumerate(tile) for q in chain]
     sent = own.energies((np.array([[row[s] for _, s in qubits] for row in every]), [q for q, _ in qubits]))
     # The signs of the spins were reversed at random: the same energies, in another order.
@@ -232,7 +232,7 @@ def test_embeddings_are_found_once_and_kept(annealer, monkeypatch, tmp_path, cap
     problem = random_problem(M=3, N=4, bits=2)
     solver = annealer()
     for seed in range(3):
-        solver.at_epoch(seed, 3).solve(problem, seed=seed)
+        solver.resolve_schedules(seed, 3).solve(problem, seed=seed)
     assert found == [(8, 3)]
     annealer().solve(problem)  # another run
     assert found == [(8, 3)]

@@ -315,10 +315,10 @@ import os, signal
 from annealtrain.solvers.anneal import SimulatedAnnealing
 
 class Mortal(SimulatedAnnealing):
-    def at_epoch(self, epoch, epochs):
+    def resolve_schedules(self, epoch, epochs):
         if str(epoch) == os.environ.get("DIE_AT"):
             os.kill(os.getpid(), getattr(signal, os.environ["DIE_OF"]))
-        return super().at_epoch(epoch, epochs)
+        return super().resolve_schedules(epoch, epochs)
 """
 
 

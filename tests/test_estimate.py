@@ -177,7 +177,7 @@ def test_training_bytes_is_near_what_an_epoch_allocates(layers, samples, threads
     tracemalloc.start()
     try:
         images = np.random.default_rng(0).random((samples, 1, 32, 32), dtype=np.float32)
-        stems = network.stem(images)
+        stems = network.preprocess(images)
         with thread_pool.threads(threads):
             trainer = Trainer(
                 network,

@@ -31,7 +31,7 @@ def assert_same_energies(form, model, offset=0.0):
     """Assert that a model on spins or binary variables 0..11 has the layer's loss."""
     assert set(model.variables) == set(range(12))
     levels = some_levels(form)
-    spins = form.spins(levels)
+    spins = form.encoding.spins(levels)
     states = spins if model.vartype is dimod.SPIN else (spins + 1) // 2
     found = model.energies((states, range(12))) + offset
     np.testing.assert_allclose(found, form.energy(form.weights(levels)), rtol=1e-12)

@@ -51,7 +51,7 @@ def images(made, count=40):
 
 
 def outputs(made, x):
-    return made.predict(made.stem(x))
+    return made.predict(made.preprocess(x))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -36,7 +36,7 @@ def test_a_runs_hamiltonian_is_the_next_one_at_its_last_weights(cli, run):
     np.testing.assert_array_equal(form.S0, last[4])
     assert form.half_range == pytest.approx(0.001)  # what the schedule falls to
     levels = np.random.default_rng(0).integers(0, 8, (20, 8))
-    found = model.energies((form.spins(levels), range(24)))
+    found = model.energies((form.encoding.spins(levels), range(24)))
     np.testing.assert_allclose(found, form.energy(form.weights(levels)), rtol=1e-9)
 
 
@@ -48,7 +48,7 @@ def test_the_hamiltonian_of_a_change_of_the_weights(cli, tmp_path, targets):
     form = ready(compose_config([*SMALL, f"targets={targets}"], None))[0].next_problem(1, epoch=0).unit(3)
     assert not form.S0.any()
     levels = np.random.default_rng(0).integers(0, 8, (20, 8))
-    found = model.energies((form.spins(levels), range(24)))
+    found = model.energies((form.encoding.spins(levels), range(24)))
     np.testing.assert_allclose(found, form.energy(form.weights(levels)), rtol=1e-9)
 
 
@@ -86,10 +86,10 @@ def test_a_runs_onnx_model_predicts_what_the_run_scored(cli, run):
     scored = tables.read_json(run / "result.json", "last")["last"]["test_accuracy"]
     assert (found.argmax(axis=1) == labels).mean() == scored
     network = parts.network
-    first = network.predict(network.stem(images))
+    first = network.predict(network.preprocess(images))
     for layer, weights in zip(network.trainable, checkpoint.read_checkpoint(run / "last.npz")[0], strict=True):
         layer.weights = weights
-    wanted = network.predict(network.stem(images))
+    wanted = network.predict(network.preprocess(images))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
     assert np.abs(found - first).max() > 0.1
 

@@ -222,7 +222,7 @@ def test_frequencies_are_boltzmann(N, bits, temperature, move):
 def test_slice_moves_have_no_hamming_cliffs():
     """At 8 bits, cold: slice sampling ends close to the best levels, single bits do not."""
     form = problem(N=40, bits=8, rows=60).unit(0)
-    best = form.energy(descend(form, form.S0, form.step, 5000))
+    best = form.energy(descend(form, form.S0, form.encoding.step, 5000))
     excess = {}
     for move in ("bit", "slice"):
         own = Chain(form, np.geomspace(1, 1e8, 200), np.random.SeedSequence(1), move)
@@ -268,7 +268,7 @@ def test_fields_do_not_depend_on_the_company():
 
 def test_descent_stops_where_no_level_helps():
     form = problem(N=8, bits=3, seed=2).unit(0)
-    weights = descend(form, form.weights(np.zeros(8, int)), form.step, 1000)
+    weights = descend(form, form.weights(np.zeros(8, int)), form.encoding.step, 1000)
     levels = form.nearest_levels(weights)
     np.testing.assert_allclose(form.weights(levels), weights, atol=1e-12)
     best = form.energy(weights)

@@ -71,7 +71,7 @@ def test_the_sampled_blocks_average_to_the_exact_ones(bias):
         np.testing.assert_allclose(outer[k], Gamma, rtol=1e-10, atol=1e-15)
         np.testing.assert_allclose(traces[k], np.trace(Gamma), rtol=1e-10)
     for k in (2, 3):
-        rows = made.trainable[k].rows(forward.inputs[k])
+        rows = made.trainable[k].unfold(forward.inputs[k])
         np.testing.assert_allclose(inner[k], rows.T @ rows / 6, rtol=1e-10)
         slopes = np.array([forward.backward(np.repeat(np.eye(3)[[c]], 6, axis=0))[k].reshape(6, -1) for c in range(3)])
         np.testing.assert_allclose(outer[k], np.einsum("cam,can->mn", slopes, slopes) / 6, rtol=1e-10, atol=1e-15)
@@ -103,7 +103,7 @@ def test_random_signs_measure_the_curvature_up_to_their_scatter():
             whole = np.trace(R, axis1=1, axis2=2)[:, None, None] * Gamma  # not of trace 1: the mean is then exact
             assert_scattered_around(whole, np.einsum("acmi,acni->mn", exact[k], exact[k]) / 20)
         else:
-            rows = made.trainable[k].rows(forward.inputs[k])
+            rows = made.trainable[k].unfold(forward.inputs[k])
             np.testing.assert_allclose(R, np.broadcast_to(rows.T @ rows / 20, R.shape), rtol=1e-10)
             slopes = np.array([forward.backward(np.repeat(np.eye(3)[[c]], 20, axis=0))[k] for c in range(3)])
             assert_scattered_around(Gamma, np.einsum("cam,can->mn", slopes, slopes) / 20)
@@ -224,7 +224,7 @@ def test_exact_solutions_of_small_layers_lower_the_loss():
     log, made = Log(), Network([SpectralPool2d([2, 2]), Flatten(), Linear(3)], (2, 7, 7), 3, alpha=0.1)
     run = trainer(solver=Exact(), bits=2, made=made)
     for name, samples in run.sets.items():
-        run.sets[name] = Samples(made.stem(samples.inputs), samples.labels)
+        run.sets[name] = Samples(made.preprocess(samples.inputs), samples.labels)
     run.run(log)
     assert log.rows[-1]["train_loss"] < 0.8 * log.rows[0]["train_loss"]
 

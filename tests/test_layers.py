@@ -117,8 +117,8 @@ def test_dtype_is_kept(kind, bias, conv_inverse, dtype):
         assert result.dtype == dtype
         np.testing.assert_allclose(result, apply(samples), rtol=1e-4, atol=1e-4)
     if isinstance(layer, TrainableLayer):
-        assert layer.rows(x.astype(dtype)).dtype == dtype
-        assert layer.unit_rows(y.astype(dtype)).dtype == dtype
+        assert layer.unfold(x.astype(dtype)).dtype == dtype
+        assert layer.flatten_outputs(y.astype(dtype)).dtype == dtype
 
 
 def test_max_pool_keeps_float32():
@@ -159,7 +159,7 @@ def test_linear_is_w_q_minus_theta():
     layer.weights = np.array([[1.0, 2.0, 3.0, 0.5], [-1.0, 0.0, 4.0, -2.0]])
     np.testing.assert_array_equal(layer.forward(np.array([[1.0, 10.0, 100.0]])), [[320.5, 401.0]])
     np.testing.assert_array_equal(layer.offset(np.float64), [-0.5, 2.0])
-    np.testing.assert_array_equal(layer.rows(np.array([[1.0, 10.0, 100.0]])), [[1, 10, 100, -1]])
+    np.testing.assert_array_equal(layer.unfold(np.array([[1.0, 10.0, 100.0]])), [[1, 10, 100, -1]])
 
 
 def test_conv_subtracts_each_channels_threshold():
@@ -178,7 +178,7 @@ def test_rows_times_weights_are_the_outputs(is_conv, bias, seed, width, C1, C2, 
         Conv2d(C2, K) if is_conv else Linear(C2), (C1, width, width + 1) if is_conv else (C1,), seed=seed, bias=bias
     )
     x = normal(seed, samples, *layer.in_shape)
-    rows, outputs = layer.rows(x), layer.unit_rows(layer.forward(x))
+    rows, outputs = layer.unfold(x), layer.flatten_outputs(layer.forward(x))
     sites = prod(layer.out_shape) // C2
     assert rows.shape == (samples * sites, layer.weight_shape[1])
     assert outputs.shape == (samples * sites, C2)
@@ -189,7 +189,7 @@ def test_rows_of_a_convolution_go_sample_by_sample_and_site_by_site():
     layer = connected(Conv2d(1, 2), (2, 3, 4))
     x = normal(0, 2, 2, 3, 4)
     patches = [x[q, :, i : i + 2, j : j + 2].ravel() for q in range(2) for i in range(2) for j in range(3)]
-    np.testing.assert_array_equal(layer.rows(x), patches)
+    np.testing.assert_array_equal(layer.unfold(x), patches)
 
 
 # Forward maps

@@ -87,7 +87,7 @@ def test_every_model_of_the_paper_is_there():
 def test_every_model_takes_grey_and_colour_images(name):
     for channels in (1, 3):
         network = paper_network(name, channels=channels)
-        stems = network.stem(images(2, channels, 32, 32))
+        stems = network.preprocess(images(2, channels, 32, 32))
         assert stems.shape == (2, *network.trainable[0].in_shape)
         outputs = network.predict(stems)
         assert outputs.shape == (2, 10)
@@ -164,7 +164,7 @@ def test_predict_is_the_layers_by_hand(name, alpha, bias):
             layer.weights[:, -1] = np.random.default_rng(1).normal(size=len(layer.weights), scale=0.1)
     expected = np.array([by_hand(network, image, alpha) for image in batch])
     assert expected.any()
-    np.testing.assert_allclose(network.predict(network.stem(batch)), expected, rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(network.predict(network.preprocess(batch)), expected, rtol=2e-4, atol=2e-5)
 
 
 def test_the_last_layer_is_activated_too():
@@ -179,7 +179,7 @@ def test_fixed_layers_after_the_last_trainable_one_follow_its_activation():
     a = network.trainable[0].forward(network.layers[0].forward(x))
     a = network.trainable[1].forward(network.layers[2].forward(np.where(a >= 0, a, a / 2)))
     a = np.where(a >= 0, a, a / 2).mean(axis=(2, 3))  # a pool to 1x1 is the mean
-    np.testing.assert_allclose(network.predict(network.stem(x)), a, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(network.predict(network.preprocess(x)), a, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("make", [dense, small])
@@ -188,25 +188,25 @@ def test_alpha_1_is_a_linear_network(make):
     x, y = (np.random.default_rng(k).normal(size=(4, *network.trainable[0].in_shape)) for k in (0, 1))
     combined = 2 * network.predict(x) - 3 * network.predict(y)
     np.testing.assert_allclose(network.predict(2 * x - 3 * y), combined, rtol=1e-10, atol=1e-12)
-    assert network.slopes(x) is None
+    assert network.activation_derivative(x) is None
 
 
 def test_activation_and_slopes():
     network, z = dense(alpha=0.1), np.array([-2.0, -0.5, 0.0, 3.0])
     np.testing.assert_array_equal(network.activate(z), [-0.2, -0.05, 0, 3])
-    np.testing.assert_array_equal(network.slopes(z), [0.1, 0.1, 1, 1])
+    np.testing.assert_array_equal(network.activation_derivative(z), [0.1, 0.1, 1, 1])
     single = z.astype(np.float32)
-    assert network.activate(single).dtype == network.slopes(single).dtype == np.float32
+    assert network.activate(single).dtype == network.activation_derivative(single).dtype == np.float32
     relu = dense(alpha=0.0)
     np.testing.assert_array_equal(relu.activate(z), [0, 0, 0, 3])
-    np.testing.assert_array_equal(relu.slopes(z), [0, 0, 1, 1])
+    np.testing.assert_array_equal(relu.activation_derivative(z), [0, 0, 1, 1])
 
 
 def test_stem_is_the_fixed_layers_before_any_weights():
     network, batch = paper_network("two_linear_small"), images(3)
     expected = batch.reshape(3, 4, 8, 2, 16).max(axis=(2, 4)).reshape(3, 8)
-    np.testing.assert_array_equal(network.stem(batch), expected)
-    np.testing.assert_array_equal(paper_network("lenet").stem(batch), batch)
+    np.testing.assert_array_equal(network.preprocess(batch), expected)
+    np.testing.assert_array_equal(paper_network("lenet").preprocess(batch), batch)
 
 
 @pytest.mark.parametrize("make", [dense, small])
@@ -224,7 +224,7 @@ def test_forward_pass_follows_the_weights(make):
             np.testing.assert_array_equal(state.input(k), fresh.input(k))
             np.testing.assert_array_equal(state.preactivation(k), fresh.preactivation(k))
             np.testing.assert_array_equal(state.activation(k), network.activate(fresh.preactivation(k)))
-            np.testing.assert_array_equal(state.rows(k), network.trainable[k].rows(fresh.input(k)))
+            np.testing.assert_array_equal(state.unfolded(k), network.trainable[k].unfold(fresh.input(k)))
         after = state.activation(last)
         assert not np.array_equal(after, before)
         before = after
@@ -330,11 +330,11 @@ def test_fixed_layers_do_not_move_the_weights():
 
 def passes(network: Network, batch: np.ndarray) -> list[np.ndarray]:
     """Everything that a network computes in blocks."""
-    stems = network.stem(batch)
+    stems = network.preprocess(batch)
     state, last = ActivationCache(network, stems), len(network.trainable) - 1
     found = [stems, network.predict(stems)]
     for k in range(last + 1):
-        found += [state.input(k), state.rows(k), state.preactivation(k)]
+        found += [state.input(k), state.unfolded(k), state.preactivation(k)]
     for k, inverse in network.inverses().items():
         t = state.preactivation(k)
         found += [inverse(t), network.adjoint(k, t)]

@@ -121,7 +121,7 @@ def test_given_betas_count_a_loss_per_output_site():
 
 def test_settings_follow_the_epochs():
     solver = neal(StepSchedule(4, 1, at=10), beta=GeometricSchedule(5e3, 5e12))
-    early, late = solver.at_epoch(0, 20), solver.at_epoch(10, 20)
+    early, late = solver.resolve_schedules(0, 20), solver.resolve_schedules(10, 20)
     assert (early.options["num_sweeps"], early.beta) == (4, 5e3)
     assert (late.options["num_sweeps"], late.beta) == (1, pytest.approx(5e3 * 1e9**0.5))
     assert late.solve(random_problem()).stats["sweeps"] == 1

@@ -82,7 +82,9 @@ class Spying(Optimizer):
 def test_only_what_is_trained_on_is_augmented(batch_size):
     settings = config("model=two_conv_small", "samples=60", f"batch_size={batch_size}", "augment.shift=2")
     parts = build(settings)
-    stems = {name: parts.network.stem(getattr(parts.splits, name).images) for name in ("train", "validation", "test")}
+    stems = {
+        name: parts.network.preprocess(getattr(parts.splits, name).images) for name in ("train", "validation", "test")
+    }
     parts.targets = spy = Spying()
     trainer = trainer_of(parts, settings)
     trainer.run(Log())
@@ -92,7 +94,7 @@ def test_only_what_is_trained_on_is_augmented(batch_size):
     assert same.mean() < 0.25  # one of 25 shifts is none
     for name, held in (("train", "train"), ("val", "validation"), ("test", "test")):
         # Some BLAS kernels round a product of all images otherwise than those of blocks: the same path, the same bits.
-        at_once = parts.network.stem_of(getattr(parts.splits, held)[:]) if batch_size == 15 else stems[held]
+        at_once = parts.network.preprocess_chunk(getattr(parts.splits, held)[:]) if batch_size == 15 else stems[held]
         np.testing.assert_array_equal(trainer.sets[name].inputs[:], at_once)
         outputs, labels = trainer.network.predict(stems[held]), trainer.sets[name].labels
         assert trainer.scores()[f"{name}_accuracy"] == (outputs.argmax(axis=1) == labels).mean()

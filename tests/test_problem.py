@@ -79,9 +79,9 @@ def test_levels_spins_and_weights_have_one_energy(bits, alpha):
         J, h, E0 = form.ising()
         for _ in range(5):
             spins = generator.choice([-1, 1], size=N * bits)
-            levels = form.levels(spins)
+            levels = form.encoding.levels(spins)
             weights = form.weights(levels)
-            np.testing.assert_array_equal(form.spins(levels), spins)
+            np.testing.assert_array_equal(form.encoding.spins(levels), spins)
             by_spins = sum(J[m, n] * spins[m] * spins[n] for m in range(N * bits) for n in range(N * bits))
             by_spins += h @ spins + E0
             assert by_spins == pytest.approx(form.energy(weights), rel=1e-9)
@@ -115,7 +115,7 @@ def test_a_bias_is_one_more_weight_with_input_minus_one():
     layer.initialize(generator)
     layer.weights[:, -1] = [0.3, -0.2]
     q, xi = generator.normal(size=(9, 4)), generator.normal(size=(9, 2))
-    form = LayerProblem.from_rows(layer.rows(q), xi, layer.weights, 0.1, 4).unit(0)
+    form = LayerProblem.from_rows(layer.unfold(q), xi, layer.weights, 0.1, 4).unit(0)
     assert form.J[4, 4] == pytest.approx(1)
     np.testing.assert_allclose(form.J[4, :4], -q.mean(axis=0))
     assert form.h[4] == pytest.approx(2 * xi[:, 0].mean())
@@ -130,7 +130,7 @@ def test_a_convolution_sums_over_sites_and_divides_by_samples():
     layer.connect((2, 5, 4))
     layer.initialize(generator)
     q, xi = generator.normal(size=(3, 2, 5, 4)), generator.normal(size=(3, 2, 3, 2))
-    problem = LayerProblem.from_rows(layer.rows(q), layer.unit_rows(xi), layer.weights, 0.1, 8, samples=3)
+    problem = LayerProblem.from_rows(layer.unfold(q), layer.flatten_outputs(xi), layer.weights, 0.1, 8, samples=3)
     assert problem.sites == 6
     kernels = layer.weights.reshape(2, 2, 3, 3)
     for r in range(2):
@@ -198,7 +198,7 @@ def test_blocks_of_rows_and_threads_change_nothing(monkeypatch):
     by_one = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
     with thread_pool.threads(3):
         by_three = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
-        by_three.rows.prepare()
+        by_three.least_squares.prepare()
     for i in range(M):
         np.testing.assert_allclose(by_one.unit(i).J, whole.unit(i).J, rtol=1e-12, atol=1e-15)
         np.testing.assert_array_equal(by_one.unit(i).J, by_three.unit(i).J)
@@ -242,7 +242,7 @@ def test_bqm_energies_are_the_loss(bits):
         assert bqm.num_variables == problem.num_spins == N * bits
         spins = generator.choice([-1, 1], size=(6, N * bits))
         energies = bqm.energies((spins, range(N * bits)))
-        np.testing.assert_allclose(energies, form.energy(form.weights(form.levels(spins))), rtol=1e-9)
+        np.testing.assert_allclose(energies, form.energy(form.weights(form.encoding.levels(spins))), rtol=1e-9)
 
 
 def test_dual_bound_is_below_every_energy_and_tight():

@@ -57,9 +57,9 @@ def test_schedules():
     betas, ring = SimulatedQuantumAnnealing(50).schedules(random_problem().unit(0))
     assert np.all(np.diff(betas) > 0)
     assert np.all(np.diff(ring) > 0)
-    early = SimulatedQuantumAnnealing(LinearSchedule(10, 2)).at_epoch(0, 4)
+    early = SimulatedQuantumAnnealing(LinearSchedule(10, 2)).resolve_schedules(0, 4)
     assert early.num_sweeps == 10
-    assert SimulatedQuantumAnnealing(LinearSchedule(10, 2)).at_epoch(3, 4).num_sweeps == 4
+    assert SimulatedQuantumAnnealing(LinearSchedule(10, 2)).resolve_schedules(3, 4).num_sweeps == 4
     with pytest.raises(InputError, match="at_epoch"):
         SimulatedQuantumAnnealing(LinearSchedule(10, 2)).solve(random_problem())
 

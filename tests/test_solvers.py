@@ -119,7 +119,7 @@ def test_given_betas_count_a_loss_per_output_site():
 
 def test_settings_over_the_epochs():
     solver = SimulatedAnnealing(StepSchedule(4, 1, at=10), beta=GeometricSchedule(5e3, 5e12), order="random")
-    early, late = solver.at_epoch(0, 20), solver.at_epoch(10, 20)
+    early, late = solver.resolve_schedules(0, 20), solver.resolve_schedules(10, 20)
     assert (early.num_sweeps, early.beta, early.order) == (4, 5e3, "random")
     assert (late.num_sweeps, late.beta) == (1, pytest.approx(5e3 * 1e9**0.5))
     with pytest.raises(InputError, match="at_epoch"):
@@ -243,7 +243,7 @@ def test_small_work_stays_on_one_thread(monkeypatch, sweeps, reads, is_large):
     sampler = SimulatedAnnealing(sweeps, reads)
     with thread_pool.threads(2):
         forms = [problem.unit(i) for i in range(4)]
-        sampler.sample_shared(forms, [stream(0, i) for i in range(4)])
+        sampler.sample_batch(forms, [stream(0, i) for i in range(4)])
     assert bool(submitted) == is_large
 
 

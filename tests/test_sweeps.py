@@ -150,10 +150,10 @@ class Moody(SimulatedAnnealing):
         super().__init__(**settings)
         self.mood = mood
 
-    def at_epoch(self, epoch, epochs):
+    def resolve_schedules(self, epoch, epochs):
         if self.mood == 1 and epoch == 1:
             raise ValueError("not in the mood for epoch 1")
-        return super().at_epoch(epoch, epochs)
+        return super().resolve_schedules(epoch, epochs)
 """
 
 

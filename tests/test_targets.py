@@ -74,7 +74,7 @@ def test_the_inverse_activation_of_equation_24():
 
 def test_gains_accumulate_and_pools_are_inverted():
     network, images, xi = convolutional(0.1)
-    stems = network.stem(images)
+    stems = network.preprocess(images)
     state = ActivationCache(network, stems)
     targets = PseudoInverseTargets(gain=[2.0, 5.0])
     targets.start_epoch(state, xi)
@@ -129,7 +129,7 @@ def test_weighted_targets_are_equations_28_and_29(alpha):
 
 def test_weighted_targets_go_through_the_pool():
     network, images, xi = convolutional(0.1)
-    state = ActivationCache(network, network.stem(images))
+    state = ActivationCache(network, network.preprocess(images))
     targets, plain = WeightedPseudoInverseTargets(), PseudoInverseTargets()
     for each in (targets, plain):
         each.start_epoch(state, xi)
@@ -144,7 +144,7 @@ def test_weighted_targets_go_through_the_pool():
 @pytest.mark.parametrize("eta", [1.0, 0.25])
 def test_difference_adds_the_inverse_of_the_missing_change(eta):
     network, images, xi = convolutional(0.1)
-    state = ActivationCache(network, network.stem(images))
+    state = ActivationCache(network, network.preprocess(images))
     targets = DifferenceTargets(eta=eta)
     targets.start_epoch(state, xi)
     _, pool, conv1, _, linear = network.layers

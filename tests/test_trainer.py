@@ -95,7 +95,7 @@ class Spy(Solver):
     def __init__(self):
         self.problems, self.epochs = [], []
 
-    def at_epoch(self, epoch, epochs):
+    def resolve_schedules(self, epoch, epochs):
         self.epochs.append((epoch, epochs))
         return self
 
@@ -114,14 +114,16 @@ def test_each_layer_sees_the_weights_just_updated_below_it():
     run.run(Log())
     first, second = (problem for problem, _ in spy.problems)
     x = run.sets["train"].inputs
-    np.testing.assert_array_equal(first.rows.inputs, x)
+    np.testing.assert_array_equal(first.least_squares.inputs, x)
     np.testing.assert_array_equal(first.S0, W0)
     z = x @ (W0 + 0.25).T
-    np.testing.assert_allclose(second.rows.inputs, np.maximum(z, 0.1 * z), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(second.least_squares.inputs, np.maximum(z, 0.1 * z), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(run.network.trainable[0].weights, W0 + 0.25)
     np.testing.assert_allclose(run.network.trainable[1].weights, W1 + 0.125)
     # The slopes are those of the weights before the solve.
-    np.testing.assert_array_equal(first.rows.factors, np.where(x @ W0.T.astype(np.float32) >= 0, 1, np.float32(0.1)))
+    np.testing.assert_array_equal(
+        first.least_squares.factors, np.where(x @ W0.T.astype(np.float32) >= 0, 1, np.float32(0.1))
+    )
     assert (first.half_range, second.half_range) == (0.25, 0.125)
     assert spy.epochs == [(0, 1), (0, 1)]
 
@@ -195,7 +197,7 @@ def test_a_ridge_reaches_the_problem():
     spy = Spy()
     trainer(DifferenceTargets(ridge=0.5), spy, epochs=1).run(Log())
     problem = spy.problems[0][0]
-    plain = problem.rows.unit_gram(0)
+    plain = problem.least_squares.unit_gram(0)
     np.testing.assert_allclose(problem.unit(0).J, plain + 0.5 * np.trace(plain) / 8 * np.eye(8), rtol=1e-12)
 
 
@@ -245,7 +247,7 @@ def test_going_on_after_some_epochs_is_the_same_run(targets, more):
         layer.weights = weights
     again.restore(held.state)
     again.run(rest, done=3)
-    assert untimed(first.rows + rest.rows) == untimed(whole.rows)
+    assert untimed(first.least_squares + rest.rows) == untimed(whole.rows)
     assert untimed(first.solves + rest.solves) == untimed(whole.solves)
 
 

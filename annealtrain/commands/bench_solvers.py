@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annealtrain.commands.export import layer_problem, write
-from annealtrain.commands.train import ready
 from annealtrain.errors import InputError
-from annealtrain.experiment.builder import solver_of
+from annealtrain.experiment.builder import ready, solver_of
 from annealtrain.experiment.compose import CONFIGS, compose_config
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import thread_pool
@@ -164,7 +163,7 @@ def solved(task: Task, name: str) -> Found:
     if name == OPENJIJ and find_spec("openjij") is None:
         raise InputError("OpenJij is not installed: pip install 'annealtrain[bench]'")
     config = compose_config([*task.overrides, *MORE.get(name, [f"solver={name}"])], task.config_dir)
-    solver = solver_of(config).at_epoch(0, config["epochs"])
+    solver = solver_of(config).resolve_schedules(0, config["epochs"])
     with thread_pool.threads(config["threads"] or 1):
         # The trainer has the solver of the task's own settings: this one need not take the other layers.
         problem = layer_problem(ready(compose_config(task.overrides, task.config_dir))[0], task.layer, 0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from annealtrain.data import datasets
-from annealtrain.experiment.builder import create, network_of
+from annealtrain.experiment.builder import Experiment, create, network_of
 from annealtrain.experiment.config import Config, check_values
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
@@ -76,6 +76,22 @@ def training_bytes(network: Network, *, samples: int, scored: int, bits: int, th
     )
     largest = max(e.structured_bytes for e in layer_estimates(network, samples=samples, bits=bits, threads=threads))
     return (samples + scored) * stem + activations + block + largest
+
+
+def require_memory(experiment: Experiment) -> None:
+    """Raise InputError if a run would hold more than is available."""
+    config, splits = experiment.config, experiment.splits
+    batch = config["batch_size"] and min(config["batch_size"], config["samples"])
+    scored = len(splits.test) + (len(splits.validation) if splits.validation else 0)
+    needed = training_bytes(
+        experiment.network,
+        samples=batch or config["samples"],
+        scored=0 if batch else scored,
+        bits=config["bits"],
+        threads=experiment.threads,
+    )
+    setting = f"batch_size={batch}" if batch else f"samples={config['samples']}"
+    memory.require(needed, "training", f"lower {setting}, or take a smaller model")
 
 
 def table(estimates: list[LayerEstimate]) -> str:

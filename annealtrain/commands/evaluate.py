@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from annealtrain.commands.train import take_weights
 from annealtrain.errors import InputError
-from annealtrain.experiment.builder import build, trainer_of
+from annealtrain.experiment.builder import build
 from annealtrain.experiment.config import saved_config
 from annealtrain.runs import checkpoint, recorder, tables
 from annealtrain.runtime import thread_pool
@@ -17,14 +16,14 @@ def evaluate(folder: Path) -> bool:
     if not (folder / recorder.RESULT).exists():
         raise InputError(f"the run in {folder} is not finished: annealtrain resume {folder}")
     result = tables.read_json(folder / recorder.RESULT, "last", "best_validation")
-    parts = build(config)
+    experiment = build(config)
     same = True
-    with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
-        trainer = trainer_of(parts, config)
+    with thread_pool.threads(experiment.threads):
+        trainer = experiment.trainer()
         for kind, name in (("last", checkpoint.LAST), ("best_validation", checkpoint.BEST)):
             if not result[kind]:
                 continue
-            epoch = take_weights(parts.network, folder / name)
+            epoch = experiment.take_weights(folder / name)
             scores = {"epoch": epoch, **trainer.scores()}
             recorded = {key: value for key, value in result[kind].items() if value is not None}
             is_same = scores == recorded

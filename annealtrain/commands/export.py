@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from annealtrain.commands.train import ready
 from annealtrain.errors import InputError
+from annealtrain.experiment.builder import ready
 from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import saved_config
 from annealtrain.hamiltonian import file_formats
@@ -16,8 +15,7 @@ from annealtrain.nn.torch_network import torch_file
 from annealtrain.runtime import files, thread_pool
 from annealtrain.training.trainer import Trainer
 
-if TYPE_CHECKING:
-    pass
+NETWORK_FORMATS: dict[str, Callable[[Network], bytes]] = {"torch": torch_file, "onnx": onnx_file}
 
 
 def export(
@@ -35,10 +33,10 @@ def export(
 
     folder: a run, at its last weights; or None: the first weights of a run with these overrides.
     """
-    known = [*file_formats.FORMATS, *export.NETWORK_FORMATS]
+    known = [*file_formats.FORMATS, *NETWORK_FORMATS]
     if kind not in known:
         raise InputError(f"--format {kind} is not one of {', '.join(known)}")
-    is_network = kind in export.NETWORK_FORMATS
+    is_network = kind in NETWORK_FORMATS
     if folder is None and output is None:
         raise InputError("--output is missing: settings alone have no run folder to write to")
     if folder is None and is_network:
@@ -46,18 +44,18 @@ def export(
     config = saved_config(folder) if folder else compose_config(overrides, config_dir)
     name = {"torch": "network.pt", "onnx": "network.onnx"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name
-    export.check_free(path, force=force)
+    check_free(path, force=force)
     # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
     config = config | {"solver": {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}}
     with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
         trainer, epoch = ready(config, folder)
         if is_network:
-            content, what = export.network_file(trainer.network, kind), f"the network after {epoch} epochs"
+            content, what = NETWORK_FORMATS[kind](trainer.network), f"the network after {epoch} epochs"
         else:
             form = layer_problem(trainer, layer, epoch, unit).unit(unit)
             what = f"layer {layer}, unit {unit} after {epoch} epochs: {form.S0.size} weights of {form.bits} bits"
             content = file_formats.hamiltonian(form, kind, f"annealtrain: {what}")
-    export.write(path, content)
+    write(path, content)
     return f"{path}: {what}"
 
 
@@ -83,11 +81,3 @@ def check_free(path: Path, *, force: bool) -> None:
 def write(path: Path, content: bytes) -> None:
     """Write a file atomically."""
     files.write_atomically(path, content, "give --output another name")
-
-
-def network_file(network: Network, kind: str) -> bytes:
-    """Return the content of a file: `torch`, a state dict, or `onnx`, a model. InputError for a missing package."""
-    return NETWORK_FORMATS[kind](network)
-
-
-NETWORK_FORMATS: dict[str, Callable[[Network], bytes]] = {"torch": torch_file, "onnx": onnx_file}

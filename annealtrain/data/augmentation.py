@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from annealtrain.errors import InputError
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import YES_OR_NO, check_all, whole
+
+RULES = {"augment.shift": whole(0, 16), "augment.flip": YES_OR_NO}
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,12 @@ class Augment:
     flip: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.shift, bool) or not isinstance(self.shift, int) or not 0 <= self.shift <= 16:
-            raise InputError(f"augment.shift={self.shift!r} is not a whole number from 0 to 16")
-        if not isinstance(self.flip, bool):
-            raise InputError(f"augment.flip={self.flip!r} is not one of true, false")
+        check_all({"augment.shift": self.shift, "augment.flip": self.flip}, RULES)
+
+    @property
+    def changes(self) -> bool:
+        """Whether images are changed at all."""
+        return self.shift > 0 or self.flip
 
     def __call__(self, images: Array, seed: np.random.SeedSequence) -> Array:
         """Return changed images (Q, C, H, W), each in its own way."""

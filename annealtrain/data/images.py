@@ -3,12 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Integral
 
 import numpy as np
 
 from annealtrain.data.datasets import Dataset
 from annealtrain.errors import InputError
+from annealtrain.runtime.random_streams import Stream, generator
+from annealtrain.runtime.validation import check_all, each_of, whole
+
+RULES = {
+    "samples": whole(),
+    "validation": whole(0),
+    "seed": whole(0),
+    "size": each_of(whole(), 2, "two whole numbers of at least 1, such as [32, 32]"),
+}
 
 
 class Images:
@@ -31,7 +39,7 @@ class Images:
         clipped: np.ndarray = np.clip(resized, 0, 1)  # the weights sum to 1 only up to rounding
         return clipped
 
-    def first(self, count: int) -> "Images":
+    def take(self, count: int) -> "Images":
         """Return the first `count` of them."""
         return Images(self._pixels, self._all_labels, self._index[:count], float(self._scale), self._size)
 
@@ -61,11 +69,7 @@ def split(
     validation: None means the dataset's default. size: (h, w) pixels. The held-out images come first in the
     permutation, so they stay the same whatever `samples` is. Raises InputError for counts beyond the set."""
     held = dataset.default_validation if validation is None else validation
-    for name, value, least in (("samples", samples, 1), ("validation", held, 0), ("seed", seed, 0)):
-        if not _is_count(value, least):
-            raise InputError(f"{name}={value!r} is not a whole number >= {least}: set {name}={least} or more")
-    if not isinstance(size, Sequence) or len(size) != 2 or not all(_is_count(side, 1) for side in size):
-        raise InputError(f"size={size!r} is not two whole numbers >= 1: set size=[32,32]")
+    check_all({"samples": samples, "validation": held, "seed": seed, "size": size}, RULES)
     total = len(dataset.train_images)
     if samples + held > total:
         need = f"samples={samples} and validation={held} need {samples + held} images"
@@ -73,7 +77,7 @@ def split(
         ways += [f"validation={total - samples}"] if held and samples <= total else []
         most = ", or ".join(ways) or f"{total} together"
         raise InputError(f"{need}; {dataset.name} has {total} for training: at most {most}")
-    order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,))).permutation(total)
+    order = generator(seed, Stream.SPLIT).permutation(total)
 
     train = (dataset.train_images, dataset.train_labels)
     test = (dataset.test_images, dataset.test_labels)
@@ -103,7 +107,3 @@ def _bilinear(source: int, target: int) -> np.ndarray:
     centre = (np.arange(target)[:, None] + 0.5) * step
     weight = np.maximum(0, 1 - np.abs(np.arange(source) + 0.5 - centre) / max(step, 1))
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

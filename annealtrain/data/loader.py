@@ -1,7 +1,6 @@
-"""Images that become a network's inputs batch by batch: resized, shifted and flipped when they are asked for."""
+"""From a set of images to the inputs of a network: all at once in memory, or batch by batch when they are asked for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,37 +10,49 @@ from annealtrain.data.images import Images
 from annealtrain.runtime.array_types import Array
 
 
-class Pictures:
-    """Images as inputs of a network's first trainable layer, `stem(images)`, made for each index into them."""
+class Loader:
+    """Labelled inputs of a network's first trainable layer: loader[index] is (q, ...), `labels` (Q,) int64.
 
-    def __init__(self, images: Images, stem: Callable[[Array], Array], augment: Augment | None = None) -> None:
-        self.images, self.stem, self.augment = images, stem, augment
+    inputs: (Q, ...) in memory; or see `lazily`.
+    """
+
+    def __init__(self, inputs: Array, labels: Array) -> None:
+        self._source: Array | Images = inputs
+        self._preprocess: Callable[[Array], Array] = _unchanged
+        self.labels, self.augment, self.is_lazy = labels, Augment(), False
+
+    @classmethod
+    def lazily(cls, images: Images, preprocess: Callable[[Array], Array], augment: Augment | None = None) -> "Loader":
+        """Return a loader that makes the inputs `preprocess(images)` of an index when they are asked for.
+
+        Nothing is kept, so that memory follows the batch. augment: changes training images at random, see `batch`.
+        """
+        loader = cls(np.empty(0), images.labels)
+        loader._source, loader._preprocess, loader.is_lazy = images, preprocess, True
+        loader.augment = augment or Augment()
+        return loader
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.labels)
 
     def __getitem__(self, index: Any) -> Array:
-        """Return the inputs (Q, ...) of the images at `index`, a slice or whole numbers."""
-        return self.stem(self.images[index])
+        """Return the inputs at `index`, a slice or whole numbers (q,)."""
+        return self._preprocess(self._source[index])
 
-    def first(self, count: int) -> "Pictures":
-        """Return the first `count` of them."""
-        return Pictures(self.images.first(count), self.stem, self.augment)
+    def batch(self, index: Array, seed: np.random.SeedSequence) -> Array:
+        """Return the inputs at `index` (q,) of images that are augmented at random."""
+        if not self.is_lazy:
+            is_all = len(index) == len(self) and np.array_equal(index, np.arange(len(self)))
+            return self._source[slice(None) if is_all else index]  # all of them without a copy
+        images = self._source[index]
+        return self._preprocess(self.augment(images, seed) if self.augment.changes else images)
 
-    def augmented(self, index: Array, seed: np.random.SeedSequence) -> Array:
-        """Return the inputs of the images at `index`, changed at random."""
-        images = self.images[index]
-        return self.stem(self.augment(images, seed) if self.augment else images)
+    def take(self, count: int) -> "Loader":
+        """Return a loader of the first `count` samples."""
+        if isinstance(self._source, Images):
+            return Loader.lazily(self._source.take(count), self._preprocess, self.augment)
+        return Loader(self._source[:count], self.labels[:count])
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """inputs: (Q, ...) as Network.stem gives them, an array, or Pictures that are read batch by batch. labels: (Q,)."""
-
-    inputs: Array | Pictures
-    labels: Array
-
-    def first(self, count: int) -> "Samples":
-        """Return the first `count` samples."""
-        inputs = self.inputs.first(count) if isinstance(self.inputs, Pictures) else self.inputs[:count]
-        return Samples(inputs, self.labels[:count])
+def _unchanged(inputs: Array) -> Array:
+    return inputs

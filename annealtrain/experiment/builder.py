@@ -1,19 +1,23 @@
 """The objects of a run, built from its composed configuration and checked before any work."""
 
 from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 
-from annealtrain.data import datasets, images
 from annealtrain.data.augmentation import Augment
-from annealtrain.data.loader import Pictures, Samples
+from annealtrain.data.datasets import Dataset
+from annealtrain.data.images import Images, Splits, split
+from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
 from annealtrain.experiment.config import Config, check_values
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.optimizer import Optimizer
-from annealtrain.optimizers.targets import Targets
+from annealtrain.runs import checkpoint
+from annealtrain.runtime import thread_pool
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver
 from annealtrain.training.trainer import Trainer
@@ -25,51 +29,103 @@ IMAGE_SIZE = (32, 32)
 class Experiment:
     """A run's objects, all built and checked before any work."""
 
+    config: Config
     network: Network
-    targets: Targets | Optimizer
-    solver: Solver
-    half_range: Schedule
-    splits: images.Splits
+    optimizer: Optimizer
+    splits: Splits
     augment: Augment
+
+    @property
+    def threads(self) -> int:
+        """How many threads the run may use."""
+        return self.config["threads"] or thread_pool.available_threads()
+
+    @property
+    def steps(self) -> int:
+        """How many batches the run takes."""
+        size = len(self.splits.train)
+        return self.config["epochs"] * -(-size // (self.config["batch_size"] or size))
+
+    def trainer(self) -> Trainer:
+        """Return the trainer of these objects."""
+        named = {"train": self.splits.train, "val": self.splits.validation, "test": self.splits.test}
+        sets = {name: self._loader(images) for name, images in named.items() if images is not None}
+        if self.augment.changes:
+            sets["train"] = Loader.lazily(self.splits.train, self.network.preprocess_chunk, self.augment)
+        settings = {name: self.config[name] for name in ("epochs", "seed", "batch_size", "averaging")}
+        return Trainer(self.network, sets, self.optimizer, **settings)
+
+    def _loader(self, images: Images) -> Loader:
+        """Return images as a network's inputs: all at once, or, in a run of mini-batches, when they are asked for."""
+        if self.config["batch_size"]:
+            return Loader.lazily(images, self.network.preprocess_chunk)
+        return Loader(self.network.preprocess(images.images), images.labels)
+
+    def take_weights(self, path: Path) -> int:
+        """Give the network the weights of a checkpoint, return their epoch; InputError if they are another's."""
+        weights, epoch = checkpoint.read_checkpoint(path)
+        layers = self.network.trainable
+        held, needed = [array.shape for array in weights], [layer.weight_shape for layer in layers]
+        if held != needed:
+            raise InputError(f"checkpoint {path} holds weights {held}, the model has {needed}: use the run's own")
+        for layer, array in zip(layers, weights, strict=True):
+            layer.weights = array
+        return epoch
 
 
 def build(config: Config) -> Experiment:
     """Return all objects of a run; InputError for the first that cannot be built."""
     check_values(config)
-    solver = create(config["solver"], "solver", Solver | Optimizer)
-    if isinstance(solver, Optimizer):  # it trains by itself: nothing has targets, nothing is left to solve
-        targets, solver = solver, Solver()
-    else:
-        targets = create(config["targets"], "targets", Targets | Optimizer)
-    half_range = create(config["schedule"], "schedule", Schedule)
-    dataset = create(config["dataset"], "dataset", datasets.Dataset)
+    optimizer = optimizer_of(config)
+    dataset = create(config["dataset"], "dataset", Dataset)
     network = network_of(config, dataset.train_images.shape[1], dataset.classes)
-    targets.check(network)
-    half_range.check_layers(len(network.trainable))
-    solver.check(bits=config["bits"], weights=[layer.weight_shape[1] for layer in network.trainable])
-    splits = images.split(
-        dataset,
-        samples=config["samples"],
-        validation=config["validation"],
-        seed=config["seed"],
-        size=IMAGE_SIZE,
-    )
-    return Experiment(network, targets, solver, half_range, splits, Augment(**config["augment"]))
+    optimizer.check(network)
+    counts = {name: config[name] for name in ("samples", "validation", "seed")}
+    splits = split(dataset, **counts, size=IMAGE_SIZE)
+    return Experiment(config, network, optimizer, splits, Augment(**config["augment"]))
+
+
+def optimizer_of(config: Config) -> Optimizer:
+    """Return the optimizer that a configuration describes, constructed with its solver, range and bits.
+
+    An optimizer whose constructor has no argument `solver` anneals nothing, and is given none of the three.
+    """
+    node = _described(config["optimizer"], "optimizer")
+    try:
+        target = get_object(node["_target_"])
+    except Exception as error:  # whatever importing a module of the user's raises
+        raise InputError(f"optimizer cannot be built: {_one_line(error)}: see annealtrain train --help") from error
+    name = node["_target_"]
+    given: dict[str, Any] = {}
+    if "solver" in signature(target).parameters:
+        given["solver"] = solver_of(config)
+        given["half_range"] = create(config.get("schedule"), "schedule", Schedule)
+        given["bits"] = config["bits"]
+    elif unread := [group for group in ("solver", "schedule") if config.get(group) is not None]:
+        words = " ".join(f"{group}=null" for group in unread)
+        raise InputError(f"optimizer {name} anneals nothing and reads no {' and no '.join(unread)}: add {words}")
+    made = _instantiate(node | {"_partial_": True}, "optimizer")(**given)
+    return _of_kind(made, node, "optimizer", Optimizer)
 
 
 def solver_of(config: Config) -> Solver:
-    """Return the solver that a configuration describes; InputError for one that trains by itself."""
-    solver = create(config["solver"], "solver", Solver | Optimizer)
-    if not isinstance(solver, Solver):
-        raise InputError("it trains by itself: there is no Hamiltonian for it to solve")
+    """Return the solver that a configuration describes."""
+    solver: Solver = create(config.get("solver"), "solver", Solver)
     return solver
 
 
-def create(node: Any, what: str, kind: Any) -> Any:
+def create(node: Any, what: str, kind: type) -> Any:
     """Return the object that a configuration node describes; InputError in one line where it cannot be made."""
+    return _of_kind(_instantiate(_described(node, what), what), node, what, kind)
+
+
+def _described(node: Any, what: str) -> dict[str, Any]:
     if not isinstance(node, dict) or "_target_" not in node:
         raise InputError(f"{what} has no _target_: choose one of the group, such as annealtrain train {what}=...")
-    made = _instantiate(node, what)
+    return node
+
+
+def _of_kind(made: Any, node: dict[str, Any], what: str, kind: type) -> Any:
     if not isinstance(made, kind):
         raise InputError(f"{what}._target_={node['_target_']} makes a {type(made).__name__}, not a {what.capitalize()}")
     return made
@@ -84,8 +140,11 @@ def _instantiate(node: Any, what: str) -> Any:
             cause = cause.__cause__
         if isinstance(cause, InputError):
             raise cause from None
-        text = " ".join(str(cause).split())
-        raise InputError(f"{what} cannot be built: {text.removesuffix('.')}: see annealtrain train --help") from error
+        raise InputError(f"{what} cannot be built: {_one_line(cause)}: see annealtrain train --help") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).removesuffix(".")
 
 
 def network_of(config: Config, channels: int, classes: int) -> Network:
@@ -93,40 +152,12 @@ def network_of(config: Config, channels: int, classes: int) -> Network:
     layers = config["model"].get("layers") if isinstance(config["model"], dict) else None
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
-    return Network(
-        _instantiate(layers, "model"),
-        (channels, *IMAGE_SIZE),
-        classes,
-        alpha=config["alpha"],
-        bias=config["bias"],
-        conv_inverse=config["conv_inverse"],
-        seed=config["seed"],
-    )
+    settings = {name: config[name] for name in ("alpha", "bias", "conv_inverse", "seed")}
+    return Network(_instantiate(layers, "model"), (channels, *IMAGE_SIZE), classes, **settings)
 
 
-def trainer_of(parts: Experiment, config: Config) -> Trainer:
-    """Return the trainer of a run's objects."""
-    splits, network = parts.splits, parts.network
-    named = {"train": splits.train, "val": splits.validation, "test": splits.test}
-    sets = {name: _samples(network, held, config) for name, held in named.items() if held is not None}
-    if parts.augment != Augment():
-        sets["train"] = Samples(Pictures(splits.train, network.stem_of, parts.augment), splits.train.labels)
-    return Trainer(
-        network,
-        sets,
-        parts.targets,
-        parts.solver,
-        parts.half_range,
-        bits=config["bits"],
-        epochs=config["epochs"],
-        seed=config["seed"],
-        batch_size=config["batch_size"],
-        averaging=config["averaging"],
-    )
-
-
-def _samples(network: Network, images: images.Images, config: Config) -> Samples:
-    """Return images as a network's inputs: all at once, or, in a run of mini-batches, made when they are asked for."""
-    if config["batch_size"]:
-        return Samples(Pictures(images, network.stem_of), images.labels)
-    return Samples(network.stem(images.images), images.labels)
+def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:
+    """Return the trainer of a run at its start, or with the last weights in its folder; and the epochs behind it."""
+    experiment = build(config)
+    trainer = experiment.trainer()
+    return trainer, experiment.take_weights(folder / checkpoint.LAST) if folder else 0

@@ -1,4 +1,4 @@
-"""The configuration of a run: what it must hold, its fingerprint, and how it is saved."""
+"""The configuration of a run: what it must hold, its fingerprint, and how it is read back from a run folder."""
 
 import hashlib
 import json
@@ -11,66 +11,44 @@ from omegaconf import DictConfig, OmegaConf
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
 from annealtrain.runs import recorder
+from annealtrain.runtime.validation import YES_OR_NO, Rule, check_all, number, one_of, optional, whole
 
 Config = dict[str, Any]
-PLAIN = (
-    "bits",
-    "epochs",
-    "alpha",
-    "seed",
-    "samples",
-    "validation",
-    "batch_size",
-    "augment",
-    "averaging",
-    "bias",
-    "conv_inverse",
-    "threads",
-    "progress",
-    "resume",
-)
+
+NODES = ("model", "dataset", "optimizer")  # what every run is built from; solver and schedule go with its optimizer
+RULES = {
+    "bits": whole(1, MAX_BITS),
+    "epochs": whole(1, 100_000),
+    "seed": whole(0, 2**63 - 1),
+    "samples": whole(1, 2**31),
+    "threads": optional(whole(1, 1024)),
+    "validation": optional(whole(0, 2**31)),
+    "batch_size": optional(whole(1, 2**31)),
+    "alpha": number(0, 1, words="a number from 0 (ReLU) to 1 (linear)"),
+    "averaging": number(0, below=1, words="a number from 0 (none) to below 1"),
+    "augment": Rule(
+        "shift and flip: augment.shift=2 augment.flip=true",
+        lambda value: isinstance(value, dict) and value.keys() <= {"shift", "flip"},
+    ),
+    "bias": YES_OR_NO,
+    "resume": YES_OR_NO,
+    "progress": one_of(True, False, "auto"),
+    "conv_inverse": one_of("fourier", "exact"),
+}
+RENAMED = {"targets": "optimizer"}  # of groups, and the names that they have now
+# What changes how a run is done, but not its numbers.
+INDIFFERENT = ("resume", "progress", "threads", "data_dir")
 
 
 def check_values(config: Config) -> None:
-    """Raise InputError for a missing setting, or a plain value outside its limits."""
-    for name in ("model", "dataset", "solver", "targets", "schedule", *PLAIN):
+    """Raise InputError for a missing setting, one of an older version, or a plain value outside its limits."""
+    for old, new in RENAMED.items():
+        if old in config:
+            raise InputError(f"{old}: this setting of an older version is called {new} now")
+    for name in (*NODES, *RULES):
         if name not in config:
             raise InputError(f"the configuration has no {name!r}: annealtrain train --help lists what a run needs")
-    for name, low, high in (
-        ("bits", 1, MAX_BITS),
-        ("epochs", 1, 100_000),
-        ("seed", 0, 2**63 - 1),
-        ("samples", 1, 2**31),
-        ("threads", 1, 1024),
-        ("validation", 0, 2**31),
-        ("batch_size", 1, 2**31),
-    ):
-        value = config[name]
-        if value is None and name in ("threads", "validation", "batch_size"):
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise InputError(f"{name}={value!r} is not a whole number from {low} to {high}")
-    alpha = config["alpha"]
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
-        raise InputError(f"alpha={alpha!r} is not a number from 0 (ReLU) to 1 (linear)")
-    averaging = config["averaging"]
-    if isinstance(averaging, bool) or not isinstance(averaging, int | float) or not 0 <= averaging < 1:
-        raise InputError(f"averaging={averaging!r} is not a number from 0 (none) to below 1")
-    if not isinstance(config["augment"], dict) or config["augment"].keys() - {"shift", "flip"}:
-        raise InputError(f"augment={config['augment']!r} is not shift and flip: augment.shift=2 augment.flip=true")
-    for name, choices in (
-        ("bias", (True, False)),
-        ("resume", (True, False)),
-        ("progress", (True, False, "auto")),
-        ("conv_inverse", ("fourier", "exact")),
-    ):
-        if not any(config[name] == choice and type(config[name]) is type(choice) for choice in choices):  # 1 == True
-            listed = ", ".join(str(choice).lower() for choice in choices)
-            raise InputError(f"{name}={config[name]!r} is not one of {listed}")
-
-
-# What changes how a run is done, but not its numbers.
-INDIFFERENT = ("resume", "progress", "threads", "data_dir")
+    check_all(config, RULES)
 
 
 def config_hash(config: Config) -> str:
@@ -78,6 +56,11 @@ def config_hash(config: Config) -> str:
     settings = {key: value for key, value in config.items() if key not in INDIFFERENT}
     settings["dataset"] = {key: value for key, value in config["dataset"].items() if key != "data_dir"}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def config_text(config: Config) -> str:
+    """Return a configuration as YAML."""
+    return OmegaConf.to_yaml(config)
 
 
 def saved_config(folder: Path) -> Config:

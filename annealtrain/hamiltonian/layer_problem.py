@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.least_squares import LeastSquares
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
 from annealtrain.runtime.array_types import Array
@@ -36,7 +37,7 @@ class LayerProblem:
         bits: int,
         *,
         sites: float = 1.0,
-        rows: LeastSquares | None = None,
+        least_squares: LeastSquares | None = None,
         ridge: float = 0.0,
         convex: bool = True,
     ) -> None:
@@ -53,7 +54,7 @@ class LayerProblem:
         self.h, self.E0 = np.asarray(h, dtype=np.float64), np.asarray(E0, dtype=np.float64)
         self.S0 = np.asarray(S0, dtype=np.float64)
         self.half_range, self.bits = float(half_range), int(bits)
-        self.sites, self.rows, self.ridge, self.convex = sites, rows, ridge, convex
+        self.sites, self.least_squares, self.ridge, self.convex = sites, least_squares, ridge, convex
 
     @classmethod
     def from_rows(
@@ -68,12 +69,21 @@ class LayerProblem:
         samples: int | None = None,
         ridge: float = 0.0,
     ) -> "LayerProblem":
-        """Return the problem of a layer's rows (see `Rows`), Eqs. (4), (8), (15), (18), (21).
+        """Return the problem of a layer's rows (see LeastSquares), Eqs. (4), (8), (15), (18), (21).
 
+        inputs: (rows, N). targets: (rows, M). S0: (M, N). factors: gamma, (rows, M). Arrays or lists of numbers.
+        samples: Q, how many samples the rows come from; None: one row each.
         ridge: lambda_i = ridge mean(diag J_i) adds lambda_i |S - S0|^2 to unit i's energy.
         Raises ValueError if the shapes disagree or a number is not finite.
         """
+        inputs, targets = np.asarray(inputs), np.asarray(targets)
+        factors = None if factors is None else np.asarray(factors)
         samples = len(inputs) if samples is None else samples
+        if np.ndim(S0) != 2 or inputs.ndim != 2 or targets.ndim != 2:
+            raise ValueError(
+                f"inputs {inputs.shape}, targets {targets.shape} and S0 {np.shape(S0)} are not all two-dimensional: "
+                "they are (rows, N), (rows, M), (M, N)"
+            )
         M, N = np.shape(S0)
         wanted = (len(inputs), M)
         if inputs.shape[1] != N or targets.shape != wanted or (factors is not None and factors.shape != wanted):
@@ -83,17 +93,18 @@ class LayerProblem:
             )
         if not 1 <= samples <= len(inputs):
             raise ValueError(f"samples={samples} is not in 1..{len(inputs)}, the number of rows")
-        rows = LeastSquares(inputs, targets, factors, samples)
-        h, E0 = rows.fields()
+        least_squares = LeastSquares(inputs, targets, factors, samples)
+        h, E0 = least_squares.fields()
         couplings: Couplings | Callable[[int], Couplings]
         if factors is None:
-            couplings = Couplings(rows.gram).with_ridge(ridge)
+            couplings = Couplings(least_squares.gram).with_ridge(ridge)
         else:
 
             def couplings(unit: int) -> Couplings:
-                return Couplings(rows.unit_gram(unit)).with_ridge(ridge)
+                return Couplings(least_squares.unit_gram(unit)).with_ridge(ridge)
 
-        return cls(couplings, h, E0, S0, half_range, bits, sites=len(inputs) / samples, rows=rows, ridge=ridge)
+        sites = len(inputs) / samples
+        return cls(couplings, h, E0, S0, half_range, bits, sites=sites, least_squares=least_squares, ridge=ridge)
 
     @classmethod
     def from_moments(
@@ -148,14 +159,14 @@ class LayerProblem:
         return self.num_weights * self.bits
 
     @property
-    def step(self) -> float:
-        """The distance of two neighbouring levels, in weight units."""
-        return 2 * self.half_range / (2**self.bits - 1)
+    def encoding(self) -> Encoding:
+        """How levels, spins and weights stand for each other."""
+        return Encoding(self.half_range, self.bits)
 
     @property
     def floor(self) -> float:
         """A bound that needs no search: a sum of squares is not negative."""
-        return 0.0 if self.rows else -np.inf
+        return 0.0 if self.least_squares else -np.inf
 
     @property
     def is_shared(self) -> bool:

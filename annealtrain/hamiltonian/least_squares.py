@@ -23,7 +23,7 @@ class LeastSquares:
         self.inputs, self.targets, self.factors, self.samples = inputs, targets, factors, samples
 
     @cached_property
-    def slopes(self) -> tuple[float, float] | None:
+    def factor_values(self) -> tuple[float, float] | None:
         """The two values that the factors take, the larger one last (LeakyReLU), or None if they take others."""
         if self.factors is None:
             return None
@@ -40,9 +40,9 @@ class LeastSquares:
     def grams(self) -> Array | None:
         """All units' J at once, (M, N, N) float64, for factors of two values; None where they outgrow the inputs."""
         (R, N), M = self.inputs.shape, self.targets.shape[1]
-        if self.factors is None or self.slopes is None or M * N > R:
+        if self.factors is None or self.factor_values is None or M * N > R:
             return None
-        low, high = self.slopes
+        low, high = self.factor_values
         J, whole = masked_gram.masked_grams(self.inputs, self.factors == high)
         J *= (high**2 - low**2) / self.samples
         J += whole * (low**2 / self.samples)
@@ -50,7 +50,7 @@ class LeastSquares:
 
     def prepare(self) -> None:
         """Form what units have in common here, on all threads: one by one, each unit's thread would do it again."""
-        if self.grams is None and self.slopes and self.slopes[0]:
+        if self.grams is None and self.factor_values and self.factor_values[0]:
             _ = self.gram
 
     def unit_gram(self, unit: int) -> Array:
@@ -58,13 +58,13 @@ class LeastSquares:
         assert self.factors is not None
         gamma = self.factors[:, unit]
         borders = thread_pool.chunks(len(self.inputs), BLOCK_ROWS)
-        if self.slopes is None:
+        if self.factor_values is None:
             return self._sum_of_squares(self._square(self.inputs[b], gamma[b, None]) for b in borders)
         if self.grams is not None:
             return self.grams[unit]
-        # Two slopes: J = low^2 J_all + (high^2 - low^2) J_high = high^2 J_all - (high^2 - low^2) J_low needs the rows
-        # of one slope only: the rarer one, but for ReLU, where the difference would leave rounding in dead weights.
-        low, high = self.slopes
+        # Two factors: J = low^2 J_all + (high^2 - low^2) J_high = high^2 J_all - (high^2 - low^2) J_low needs the rows
+        # of one factor only: the rarer one, but for ReLU, where the difference would leave rounding in dead weights.
+        low, high = self.factor_values
         is_high = gamma == high
         rare = high if low == 0 or 2 * np.count_nonzero(is_high) <= len(gamma) else low
         J = self._sum_of_squares(self._square(self.inputs[b][is_high[b] == (rare == high)]) for b in borders)

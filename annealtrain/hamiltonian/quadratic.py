@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
 
@@ -76,8 +77,7 @@ class Couplings:
 class QuadraticForm:
     """One unit's loss E(S) = S'JS + h'S + E0 (Eqs. 5, 16) on n-bit weights in [S0 - L, S0 + L] (Eqs. 6, 7).
 
-    h, S0: (N,). `sites` is the number of rows a sample (1 for a linear layer). With u_j in 0..Nb, Nb = 2^n - 1, and
-    spins sigma_ja = +-1, spin index j n + a:   S_j = S0_j + L/Nb (2 u_j - Nb) = S0_j + L/Nb sum_a 2^a sigma_ja.
+    h, S0: (N,). `sites` is the number of rows a sample (1 for a linear layer). Levels, spins and weights: see Encoding.
     A weight that does not move the energy (its row of J and h_j are zero) keeps S0_j exactly.
     """
 
@@ -98,14 +98,9 @@ class QuadraticForm:
         return self.couplings.live
 
     @property
-    def top_level(self) -> int:
-        """Nb, the highest level."""
-        return 2**self.bits - 1
-
-    @property
-    def step(self) -> float:
-        """The distance of two neighbouring levels, 2 L / Nb, in weight units."""
-        return 2 * self.half_range / self.top_level
+    def encoding(self) -> Encoding:
+        """How levels, spins and weights stand for each other."""
+        return Encoding(self.half_range, self.bits)
 
     def energy(self, weights: Array) -> Any:
         """Return the loss at weights (..., N), Eq. (5), float64."""
@@ -118,23 +113,11 @@ class QuadraticForm:
 
     def weights(self, levels: Array) -> Array:
         """Return the weights (..., N) of levels (..., N), Eqs. (6), (7); dead weights keep S0."""
-        offset = self.half_range / self.top_level * (2.0 * levels - self.top_level)
-        return np.where(self.live, self.S0 + offset, self.S0)
+        return np.where(self.live, self.S0 + self.encoding.offsets(levels), self.S0)
 
     def nearest_levels(self, weights: Array) -> Array:
         """Return the levels (..., N) of the grid points closest to weights (..., N)."""
-        levels = np.rint((weights - self.S0 + self.half_range) / self.step)
-        return np.clip(levels, 0, self.top_level).astype(np.int32)
-
-    def levels(self, spins: Array) -> Array:
-        """Return the levels (..., N) of spins (..., N n) in {-1, +1}, Eq. (7)."""
-        up = np.asarray(spins).reshape(*np.shape(spins)[:-1], self.S0.size, self.bits) > 0
-        return (up << np.arange(self.bits)).sum(axis=-1).astype(np.int32)
-
-    def spins(self, levels: Array) -> Array:
-        """Return the spins (..., N n) in {-1, +1} of levels (..., N), Eq. (7)."""
-        up = (np.asarray(levels)[..., None] >> np.arange(self.bits)) & 1
-        return (2 * up - 1).reshape(*np.shape(levels)[:-1], -1).astype(np.int8)
+        return self.encoding.nearest_levels(weights - self.S0)
 
     def live_part(self) -> "QuadraticForm":
         """Return the form of the live weights alone: the same energies, nothing to sample that does not matter."""
@@ -149,7 +132,7 @@ class QuadraticForm:
         """
         size = self.S0.size * self.bits
         memory.require(2 * 8 * size**2, f"a dense Hamiltonian of {size} spins", "lower bits or take a smaller layer")
-        scale = self.half_range / self.top_level * 2.0 ** np.arange(self.bits)
+        scale = self.encoding.spin_scale
         J = np.kron(self.J, np.outer(scale, scale))
         h = np.kron(np.where(self.live, self.gradient(self.S0), 0.0), scale)
         return J, h, float(self.energy(self.S0))

@@ -11,7 +11,7 @@ from annealtrain.errors import InputError
 from annealtrain.nn.layer import PINV_CUTOFF, Shape, TrainableLayer, shape_text
 from annealtrain.nn.layout import samples_first, samples_last
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import count
+from annealtrain.runtime.validation import checked, whole
 
 MAX_EXACT = 4096  # rows or columns of a convolution's dense matrix that conv_inverse=exact will factorise
 
@@ -24,9 +24,9 @@ class Conv2d(TrainableLayer):
 
     inverse_kind = "fourier"
 
+    @checked("Conv2d: ", out_channels=whole(), kernel_size=whole())
     def __init__(self, out_channels: int, kernel_size: int) -> None:
-        self.out_channels = count("Conv2d", "out_channels", out_channels)
-        self.kernel_size = count("Conv2d", "kernel_size", kernel_size)
+        self.out_channels, self.kernel_size = out_channels, kernel_size
 
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 3:
@@ -118,11 +118,11 @@ class Conv2d(TrainableLayer):
     def inverse(self) -> Callable[[Array], Array]:
         return self._fourier_inverse() if self.inverse_kind == "fourier" else self._exact_inverse()
 
-    def rows(self, x: Array) -> Array:
+    def unfold(self, x: Array) -> Array:
         patches = np.swapaxes(self._patches(x), 1, 2).reshape(-1, self.fan[0])
         return self._with_bias_column(patches)
 
-    def unit_rows(self, y: Array) -> Array:
+    def flatten_outputs(self, y: Array) -> Array:
         return np.moveaxis(y, 1, -1).reshape(-1, self.out_channels)
 
     def _patches(self, x: Array) -> Array:

@@ -11,12 +11,12 @@ from annealtrain.runtime.array_types import Array
 class ActivationCache:
     """The activations of one set of samples, computed when asked for and kept until weights change.
 
-    stems: (Q, ...), see Network.stem.
+    inputs: (Q, ...) of the first trainable layer, see Network.preprocess.
     """
 
-    def __init__(self, network: Network, stems: Array) -> None:
-        self.network, self.stems = network, stems
-        self._inputs: dict[int, Array] = {0: stems}
+    def __init__(self, network: Network, inputs: Array) -> None:
+        self.network = network
+        self._inputs: dict[int, Array] = {0: inputs}
         self._preactivations: dict[int, Array] = {}
 
     def input(self, k: int) -> Array:
@@ -28,9 +28,9 @@ class ActivationCache:
             )
         return self._inputs[k]
 
-    def rows(self, k: int) -> Array:
-        """Return what one unit's weights of trainable layer k see, (R, N), see TrainableLayer.rows."""
-        return map_samples(self.network.trainable[k].rows, self.input(k))
+    def unfolded(self, k: int) -> Array:
+        """Return what one unit's weights of trainable layer k see, (R, N), see TrainableLayer.unfold."""
+        return map_samples(self.network.trainable[k].unfold, self.input(k))
 
     def preactivation(self, k: int) -> Array:
         """Return the output of trainable layer k before the activation, (Q, *out_shape)."""
@@ -42,9 +42,12 @@ class ActivationCache:
         """Return the activated output of trainable layer k, (Q, *out_shape)."""
         return self.network.activate(self.preactivation(k))
 
-    def slopes(self, k: int) -> Array | None:
+    def activation_derivative(self, k: int) -> Array | None:
         """Return gamma of trainable layer k, (Q, *out_shape), None where it is 1 everywhere."""
-        return None if self.network.alpha == 1 else map_samples(self.network.slopes_of, self.preactivation(k))
+        if self.network.alpha == 1:
+            return None
+        derivative: Any = self.network.activation_derivative
+        return map_samples(derivative, self.preactivation(k))
 
     def outputs(self) -> Array:
         """Return the network's outputs, (Q, classes)."""
@@ -59,20 +62,20 @@ class ActivationCache:
 class Tape:
     """A few samples through the network and back, on one thread.
 
-    inputs[k]: (Q, *in_shape) of trainable layer k. slopes[k]: gamma there, None where it is 1. outputs: (Q, classes).
-    `inputs` may begin at a later layer `first`: those before it are then left out, as None.
+    inputs[k]: (Q, *in_shape) of trainable layer k. derivatives[k]: gamma there, None where it is 1.
+    outputs: (Q, classes). `inputs` may begin at a later layer `first`: those before it are then left out, as None.
     """
 
     def __init__(self, network: Network, inputs: Array, first: int = 0) -> None:
         self.network = network
         self.inputs: list[Any] = [None] * first
-        self.slopes: list[Any] = [None] * first
+        self.derivatives: list[Any] = [None] * first
         x = inputs
         for k in range(first, len(network.trainable)):
             x = forward_through(network.leading[k], x) if k > first else x
             z = network.trainable[k].forward(x)
             self.inputs.append(x)
-            self.slopes.append(network.slopes(z))
+            self.derivatives.append(network.activation_derivative(z))
             x = network.activate(z)
         self.outputs = forward_through(network.tail, x)
 
@@ -86,7 +89,7 @@ class Tape:
             d = layer.adjoint(d)
         found: list[Array] = []
         for k in reversed(range(first, len(network.trainable))):
-            found.append(d if self.slopes[k] is None else d * self.slopes[k])
+            found.append(d if self.derivatives[k] is None else d * self.derivatives[k])
             if k > first:
                 for layer in (network.trainable[k], *reversed(network.leading[k])):
                     d = layer.adjoint(found[-1] if layer is network.trainable[k] else d)

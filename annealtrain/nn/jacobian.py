@@ -11,7 +11,6 @@ import numpy as np
 from annealtrain.nn.forward import Tape
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
-from annealtrain.optimizers.optimizer import Batch
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array
 
@@ -19,33 +18,34 @@ BLOCK_ROWS = 4096  # rows of A that are squared in the inputs' precision before 
 
 
 class Jacobian:
-    """Layer k of a network at its present weights, over a batch; `residual` (Q, C) float64 is outputs - targets.
+    """The derivatives of a network's outputs with respect to layer k's weights, at its present weights.
 
-    It is the residual that the linear model predicts: `move` brings it up to date after a unit has changed.
+    inputs: (Q, ...) as Network.preprocess gives them. targets: (Q, C). `residual`, (Q, C) float64, is outputs - targets
+    as the linear model predicts it: `move` brings it up to date after a unit has changed.
     """
 
-    def __init__(self, network: Network, k: int, batch: Batch) -> None:
-        self.network, self.k, self.batch = network, k, batch
+    def __init__(self, network: Network, k: int, inputs: Array, targets: Array) -> None:
+        self.network, self.k, self.targets = network, k, targets
         layer = network.trainable[k]
-        count, C, (M, N) = len(batch.inputs), network.classes, layer.weight_shape
+        count, C, (M, N) = len(inputs), network.classes, layer.weight_shape
         sites = int(np.prod(layer.out_shape)) // M
-        dtype = batch.inputs.dtype
+        dtype = inputs.dtype
         self.inputs = np.empty((count, *layer.in_shape), dtype)
         self.residual = np.empty((count, C))
-        # One site: the slopes b (M, Q, C) and the rows q (Q, N). More: the rows of A, (M, Q, C, N).
+        # One site: the derivatives b (M, Q, C) and the rows q (Q, N). More: the rows of A, (M, Q, C, N).
         self._is_product = sites == 1
         shape = (M, count, C) if self._is_product else (M, count, C, N)
         memory.require(
             int(np.prod(shape)) * dtype.itemsize,
             f"the Jacobian of layer {k} for {count} samples",
-            "lower samples, or train in mini-batches: targets.adaptive=false batch_size=1000",
+            "lower samples, or train in mini-batches: optimizer.adaptive=false batch_size=1000",
         )
-        self._slopes = np.empty(shape, dtype)
+        self._derivatives = np.empty(shape, dtype)
 
         def fill(block: slice) -> None:
-            forward = Tape(network, batch.inputs[block])
+            forward = Tape(network, inputs[block])
             self.inputs[block] = forward.inputs[k]
-            self.residual[block] = forward.outputs - batch.outputs[block]
+            self.residual[block] = forward.outputs - targets[block]
             size = len(forward.outputs)
             back = np.empty((size, C, M, sites), dtype)
             for c in range(C):
@@ -53,14 +53,14 @@ class Jacobian:
                 unit[:, c] = 1
                 back[:, c] = forward.backward(unit, first=k)[0].reshape(size, M, sites)
             if self._is_product:
-                self._slopes[:, block] = back[..., 0].transpose(2, 0, 1)
+                self._derivatives[:, block] = back[..., 0].transpose(2, 0, 1)
             else:
-                rows = layer.rows(forward.inputs[k]).reshape(size, sites, N)
+                rows = layer.unfold(forward.inputs[k]).reshape(size, sites, N)
                 found = np.matmul(back.reshape(size, C * M, sites), rows)
-                self._slopes[:, block] = found.reshape(size, C, M, N).transpose(2, 0, 1, 3)
+                self._derivatives[:, block] = found.reshape(size, C, M, N).transpose(2, 0, 1, 3)
 
         thread_pool.parallel_map(fill, thread_pool.chunks(count, CHUNK_SAMPLES))
-        self._rows = layer.rows(self.inputs) if self._is_product else None
+        self._rows = layer.unfold(self.inputs) if self._is_product else None
 
     def loss(self) -> float:
         """Return the loss at the present residual: |r|^2 / Q."""
@@ -71,18 +71,18 @@ class Jacobian:
 
         def part(block: slice) -> float:
             outputs = Tape(self.network, self.inputs[block], first=self.k).outputs
-            return float(((outputs - self.batch.outputs[block]).astype(np.float64) ** 2).sum())
+            return float(((outputs - self.targets[block]).astype(np.float64) ** 2).sum())
 
         parts = thread_pool.parallel_map(part, thread_pool.chunks(len(self.inputs), CHUNK_SAMPLES))
         return sum(parts) / len(self.inputs)
 
     def gram(self, unit: int) -> Array:
         """Return A'A / Q of a unit, (N, N) float64."""
-        slopes = self._slopes[unit]
+        derivatives = self._derivatives[unit]
         if self._rows is not None:
-            rows = self._rows * np.sqrt((slopes**2).sum(axis=1))[:, None]
+            rows = self._rows * np.sqrt((derivatives**2).sum(axis=1))[:, None]
         else:
-            rows = slopes.reshape(-1, slopes.shape[2])
+            rows = derivatives.reshape(-1, derivatives.shape[2])
         total = np.zeros((rows.shape[1],) * 2)
         for block in thread_pool.chunks(len(rows), BLOCK_ROWS):
             total += rows[block].T @ rows[block]
@@ -91,17 +91,17 @@ class Jacobian:
 
     def gradient(self, unit: int) -> Array:
         """Return 2 A'r / Q of a unit, (N,) float64."""
-        slopes, r = self._slopes[unit], self.residual
+        derivatives, r = self._derivatives[unit], self.residual
         if self._rows is not None:
-            found = (slopes * r).sum(axis=1) @ self._rows
+            found = (derivatives * r).sum(axis=1) @ self._rows
         else:
-            found = r.ravel() @ slopes.reshape(-1, slopes.shape[2])
+            found = r.ravel() @ derivatives.reshape(-1, derivatives.shape[2])
         return np.asarray(found * (2 / len(r)), np.float64)
 
     def move(self, unit: int, change: Array) -> None:
         """Add A change to the residual: the unit's weights have changed by `change` (N,)."""
-        slopes: Any = self._slopes[unit]
+        derivatives: Any = self._derivatives[unit]
         if self._rows is not None:
-            self.residual += slopes * (self._rows @ change)[:, None]
+            self.residual += derivatives * (self._rows @ change)[:, None]
         else:
-            self.residual += slopes @ change
+            self.residual += derivatives @ change

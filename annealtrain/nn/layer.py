@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import each_of, whole
 
 Shape = tuple[int, ...]
+SIZE = each_of(whole(), 2, "a pair of whole numbers of at least 1, such as [8, 8]")  # height and width
 PINV_CUTOFF = 1e-6  # singular values below this fraction of the largest are taken as 0, as float32 code does
 
 
@@ -60,12 +62,12 @@ class TrainableLayer(Layer):
         """(M, N) of `weights`, the bias included."""
         raise NotImplementedError
 
-    def rows(self, x: Array) -> Array:
+    def unfold(self, x: Array) -> Array:
         """Return what one unit's weights see, (R, N), sample by sample and site by site."""
         raise NotImplementedError
 
-    def unit_rows(self, y: Array) -> Array:
-        """Return y (Q, *out_shape) as (R, M), in the order of `rows`."""
+    def flatten_outputs(self, y: Array) -> Array:
+        """Return y (Q, *out_shape) as (R, M), in the order of `unfold`."""
         raise NotImplementedError
 
     def gradient(self, x: Array, dz: Array) -> Array:

@@ -7,10 +7,10 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.nn.conv2d import Conv2d
-from annealtrain.nn.layer import PINV_CUTOFF, Layer, Shape, TrainableLayer, shape_text
+from annealtrain.nn.layer import PINV_CUTOFF, SIZE, Layer, Shape, TrainableLayer, shape_text
 from annealtrain.nn.spectral_pool import SpectralPool2d
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import count, pair
+from annealtrain.runtime.validation import checked, whole
 
 __all__ = ["Conv2d", "Flatten", "Layer", "Linear", "MaxPool2d", "Shape", "SpectralPool2d", "TrainableLayer"]
 
@@ -18,8 +18,9 @@ __all__ = ["Conv2d", "Flatten", "Layer", "Linear", "MaxPool2d", "Shape", "Spectr
 class Linear(TrainableLayer):
     """s = w q - theta, Eq. (1)."""
 
+    @checked("Linear: ", out_features=whole())
     def __init__(self, out_features: int) -> None:
-        self.out_features = count("Linear", "out_features", out_features)
+        self.out_features = out_features
 
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 1:
@@ -44,24 +45,25 @@ class Linear(TrainableLayer):
         inverse = np.linalg.pinv(self.kernel(np.float64), rcond=PINV_CUTOFF)
         return lambda y: y @ inverse.T.astype(y.dtype)
 
-    def rows(self, x: Array) -> Array:
+    def unfold(self, x: Array) -> Array:
         return self._with_bias_column(x)
 
-    def unit_rows(self, y: Array) -> Array:
+    def flatten_outputs(self, y: Array) -> Array:
         return y
 
     def gradient(self, x: Array, dz: Array) -> Array:
         return self._with_bias_gradient(dz.T @ x, dz)
 
     def sample_gradients(self, x: Array, dz: Array) -> Array:
-        return dz[:, :, None] * self.rows(x)[:, None, :]
+        return dz[:, :, None] * self.unfold(x)[:, None, :]
 
 
 class MaxPool2d(Layer):
     """The largest value of each kernel_size window, (C, A, B) to (C, A/k, B/l). Not linear: only before any weights."""
 
+    @checked("MaxPool2d: ", kernel_size=SIZE)
     def __init__(self, kernel_size: Sequence[int]) -> None:
-        self.kernel_size = pair("MaxPool2d", "kernel_size", kernel_size)
+        self.kernel_size = (kernel_size[0], kernel_size[1])
 
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 3 or in_shape[1] % self.kernel_size[0] or in_shape[2] % self.kernel_size[1]:

@@ -11,15 +11,14 @@ from annealtrain.nn.layers import Conv2d, Layer, MaxPool2d, Shape, TrainableLaye
 from annealtrain.nn.layout import map_samples
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
-
-WEIGHTS_STREAM = 1  # SeedSequence child of a run's seed: initial weights
+from annealtrain.runtime.random_streams import Stream, generator
 
 
 class Network:
     """Layers as the paper draws them: LeakyReLU(alpha) after each trainable one, the last one too.
 
-    It is kept as a stem (fixed layers before any weights, applied once to the data), and for each trainable layer k
-    the fixed layers `leading[k]` that lie before it; `tail` follows the last one.
+    The fixed layers before any weights are applied to the data (`preprocess`). For each trainable layer k
+    the network keeps the fixed layers `leading[k]` that lie before it; `tail` follows the last one.
     Raises InputError naming the layer whose shapes do not fit.
     """
 
@@ -59,8 +58,7 @@ class Network:
             if isinstance(layer, TrainableLayer):
                 units, weights = layer.weight_shape
                 memory.require(3 * 8 * units * weights, f"layer {number} of the model", "make it smaller")
-                child = np.random.SeedSequence(seed, spawn_key=(WEIGHTS_STREAM, len(self.trainable)))
-                layer.initialize(np.random.default_rng(child))
+                layer.initialize(generator(seed, Stream.WEIGHTS, len(self.trainable)))
                 self.trainable.append(layer)
                 self.leading.append([])
             else:
@@ -81,31 +79,30 @@ class Network:
         scaled = z * z.dtype.type(self.alpha)
         return np.maximum(z, scaled, out=scaled)  # alpha <= 1
 
-    def slopes(self, z: Array) -> Array | None:
-        """Return gamma(z): 1 or alpha; None where it is 1 everywhere."""
-        return None if self.alpha == 1 else self.slopes_of(z)
+    def activation_derivative(self, z: Array) -> Array | None:
+        """Return gamma(z) = f'(z), 1 or alpha, in z's shape; None for a linear network, where it is 1 everywhere."""
+        return None if self.alpha == 1 else np.maximum((z >= 0).astype(z.dtype), z.dtype.type(self.alpha))
 
-    def slopes_of(self, z: Array) -> Array:
-        """Return the same, of ones where it is 1 everywhere."""
-        return np.maximum((z >= 0).astype(z.dtype), z.dtype.type(self.alpha))
+    def preprocess(self, images: Array) -> Array:
+        """Return the inputs (Q, ...) of the first trainable layer for images (Q, *in_shape), on the pool's threads."""
+        return map_samples(self.preprocess_chunk, images)
 
-    def stem(self, images: Array) -> Array:
-        """Return the input of the first trainable layer for images (Q, *in_shape)."""
-        return map_samples(self.stem_of, images)
-
-    def stem_of(self, images: Array) -> Array:
-        """Return the same of a few images, on this thread."""
+    def preprocess_chunk(self, images: Array) -> Array:
+        """Return the same for a few images, on this thread."""
         return forward_through(self.leading[0], images)
 
-    def predict(self, stems: Any) -> Array:
-        """Return the network's outputs (Q, classes) for stems (Q, ...), an array or Pictures, see `stem`."""
+    def predict(self, inputs: Any) -> Array:
+        """Return the network's outputs (Q, classes) for inputs (Q, ...) as `preprocess` gives them.
+
+        inputs: an array, or whatever has a length and gives an array for a slice, as a Loader does.
+        """
 
         def outputs(x: Array) -> Array:
             for k, layer in enumerate(self.trainable):
                 x = self.activate(layer.forward(forward_through(self.leading[k], x) if k else x))
             return forward_through(self.tail, x)
 
-        return map_samples(outputs, stems)
+        return map_samples(outputs, inputs)
 
     def inverses(self, first: int = 1) -> dict[int, Callable[[Array], Array]]:
         """Return for each trainable layer k >= first the map from its outputs to layer k-1's: unpool(W_k^+ t).
@@ -134,9 +131,9 @@ class Network:
 
         return map_samples(back, y)
 
-    def unit_rows(self, k: int, y: Array) -> Array:
-        """Return outputs y (Q, *out_shape) of trainable layer k as (R, M), see TrainableLayer.unit_rows."""
-        return map_samples(self.trainable[k].unit_rows, y)
+    def flatten_outputs(self, k: int, y: Array) -> Array:
+        """Return outputs y (Q, *out_shape) of trainable layer k as (R, M), see TrainableLayer.flatten_outputs."""
+        return map_samples(self.trainable[k].flatten_outputs, y)
 
     def before_tail(self, outputs: Array) -> Array:
         """Return (Q, classes) outputs as those of the last trainable layer: the pseudo-inverse of the tail."""

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from annealtrain.errors import InputError
-from annealtrain.nn.layer import Layer, Shape, shape_text
+from annealtrain.nn.layer import SIZE, Layer, Shape, shape_text
 from annealtrain.nn.layout import samples_first, samples_last
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import pair
-
-CROPS = ("centred", "author")
+from annealtrain.runtime.validation import checked, one_of
 
 
 class SpectralPool2d(Layer):
@@ -25,10 +23,9 @@ class SpectralPool2d(Layer):
     pool^+ = (AB / ab) pool', exactly: padding the spectrum with zeros.
     """
 
+    @checked("SpectralPool2d: ", size=SIZE, crop=one_of("centred", "author"))
     def __init__(self, size: Sequence[int], crop: str = "centred") -> None:
-        self.size, self.crop = pair("SpectralPool2d", "size", size), crop
-        if crop not in CROPS:
-            raise InputError(f"SpectralPool2d: crop={crop!r} is not one of {', '.join(CROPS)}")
+        self.size, self.crop = (size[0], size[1]), crop
 
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 3:

@@ -104,7 +104,7 @@ class TorchNetwork:
         return [torch.tensor(layer.weights, dtype=torch.float32).requires_grad_() for layer in self.network.trainable]
 
     def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
-        """Return outputs (Q, classes) for stems x (Q, ...), see Network.stem."""
+        """Return outputs (Q, classes) for stems x (Q, ...), see Network.preprocess."""
         from torch.nn.functional import leaky_relu
 
         for layer, w, following in zip(self.network.trainable, weights, self._following, strict=True):

@@ -6,30 +6,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annealtrain.errors import InputError
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import TorchNetwork, import_torch
-from annealtrain.optimizers.optimizer import Batch, Optimizer, Step, Task
+from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
 from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.validation import is_number
+from annealtrain.runtime.random_streams import Stream, generator
+from annealtrain.runtime.stage_timer import StageTimer
+from annealtrain.runtime.validation import Rule, checked, either, number, one_of, optional, whole
 from annealtrain.schedule import Schedule
-from annealtrain.training.callback import Observer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHUFFLE_STREAM = 7  # SeedSequence child of a run's seed: (SHUFFLE_STREAM, step), the order of samples within a step
-LOSSES = ("mse", "cross_entropy")
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW remembers of each weight
 
 
 class Backpropagation(Optimizer):
-    """`solver=backprop`: AdamW on the mean squared error of outputs and one-hot targets, or on cross-entropy.
+    """`optimizer=backprop`: AdamW on the mean squared error of outputs and one-hot targets, or on cross-entropy.
 
     learning_rate: a number, or a schedule over the steps. batch_size: images a step of AdamW, drawn anew from those
     that the trainer hands over; None: all of them. threads: of PyTorch; another number may change the last bits.
     """
 
+    @checked(
+        "optimizer.",
+        learning_rate=either(number(above=0), Rule("a schedule", lambda value: isinstance(value, Schedule))),
+        batch_size=optional(whole()),
+        loss=one_of("mse", "cross_entropy"),
+        weight_decay=number(0),
+        threads=whole(),
+    )
     def __init__(
         self,
         learning_rate: float | Schedule = 1e-3,
@@ -39,49 +45,40 @@ class Backpropagation(Optimizer):
         threads: int = 1,
     ) -> None:
         import_torch()
-        if not isinstance(learning_rate, Schedule) and (not is_number(learning_rate) or learning_rate <= 0):
-            raise InputError(f"solver.learning_rate={learning_rate!r} is not a number above 0 or a schedule")
-        for name, value in (("batch_size", 1 if batch_size is None else batch_size), ("threads", threads)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"solver.{name}={value!r} is not a whole number of at least 1")
-        if loss not in LOSSES:
-            raise InputError(f"solver.loss={loss!r} is not one of {', '.join(LOSSES)}")
-        if not is_number(weight_decay) or weight_decay < 0:
-            raise InputError(f"solver.weight_decay={weight_decay!r} is not a number of at least 0")
         self.learning_rate, self.batch_size, self.loss = learning_rate, batch_size, loss
         self.weight_decay, self.threads = weight_decay, threads
 
     def check(self, network: Network) -> None:
         TorchNetwork(network)
 
-    def start(self, task: Task) -> None:
+    def start(self, network: Network, *, seed: int, timer: StageTimer) -> None:
         import torch
 
-        super().start(task)
+        super().start(network, seed=seed, timer=timer)
         torch.set_num_threads(self.threads)
         # oneDNN's convolutions take twice the time of plain ones on single images, and less from 16 on.
         torch.backends.mkldnn.set_flags(self.batch_size is None or self.batch_size >= 16)
-        self._mirror = TorchNetwork(task.network)
-        self._weights = self._mirror.weights()
+        self._torch_network = TorchNetwork(network)
+        self._weights = self._torch_network.weights()
         self._optimizer = torch.optim.AdamW(self._weights, lr=1.0, weight_decay=self.weight_decay, fused=True)
 
-    def step(self, batch: Batch, step: Step, observer: Observer) -> list[Row]:
+    def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         import torch
 
         with torch.no_grad():
-            for w, layer in zip(self._weights, self.task.network.trainable, strict=True):
+            for w, layer in zip(self._weights, self.network.trainable, strict=True):
                 w.copy_(torch.from_numpy(layer.weights))
         inputs, outputs = (torch.from_numpy(np.ascontiguousarray(part)) for part in (batch.inputs, batch.outputs))
         parts = self._parts(len(outputs), step)
         rate = 0.0
-        with self.task.clock.stage("backprop_s"):
+        with self.timer.stage("backprop_s"):
             for number, part in enumerate(parts):
                 rate = self._rate(step.number * len(parts) + number, step.total * len(parts))
                 self._descend(inputs[part], outputs[part], rate)
                 if number % 64 == 0:
-                    observer.solving(step.epoch, 0, number / len(parts))
+                    progress(0, number / len(parts))
         rows = []
-        for k, (layer, w) in enumerate(zip(self.task.network.trainable, self._weights, strict=True)):
+        for k, (layer, w) in enumerate(zip(self.network.trainable, self._weights, strict=True)):
             layer.weights = w.detach().numpy().astype(np.float64)
             assert w.grad is not None
             norm = float(w.grad.norm())
@@ -94,8 +91,7 @@ class Backpropagation(Optimizer):
 
         if self.batch_size is None:
             return [slice(None)]
-        child = np.random.SeedSequence(self.task.seed, spawn_key=(SHUFFLE_STREAM, step.number))
-        order = torch.from_numpy(np.random.default_rng(child).permutation(samples))
+        order = torch.from_numpy(generator(self.seed, Stream.SHUFFLE, step.number).permutation(samples))
         return list(order.split(self.batch_size))
 
     def _rate(self, number: int, total: int) -> float:
@@ -107,7 +103,7 @@ class Backpropagation(Optimizer):
 
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.zero_grad()
-        found = self._mirror(inputs, self._weights)
+        found = self._torch_network(inputs, self._weights)
         (mse_loss if self.loss == "mse" else cross_entropy)(found, outputs).backward()
         self._optimizer.step()
 

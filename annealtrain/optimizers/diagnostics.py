@@ -9,12 +9,21 @@ from annealtrain.solvers.solver import SolveResult, relative_gap
 DIAGNOSED_ROWS = 4096
 
 
-def energy_columns(solves: list[Row]) -> Row:
-    energy, start = (sum(s[name] for s in solves) for name in ("energy", "start_energy"))
-    bounds = [s["lower_bound"] for s in solves]
-    if None in bounds:
-        return {"energy": energy, "lower_bound": None, "gap": None}
-    return {"energy": energy, "lower_bound": sum(bounds), "gap": relative_gap(energy, start, sum(bounds))}
+def epoch_columns(solves: list[Row]) -> Row:
+    """Return an epoch's columns of metrics.csv from its rows of solves.csv; none where nothing was annealed."""
+    if not solves or not all("energy" in row for row in solves):
+        return {}
+    betas = [row["beta_last"] for row in solves if row.get("beta_last") is not None]
+    energy, start = (sum(row[name] for row in solves) for name in ("energy", "start_energy"))
+    bounds = [row["lower_bound"] for row in solves]
+    bound = None if None in bounds else sum(bounds)
+    return {
+        "L": float(np.mean([row["L"] for row in solves])),
+        "beta": float(np.mean(betas)) if betas else None,
+        "energy": energy,
+        "lower_bound": bound,
+        "gap": None if bound is None else relative_gap(energy, start, bound),
+    }
 
 
 def layer_diagnosis(problem: LayerProblem) -> Row:
@@ -22,7 +31,7 @@ def layer_diagnosis(problem: LayerProblem) -> Row:
 
     target_cosine: between targets and gamma (inputs @ S0); condition: of inputs' inputs; both on the first rows.
     """
-    rows = problem.rows
+    rows = problem.least_squares
     assert rows is not None
     inputs, targets = rows.inputs[:DIAGNOSED_ROWS], rows.targets[:DIAGNOSED_ROWS]
     given = inputs @ problem.S0.T.astype(inputs.dtype)

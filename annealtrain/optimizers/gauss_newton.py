@@ -1,4 +1,4 @@
-"""`targets=gauss_newton`: every unit's Hamiltonian models the loss of the whole network, not of its own layer.
+"""`optimizer=gauss_newton`: every unit's Hamiltonian models the loss of the whole network, not of its own layer.
 
 Inside an activation region the outputs are linear in the weights of one unit, so the true loss is a quadratic in them:
 
@@ -18,19 +18,22 @@ from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.jacobian import Jacobian
+from annealtrain.nn.network import Network
 from annealtrain.optimizers.diagnostics import condition_number, saturated_share
-from annealtrain.optimizers.optimizer import Batch, Optimizer, Step, Task
+from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.random_streams import stream
+from annealtrain.runtime.random_streams import Stream, generator, stream
+from annealtrain.runtime.stage_timer import StageTimer
+from annealtrain.runtime.validation import YES_OR_NO, checked, number
+from annealtrain.schedule import Schedule
+from annealtrain.solvers.solver import Solver
 from annealtrain.solvers.statistics import merge_rows
-from annealtrain.training.callback import Observer
 
 GROUP = 16  # units whose J are formed at once, on all threads
 GROW, SHRINK = 1.3, 0.5  # of the range L, where the model was right, and where it was wrong
 RIGHT, WRONG = 0.75, 0.25  # shares of the predicted decrease that came true
 BACKTRACKS = 6  # halvings of a layer's step before its old weights are kept
-ORDER_STREAM = 6  # SeedSequence child of a run's seed: (ORDER_STREAM, layer, step), the order of units
 
 
 class GaussNewton(Optimizer):
@@ -44,15 +47,19 @@ class GaussNewton(Optimizer):
 
     is_unit_by_unit = True
 
-    def __init__(self, ridge: float = 3e-4, adaptive: bool = True) -> None:
-        if isinstance(ridge, bool) or not isinstance(ridge, int | float) or not 0 <= ridge < np.inf:
-            raise InputError(f"targets.ridge={ridge!r} is not a number of at least 0")
-        if not isinstance(adaptive, bool):
-            raise InputError(f"targets.adaptive={adaptive!r} is not one of true, false")
-        self.ridge, self.adaptive = float(ridge), adaptive
+    solver: Solver
+    half_range: Schedule
+    bits: int
 
-    def start(self, task: Task) -> None:
-        super().start(task)
+    @checked("optimizer.", ridge=number(0), adaptive=YES_OR_NO)
+    def __init__(
+        self, ridge: float = 3e-4, adaptive: bool = True, *, solver: Solver, half_range: Schedule, bits: int
+    ) -> None:
+        self.ridge, self.adaptive = float(ridge), adaptive
+        self.solver, self.half_range, self.bits = solver, half_range, bits
+
+    def start(self, network: Network, *, seed: int, timer: StageTimer) -> None:
+        super().start(network, seed=seed, timer=timer)
         self._half_ranges: dict[int, float] = {}
 
     def state(self) -> dict[str, Array]:
@@ -62,13 +69,13 @@ class GaussNewton(Optimizer):
         prefix = "half_range_"
         self._half_ranges = {int(n.removeprefix(prefix)): float(v) for n, v in state.items() if n.startswith(prefix)}
 
-    def step(self, batch: Batch, step: Step, observer: Observer) -> list[Row]:
-        rows = [self._train_layer(k, batch, step, observer) for k in reversed(range(len(self.task.network.trainable)))]
+    def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
+        rows = [self._train_layer(k, batch, step, progress) for k in reversed(range(len(self.network.trainable)))]
         return rows[::-1]
 
     def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
         """Return the units' Hamiltonians of changes d, each as if it were the first of its layer."""
-        jacobian, weights = Jacobian(self.task.network, k, batch), self.task.network.trainable[k].weights
+        jacobian, weights = Jacobian(self.network, k, batch.inputs, batch.outputs), self.network.trainable[k].weights
         M, N = weights.shape
         g = np.array([jacobian.gradient(unit) for unit in range(M)]) + 2 * self.ridge * weights
         loss = np.full(M, jacobian.loss() + self._penalty(weights))
@@ -76,21 +83,21 @@ class GaussNewton(Optimizer):
         def couplings(unit: int) -> Couplings:
             return Couplings(jacobian.gram(unit) + self.ridge * np.eye(N))
 
-        return LayerProblem(couplings, g, loss, np.zeros((M, N)), self._half_range(k, step), self.task.bits)
+        return LayerProblem(couplings, g, loss, np.zeros((M, N)), self._half_range(k, step), self.bits)
 
-    def _train_layer(self, k: int, batch: Batch, step: Step, observer: Observer) -> Row:
-        clock, layer = self.task.clock, self.task.network.trainable[k]
+    def _train_layer(self, k: int, batch: Batch, step: Step, progress: Progress) -> Row:
+        timer, layer = self.timer, self.network.trainable[k]
         half_range = self._half_range(k, step)
-        with clock.stage("forward_s"):
-            jacobian = Jacobian(self.task.network, k, batch)
+        with timer.stage("forward_s"):
+            jacobian = Jacobian(self.network, k, batch.inputs, batch.outputs)
         before, old = jacobian.loss(), layer.weights
         if not np.isfinite(before):
-            raise InputError(f"training left the range of numbers in epoch {step.epoch + 1}: lower schedule.first")
-        found = self._solve_units(k, jacobian, half_range, step, observer)
+            raise InputError(f"training left the range of numbers in epoch {step.epoch + 1}: lower half_range.first")
+        found = self._solve_units(k, jacobian, half_range, step, progress)
         predicted = (jacobian.loss() - before) + (self._penalty(old + found.change) - self._penalty(old))
         # Take the whole step, or the same spins at half the range, and so on.
         actual, backtracks, factor = 0.0, 0, 1.0
-        with clock.stage("evaluate_s"):
+        with timer.stage("evaluate_s"):
             while True:
                 layer.weights = old + factor * found.change
                 after = jacobian.true_loss()
@@ -106,9 +113,9 @@ class GaussNewton(Optimizer):
             "epoch": step.epoch + 1,
             "layer": k,
             "units": layer.weight_shape[0],
-            "spins": layer.weight_shape[1] * self.task.bits,
+            "spins": layer.weight_shape[1] * self.bits,
             "L": half_range,
-            "bits": self.task.bits,
+            "bits": self.bits,
             "start_energy": before + self._penalty(old),
             "energy": before + self._penalty(old) + predicted,
             "lower_bound": None,
@@ -124,7 +131,7 @@ class GaussNewton(Optimizer):
         return self.ridge * float((weights**2).sum())
 
     def _half_range(self, k: int, step: Step) -> float:
-        scheduled = self.task.half_range.value(step.number, step.total, k)
+        scheduled = self.half_range.value(step.number, step.total, k)
         return self._half_ranges.setdefault(k, scheduled) if self.adaptive else scheduled
 
     def _adapt(self, k: int, half_range: float, predicted: float, actual: float, backtracks: int) -> None:
@@ -135,34 +142,34 @@ class GaussNewton(Optimizer):
         elif actual / predicted > RIGHT:
             self._half_ranges[k] = half_range * GROW
 
-    def _solve_units(self, k: int, jacobian: Jacobian, half_range: float, step: Step, observer: Observer) -> "Found":
+    def _solve_units(self, k: int, jacobian: Jacobian, half_range: float, step: Step, progress: Progress) -> "Found":
         """Return the change of a layer's weights; the Jacobian's residual then holds what the model predicts."""
-        clock, weights = self.task.clock, self.task.network.trainable[k].weights
+        timer, weights = self.timer, self.network.trainable[k].weights
         M, N = weights.shape
-        solver, seed = self.task.solver.at_epoch(step.epoch, step.epochs), self.task.solve_seed(k, step)
-        order = np.random.default_rng(np.random.SeedSequence(self.task.seed, spawn_key=(ORDER_STREAM, k, step.number)))
-        units = [int(unit) for unit in order.permutation(M)]
+        solver, seed = self.solver.resolve_schedules(step.epoch, step.epochs), self.solve_seed(k, step)
+        order = generator(self.seed, Stream.UNIT_ORDER, k, step.number).permutation(M)
+        units = [int(unit) for unit in order]
         change, stats, walls = np.zeros((M, N)), [], []
         conditioned = None
         for group in thread_pool.chunks(M, GROUP):
-            with clock.stage("build_s"):
+            with timer.stage("build_s"):
                 grams = thread_pool.parallel_map(jacobian.gram, units[group])
                 if group.start == 0:
                     conditioned = condition_number(grams[0] + self.ridge * np.eye(N))  # of one unit, for all
             for unit, gram in zip(units[group], grams, strict=True):
-                with clock.stage("build_s"):
+                with timer.stage("build_s"):
                     J, g = gram + self.ridge * np.eye(N), jacobian.gradient(unit) + 2 * self.ridge * weights[unit]
-                    problem = _problem((J + J.T) / 2, g, half_range, self.task.bits)
-                with clock.stage("anneal_s"):
+                    problem = _problem((J + J.T) / 2, g, half_range, self.bits)
+                with timer.stage("anneal_s"):
                     result = solver.solve(problem, seed=stream(seed, unit))
                 # No change is not on the grid: where the best of it is worse, the weights stay.
                 if result.energies[0, 0] < 0:
                     change[unit] = result.best_weights[0]
-                    with clock.stage("build_s"):
+                    with timer.stage("build_s"):
                         jacobian.move(unit, change[unit])
                 walls.append(saturated_share(problem, result))
                 stats.append(result.stats)
-                observer.solving(step.epoch, k, len(stats) / M)
+                progress(k, len(stats) / M)
         diagnosis = {"saturated_share": float(np.mean(walls)), "condition": conditioned}
         return Found(change, merge_rows(stats) | diagnosis)
 

@@ -1,5 +1,12 @@
-"""How one batch of samples changes a network's weights: the contract behind which every way of training stands."""
+"""How one batch of samples changes a network's weights: the contract behind which every optimizer stands.
 
+Three choices make a run. The *optimizer* turns a batch into Hamiltonians, one for each unit of a layer, in the change
+of that unit's weights. The *solver* finds low energies of them. The *range* L says how far each weight may go in one
+step, S0 - L to S0 + L in 2^bits levels: a schedule lets it fall over the run. An optimizer is constructed with its
+solver, range and bits; backpropagation, which anneals nothing, with none of them.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +15,18 @@ from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.network import Network
 from annealtrain.runtime.array_types import Array, Row
+from annealtrain.runtime.random_streams import Stream, stream
 from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver
-from annealtrain.training.callback import Observer
 
-SOLVE_STREAM = 2  # SeedSequence child of a run's seed: (SOLVE_STREAM, layer, step)
+# progress(layer, share): so much of the layer's units are solved, 0 to 1.
+Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """inputs: (Q, ...) as Network.stem gives them. outputs: (Q, classes), amplitude x one-hot, float32."""
+    """inputs: (Q, ...) as Network.preprocess gives them. outputs: (Q, classes), amplitude x one-hot, float32."""
 
     inputs: Array
     outputs: Array
@@ -34,45 +42,50 @@ class Step:
     total: int
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What a run trains, with which solver, bits and schedule of the range L; what `Update.start` is given."""
-
-    network: Network
-    solver: Solver
-    half_range: Schedule
-    bits: int
-    seed: int
-    clock: StageTimer
-
-    def solve_seed(self, layer: int, step: Step) -> np.random.SeedSequence:
-        return np.random.SeedSequence(self.seed, spawn_key=(SOLVE_STREAM, layer, step.number))
-
-
 class Optimizer:
-    """Changes the weights by one batch at a time: `start` once, then `step` for batch after batch.
+    """Changes a network's weights by one batch at a time: `start` once, then `step` for batch after batch.
 
-    amplitude: the output targets that the true loss is measured against are amplitude x one-hot.
+    solver, half_range, bits: who finds low energies, the schedule of the range L, and bits of a step; None where
+    nothing is annealed. amplitude: the true loss is measured against outputs of amplitude x one-hot.
     is_unit_by_unit: whether each unit is a problem of its own to the solver, not all units of a layer one.
     """
 
+    solver: Solver | None = None
+    half_range: Schedule | None = None
+    bits: int | None = None
     amplitude: float = 1.0
     is_unit_by_unit: bool = False
 
     def check(self, network: Network) -> None:
-        """Raise InputError if this way of training cannot serve the network."""
+        """Raise InputError if this optimizer, its range or its solver cannot serve the network."""
+        if self.half_range is not None:
+            self.half_range.check_layers(len(network.trainable))
+        if self.solver is not None and self.bits is not None:
+            self.solver.check(bits=self.bits, weights=[layer.weight_shape[1] for layer in network.trainable])
 
-    def start(self, task: Task) -> None:
-        """Take what to train; nothing is computed yet."""
-        self.task = task
+    def prepare(self, network: Network, steps: int) -> None:
+        """Tell the solver how many units of each layer it gets at once, and how often in a run of so many steps."""
+        if self.solver is None or self.bits is None:
+            return
+        shapes = [layer.weight_shape for layer in network.trainable]
+        self.solver.prepare(
+            bits=self.bits,
+            weights=[N for _, N in shapes],
+            units=[1 if self.is_unit_by_unit else M for M, _ in shapes],
+            solves=[steps * M if self.is_unit_by_unit else steps for M, _ in shapes],
+        )
 
-    def step(self, batch: Batch, step: Step, observer: Observer) -> list[Row]:
-        """Change the network's weights by one batch; return a row for each layer solved."""
+    def start(self, network: Network, *, seed: int, timer: StageTimer) -> None:
+        """Take what to train; nothing is computed yet. All random numbers come from `seed`."""
+        self.network, self.seed, self.timer = network, seed, timer
+
+    def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
+        """Change the network's weights by one batch; return a row of solves.csv for each layer solved."""
         raise NotImplementedError
 
     def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
         """Return the Hamiltonians that `step` would solve in layer k at the present weights; InputError if none."""
-        raise InputError("this way of training solves no Hamiltonians: take a solver that anneals, such as solver=sa")
+        raise InputError("this optimizer solves no Hamiltonians: take one that anneals, such as optimizer=gauss_newton")
 
     def state(self) -> dict[str, Array]:
         """Return what the next step needs beside the weights, as arrays by name."""
@@ -80,3 +93,7 @@ class Optimizer:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take back what `state` returned."""
+
+    def solve_seed(self, layer: int, step: Step) -> np.random.SeedSequence:
+        """Return the seed of a layer's solve in a step."""
+        return stream(self.seed, Stream.SOLVE, layer, step.number)

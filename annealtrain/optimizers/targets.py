@@ -1,7 +1,6 @@
 """Where the targets of each layer come from: Sec. 4 of the paper, its variant, and a stable form in its spirit."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -9,6 +8,9 @@ from annealtrain.errors import InputError
 from annealtrain.nn.forward import ActivationCache
 from annealtrain.nn.network import Network
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import YES_OR_NO, checked, each_of, either, number
+
+GAIN = number(0, 1e6)
 
 
 class Targets:
@@ -18,11 +20,8 @@ class Targets:
     ridge: lambda_i = ridge mean(diag J_i) keeps a unit's weights near their present values; 0 is the paper.
     """
 
+    @checked("optimizer.", amplitude=number(above=0, most=1e6), ridge=number(0))
     def __init__(self, amplitude: float, ridge: float) -> None:
-        _number("ridge", ridge, 0, np.inf)
-        _number("amplitude", amplitude, 0, 1e6)
-        if not amplitude:
-            raise InputError("targets.amplitude=0 leaves nothing to learn: set it above 0")
         self.amplitude, self.ridge = amplitude, ridge
 
     def check(self, network: Network) -> None:
@@ -38,12 +37,13 @@ class Targets:
 
 
 class PseudoInverseTargets(Targets):
-    """`targets=pinv`, the paper: t_k = gain_k unpool(W_{k+1}^+ t_{k+1}), once an epoch (steps 2 and 4).
+    """`optimizer=pinv`, the paper: t_k = gain_k unpool(W_{k+1}^+ t_{k+1}), once an epoch (steps 2 and 4).
 
     gain: one factor for all layers, or one for layer 0, 1, ...; layers beyond the list have 1.
     inverse_activation: divide by gamma before each inverse, as Eq. (24) does and the author's code does not.
     """
 
+    @checked("optimizer.", gain=either(GAIN, each_of(GAIN)), inverse_activation=YES_OR_NO)
     def __init__(
         self,
         amplitude: float = 10.0,
@@ -52,17 +52,15 @@ class PseudoInverseTargets(Targets):
         ridge: float = 0.0,
     ) -> None:
         super().__init__(amplitude, ridge)
-        for value in gain if isinstance(gain, Sequence) else [gain]:
-            _number("gain", value, 0, 1e6)
         self.gain, self.inverse_activation = gain, inverse_activation
         self._targets: list[Array] = []
 
     def check(self, network: Network) -> None:
         if self.inverse_activation and network.alpha == 0:
-            raise InputError("targets.inverse_activation=true divides by alpha=0: set alpha above 0, or false")
+            raise InputError("optimizer.inverse_activation=true divides by alpha=0: set alpha above 0, or false")
         hidden = len(network.trainable) - 1
         if isinstance(self.gain, Sequence) and len(self.gain) > hidden:
-            raise InputError(f"targets.gain has {len(self.gain)} values, the model {hidden} hidden layers")
+            raise InputError(f"optimizer.gain has {len(self.gain)} values, the model {hidden} hidden layers")
 
     def _gain(self, k: int) -> float:
         if not isinstance(self.gain, Sequence):
@@ -75,45 +73,43 @@ class PseudoInverseTargets(Targets):
         self._targets = [t]
         for k in reversed(range(len(network.trainable) - 1)):
             if self.inverse_activation:
-                slopes = state.slopes(k + 1)
-                t = t if slopes is None else t / slopes
+                gamma = state.activation_derivative(k + 1)
+                t = t if gamma is None else t / gamma
             # W x - theta = t, so the inverse sees t + theta.
             t = inverses[k + 1](t - network.trainable[k + 1].offset(t.dtype)) * t.dtype.type(self._gain(k))
             self._targets.insert(0, t)
 
     def of_layer(self, k: int, state: ActivationCache) -> tuple[Array, Array | None]:
-        return self._targets[k], state.slopes(k)
+        return self._targets[k], state.activation_derivative(k)
 
 
 class WeightedPseudoInverseTargets(PseudoInverseTargets):
-    """`targets=pinv_weighted`, Eqs. (28), (29): a hidden layer's rows and targets are scaled by
+    """`optimizer=pinv_weighted`, Eqs. (28), (29): a hidden layer's rows and targets are scaled by
     beta_j = sum_i w_ij gamma_i of the layer above (its pool included)."""
 
     def of_layer(self, k: int, state: ActivationCache) -> tuple[Array, Array | None]:
-        targets, slopes = super().of_layer(k, state)
+        targets, gamma = super().of_layer(k, state)
         network = state.network
         if k == len(network.trainable) - 1:
-            return targets, slopes
-        above = state.slopes(k + 1)
+            return targets, gamma
+        above = state.activation_derivative(k + 1)
         if above is None:
             above = np.ones_like(state.preactivation(k + 1))
         beta = network.adjoint(k + 1, above)
-        return beta * targets, beta if slopes is None else beta * slopes
+        return beta * targets, beta if gamma is None else beta * gamma
 
 
 class DifferenceTargets(Targets):
-    """`targets=difference`: only the change that the outputs need is propagated back, from the present activations.
+    """`optimizer=difference`: only the change that the outputs need is propagated back, from the present activations.
 
     t_last = a_last + eta (y - a_last);  t_k = a_k + unpool(W_{k+1}^+ (t_{k+1} - a_{k+1})), with the forward pass,
     the inverses and the targets computed anew before every layer. Where nothing needs to change, targets are the
     activations themselves: the loss of a layer is then at its minimum, and the method stands still.
     """
 
+    @checked("optimizer.", eta=number(above=0, most=1))
     def __init__(self, amplitude: float = 1.0, eta: float = 1.0, ridge: float = 0.0) -> None:
         super().__init__(amplitude, ridge)
-        _number("eta", eta, 0, 1)
-        if not eta:
-            raise InputError("targets.eta=0 leaves nothing to learn: set it above 0")
         self.eta = eta
 
     def start_epoch(self, state: ActivationCache, outputs: Array) -> None:
@@ -124,9 +120,4 @@ class DifferenceTargets(Targets):
         change = self.eta * (self._outputs - state.activation(last))
         for inverse in reversed(network.inverses(k + 1).values()):
             change = inverse(change)
-        return state.activation(k) + change, state.slopes(k)
-
-
-def _number(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value == np.inf:
-        raise InputError(f"targets.{name}={value!r} is not a number from {low} to {high:g}")
+        return state.activation(k) + change, state.activation_derivative(k)

@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import annealtrain
-from annealtrain.experiment.config import Config
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
 
@@ -19,10 +18,11 @@ PACKAGES = (
 )
 
 
-def provenance(config: Config, command: str, digest: str) -> Row:
+def provenance(seed: int, command: str, digest: str) -> Row:
+    """Return what meta.json says of a run. digest: the fingerprint of its settings."""
     return {
         "command": command,
-        "seed": config["seed"],
+        "seed": seed,
         "config_hash": digest,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "annealtrain": annealtrain.__version__,
@@ -60,6 +60,7 @@ def _git_revision() -> str | None:
 
 
 def peak_memory_mb() -> float | None:
+    """Return the most memory that this process has held, in MB, or None where the system does not tell."""
     try:
         import resource
     except ImportError:

@@ -1,11 +1,31 @@
 """Streams of random numbers: children of one seed, the same whatever else is drawn."""
 
+from enum import IntEnum
+
 import numpy as np
 
 Seed = int | np.random.SeedSequence
+
+
+class Stream(IntEnum):
+    """What a child of a run's seed is for, the first word of its key; the words that follow it."""
+
+    SPLIT = 0  # which images are held out, and which are trained on
+    WEIGHTS = 1  # (layer): first weights
+    SOLVE = 2  # (layer, step): a layer's solve; below it (unit), (unit, read)
+    ORDER = 3  # (epoch): the order of samples in mini-batches
+    AUGMENT = 4  # (step): how a batch's images are shifted and flipped
+    SIGNS = 5  # (step): the probes of the curvature of `kronecker`
+    UNIT_ORDER = 6  # (layer, step): the order of units in `gauss_newton`
+    SHUFFLE = 7  # (step): the order of samples within a step of backpropagation
 
 
 def stream(seed: Seed, *key: int) -> np.random.SeedSequence:
     """Return the child of `seed` at `key`, such as (unit, read): the same whatever else is drawn."""
     root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, *key))
+
+
+def generator(seed: Seed, *key: int) -> np.random.Generator:
+    """Return a generator (PCG64) on the child of `seed` at `key`."""
+    return np.random.Generator(np.random.PCG64(stream(seed, *key)))

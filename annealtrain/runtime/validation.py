@@ -1,62 +1,121 @@
-"""Checks of settings, each written once."""
+"""Checks of settings, declared beside the constructor that takes them: value, limit and remedy in one line.
 
-from __future__ import annotations
+@checked("solver.", num_sweeps=whole(), beta=optional(number(above=0)), move=one_of("bit", "slice"))
+def __init__(self, num_sweeps, beta=None, move="bit"): ...
+"""
 
-from collections.abc import Sequence
-from numbers import Integral
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from inspect import signature
+from math import inf
+from numbers import Integral, Real
+from typing import Any, TypeVar
 
 from annealtrain.errors import InputError
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a setting must be: `words` complete "... is not", `holds` tells whether a value is."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise InputError, in the setting's full name, for a value that is not what the rule asks."""
+        if not self.holds(value):
+            raise InputError(f"{name}={shown(value)} is not {self.words}")
+
+
+def whole(least: int = 1, most: int | None = None) -> Rule:
+    """A whole number from `least` to `most`, a bool not being one."""
+    words = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+    return Rule(words, lambda value: is_whole(value) and least <= value and (most is None or value <= most))
+
+
+def number(least: float = -inf, most: float = inf, *, above: float = -inf, below: float = inf, words: str = "") -> Rule:
+    """A finite number from `least` to `most`, or above and below a limit that is not itself allowed."""
+    said = [f"at least {least:g}"] * (least > -inf) + [f"above {above:g}"] * (above > -inf)
+    said += [f"at most {most:g}"] * (most < inf) + [f"below {below:g}"] * (below < inf)
+    if least > -inf and most < inf:
+        said = [f"from {least:g} to {most:g}"]
+    words = words or " ".join(["a number", " and ".join(said)]).replace("number at", "number of at").strip()
+    return Rule(words, lambda value: is_number(value) and least <= value <= most and above < value < below)
+
+
+def one_of(*choices: Any) -> Rule:
+    """One of some values, and of their type: 1 is not true."""
+    listed = ", ".join(shown(choice) if not isinstance(choice, str) else choice for choice in choices)
+    return Rule(f"one of {listed}", lambda value: any(value == one and type(value) is type(one) for one in choices))
+
+
+def optional(rule: Rule) -> Rule:
+    """What another rule asks, or null."""
+    return Rule(f"{rule.words}, or null", lambda value: value is None or rule.holds(value))
+
+
+def either(first: Rule, second: Rule) -> Rule:
+    """What one of two rules asks."""
+    return Rule(f"{first.words} or {second.words}", lambda value: first.holds(value) or second.holds(value))
+
+
+def each_of(rule: Rule, count: int | None = None, words: str = "") -> Rule:
+    """A list of values, `count` of them or at least one, each of which is what a rule asks."""
+
+    def holds(value: Any) -> bool:
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        return is_list and len(value) == (count or max(len(value), 1)) and all(rule.holds(each) for each in value)
+
+    return Rule(words or f"a list of {count or 'some'}, each {rule.words}", holds)
+
+
+def first_and_last(rule: Rule) -> Rule:
+    """A pair [first, last], both what a rule asks."""
+    return each_of(rule, 2, f"[first, last], each {rule.words}")
+
+
+def checked(prefix: str, **rules: Rule) -> Callable[[Function], Function]:
+    """Return a decorator of a constructor or a factory: its arguments are checked before it runs.
+
+    prefix: of the settings' names in messages, such as "solver.".
+    """
+
+    def decorate(function: Function) -> Function:
+        arguments = signature(function)
+
+        @wraps(function)
+        def checking(*given: Any, **named: Any) -> Any:
+            bound = arguments.bind(*given, **named)
+            bound.apply_defaults()
+            for name, rule in rules.items():
+                rule.check(prefix + name, bound.arguments[name])
+            return function(*given, **named)
+
+        return checking  # type: ignore[return-value]
+
+    return decorate
+
+
+def check_all(values: dict[str, Any], rules: dict[str, Rule]) -> None:
+    """Raise InputError for the first of some named values that is not what its rule asks."""
+    for name, rule in rules.items():
+        rule.check(name, values[name])
+
+
+def is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(value, Real) and not isinstance(value, bool) and -inf < float(value) < inf
 
 
-def count(layer: str, name: str, value: Any) -> int:
-    """Return a layer\'s setting if it is a whole number of at least 1; InputError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{layer}: {name}={value!r} is not a whole number of at least 1")
-    return value
+def shown(value: Any) -> str:
+    """Return a value as people write it in YAML: true, false, null, everything else as Python does."""
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else repr(value)
 
 
-def pair(layer: str, name: str, value: Any) -> tuple[int, int]:
-    """Return a layer\'s setting if it is a pair of such numbers; InputError otherwise."""
-    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
-        raise InputError(f"{layer}: {name}={value!r} is not a pair of whole numbers, such as [8, 8]")
-    return count(layer, name, value[0]), count(layer, name, value[1])
-
-
-def any_number(name: str, value: Any) -> float:
-    """Return a setting as a float; ValueError where it is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name}={value!r} is not a number") from None
-
-
-def any_whole(name: str, value: Any, least: int) -> int:
-    """Return a setting as an int; ValueError where it is none, or less than `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name}={value!r} is not a whole number of at least {least}")
-    return int(value)
-
-
-def whole(name: str, value: Any) -> None:
-    """Raise InputError unless a setting is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"solver.{name}={value!r} is not a whole number of at least 1")
-
-
-def positive(name: str, value: Any) -> None:
-    """Raise InputError unless a setting is a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InputError(f"solver.{name}={value!r} is not a number above 0")
-
-
-def positive_pair(name: str, value: Any) -> None:
-    """Raise InputError unless a setting is [first, last], both above 0."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise InputError(f"solver.{name}={value!r} is not [first, last]")
-    for number in value:
-        positive(name, number)
+YES_OR_NO = one_of(True, False)

@@ -5,8 +5,8 @@ import numpy as np
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.random_streams import stream
-from annealtrain.runtime.validation import whole
+from annealtrain.runtime.random_streams import generator
+from annealtrain.runtime.validation import checked, whole
 from annealtrain.solvers.bounds import descend
 from annealtrain.solvers.solver import Solver
 
@@ -17,9 +17,8 @@ class CoordinateDescent(Solver):
     num_starts: the first start is the grid's point closest to S0, the others are random; all are kept as reads.
     """
 
+    @checked("solver.", num_starts=whole(), max_sweeps=whole())
     def __init__(self, num_starts: int = 1, max_sweeps: int = 1000) -> None:
-        whole("num_starts", num_starts)
-        whole("max_sweeps", max_sweeps)
         self.num_starts, self.max_sweeps = num_starts, max_sweeps
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
@@ -28,17 +27,16 @@ class CoordinateDescent(Solver):
             thread_pool.check_cancelled()
             levels = form.nearest_levels(form.S0)
             if start:
-                generator = np.random.Generator(np.random.PCG64(stream(seed, start)))
-                levels = generator.integers(0, 2**form.bits, form.S0.size)
-            reads.append(form.nearest_levels(descend(form, form.weights(levels), form.step, self.max_sweeps)))
+                levels = generator(seed, start).integers(0, 2**form.bits, form.S0.size)
+            reads.append(form.nearest_levels(descend(form, form.weights(levels), form.encoding.step, self.max_sweeps)))
         return np.array(reads), {}
 
 
 class RoundedLeastSquares(Solver):
     """`solver=rounded`: the continuous minimum in the box, rounded to the closest levels."""
 
+    @checked("solver.", max_sweeps=whole())
     def __init__(self, max_sweeps: int = 1000) -> None:
-        whole("max_sweeps", max_sweeps)
         self.max_sweeps = max_sweeps
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:

@@ -21,11 +21,24 @@ from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.process_pool import Workers
 from annealtrain.runtime.random_streams import Seed
-from annealtrain.runtime.validation import positive_pair, whole
+from annealtrain.runtime.validation import (
+    YES_OR_NO,
+    Rule,
+    checked,
+    first_and_last,
+    number,
+    one_of,
+    optional,
+    whole,
+)
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.annealing.simulated_annealing import ORDERS
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
-from annealtrain.solvers.scheduled_settings import inverse_temperatures, is_scheduled
+from annealtrain.solvers.scheduled_settings import (
+    COUNT,
+    INVERSE_TEMPERATURES,
+    check_inverse_temperatures,
+)
 from annealtrain.solvers.solver import Solver, SolveResult
 
 if TYPE_CHECKING:
@@ -41,6 +54,11 @@ SAMPLER_BYTES = {
     "SteepestDescentSampler": 50,
 }
 OTHER_BYTES = 280
+# Of a keyword of a sampler's own.
+OPTION = Rule(
+    "of one value for all layers, as a solver's schedule must be",
+    lambda value: not isinstance(value, Schedule) or value.per_layer is None,
+)
 # Keywords that set the schedule of a solve: with one of them among the options, no betas are added.
 OWN_SCHEDULES = {"beta_range", "beta_min", "beta_max", "beta", "beta_schedule", "schedule", "Hp_field"}
 # Above so many spins units go to worker processes: below, a process costs more than the lock that it avoids.
@@ -60,6 +78,7 @@ class DimodSolver(Solver):
     Seeds are the run's own: a sampler that takes none may give other results each time.
     """
 
+    @checked("solver.", **INVERSE_TEMPERATURES, processes=optional(YES_OR_NO))
     def __init__(
         self,
         sampler: "dimod.Sampler",
@@ -79,11 +98,8 @@ class DimodSolver(Solver):
                     f"solver.options.{word} is not a keyword of {name}.sample{nearest(word, known)}: "
                     f"known are {', '.join(sorted(known - {'seed'}))}"
                 )
-        for word, value in self.options.items():
-            is_scheduled(word, value)
-        inverse_temperatures(beta, beta_range)
-        if processes not in (True, False, None):
-            raise InputError(f"solver.processes={processes!r} is not one of true, false, null")
+            OPTION.check(f"solver.options.{word}", self.options[word])
+        check_inverse_temperatures(beta, beta_range)
         self.pass_betas = pass_betas or (None if OWN_SCHEDULES & set(self.options) else beta_keywords(known))
         if self.pass_betas is None and (beta is not None or beta_range is not None):
             why = "solver.options hold its schedule" if beta_keywords(known) else "it takes no inverse temperatures"
@@ -109,7 +125,7 @@ class DimodSolver(Solver):
         what = f"{where}{type(self.sampler).__name__} on {models} dense model{'s' * (models > 1)} of {spins} spins"
         memory.require(models * spins**2 * each, what, "lower bits or threads, or take solver=sa, which needs no model")
 
-    def at_epoch(self, epoch: int, epochs: int) -> "DimodSolver":
+    def resolve_schedules(self, epoch: int, epochs: int) -> "DimodSolver":
         def value(name: str, setting: Any) -> Any:
             if not isinstance(setting, Schedule):
                 return setting
@@ -125,7 +141,9 @@ class DimodSolver(Solver):
         self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
         if any(isinstance(setting, Schedule) for setting in (self.beta, *self.options.values())):
-            raise InputError("this solver's settings change with the epoch: call at_epoch(epoch, epochs) first")
+            raise InputError(
+                "this solver's settings change with the epoch: call resolve_schedules(epoch, epochs) first"
+            )
         weights = problem.unit(0).couplings.indices.size if problem.is_shared else problem.num_weights
         self._require(min(thread_pool.width(), problem.num_units), weights * problem.bits)
         return super().solve(problem, seed=seed, progress=progress)
@@ -159,7 +177,7 @@ class DimodSolver(Solver):
             with self.turn:
                 spins = sampled_spins(self.sampler, form.live_part(), keywords)
         levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
-        levels[:, live] = form.live_part().levels(spins)
+        levels[:, live] = form.encoding.levels(spins)
         return levels, stats
 
 
@@ -200,6 +218,7 @@ def beta_keywords(known: set[str]) -> Callable[[Keywords, float, float], Keyword
     return None
 
 
+@checked("solver.", num_sweeps=COUNT, num_reads=whole(), order=one_of(*ORDERS))
 def neal(
     num_sweeps: int | Schedule = 100,
     num_reads: int = 1,
@@ -214,12 +233,11 @@ def neal(
     """
     from dwave.samplers import SimulatedAnnealingSampler
 
-    if order not in ORDERS:
-        raise InputError(f"solver.order={order!r} is not one of {', '.join(ORDERS)}")
-    options = {**_counts(num_sweeps, num_reads), "randomize_order": order == "random"}
+    options = {"num_sweeps": num_sweeps, "num_reads": num_reads, "randomize_order": order == "random"}
     return DimodSolver(SimulatedAnnealingSampler(), options, beta_range, beta, processes)
 
 
+@checked("solver.", num_sweeps=COUNT, num_reads=whole(), field_range=first_and_last(number(above=0)))
 def path_integral(
     num_sweeps: int | Schedule = 100,
     num_reads: int = 1,
@@ -235,18 +253,17 @@ def path_integral(
     """
     from dwave.samplers import PathIntegralAnnealingSampler
 
-    positive_pair("field_range", field_range)
-
     def fields(options: Keywords, first: float, last: float) -> Keywords:
         sweeps = options["num_sweeps"]
         rising = np.geomspace(first, last, sweeps) if sweeps > 1 else np.array([last])
         falling = np.geomspace(field_range[0], field_range[1], sweeps) if sweeps > 1 else np.array([field_range[1]])
         return {"Hp_field": rising, "Hd_field": falling}
 
-    options = {**_counts(num_sweeps, num_reads), "beta_schedule_type": "custom"}
+    options = {"num_sweeps": num_sweeps, "num_reads": num_reads, "beta_schedule_type": "custom"}
     return DimodSolver(PathIntegralAnnealingSampler(), options, beta_range, None, processes, fields)
 
 
+@checked("solver.", num_sweeps=whole(), num_restarts=whole(0), num_reads=whole())
 def tabu(
     num_sweeps: int = 100, num_restarts: int = 0, num_reads: int = 1, processes: bool | None = None
 ) -> DimodSolver:
@@ -256,25 +273,14 @@ def tabu(
     """
     from dwave.samplers import TabuSampler
 
-    whole("num_sweeps", num_sweeps)
-    if isinstance(num_restarts, bool) or not isinstance(num_restarts, int) or num_restarts < 0:
-        raise InputError(f"solver.num_restarts={num_restarts!r} is not a whole number of at least 0")
-    whole("num_reads", num_reads)
     options: Keywords = {"num_reads": num_reads, "timeout": None, "num_restarts": num_restarts, "lower_bound_z": 1}
     options |= {"coefficient_z_first": num_sweeps, "coefficient_z_restart": max(1, num_sweeps // 4)}
     return DimodSolver(TabuSampler(), options, processes=processes)
 
 
+@checked("solver.", num_reads=whole())
 def steepest(num_reads: int = 10, processes: bool | None = None) -> DimodSolver:
     """Return `solver=steepest`: D-Wave's steepest descent of single spins, from num_reads random starts."""
     from dwave.samplers import SteepestDescentSampler
 
-    whole("num_reads", num_reads)
     return DimodSolver(SteepestDescentSampler(), {"num_reads": num_reads}, processes=processes)
-
-
-def _counts(num_sweeps: int | Schedule, num_reads: int) -> Keywords:
-    if not is_scheduled("num_sweeps", num_sweeps):
-        whole("num_sweeps", num_sweeps)
-    whole("num_reads", num_reads)
-    return {"num_sweeps": num_sweeps, "num_reads": num_reads}

@@ -28,10 +28,9 @@ class Exact(Solver):
         self.check(bits=form.bits, weights=[live.size])
         # E(x, y) = E(x) + E(y) + 2 x'Jy for the two halves of the weights: all pairs as one matrix product.
         half = live.size // 2
-        offset = form.half_range / form.top_level
         field = form.gradient(form.S0)[live]
         grids = [_all_levels(count, form.bits) for count in (half, live.size - half)]
-        moves = [offset * (2.0 * grid - form.top_level) for grid in grids]
+        moves = [form.encoding.offsets(grid) for grid in grids]
         own = [
             ((x @ J[part, part] + field[part]) * x).sum(axis=1)
             for x, part in zip(moves, (slice(0, half), slice(half, None)), strict=True)

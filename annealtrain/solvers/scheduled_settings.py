@@ -1,4 +1,4 @@
-"""Checks of a solver's settings, and settings that follow a schedule over the epochs."""
+"""Settings of a solver that follow a schedule over the epochs, and the rules of those that several solvers have."""
 
 import math
 import time
@@ -7,7 +7,14 @@ from copy import copy
 from typing import Any, TypeVar
 
 from annealtrain.errors import InputError
-from annealtrain.runtime.validation import positive, positive_pair
+from annealtrain.runtime.validation import (
+    Rule,
+    either,
+    first_and_last,
+    number,
+    optional,
+    whole,
+)
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.deadline import Watch
 from annealtrain.solvers.solver import Solver
@@ -24,23 +31,28 @@ def started(
     return timed
 
 
-def is_scheduled(name: str, value: Any) -> bool:
-    """Return whether a setting is a schedule; InputError if it is one with a value for each layer."""
-    if isinstance(value, Schedule) and value.per_layer:
-        raise InputError(f"solver.{name} has {value.per_layer} values a step: a solver is one for all layers")
-    return isinstance(value, Schedule)
+def scheduled(rule: Rule) -> Rule:
+    """What a rule asks, or a schedule over the epochs with one value for all layers."""
+    return either(rule, Rule("a schedule of one value for all layers", _is_schedule))
 
 
-def inverse_temperatures(beta: Any, beta_range: Any) -> None:
+def _is_schedule(value: Any) -> bool:
+    return isinstance(value, Schedule) and value.per_layer is None
+
+
+def check_inverse_temperatures(beta: Any, beta_range: Any) -> None:
     """Raise InputError unless at most one is set: a beta, which may be a schedule, or a range that does not fall."""
     if beta is not None and beta_range is not None:
         raise InputError("solver.beta and solver.beta_range are both set: keep one, the other null")
-    if beta is not None and not is_scheduled("beta", beta):
-        positive("beta", beta)
-    if beta_range is not None:
-        positive_pair("beta_range", beta_range)
-        if beta_range[0] > beta_range[1]:
-            raise InputError(f"solver.beta_range={list(beta_range)} falls: annealing cools, give first <= last")
+    if beta_range is not None and beta_range[0] > beta_range[1]:
+        raise InputError(f"solver.beta_range={list(beta_range)} falls: annealing cools, give first <= last")
+
+
+COUNT = scheduled(whole())
+INVERSE_TEMPERATURES = {
+    "beta": optional(scheduled(number(above=0))),
+    "beta_range": optional(first_and_last(number(above=0))),
+}
 
 
 def resolve_schedules(solver: SolverKind, names: Sequence[str], epoch: int, epochs: int) -> SolverKind:

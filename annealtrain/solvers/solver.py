@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
@@ -16,6 +17,10 @@ from annealtrain.solvers.bounds import lower_bound
 from annealtrain.solvers.deadline import UNWATCHED, Watch
 from annealtrain.solvers.statistics import combine_units
 
+if TYPE_CHECKING:
+    import dimod
+    import pandas
+
 
 @dataclass(frozen=True)
 class SolveResult:
@@ -23,7 +28,7 @@ class SolveResult:
 
     levels: (M, R, N). weights: (M, R, N), the levels as weights. energies: (M, R). start_energies: (M,) at S0.
     lower_bounds: (M,), certified; -inf where J is not convex. stats: numbers for the record, summed or averaged
-    over units.
+    over units. bits: of the levels.
     """
 
     levels: Array
@@ -32,6 +37,7 @@ class SolveResult:
     start_energies: Array
     lower_bounds: Array
     stats: dict[str, float]
+    bits: int
 
     @property
     def best_weights(self) -> Array:
@@ -42,6 +48,30 @@ class SolveResult:
     def gap(self) -> float:
         """The certified relative gap of the sums over units, see `relative_gap`."""
         return relative_gap(self.energies[:, 0].sum(), self.start_energies.sum(), self.lower_bounds.sum())
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Return a row a unit and read: energy, that of S0, the unit's certified lower bound, levels and weights."""
+        import pandas
+
+        M, reads = self.energies.shape
+        return pandas.DataFrame(
+            {
+                "unit": np.repeat(np.arange(M), reads),
+                "read": np.tile(np.arange(reads), M),
+                "energy": self.energies.ravel(),
+                "start_energy": np.repeat(self.start_energies, reads),
+                "lower_bound": np.repeat(self.lower_bounds, reads),
+                "levels": list(self.levels.reshape(M * reads, -1)),
+                "weights": list(self.weights.reshape(M * reads, -1)),
+            }
+        )
+
+    def sampleset(self, unit: int) -> "dimod.SampleSet":
+        """Return the reads of one unit as dimod has them: spins j n + a, energies the loss; dead weights included."""
+        import dimod
+
+        spins = Encoding(1.0, self.bits).spins(self.levels[unit])
+        return dimod.SampleSet.from_samples(spins, "SPIN", energy=self.energies[unit])
 
 
 def relative_gap(energy: float, start_energy: float, lower_bound: float) -> float:
@@ -55,14 +85,14 @@ def relative_gap(energy: float, start_energy: float, lower_bound: float) -> floa
 class Solver:
     """Finds low-energy levels of each unit of a LayerProblem; a subclass gives `sample`.
 
-    takes_all_units: units that differ in J are given to `sample_shared` together too, all their forms built.
+    takes_all_units: units that differ in J are given to `sample_batch` together too, all their forms built.
     """
 
     takes_all_units = False
 
     watch: Watch = UNWATCHED  # of the solve that this copy of a solver is for
 
-    def at_epoch(self, epoch: int, epochs: int) -> "Solver":
+    def resolve_schedules(self, epoch: int, epochs: int) -> "Solver":
         """Return this solver with the settings of one epoch (those given as a schedule)."""
         return self
 
@@ -79,7 +109,7 @@ class Solver:
         """Return levels (reads, N) of one unit and statistics; all random numbers come from `seed`."""
         raise NotImplementedError
 
-    def sample_shared(
+    def sample_batch(
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
     ) -> list[tuple[Array, dict[str, float]]]:
         """Return what `sample` does for each of several units that have one J; a solver may take them together."""
@@ -96,13 +126,13 @@ class Solver:
         units = range(problem.num_units)
         seeds = [stream(seed, i) for i in units]
         began = time.perf_counter()
-        if problem.rows:
-            problem.rows.prepare()
+        if problem.least_squares:
+            problem.least_squares.prepare()
         prepared = (time.perf_counter() - began) / problem.num_units
         if problem.is_shared or self.takes_all_units:
             forms = thread_pool.parallel_map(problem.unit, units)
             started = time.perf_counter()
-            samples = self.sample_shared(forms, seeds)
+            samples = self.sample_batch(forms, seeds)
             times = {"build_s": started - began, "anneal_s": time.perf_counter() - started}
             share = {stage: seconds / problem.num_units for stage, seconds in times.items()}
             found = thread_pool.parallel_map(lambda i: _scored(problem, forms[i], *samples[i], share), units, progress)
@@ -120,7 +150,8 @@ class Solver:
             found = thread_pool.parallel_map(one, units, progress)
         found = _of_one_length(found)
         levels, weights, energies, start, bounds = (np.array([u[k] for u in found]) for k in range(5))
-        return SolveResult(levels, weights, energies, start, bounds, combine_units([u[5] for u in found]))
+        stats = combine_units([u[5] for u in found])
+        return SolveResult(levels, weights, energies, start, bounds, stats, problem.bits)
 
 
 def _scored(

@@ -25,7 +25,7 @@ def solve(problem: LayerProblem, by_rows: bool) -> SolveResult:
 
 def fresh(problem: LayerProblem) -> LayerProblem:
     """Return the problem without what an earlier solve has kept of it."""
-    rows = problem.rows
+    rows = problem.least_squares
     assert rows is not None
     return LayerProblem.from_rows(
         rows.inputs,
@@ -40,8 +40,8 @@ def fresh(problem: LayerProblem) -> LayerProblem:
 
 def compare(name: str, problem: LayerProblem) -> Row:
     """Return seconds and peak memory of both forms, bounds included; None for one that would take too long."""
-    assert problem.rows is not None
-    (R, N), M = problem.rows.inputs.shape, problem.num_units
+    assert problem.least_squares is not None
+    (R, N), M = problem.least_squares.inputs.shape, problem.num_units
     expected = dict(zip(("formed", "rows"), estimate_cost(problem, M, SWEEPS), strict=True))
     row: Row = {
         "problem": name,

@@ -55,13 +55,13 @@ def integer_terms(problem: Problem) -> tuple[list[tuple[int, ...]], list[float]]
     live = form.couplings.indices
     J, lowest = form.couplings.live_J, (form.S0 - form.half_range)
     everywhere = np.where(form.live, lowest, form.S0)
-    linear = form.step * form.gradient(everywhere)[live]
+    linear = form.encoding.step * form.gradient(everywhere)[live]
     row, column = np.nonzero(np.triu(J, 1))
-    pairs = 2 * form.step**2 * J[row, column]
+    pairs = 2 * form.encoding.step**2 * J[row, column]
     keys: list[tuple[int, ...]] = [(), *((i,) for i in range(live.size)), *((i, i) for i in range(live.size))]
     keys += zip(row.tolist(), column.tolist(), strict=True)
     values = [float(form.energy(everywhere)), *linear.tolist()]
-    return keys, [*values, *(form.step**2 * J.diagonal()).tolist(), *pairs.tolist()]
+    return keys, [*values, *(form.encoding.step**2 * J.diagonal()).tolist(), *pairs.tolist()]
 
 
 def build_integer(problem: Problem, settings: Settings) -> Any:
@@ -69,7 +69,7 @@ def build_integer(problem: Problem, settings: Settings) -> Any:
     import openjij.cxxjij as core
 
     keys, values = integer_terms(problem)
-    bounds = [(0, problem.form.top_level)] * problem.form.couplings.indices.size
+    bounds = [(0, problem.form.encoding.top_level)] * problem.form.couplings.indices.size
     if settings.core:
         return core.graph.IntegerQuadraticModel([list(key) for key in keys], values, bounds)
     return dict(zip(keys, values, strict=True)), dict(enumerate(bounds))

@@ -72,7 +72,7 @@ def ising(problem: Problem) -> tuple[Array, Array, Array, Array, float]:
     """
     form = problem.form
     live, n = form.couplings.indices, form.bits
-    J, scale = form.couplings.live_J, form.half_range / form.top_level * 2.0 ** np.arange(n)
+    J, scale = form.couplings.live_J, form.half_range / form.encoding.top_level * 2.0 ** np.arange(n)
     products, lower, upper = np.outer(scale, scale), *np.triu_indices(n, 1)
     others = [i + 1 + np.flatnonzero(J[i, i + 1 :]) for i in range(live.size)]
     inside = np.flatnonzero(J.diagonal())

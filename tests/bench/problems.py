@@ -134,7 +134,7 @@ def _layers(network: Network, shown: Images, bits: int, epochs: int) -> list[Lay
     targets: Targets = PseudoInverseTargets(amplitude=AMPLITUDE)
     wanted = np.zeros((len(shown.labels), 10), np.float32)
     wanted[np.arange(len(shown.labels)), shown.labels] = AMPLITUDE
-    stems, solver = network.stem(shown.images), SimulatedAnnealing(100, move="slice")
+    stems, solver = network.preprocess(shown.images), SimulatedAnnealing(100, move="slice")
     found: list[LayerProblem] = []
     for epoch in range(epochs + 1):
         state = ActivationCache(network, stems)
@@ -143,11 +143,11 @@ def _layers(network: Network, shown: Images, bits: int, epochs: int) -> list[Lay
             seen, factors = targets.of_layer(k, state)
             problem = LayerProblem.from_rows(
                 state.rows(k),
-                layer.unit_rows(seen),
+                layer.flatten_outputs(seen),
                 layer.weights,
                 FIRST_RANGE * LAST_OF_FIRST ** (epoch / EPOCHS),
                 bits,
-                factors=None if factors is None else layer.unit_rows(factors),
+                factors=None if factors is None else layer.flatten_outputs(factors),
                 samples=len(seen),
             )
             if epoch == epochs:

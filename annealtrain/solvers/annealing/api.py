@@ -4,11 +4,13 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from annealtrain import _anneal
+from annealtrain.hamiltonian.layer_problem import MAX_BITS
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import any_number, any_whole
+from annealtrain.runtime.validation import checked, number, one_of, optional, whole
 from annealtrain.solvers.annealing.rescaling import betas, from_arrays, from_bqm
-from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.annealing.simulated_annealing import ORDERS, SimulatedAnnealing
 
 if TYPE_CHECKING:
     import dimod
@@ -30,6 +32,18 @@ class Annealed:
     variables: list[Hashable] | None = None
 
 
+@checked(
+    "",
+    L=number(above=0),
+    bits=whole(1, MAX_BITS),
+    num_sweeps=whole(),
+    num_reads=whole(),
+    move=one_of(*_anneal.MOVES),
+    order=one_of(*ORDERS),
+    time_limit_s=optional(number(above=0)),
+    seed=whole(0),
+    threads=optional(whole()),
+)
 def anneal(
     J: "Array | dimod.BinaryQuadraticModel",
     h: Array | None = None,
@@ -57,10 +71,6 @@ def anneal(
     Raises ValueError for shapes that disagree, numbers that are not finite, a J that is not symmetric, and settings
     out of their limits or of a wrong type.
     """
-    bits, seed = any_whole("bits", bits, 1), any_whole("seed", seed, 0)
-    threads = any_whole("threads", threads, 1) if threads is not None else thread_pool.available_threads()
-    if not isinstance(move, str) or not isinstance(order, str):
-        raise ValueError(f"move={move!r} and order={order!r} are names: see SimulatedAnnealing")
     variables, is_binary = None, False
     if hasattr(J, "vartype"):
         if h is not None or S0 is not None or L != 1.0 or bits != 1:
@@ -68,18 +78,18 @@ def anneal(
         quadratic, variables = from_bqm(J), list(J.variables)  # type: ignore[union-attr]
         is_binary = J.vartype.name == "BINARY"
     else:
-        quadratic = from_arrays(J, h, S0, any_number("L", L))
+        quadratic = from_arrays(J, h, S0, float(L))
     problem, unit = quadratic.problem(bits)
     solver = SimulatedAnnealing(
-        any_whole("num_sweeps", num_sweeps, 1),
-        any_whole("num_reads", num_reads, 1),
+        num_sweeps,
+        num_reads,
         None if beta_range is None else betas(beta_range, unit.energy),
         move=move,
         order=order,
-        time_limit_s=None if time_limit_s is None else any_number("time_limit_s", time_limit_s),
+        time_limit_s=time_limit_s,
     )
     told = (lambda units: progress(units / problem.num_units)) if progress else None
-    with thread_pool.threads(threads):
+    with thread_pool.threads(threads or thread_pool.available_threads()):
         result = solver.solve(problem, seed=seed, progress=told)
     weights = result.weights * unit.weight
     stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}

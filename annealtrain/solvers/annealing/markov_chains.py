@@ -12,9 +12,8 @@ from annealtrain import _anneal
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.memory import aligned
 from annealtrain.runtime.random_streams import stream
-from annealtrain.solvers.annealing.cost_model import chain_sweep_s, lanes_sweep_s
+from annealtrain.solvers.annealing.cost_model import chain_sweep_s
 from annealtrain.solvers.deadline import UNWATCHED, Watch
 
 LARGEST = np.finfo(np.float32).max
@@ -76,13 +75,12 @@ class Chain:
 
     def weights(self, levels: Array) -> Array:
         """Return the live weights (live,) at levels (live,)."""
-        form, live = self.form, self.form.couplings.indices
-        return form.S0[live] + form.half_range / form.top_level * (2.0 * levels - form.top_level)
+        return self.form.S0[self.form.couplings.indices] + self.form.encoding.offsets(levels)
 
     @property
     def delta(self) -> Array:
         """The change of a weight by each bit: (bits,) float32."""
-        return (self.form.step * 2.0 ** np.arange(self.form.bits)).astype(np.float32)
+        return self.form.encoding.bit_changes
 
 
 def start_levels(seed: np.random.SeedSequence, count: int, bits: int, is_from_present: bool = False) -> Array:
@@ -135,39 +133,6 @@ def run_chain(chain: Chain, watch: Watch = UNWATCHED) -> ChainResult:
         )
         swept = part.stop
     return ChainResult(levels, flips, swept)
-
-
-def run_lanes(chains: Sequence[Chain], watch: Watch = UNWATCHED) -> list[ChainResult]:
-    """Return what `alone` does for each of at most _anneal.lanes() chains of one J, as many sweeps and one move."""
-    couplings, wide = chains[0].form.couplings, _anneal.lanes()
-    live, used, sweeps = couplings.indices.size, len(chains), len(chains[0].betas)
-    levels, lane_fields = aligned((live, wide), np.int32), aligned((used, couplings.packed.shape[1]), np.float32)
-    keys, betas = np.empty((2, wide), np.uint32), np.empty((sweeps, wide), np.float32)
-    for lane in range(wide):
-        chain = chains[lane if lane < used else 0]
-        levels[:, lane], keys[:, lane], betas[:, lane] = chain.start(), chain.key, to_float32(chain.betas)
-    lane_fields[:, :live] = fields(chains, levels.T[:used])
-    flips = np.zeros(wide, np.int32)
-    total = np.zeros(wide, np.int64)
-    sweep_s = lanes_sweep_s(live, chains[0].form.bits)
-    swept = 0
-    for part in timed_blocks(sweeps, sweep_s, watch, chains=used):
-        _anneal.anneal_lanes(
-            couplings.packed,
-            couplings.packed_diagonal,
-            chains[0].delta,
-            _anneal.MOVES[chains[0].move],
-            betas[part],
-            part.start,
-            keys,
-            lane_fields,
-            levels,
-            flips,
-        )
-        total += flips
-        flips[:] = 0
-        swept = part.stop
-    return [ChainResult(levels[:, lane].copy(), int(total[lane]), swept) for lane in range(used)]
 
 
 def timed_blocks(sweeps: int, sweep_s: float, watch: Watch = UNWATCHED, chains: int = 1) -> Iterator[slice]:

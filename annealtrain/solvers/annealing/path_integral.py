@@ -16,7 +16,7 @@ from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.memory import aligned
 from annealtrain.runtime.random_streams import Seed, stream
-from annealtrain.runtime.validation import positive, positive_pair, whole
+from annealtrain.runtime.validation import checked, first_and_last, number, optional, whole
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.annealing.markov_chains import (
     Chain,
@@ -28,7 +28,7 @@ from annealtrain.solvers.annealing.markov_chains import (
     to_float32,
 )
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
-from annealtrain.solvers.scheduled_settings import is_scheduled, resolve_schedules, started
+from annealtrain.solvers.scheduled_settings import COUNT, resolve_schedules, started
 from annealtrain.solvers.solver import Solver, SolveResult
 
 # Automatic schedule: beta Gamma / P from slices nearly free of each other to slices locked together (K = .02 to 2.3).
@@ -46,6 +46,15 @@ class SimulatedQuantumAnnealing(Solver):
     time_limit_s: stop sweeping so many seconds after a solve began; null: never.
     """
 
+    @checked(
+        "solver.",
+        num_sweeps=COUNT,
+        num_slices=whole(),
+        num_reads=whole(),
+        beta=optional(number(above=0)),
+        gamma_range=optional(first_and_last(number(above=0))),
+        time_limit_s=optional(number(above=0)),
+    )
     def __init__(
         self,
         num_sweeps: int | Schedule = 100,
@@ -55,30 +64,22 @@ class SimulatedQuantumAnnealing(Solver):
         gamma_range: Sequence[float] | None = None,
         time_limit_s: float | None = None,
     ) -> None:
-        if not is_scheduled("num_sweeps", num_sweeps):
-            whole("num_sweeps", num_sweeps)
-        whole("num_reads", num_reads)
-        whole("num_slices", num_slices)
         if num_slices % 16:
             raise InputError(f"solver.num_slices={num_slices} is not a multiple of 16")
         if (beta is None) != (gamma_range is None):
             raise InputError("solver.beta and solver.gamma_range belong together: set both, or neither")
-        if beta is not None:
-            positive("beta", beta)
-        if gamma_range is not None:
-            positive_pair("gamma_range", gamma_range)
-        if time_limit_s is not None:
-            positive("time_limit_s", time_limit_s)
         self.num_sweeps, self.num_slices, self.num_reads = num_sweeps, num_slices, num_reads
         self.beta, self.gamma_range, self.time_limit_s = beta, gamma_range, time_limit_s
 
-    def at_epoch(self, epoch: int, epochs: int) -> "SimulatedQuantumAnnealing":
+    def resolve_schedules(self, epoch: int, epochs: int) -> "SimulatedQuantumAnnealing":
         return resolve_schedules(self, ("num_sweeps",), epoch, epochs)
 
     def schedules(self, form: QuadraticForm) -> tuple[Array, Array]:
         """Return beta / P, in 1 / loss, and the ring coupling K of each sweep, both (num_sweeps,)."""
         if isinstance(self.num_sweeps, Schedule):
-            raise InputError("this solver's settings change with the epoch: call at_epoch(epoch, epochs) first")
+            raise InputError(
+                "this solver's settings change with the epoch: call resolve_schedules(epoch, epochs) first"
+            )
         sweeps, P = self.num_sweeps, self.num_slices
         if self.beta is not None and self.gamma_range is not None:
             betas = np.full(sweeps, self.beta / form.sites / P)

@@ -1,13 +1,13 @@
 """Slow and readable: the Metropolis chain in NumPy, and exact enumeration. The oracles of the tests."""
 
-from typing import Any
-
 import numpy as np
 
 from annealtrain import _anneal
+from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
+from annealtrain.solvers.annealing.cost_model import Executor
 from annealtrain.solvers.annealing.markov_chains import Chain, ChainResult, fields
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.deadline import UNWATCHED, Watch
@@ -35,7 +35,7 @@ def numpy_chain(chain: Chain, watch: Watch = UNWATCHED) -> ChainResult:
                     level = _slice(form, J[j, j], field[j], levels[j], beta, *pairs[2 * k : 2 * k + 2])
                 else:
                     level = _best(form, J[j, j], field[j], levels[j])
-                field += 2 * (level - levels[j]) * form.step * J[j]
+                field += 2 * (level - levels[j]) * form.encoding.step * J[j]
                 flips += level != levels[j]
                 levels[j] = level
         watch.worked(1 / len(chain.betas))
@@ -46,7 +46,7 @@ def _flip(form: QuadraticForm, J: Array, field: Array, levels: Array, spin: int,
     """Flip a spin if dE <= 0 or u < exp(-beta dE), Eqs. (30), (31); tell whether it did."""
     j, bit = divmod(spin, form.bits)
     is_up = (levels[j] >> bit) & 1
-    change = (-1 if is_up else 1) * form.step * 2**bit
+    change = (-1 if is_up else 1) * form.encoding.step * 2**bit
     cost = beta * (change * field[j] + change**2 * J[j, j])
     accepted = bool(cost <= 0 or uniform < np.exp(-cost))
     if accepted:
@@ -59,12 +59,12 @@ def _slice(
     form: QuadraticForm, own: float, field: float, level: int, beta: float, exponential: float, uniform: float
 ) -> int:
     """Return one of the levels with dE <= Exp / beta, dE = x (field step + x J_jj step^2): the mirror image or any."""
-    slope, curvature, height = field * form.step, own * form.step**2, exponential / beta
+    slope, curvature, height = field * form.encoding.step, own * form.encoding.step**2, exponential / beta
     # The two roots without cancellation; a straight line (J_jj = 0) has only the near one.
     total = abs(slope) + np.sqrt(slope**2 + 4 * curvature * height) + 1e-30
     far, near = total / (2 * curvature) if curvature else np.inf, 2 * height / total
     low, high = (-far, near) if slope > 0 else (-near, far)
-    low, high = max(low, -level), min(high, form.top_level - level)
+    low, high = max(low, -level), min(high, form.encoding.top_level - level)
     low, high = min(int(np.ceil(low)), 0), max(int(np.floor(high)), 0)
     if uniform < MIRRORED:
         return level + low + high
@@ -74,10 +74,17 @@ def _slice(
 
 def _best(form: QuadraticForm, own: float, field: float, level: int) -> int:
     """Return the level of the lowest energy."""
-    x = np.clip(-field * form.step / (2 * own * form.step**2 + 1e-30), -level, form.top_level - level)
+    x = np.clip(
+        -field * form.encoding.step / (2 * own * form.encoding.step**2 + 1e-30), -level, form.encoding.top_level - level
+    )
     return int(level + np.floor(x + 0.5))
 
 
-def reference_annealing(**settings: Any) -> SimulatedAnnealing:
-    """Return `solver=reference`: simulated annealing (same settings, same random numbers) on the NumPy chain."""
-    return SimulatedAnnealing(**settings, run_chain=numpy_chain)
+class ReferenceAnnealing(SimulatedAnnealing):
+    """`solver=reference`: simulated annealing (same settings, same random numbers) on the NumPy chain."""
+
+    def executor(self, problem: LayerProblem) -> Executor:
+        return Executor.CHAINS
+
+    def run(self, chains: list[Chain], is_in_job: bool) -> list[ChainResult]:
+        return thread_pool.parallel_map(lambda chain: numpy_chain(chain, self.watch), chains)

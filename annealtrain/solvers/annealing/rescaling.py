@@ -89,6 +89,8 @@ def betas(beta_range: Any, energy: float) -> list[float]:
     given = np.atleast_1d(_array("beta_range", beta_range))
     if given.shape != (2,) or not np.all((given > 0) & np.isfinite(given)):
         raise ValueError(f"beta_range={beta_range!r} is not [first, last], both a number above 0")
+    if given[0] > given[1]:
+        raise ValueError(f"beta_range={beta_range!r} falls: annealing cools, give first <= last")
     return [float(beta) for beta in np.clip(given * energy, 1 / BETA_LIMIT, BETA_LIMIT)]
 
 

@@ -1,7 +1,6 @@
 """All units of one J annealed together from their present weights: no object and no bound for each of many units."""
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -12,39 +11,36 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
 from annealtrain.solvers.annealing.cost_model import lanes_sweep_s
 from annealtrain.solvers.annealing.markov_chains import timed_blocks, to_float32
+from annealtrain.solvers.annealing.temperatures import Cooling
 from annealtrain.solvers.solver import SolveResult
 from annealtrain.solvers.statistics import with_rates
 
 
-def anneal_batch(
-    problem: LayerProblem, move: str, betas_of: Callable[[Array, Array], Array], seed: Seed
-) -> SolveResult:
+def anneal_batch(problem: LayerProblem, cooling: Cooling, seed: Seed) -> SolveResult:
     """Return the result of one chain a unit, each from the grid's point closest to S0; lower bounds are -inf.
 
-    betas_of(diagonal (live,), gradients at S0 (M, live)): inverse temperatures (sweeps, M). The chain of unit i has
-    the words 2i, 2i + 1 of the seed's stream as its key, whatever the lanes and threads.
+    The chain of unit i has the words 2i, 2i + 1 of the seed's stream as its key, whatever the lanes and threads.
     """
     started = time.perf_counter()
     form = problem.unit(0)
     couplings, (M, N), wide = form.couplings, problem.S0.shape, _anneal.lanes()
-    live, step, half_range = couplings.indices, form.step, problem.half_range
+    live, encoding = couplings.indices, form.encoding
     S0, h = problem.S0[:, live], problem.h[:, live]
     if couplings.ridge:
         h = h - 2 * couplings.ridge * S0
     J = couplings.J if live.size == N else couplings.J[np.ix_(live, live)]
     base = S0 @ J if S0.any() else np.zeros_like(S0)  # J S0
-    middle = 2 ** (problem.bits - 1)
-    offset = half_range / form.top_level * (2 * middle - form.top_level)
+    offset = encoding.offsets(encoding.middle_level)
     fields = h + 2 * (base + offset * J.sum(axis=0))
-    exact = betas_of(couplings.diagonal[live], h + 2 * base)
+    exact = cooling.of_all_units(problem, couplings.diagonal[live], h + 2 * base)
     betas = to_float32(exact)
     keys = stream(seed).generate_state(2 * M).reshape(M, 2)
-    delta = (step * 2.0 ** np.arange(problem.bits)).astype(np.float32)
+    delta = encoding.bit_changes
     groups, stride = -(-M // wide), couplings.packed.shape[1]
     rows = live.size + live.size % 2  # so that each group's levels begin on a 64-byte border
     all_levels = memory.aligned((groups * rows, wide), np.int32).reshape(groups, rows, wide)[:, : live.size]
     all_fields = memory.aligned((M, stride), np.float32)
-    all_levels[:] = middle
+    all_levels[:] = encoding.middle_level
     all_fields[:, : live.size] = fields
 
     sweep_s = lanes_sweep_s(live.size, problem.bits)
@@ -60,7 +56,7 @@ def anneal_batch(
                 couplings.packed,
                 couplings.packed_diagonal,
                 delta,
-                _anneal.MOVES[move],
+                _anneal.MOVES[cooling.move],
                 lane_betas[part],
                 part.start,
                 lane_keys,
@@ -82,12 +78,12 @@ def anneal_batch(
     if ends:
         found = np.concatenate([end[0] for end in ends])
         levels[:, 0, live] = found
-        S = S0 + half_range / form.top_level * (2.0 * found - form.top_level)
+        S = S0 + encoding.offsets(found)
         weights[:, 0, live] = S
         last = all_fields[:, : live.size]  # h + 2 J S
         energies = problem.E0 + 0.5 * (S * (last + h)).sum(axis=1)
         flips = sum(end[1] for end in ends)
-    visits = live.size * (problem.bits if move == "bit" else 1) * len(betas) * M
+    visits = live.size * (problem.bits if cooling.move == "bit" else 1) * len(betas) * M
     stats = {
         "sweeps": len(betas),
         "beta_first": float(exact[0].mean()),
@@ -98,4 +94,5 @@ def anneal_batch(
         "anneal_s": time.perf_counter() - started,
         "bound_s": 0.0,
     }
-    return SolveResult(levels, weights, energies[:, None], start_energies, np.full(M, -np.inf), with_rates(stats))
+    bounds = np.full(M, -np.inf)
+    return SolveResult(levels, weights, energies[:, None], start_energies, bounds, with_rates(stats), problem.bits)

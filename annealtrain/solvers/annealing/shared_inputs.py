@@ -4,6 +4,7 @@ No J is formed. What is kept between two weights is the residual gamma (gamma X 
 in its diagonal blocks of 32 weights: memory is O(inputs), and a lane of the kernel holds one unit (or read).
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +12,53 @@ from functools import cached_property
 import numpy as np
 
 from annealtrain import _anneal
+from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.memory import aligned
-from annealtrain.solvers.annealing.markov_chains import ChainResult, timed_blocks, to_float32
+from annealtrain.runtime.random_streams import Seed, stream
+from annealtrain.solvers.annealing.markov_chains import ChainResult, chain_stats, start_levels, timed_blocks, to_float32
+from annealtrain.solvers.annealing.temperatures import Cooling
 from annealtrain.solvers.deadline import UNWATCHED, Watch
+from annealtrain.solvers.solver import SolveResult
+from annealtrain.solvers.statistics import combine_units, with_rates
 
 BOUND_BITS, BOUND_SWEEPS = 16, 25  # a grid so fine that descent on it finds the box's minimum
+
+
+def anneal_shared_inputs(
+    problem: LayerProblem, cooling: Cooling, *, num_reads: int, is_from_present: bool, seed: Seed, watch: Watch
+) -> SolveResult:
+    """Return the result of num_reads chains a unit, each from random levels or from those closest to S0."""
+    started = time.perf_counter()
+    shared, (M, N), R = SharedInputs(problem), problem.S0.shape, num_reads
+    live, gradients, lanes = shared.columns.size, shared.gradients(problem.S0), []
+    for i in range(M):
+        own = shared.live[i]
+        diagonal = shared.diagonal[i, own] + shared.ridge[i]
+        betas = cooling.of_moments(diagonal, gradients[i, own], problem.encoding.step, problem.bits, problem.sites)
+        for read in range(R):
+            source = stream(seed, i, read)
+            start = start_levels(source, live, problem.bits, is_from_present)
+            lanes.append(Lane(i, source.generate_state(2), start, betas))
+    built = time.perf_counter()
+    ends = shared.run_all(lanes, problem.bits, cooling.move, watch)
+    found = np.array([end.levels for end in ends]).reshape(M, R, live)
+    levels = np.zeros((M, R, N), dtype=np.int32)
+    levels[:, :, shared.columns] = found
+    weights = np.stack([shared.weights(found[:, r], problem.bits) for r in range(R)], axis=1)
+    energies = np.stack([shared.energies(weights[:, r]) for r in range(R)], axis=1)
+    order = np.argsort(energies, axis=1, kind="stable")
+    levels, weights = (np.take_along_axis(each, order[:, :, None], axis=1) for each in (levels, weights))
+    energies = np.take_along_axis(energies, order, axis=1)
+    annealed = time.perf_counter()
+    bounds = shared.lower_bounds(weights[:, 0])
+    visits = live * (problem.bits if cooling.move == "bit" else 1)
+    stats = combine_units([chain_stats(lanes[R * i].betas, ends[R * i : R * (i + 1)], visits) for i in range(M)])
+    times = {"build_s": built - started, "anneal_s": annealed - built, "bound_s": time.perf_counter() - annealed}
+    start_energies = shared.energies(problem.S0)
+    return SolveResult(levels, weights, energies, start_energies, bounds, with_rates(stats | times), problem.bits)
 
 
 @dataclass(frozen=True)
@@ -35,11 +75,11 @@ class SharedInputs:
     """The least-squares view of a layer problem with factors, in the forms that annealing by rows reads."""
 
     def __init__(self, problem: LayerProblem) -> None:
-        assert problem.rows is not None
-        assert problem.rows.factors is not None
-        self.problem, self.rows = problem, problem.rows
-        self.inputs = problem.rows.inputs.astype(np.float64)
-        self.gamma = problem.rows.factors.astype(np.float64)
+        assert problem.least_squares is not None
+        assert problem.least_squares.factors is not None
+        self.problem, self.rows = problem, problem.least_squares
+        self.inputs = problem.least_squares.inputs.astype(np.float64)
+        self.gamma = problem.least_squares.factors.astype(np.float64)
         self.diagonal = ((self.inputs**2).T @ self.gamma**2).T / self.rows.samples  # (M, N), without the ridge
         self.live = self.diagonal > 0
         self.ridge = problem.ridge * self.diagonal.mean(axis=1)
@@ -79,16 +119,15 @@ class SharedInputs:
 
     def weights(self, levels: Array, bits: int) -> Array:
         """Return weights (M, N) of levels (M, live) on a grid of `bits` bits; dead weights keep S0."""
-        top = 2**bits - 1
         found = self.problem.S0.copy()
-        offset = self.problem.half_range / top * (2.0 * levels - top)
+        offset = Encoding(self.problem.half_range, bits).offsets(levels)
         found[:, self.columns] += np.where(self.live[:, self.columns], offset, 0.0)
         return found
 
     def lower_bounds(self, weights: Array) -> Array:
         """Return certified lower bounds (M,): the dual bound after descent in the box from weights (M, N)."""
-        S0, L, top = self.problem.S0, self.problem.half_range, 2**BOUND_BITS - 1
-        start = np.clip(np.rint((weights - S0 + L)[:, self.columns] * (top / (2 * L))), 0, top).astype(np.int32)
+        S0, L = self.problem.S0, self.problem.half_range
+        start = Encoding(L, BOUND_BITS).nearest_levels((weights - S0)[:, self.columns])
         still = np.ones(BOUND_SWEEPS)
         lanes = [Lane(i, np.zeros(2, np.uint32), start[i], still) for i in range(len(S0))]
         ends = self.run_all(lanes, BOUND_BITS, "greedy")
@@ -114,11 +153,11 @@ class SharedInputs:
             np.ones((sweeps, wide), np.float32),
             np.zeros(wide, np.float32),
         )
-        half_range, top = self.problem.half_range, 2**bits - 1
+        half_range, encoding = self.problem.half_range, Encoding(self.problem.half_range, bits)
         for k, lane in enumerate(lanes):
             levels[:, k], keys[:, k], betas[:, k] = lane.start, lane.key, to_float32(lane.betas)
             ridges[k] = self.ridge[lane.unit]
-        S = self.problem.S0[units][:, self.columns] + half_range / top * (2.0 * levels[:, : len(lanes)].T - top)
+        S = self.problem.S0[units][:, self.columns] + encoding.offsets(levels[:, : len(lanes)].T)
         products = np.empty((R, len(lanes)))
         _anneal.row_products(self.live_inputs, np.ascontiguousarray(S.T), products)
         gamma = self.gamma[:, units]
@@ -127,7 +166,7 @@ class SharedInputs:
         residuals[:R, : len(lanes)] = gamma * (gamma * products - self.rows.targets[:, units]) * (2 / self.rows.samples)
         grams = grams.reshape(-1, 32, wide)
         _anneal.make_grams(n, self.blocks, weights, grams)
-        delta = (2 * half_range / top * 2.0 ** np.arange(bits)).astype(np.float32)
+        delta = encoding.bit_changes
         total, flips, swept = np.zeros(wide, np.int64), np.zeros(wide, np.int32), 0
         sweep_s = wide * n * (rows * 5e-11 + bits * 1e-9)
         for part in timed_blocks(sweeps, sweep_s, watch, chains=len(lanes)):

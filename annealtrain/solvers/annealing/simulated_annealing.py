@@ -1,7 +1,5 @@
-"""Simulated annealing, Eqs. (30), (31): what is annealed how fast, on the compiled kernel's chains."""
+"""Simulated annealing, Eqs. (30), (31): the policy; `cost_model` plans which executor of the kernel does the work."""
 
-import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,28 +12,36 @@ from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
-from annealtrain.runtime.validation import positive, whole
+from annealtrain.runtime.validation import checked, number, one_of, optional, whole
 from annealtrain.schedule import Schedule
-from annealtrain.solvers.annealing.cost_model import chain_sweep_s, estimate_cost, lanes_sweep_s
+from annealtrain.solvers.annealing.cost_model import (
+    Executor,
+    chain_sweep_s,
+    lanes_sweep_s,
+    plan,
+    plan_chains,
+)
+from annealtrain.solvers.annealing.lanes import run_lanes
 from annealtrain.solvers.annealing.markov_chains import (
     Chain,
     ChainResult,
     chain_stats,
     run_chain,
-    run_lanes,
     scatter_live,
-    start_levels,
 )
 from annealtrain.solvers.annealing.shared_couplings import anneal_batch
-from annealtrain.solvers.annealing.shared_inputs import Lane, SharedInputs
-from annealtrain.solvers.annealing.temperatures import automatic_beta_range, convex_beta_range, cooling
-from annealtrain.solvers.deadline import Watch
-from annealtrain.solvers.scheduled_settings import inverse_temperatures, is_scheduled, resolve_schedules, started
+from annealtrain.solvers.annealing.shared_inputs import anneal_shared_inputs
+from annealtrain.solvers.annealing.temperatures import Cooling
+from annealtrain.solvers.scheduled_settings import (
+    COUNT,
+    INVERSE_TEMPERATURES,
+    check_inverse_temperatures,
+    resolve_schedules,
+    started,
+)
 from annealtrain.solvers.solver import Solver, SolveResult
-from annealtrain.solvers.statistics import combine_units, with_rates
 
 ORDERS = ("sequential", "random")
-STARTS = ("random", "present")
 
 
 class SimulatedAnnealing(Solver):
@@ -54,9 +60,18 @@ class SimulatedAnnealing(Solver):
     time_limit_s: stop sweeping so many seconds after a solve began, wherever the schedule is, so that results depend
     on the clock; every unit is annealed for at least a few milliseconds. null: never.
     Given betas are in 1 / (loss of one output site), as in the author's code behind the paper's figures.
-    run_chain: runs one chain, see chains.alone; null: the compiled kernel, side by side where chains share J.
     """
 
+    @checked(
+        "solver.",
+        num_sweeps=COUNT,
+        num_reads=whole(),
+        **INVERSE_TEMPERATURES,
+        move=one_of(*_anneal.MOVES),
+        order=one_of(*ORDERS),
+        start=one_of("random", "present"),
+        time_limit_s=optional(number(above=0)),
+    )
     def __init__(
         self,
         num_sweeps: int | Schedule = 100,
@@ -67,166 +82,102 @@ class SimulatedAnnealing(Solver):
         order: str = "sequential",
         start: str = "random",
         time_limit_s: float | None = None,
-        run_chain: Callable[[Chain, Watch], ChainResult] | None = None,
     ) -> None:
-        if move not in _anneal.MOVES:
-            raise InputError(f"solver.move={move!r} is not one of {', '.join(_anneal.MOVES)}")
-        if order not in ORDERS:
-            raise InputError(f"solver.order={order!r} is not one of {', '.join(ORDERS)}")
         if order == "random" and move != "bit":
             raise InputError(f"solver.order=random is for move=bit; move={move} visits weight after weight")
-        if start not in STARTS:
-            raise InputError(f"solver.start={start!r} is not one of {', '.join(STARTS)}")
-        if not is_scheduled("num_sweeps", num_sweeps):
-            whole("num_sweeps", num_sweeps)
-        whole("num_reads", num_reads)
-        inverse_temperatures(beta, beta_range)
-        if time_limit_s is not None:
-            positive("time_limit_s", time_limit_s)
+        check_inverse_temperatures(beta, beta_range)
         self.num_sweeps, self.num_reads, self.move, self.order = num_sweeps, num_reads, move, order
-        self.beta_range, self.beta, self.time_limit_s, self.run_chain = beta_range, beta, time_limit_s, run_chain
-        self.start = start
+        self.beta_range, self.beta, self.time_limit_s, self.start = beta_range, beta, time_limit_s, start
 
-    def at_epoch(self, epoch: int, epochs: int) -> "SimulatedAnnealing":
+    def resolve_schedules(self, epoch: int, epochs: int) -> "SimulatedAnnealing":
         return resolve_schedules(self, ("num_sweeps", "beta"), epoch, epochs)
 
-    def betas(self, form: QuadraticForm) -> Array:
-        """Return the inverse temperature of each sweep, (num_sweeps,), in 1 / loss."""
-        return self._betas(lambda: automatic_beta_range(form, self.move), form.sites)
-
-    def _betas(self, automatic: Callable[[], tuple[float, float]], sites: float) -> Array:
+    @property
+    def cooling(self) -> Cooling:
+        """The inverse temperatures of one solve."""
         if isinstance(self.num_sweeps, Schedule) or isinstance(self.beta, Schedule):
-            raise InputError("this solver's settings change with the epoch: call at_epoch(epoch, epochs) first")
-        if self.beta is not None:
-            return np.full(self.num_sweeps, self.beta / sites)
-        first, last = (beta / sites for beta in self.beta_range) if self.beta_range is not None else automatic()
-        return cooling(first, last, self.num_sweeps)
+            raise InputError(
+                "this solver's settings change with the epoch: call resolve_schedules(epoch, epochs) first"
+            )
+        return Cooling(self.num_sweeps, self.move, self.beta, self.beta_range)
 
     def solve(
         self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
         watched = started(self, self.time_limit_s, progress, self.num_reads)
-        if self._goes_together(problem):
-            result = anneal_batch(problem, self.move, lambda *moments: self._all_betas(problem, *moments), seed)
-        elif self._goes_by_rows(problem):
-            result = watched._solve_by_rows(problem, seed)
+        executor = self.executor(problem)
+        if executor is Executor.SHARED_COUPLINGS:
+            result = anneal_batch(problem, self.cooling, seed)
+        elif executor is Executor.SHARED_INPUTS:
+            result = anneal_shared_inputs(
+                problem,
+                self.cooling,
+                num_reads=self.num_reads,
+                is_from_present=self.start == "present",
+                seed=seed,
+                watch=watched.watch,
+            )
         else:
             result = Solver.solve(watched, problem, seed=seed)
         if progress:
             progress(problem.num_units)
         return result
 
-    def _goes_together(self, problem: LayerProblem) -> bool:
-        """Whether no bound is wanted, and the plain chains start alike: one of the many solves of mini-batches."""
-        is_plain = not (self.run_chain or self.order == "random" or self.num_reads > 1 or self.time_limit_s)
-        return problem.is_shared and not problem.convex and self.start == "present" and is_plain
-
-    def _all_betas(self, problem: LayerProblem, diagonal: Array, gradients: Array) -> Array:
-        """Return the inverse temperatures of all units, (num_sweeps, M), in 1 / loss."""
-        if self.move == "greedy":
-            assert isinstance(self.num_sweeps, int)
-            return np.ones((self.num_sweeps, problem.num_units))  # it reads none
-        if self.beta is not None or self.beta_range is not None:
-            return np.repeat(self._betas(lambda: (1.0, 1.0), problem.sites)[:, None], problem.num_units, axis=1)
-        if (diagonal > 0).all():
-            first, last = convex_beta_range(diagonal, gradients, problem.step, problem.bits, self.move)
-        else:
-            pairs = [automatic_beta_range(problem.unit(i), self.move) for i in range(problem.num_units)]
-            first, last = np.transpose(pairs)
-        assert isinstance(self.num_sweeps, int)
-        return cooling(first, last, self.num_sweeps)
-
-    def _goes_by_rows(self, problem: LayerProblem) -> bool:
-        """Whether units that differ in J are faster annealed side by side on their shared inputs."""
-        if problem.is_shared or problem.rows is None or self.run_chain or self.order == "random":
-            return False
-        formed, by_rows = estimate_cost(
-            problem, problem.num_units * self.num_reads, len(self._betas(lambda: (1, 1), 1))
+    def executor(self, problem: LayerProblem) -> Executor:
+        """Return the way in which a layer is annealed."""
+        return plan(
+            problem,
+            num_sweeps=self.cooling.num_sweeps,
+            num_reads=self.num_reads,
+            is_random_order=self.order == "random",
+            is_from_present=self.start == "present",
+            is_timed=self.time_limit_s is not None,
         )
-        return by_rows < formed
-
-    def _solve_by_rows(self, problem: LayerProblem, seed: Seed) -> SolveResult:
-        started = time.perf_counter()
-        rows, (M, N), R = SharedInputs(problem), problem.S0.shape, self.num_reads
-        live, step = rows.columns.size, 2 * problem.half_range / (2**problem.bits - 1)
-        slope, betas, lanes = rows.gradients(problem.S0), [], []
-        for i in range(M):
-            own = rows.live[i]
-            diagonal = rows.diagonal[i, own] + rows.ridge[i]
-            pair = (1.0, 1.0)
-            if own.any():
-                pair = convex_beta_range(diagonal, slope[i, own], step, problem.bits, self.move)
-            betas.append(self._betas(lambda pair=pair: pair, problem.sites))  # type: ignore[misc]
-            for read in range(R):
-                source = stream(seed, i, read)
-                start = start_levels(source, live, problem.bits, self.start == "present")
-                lanes.append(Lane(i, source.generate_state(2), start, betas[i]))
-        built = time.perf_counter()
-        ends = rows.run_all(lanes, problem.bits, self.move, self.watch)
-        found = np.array([end.levels for end in ends]).reshape(M, R, live)
-        levels = np.zeros((M, R, N), dtype=np.int32)
-        levels[:, :, rows.columns] = found
-        weights = np.stack([rows.weights(found[:, r], problem.bits) for r in range(R)], axis=1)
-        energies = np.stack([rows.energies(weights[:, r]) for r in range(R)], axis=1)
-        order = np.argsort(energies, axis=1, kind="stable")
-        levels, weights = (np.take_along_axis(each, order[:, :, None], axis=1) for each in (levels, weights))
-        energies = np.take_along_axis(energies, order, axis=1)
-        annealed = time.perf_counter()
-        bounds = rows.lower_bounds(weights[:, 0])
-        visits = live * (problem.bits if self.move == "bit" else 1)
-        stats = combine_units([chain_stats(beta, ends[R * i : R * (i + 1)], visits) for i, beta in enumerate(betas)])
-        times = {"build_s": built - started, "anneal_s": annealed - built, "bound_s": time.perf_counter() - annealed}
-        return SolveResult(levels, weights, energies, rows.energies(problem.S0), bounds, with_rates(stats | times))
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
-        return self._sampled([form], [seed], parallel_groups=False)[0]
+        return self._sampled([form], [seed], is_in_job=True)[0]
 
-    def sample_shared(
+    def sample_batch(
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
     ) -> list[tuple[Array, dict[str, float]]]:
-        return self._sampled(forms, seeds, parallel_groups=True)
+        return self._sampled(forms, seeds, is_in_job=False)
 
     def _sampled(
-        self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence], *, parallel_groups: bool
+        self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence], *, is_in_job: bool
     ) -> list[tuple[Array, dict[str, float]]]:
-        """Return levels (reads, N) and statistics of units that share one J, their reads spread over lanes."""
+        """Return levels (reads, N) and statistics of units of one J. is_in_job: on one of the pool's threads."""
         couplings, R = forms[0].couplings, self.num_reads
         live = couplings.indices.size
         if not live:
             return [(np.zeros((R, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], 0)) for form in forms]
         if self.move != "bit" and np.any(couplings.diagonal < 0):
             raise InputError(f"solver.move={self.move} needs J_jj >= 0 for every weight: take move=bit")
-        betas = [self.betas(form) for form in forms]
+        betas = [self.cooling.of_unit(form) for form in forms]
         chains = [
             Chain(form, beta, stream(seed, read), self.move, self.order == "random", self.start == "present")
             for form, beta, seed in zip(forms, betas, seeds, strict=True)
             for read in range(R)
         ]
-        ends = self._run(chains, thread_pool.parallel_map if parallel_groups else _one_by_one)
+        ends = self.run(chains, is_in_job)
         visits = live * (forms[0].bits if self.move == "bit" else 1)
         found = []
         for i, form in enumerate(forms):
             own = ends[R * i : R * (i + 1)]
-            found.append(
-                (np.array([scatter_live(form, end.levels) for end in own]), chain_stats(betas[i], own, visits))
-            )
+            levels = np.array([scatter_live(form, end.levels) for end in own])
+            found.append((levels, chain_stats(betas[i], own, visits)))
         return found
 
-    def _run(self, chains: list[Chain], each: Callable[..., list[Any]]) -> list[ChainResult]:
-        """Return the end of each chain; several share the kernel's lanes where that is faster."""
-        wide, sweeps = _anneal.lanes(), len(chains[0].betas)
-        if self.run_chain or self.order == "random" or len(chains) <= min(2, wide // 4):
-            chain_of = self.run_chain or run_chain
-            seconds = (
-                math.inf if self.run_chain else sweeps * chain_sweep_s(chains[0].spins, chains[0].live) * len(chains)
-            )
-            return each(lambda chain: chain_of(chain, self.watch), chains, seconds=seconds)
+    def run(self, chains: list[Chain], is_in_job: bool) -> list[ChainResult]:
+        """Return the end of each chain of one J; several share the kernel's lanes where that is faster."""
+        wide, sweeps, first = _anneal.lanes(), len(chains[0].betas), chains[0]
+        if self.order == "random" or plan_chains(len(chains)) is Executor.CHAINS:
+            seconds = sweeps * chain_sweep_s(first.spins, first.live) * len(chains)
+            return _mapped(lambda chain: run_chain(chain, self.watch), chains, seconds, is_in_job)
         groups = [chains[start : start + wide] for start in range(0, len(chains), wide)]
-        seconds = sweeps * lanes_sweep_s(chains[0].form.couplings.indices.size, chains[0].form.bits) * len(groups)
-        return [
-            end for group in each(lambda group: run_lanes(group, self.watch), groups, seconds=seconds) for end in group
-        ]
+        seconds = sweeps * lanes_sweep_s(first.live, first.form.bits) * len(groups)
+        found = _mapped(lambda group: run_lanes(group, self.watch), groups, seconds, is_in_job)
+        return [end for group in found for end in group]
 
 
-def _one_by_one(job: Callable[[Any], Any], items: Sequence[Any], seconds: float) -> list[Any]:
-    return [job(item) for item in items]
+def _mapped(job: Callable[[Any], Any], items: Sequence[Any], seconds: float, is_in_job: bool) -> list[Any]:
+    return [job(item) for item in items] if is_in_job else thread_pool.parallel_map(job, items, seconds=seconds)

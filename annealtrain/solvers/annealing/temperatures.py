@@ -1,15 +1,65 @@
-"""Inverse temperatures of an annealing solve: chosen from the Hamiltonian, or geometric."""
+"""Inverse temperatures of an annealing solve: given, or chosen from the Hamiltonian; constant or geometric."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime.array_types import Array
 
 # Inverse temperature to begin with, times the typical |dE| of a top bit's flip. Slice moves have no cliffs to climb.
 FIRST_BETA = {"bit": 10.0, "slice": 100.0, "greedy": 10.0}
 COLDEST = 1e15  # times the first: float32 fields tell nothing finer apart
+
+
+@dataclass(frozen=True)
+class Cooling:
+    """The inverse temperatures of a solve's sweeps, in 1 / loss.
+
+    beta: one for all sweeps, or beta_range: [first, last], geometric, both in 1 / (loss of one output site); or both
+    None: chosen for each unit by its move.
+    """
+
+    num_sweeps: int
+    move: str
+    beta: float | None = None
+    beta_range: Sequence[float] | None = None
+
+    def of_unit(self, form: QuadraticForm) -> Array:
+        """Return the inverse temperatures of one unit, (num_sweeps,)."""
+        return self._over(lambda: automatic_beta_range(form, self.move), form.sites)
+
+    def of_moments(self, diagonal: Array, field: Array, step: float, bits: int, sites: float) -> Array:
+        """Return the same from J_jj > 0 and dE/dS at S0 of the live weights, both (live,); there may be none."""
+        if not diagonal.size:
+            return self._over(lambda: (1.0, 1.0), sites)
+        return self._over(lambda: convex_beta_range(diagonal, field, step, bits, self.move), sites)
+
+    def of_all_units(self, problem: LayerProblem, diagonal: Array, gradients: Array) -> Array:
+        """Return the inverse temperatures of all units of one J, (num_sweeps, M).
+
+        diagonal: J_jj of the live weights (live,). gradients: dE/dS at S0, (M, live).
+        """
+        M = problem.num_units
+        if self.move == "greedy":
+            return np.ones((self.num_sweeps, M))  # it reads none
+        if self.beta is not None or self.beta_range is not None:
+            return np.repeat(self._over(lambda: (1.0, 1.0), problem.sites)[:, None], M, axis=1)
+        if (diagonal > 0).all():
+            step = problem.encoding.step
+            return cooling(*convex_beta_range(diagonal, gradients, step, problem.bits, self.move), self.num_sweeps)
+        first, last = np.transpose([automatic_beta_range(problem.unit(i), self.move) for i in range(M)])
+        return cooling(first, last, self.num_sweeps)
+
+    def _over(self, automatic: Callable[[], tuple[float, float]], sites: float) -> Array:
+        if self.beta is not None:
+            return np.full(self.num_sweeps, self.beta / sites)
+        if self.beta_range is not None:
+            return cooling(self.beta_range[0] / sites, self.beta_range[1] / sites, self.num_sweeps)
+        return cooling(*automatic(), self.num_sweeps)
 
 
 def automatic_beta_range(form: QuadraticForm, move: str = "bit") -> tuple[float, float]:
@@ -21,9 +71,9 @@ def automatic_beta_range(form: QuadraticForm, move: str = "bit") -> tuple[float,
     diagonal = form.couplings.diagonal[live]
     field = form.gradient(form.S0)[live]
     if np.all(diagonal > 0):
-        return convex_beta_range(diagonal, field, form.step, form.bits, move)
+        return convex_beta_range(diagonal, field, form.encoding.step, form.bits, move)
     # The size of dE at random levels: the lowest bit's for the coldest weight, the top bit's for the hottest.
-    size = form.step * np.sqrt(field**2 + ((2 * form.half_range * form.couplings.live_J) ** 2).sum(axis=1))
+    size = form.encoding.step * np.sqrt(field**2 + ((2 * form.half_range * form.couplings.live_J) ** 2).sum(axis=1))
     size = size[size > 0]
     if not size.size:
         return 1.0, 1.0

@@ -11,8 +11,8 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.random_streams import stream
-from annealtrain.runtime.validation import positive, whole
+from annealtrain.runtime.random_streams import generator, stream
+from annealtrain.runtime.validation import checked, each_of, either, number, one_of, whole
 from annealtrain.solvers.dwave.embedding import Tile, cache_folder, clique_limit, clique_tiles
 from annealtrain.solvers.dwave.qpu import (
     MOCKS,
@@ -48,6 +48,17 @@ class QuantumAnnealing(Solver):
 
     takes_all_units = True
 
+    @checked(
+        "solver.",
+        num_reads=whole(),
+        annealing_time_us=number(above=0),
+        chain_strength=either(number(above=0), each_of(number(above=0))),
+        spin_reversals=whole(0),
+        max_qpu_time_s=number(above=0),
+        max_retries=whole(0),
+        mock=one_of(*MOCKS, None),
+        mock_sweeps=whole(),
+    )
     def __init__(
         self,
         num_reads: int = 500,
@@ -62,20 +73,7 @@ class QuantumAnnealing(Solver):
         sampler: "dimod.Sampler | None" = None,
         cache: str | Path | None = None,
     ) -> None:
-        whole("num_reads", num_reads)
-        whole("mock_sweeps", mock_sweeps)
-        positive("annealing_time_us", annealing_time_us)
-        positive("max_qpu_time_s", max_qpu_time_s)
         self.prefactors = list(chain_strength) if isinstance(chain_strength, Sequence) else [chain_strength]
-        if not self.prefactors:
-            raise InputError("solver.chain_strength=[] is empty: give a prefactor, or a list of some")
-        for prefactor in self.prefactors:
-            positive("chain_strength", prefactor)
-        for name, value in (("spin_reversals", spin_reversals), ("max_retries", max_retries)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise InputError(f"solver.{name}={value!r} is not a whole number of at least 0")
-        if mock not in (None, *MOCKS):
-            raise InputError(f"solver.mock={mock!r} is not one of {', '.join(MOCKS)}, null")
         if mock and qpu:
             raise InputError(f"solver.mock={mock} and solver.qpu={qpu} are both set: keep one, the other null")
         self.num_reads, self.annealing_time_us, self.spin_reversals = num_reads, annealing_time_us, spin_reversals
@@ -130,7 +128,7 @@ class QuantumAnnealing(Solver):
             raise InputError(f"{where} needs {size} spins; {name} embeds at most {limit}: {remedy}")
         return self._tiles[size, count]
 
-    def sample_shared(
+    def sample_batch(
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
     ) -> list[tuple[Array, dict[str, float]]]:
         tiles = self.tiles(forms[0].S0.size * forms[0].bits, len(forms), forms[0].bits)
@@ -158,7 +156,7 @@ class QuantumAnnealing(Solver):
             stats |= {name: stats[name] * len(jobs) for name in ("qpu_access_time_s", "retries")}
             live = form.couplings.indices
             levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
-            levels[:, live] = form.live_part().levels(spins)
+            levels[:, live] = form.encoding.levels(spins)
             ends = np.cumsum([len(one[i][0]) for one in read])
             lowest = int(np.searchsorted(ends, form.energy(form.weights(levels)).argmin(), side="right"))
             stats["best_chain_strength"] = float(jobs[lowest][0])
@@ -173,12 +171,12 @@ class QuantumAnnealing(Solver):
         from dwave.embedding import embed_bqm, unembed_sampleset
         from dwave.embedding.chain_strength import uniform_torque_compensation
 
-        generator = np.random.Generator(np.random.PCG64(stream(seed, 0)))
+        random = generator(seed, 0)
         problem, parts = dimod.BinaryQuadraticModel("SPIN"), []
         for form, tile in zip(forms, tiles, strict=False):
             model = form.live_part().to_bqm()
             size = model.num_variables
-            signs = generator.choice([-1, 1], size) if self.spin_reversals else np.ones(size, dtype=int)
+            signs = random.choice([-1, 1], size) if self.spin_reversals else np.ones(size, dtype=int)
             for spin in np.flatnonzero(signs < 0):
                 model.flip_variable(int(spin))
             # Energies have the loss's unit; the chain strength that compensates no couplings is 1.

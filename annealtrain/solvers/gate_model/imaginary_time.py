@@ -8,12 +8,11 @@ from annealtrain.errors import InputError
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import positive, whole
+from annealtrain.runtime.validation import checked, number, one_of, whole
 from annealtrain.solvers.gate_model.circuit import Circuit, amplitudes, block_polarisations, measure, mimicking_circuit
 from annealtrain.solvers.solver import Solver
 
 MAX_SPINS = 24
-BACKENDS = ("statevector", "block", "qiskit")
 
 
 class ImaginaryTimeCircuit(Solver):
@@ -26,13 +25,10 @@ class ImaginaryTimeCircuit(Solver):
     device: with backend=qiskit, one of Aer's simulators, an IBM machine, or its stand-in: see QiskitDevice.
     """
 
+    @checked("solver.", num_reads=whole(), tau=number(above=0), backend=one_of("statevector", "block", "qiskit"))
     def __init__(
         self, num_reads: int = 20, tau: float = 1.0, backend: str = "statevector", device: str | None = None
     ) -> None:
-        whole("num_reads", num_reads)
-        positive("tau", tau)
-        if backend not in BACKENDS:
-            raise InputError(f"solver.backend={backend!r} is not one of {', '.join(BACKENDS)}")
         if (backend == "qiskit") != (device is not None):
             raise InputError(
                 f"solver.device={device!r} with solver.backend={backend}: a device, such as aer_simulator, "
@@ -63,8 +59,7 @@ class ImaginaryTimeCircuit(Solver):
         if live.size:
             self._check_spins(live.size * form.bits, "a unit")
             spins, pairs = self._shots(*self._spin_model(form), seed)
-            up = spins.reshape(shots, live.size, form.bits) > 0
-            levels[:, live] = (up << np.arange(form.bits)).sum(axis=2)
+            levels[:, live] = form.encoding.levels(spins)
             stats["pairs"] = float(pairs)
         return levels, stats
 
@@ -88,5 +83,5 @@ class ImaginaryTimeCircuit(Solver):
         """Return h' (spins,) and J' (spins, spins) of the live weights, Eqs. (8), (18)."""
         live, size = form.couplings.indices, form.couplings.indices.size * form.bits
         memory.require(5 * 8 * size**2, f"a dense Hamiltonian of {size} spins", "lower bits or take a smaller layer")
-        scale = form.half_range / form.top_level * 2.0 ** np.arange(form.bits)
+        scale = form.encoding.spin_scale
         return np.kron(form.gradient(form.S0)[live], scale), np.kron(form.couplings.live_J, np.outer(scale, scale))

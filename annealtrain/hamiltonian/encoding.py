@@ -1,0 +1,70 @@
+"""Levels, spins and weights of n bits: the one place of paper Eqs. (6), (7).
+
+A weight has the levels u = 0 .. Nb, Nb = 2^n - 1, evenly spaced in [S0 - L, S0 + L]; bit a of u is the spin
+sigma_a = +-1 of weight 2^a:
+
+    S = S0 + L/Nb (2 u - Nb) = S0 + L/Nb sum_a 2^a sigma_a
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from annealtrain.runtime.array_types import Array
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The levels of weights around a centre S0, which the caller adds.
+
+    half_range: L > 0 in weight units, a number, or an array that broadcasts against levels: one a unit, say.
+    bits: n.
+    """
+
+    half_range: Any
+    bits: int
+
+    @property
+    def top_level(self) -> int:
+        """Nb, the highest level."""
+        return 2**self.bits - 1
+
+    @property
+    def middle_level(self) -> int:
+        """The level closest to the centre from above; the centre itself is not on the grid."""
+        return 2 ** (self.bits - 1)
+
+    @property
+    def step(self) -> Any:
+        """The distance of two neighbouring levels, 2 L / Nb, in weight units."""
+        return 2 * self.half_range / self.top_level
+
+    @property
+    def spin_scale(self) -> Array:
+        """What each spin of a weight adds to it, L/Nb 2^a: (bits,) float64."""
+        return self.half_range / self.top_level * 2.0 ** np.arange(self.bits)
+
+    @property
+    def bit_changes(self) -> Array:
+        """The change of a weight by each bit that is turned on, 2 L/Nb 2^a, as the kernel reads it: (bits,) float32."""
+        return (self.step * 2.0 ** np.arange(self.bits)).astype(np.float32)
+
+    def offsets(self, levels: Any) -> Any:
+        """Return S - S0 of levels (...), in weight units, float64."""
+        return self.half_range / self.top_level * (2.0 * levels - self.top_level)
+
+    def nearest_levels(self, offsets: Array) -> Array:
+        """Return the levels (...) int32 of the grid points closest to offsets S - S0 (...)."""
+        levels = np.rint((offsets + self.half_range) / self.step)
+        return np.clip(levels, 0, self.top_level).astype(np.int32)
+
+    def levels(self, spins: Array) -> Array:
+        """Return the levels (..., N) int32 of spins (..., N n) in {-1, +1}, spin j n + a being bit a of weight j."""
+        up = np.asarray(spins).reshape(*np.shape(spins)[:-1], -1, self.bits) > 0
+        return (up << np.arange(self.bits)).sum(axis=-1).astype(np.int32)
+
+    def spins(self, levels: Array) -> Array:
+        """Return the spins (..., N n) int8 in {-1, +1} of levels (..., N)."""
+        up = (np.asarray(levels)[..., None] >> np.arange(self.bits)) & 1
+        return (2 * up - 1).reshape(*np.shape(levels)[:-1], -1).astype(np.int8)
