@@ -1,5 +1,7 @@
 """Build the compiled kernel; everything else is in pyproject.toml."""
 
+from glob import glob
+
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -14,11 +16,8 @@ kernel = Extension(
         "csrc/kernel_avx512.c",
         "csrc/kernel_avx2.c",
         "csrc/kernel_plain.c",
-        "csrc/dense.c",
     ],
-    depends=[
-        f"csrc/{name}.h" for name in ("kernel", "vectors", "decisions", "moves", "updates", "sweeps", "rows", "slices")
-    ],
+    depends=[*sorted(glob("csrc/*.h")), "csrc/kernel.pxd"],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
     extra_compile_args=[
@@ -31,4 +30,4 @@ kernel = Extension(
     ],
 )
 
-setup(ext_modules=cythonize([kernel], language_level=3, build_dir="build"))
+setup(ext_modules=cythonize([kernel], include_path=["csrc"], language_level=3, build_dir="build"))

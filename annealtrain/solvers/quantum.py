@@ -113,7 +113,7 @@ class SimulatedQuantumAnnealing(Solver):
         flips, swept = 0, 0
         sweep_s = P * couplings.indices.size * (form.bits * 4e-9 + couplings.indices.size * 5e-11)
         for part in timed_blocks(len(betas), sweep_s, self.watch):
-            flips += _anneal.anneal_slices(
+            flips += _anneal.anneal_path_integral(
                 couplings.packed,
                 couplings.packed_diagonal,
                 chains[0].delta,

@@ -25,13 +25,13 @@ def numpy_chain(chain: Chain, watch: Watch = UNWATCHED) -> End:
     for sweep, beta in enumerate(chain.betas):
         parallel.check_cancelled()
         if chain.move == "bit":
-            _anneal.uniforms(chain.key, sweep, uniforms)
-            natural = [j * form.bits + bit for j in _anneal.visits(N, sweep) for bit in reversed(range(form.bits))]
+            _anneal.random_uniforms(chain.key, sweep, uniforms)
+            natural = [j * form.bits + bit for j in _anneal.visit_order(N, sweep) for bit in reversed(range(form.bits))]
             for k, spin in enumerate(chain.orders(1)[0] if chain.is_random_order else natural):
                 flips += _flip(form, J, field, levels, spin, beta, uniforms[k])
         else:
-            _anneal.numbers(chain.key, sweep, pairs, is_slice=True)
-            for k, j in enumerate(_anneal.visits(N, sweep)):
+            _anneal.random_numbers(chain.key, sweep, pairs, is_slice=True)
+            for k, j in enumerate(_anneal.visit_order(N, sweep)):
                 if chain.move == "slice":
                     level = _slice(form, J[j, j], field[j], levels[j], beta, *pairs[2 * k : 2 * k + 2])
                 else:

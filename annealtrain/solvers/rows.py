@@ -120,18 +120,18 @@ class SharedRows:
             ridges[k] = self.ridge[lane.unit]
         S = self.problem.S0[units][:, self.columns] + half_range / top * (2.0 * levels[:, : len(lanes)].T - top)
         products = np.empty((R, len(lanes)))
-        _anneal.row_products(self.live_inputs, np.ascontiguousarray(S.T), products)
+        _anneal.input_products(self.live_inputs, np.ascontiguousarray(S.T), products)
         gamma = self.gamma[:, units]
         weights, residuals = (aligned((rows, wide), np.float32) for _ in range(2))
         weights[:R, : len(lanes)] = gamma**2 / self.rows.samples
         residuals[:R, : len(lanes)] = gamma * (gamma * products - self.rows.targets[:, units]) * (2 / self.rows.samples)
         grams = grams.reshape(-1, 32, wide)
-        _anneal.make_grams(n, self.blocks, weights, grams)
+        _anneal.block_grams(n, self.blocks, weights, grams)
         delta = (2 * half_range / top * 2.0 ** np.arange(bits)).astype(np.float32)
         total, flips, swept = np.zeros(wide, np.int64), np.zeros(wide, np.int32), 0
         sweep_s = wide * n * (rows * 5e-11 + bits * 1e-9)
         for part in timed_blocks(sweeps, sweep_s, watch, chains=len(lanes)):
-            _anneal.anneal_rows(
+            _anneal.anneal_shared_inputs(
                 self.blocks,
                 weights,
                 grams,
