@@ -48,8 +48,8 @@ class SimulatedQuantumAnnealing(Solver):
             whole("num_sweeps", num_sweeps)
         whole("num_reads", num_reads)
         whole("num_slices", num_slices)
-        if num_slices % 16:
-            raise InputError(f"solver.num_slices={num_slices} is not a multiple of 16")
+        if num_slices % _anneal.MAX_LANES:
+            raise InputError(f"solver.num_slices={num_slices} is not a multiple of {_anneal.MAX_LANES}")
         if (beta is None) != (gamma_range is None):
             raise InputError("solver.beta and solver.gamma_range belong together: set both, or neither")
         if beta is not None:

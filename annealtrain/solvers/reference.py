@@ -13,7 +13,6 @@ from annealtrain.solvers.base import UNWATCHED, Array, Solver, Watch
 from annealtrain.solvers.chains import Chain, End, fields
 
 MAX_SPINS = 24
-MIRRORED = 0.75  # share of slice moves that mirror the level, as in csrc/moves.h
 
 
 def numpy_chain(chain: Chain, watch: Watch = UNWATCHED) -> End:
@@ -67,9 +66,9 @@ def _slice(
     low, high = (-far, near) if slope > 0 else (-near, far)
     low, high = max(low, -level), min(high, form.top_level - level)
     low, high = min(int(np.ceil(low)), 0), max(int(np.floor(high)), 0)
-    if uniform < MIRRORED:
+    if uniform < _anneal.MIRRORED:
         return level + low + high
-    share = (uniform - MIRRORED) / (1 - MIRRORED)
+    share = (uniform - _anneal.MIRRORED) / (1 - _anneal.MIRRORED)
     return int(level + min(low + int(share * (high - low + 1)), high))
 
 
