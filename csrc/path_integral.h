@@ -100,16 +100,26 @@ static inline void move_world_line(struct path *path, int j, int a, int number, 
     }
 }
 
-/* fields (n, vectors) += 2 * np.outer(J[j], changes); the changes are doubled in place. */
-static inline void add_path_changes(const struct problem *p, int j, int vectors, floats *restrict changes,
-                                    floats *restrict fields)
+/* fields (n, vectors) += np.outer(row, changes) */
+static inline __attribute__((always_inline)) void add_outer(int n, const int vectors, const float *row,
+                                                            const floats *restrict changes, floats *restrict fields)
+{
+    for (int l = 0; l < n; l++)
+        for (int q = 0; q < vectors; q++)
+            fields[(long)l * vectors + q] += row[l] * changes[q];
+}
+
+/* fields (n, vectors) += 2 * np.outer(J[j], changes); the changes are doubled in place. The inner loop is short: with
+   its length known, as for MAX_LANES slices (the least there can be), it is no loop. */
+static inline void add_path_changes(const struct problem *p, int j, int vectors, floats *changes, floats *fields)
 {
     const float *row = p->couplings + j * p->stride;
     for (int q = 0; q < vectors; q++)
         changes[q] *= 2.0f;
-    for (int l = 0; l < p->n; l++)
-        for (int q = 0; q < vectors; q++)
-            fields[(long)l * vectors + q] += row[l] * changes[q];
+    if (vectors == MAX_LANES / LANES)
+        add_outer(p->n, MAX_LANES / LANES, row, changes, fields);
+    else
+        add_outer(p->n, vectors, row, changes, fields);
 }
 
 /* See path_integral_function.  buffer: numbers (vectors, 64, LANES), world-line numbers (64), the ring. */
