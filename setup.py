@@ -8,6 +8,7 @@ from setuptools import Extension, setup
 
 # -ffp-contract=off: the same bits from AVX-512, AVX2 and SSE2 builds of one loop.
 # -fno-math-errno -fno-trapping-math: lets the compiler vectorise without changing results.
+# -falign-loops=32: a short loop over a row of J is up to 20 % slower where it crosses a border in the code.
 kernel = Extension(
     "annealtrain._anneal",
     sources=[
@@ -26,6 +27,7 @@ kernel = Extension(
         "-ffp-contract=off",
         "-fno-math-errno",
         "-fno-trapping-math",
+        "-falign-loops=32",
         "-Wno-psabi",
     ],
 )
