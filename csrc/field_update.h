@@ -22,25 +22,25 @@ static inline __attribute__((always_inline)) void add_changed(const int chains, 
 {
     floats sums[4][STRIP];
     /* sums = fields[:chains, :vectors] */
-#pragma GCC unroll 4
+UNROLL(4)
     for (int c = 0; c < chains; c++)
-#pragma GCC unroll 12
+UNROLL(12)
         for (int v = 0; v < vectors; v++)
             sums[c][v] = ((const floats *)(fields + c * p->stride))[v];
     /* for k in changed: sums += np.outer(changes[k, :chains], J[k, :vectors]) */
     for (; changed; changed &= changed - 1) {
         const int k = __builtin_ctz(changed);
         const floats *row = (const floats *)(couplings + k * p->stride);
-#pragma GCC unroll 12
+UNROLL(12)
         for (int v = 0; v < vectors; v++)
-#pragma GCC unroll 4
+UNROLL(4)
             for (int c = 0; c < chains; c++)
                 sums[c][v] += changes[k * LANES + c] * row[v];
     }
     /* fields[:chains, :vectors] = sums */
-#pragma GCC unroll 4
+UNROLL(4)
     for (int c = 0; c < chains; c++)
-#pragma GCC unroll 12
+UNROLL(12)
         for (int v = 0; v < vectors; v++)
             ((floats *)(fields + c * p->stride))[v] = sums[c][v];
 }

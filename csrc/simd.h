@@ -17,6 +17,14 @@
 #include <immintrin.h>
 #endif
 
+/* Unroll the next loop, of `count` rounds at most: only then do the arrays of its sums lie in registers. */
+#define PRAGMA(words) _Pragma(#words)
+#ifdef __clang__
+#define UNROLL(count) PRAGMA(clang loop unroll(full))
+#else
+#define UNROLL(count) PRAGMA(GCC unroll count)
+#endif
+
 typedef float floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
