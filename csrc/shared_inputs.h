@@ -1,12 +1,23 @@
-/* Sweeps of LANES chains that share their inputs, but not J. Included once for each instruction set, after sweeps.h.
+/* Sweeps of LANES chains that share their inputs, but not J: the residual form.
 
-   The residual form, for units that share their inputs X but not their J = X' diag(w) X + ridge I, w = gamma^2 / Q:
-   what is kept between weights is the residual e = 2 w X S + ..., with f = X'e + 2 ridge (S - S0), and J only in
-   blocks of 32 weights on its diagonal. */
+   For units that share their inputs X but not their J = X' diag(w) X + ridge I, w = gamma^2 / Q. What is kept between
+   weights is the residual e = 2 w X S + ..., with f = X'e + 2 ridge (S - S0), and J only in blocks of BLOCK weights on
+   its diagonal. All arrays end in LANES; inputs are (columns / BLOCK, rows, BLOCK), one block of columns is
+   (rows, BLOCK). */
+#ifndef ANNEALTRAIN_SHARED_INPUTS_H
+#define ANNEALTRAIN_SHARED_INPUTS_H
 
-/* gram (BLOCK, BLOCK, LANES), its lower half: sum over rows of weights (LANES) x_j x_i. */
+#include "kernel.h"
+#include "moves.h"
+#include "simd.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* gram (BLOCK, BLOCK, LANES), its lower half. */
 static void block_gram(int rows, const float *restrict inputs, const floats *restrict weights, floats *restrict gram)
 {
+    /* gram = np.einsum("ac,aj,ai->jic", weights, inputs, inputs), in tiles of 4 by 4 */
     for (int j = 0; j < BLOCK; j += 4)
         for (int i = 0; i <= j; i += 4) {
             floats sums[4][4] = {};
@@ -24,54 +35,58 @@ static void block_gram(int rows, const float *restrict inputs, const floats *res
         }
 }
 
-/* fields (BLOCK, LANES) = X' residuals, over one block of columns. */
+/* fields: (BLOCK, LANES).  residuals: (rows, LANES). */
 static void block_fields(int rows, const float *restrict inputs, const floats *restrict residuals,
                          floats *restrict fields)
 {
+    /* fields = inputs.T @ residuals, 8 weights at a time */
     for (int j = 0; j < BLOCK; j += 8) {
         floats sums[8] = {};
         for (int a = 0; a < rows; a++)
-#pragma GCC unroll 8
+UNROLL(8)
             for (int r = 0; r < 8; r++)
                 sums[r] += inputs[(long)a * BLOCK + j + r] * residuals[a];
         memcpy(fields + j, sums, sizeof sums);
     }
 }
 
-/* residuals += weights (X changes), over one block of columns; rows is a multiple of 8. */
+/* changes: (BLOCK, LANES), 2 times the weights' changes.  weights, residuals: (rows, LANES). */
 static void block_residuals(int rows, const float *restrict inputs, const floats *restrict changes,
                             const floats *restrict weights, floats *restrict residuals)
 {
-    for (int a = 0; a < rows; a += 8) {
-        floats sums[8] = {};
+    /* residuals += weights * (inputs @ changes), ROW_GROUP rows at a time */
+    for (int a = 0; a < rows; a += ROW_GROUP) {
+        floats sums[ROW_GROUP] = {};
         for (int j = 0; j < BLOCK; j++)
-#pragma GCC unroll 8
-            for (int r = 0; r < 8; r++)
+UNROLL(8)
+            for (int r = 0; r < ROW_GROUP; r++)
                 sums[r] += inputs[(long)(a + r) * BLOCK + j] * changes[j];
-        for (int r = 0; r < 8; r++)
+        for (int r = 0; r < ROW_GROUP; r++)
             residuals[a + r] += weights[a + r] * sums[r];
     }
 }
 
-static void make_grams(int n, int rows, const float *inputs, const float *weights, float *grams)
+/* Fill grams (columns, BLOCK, LANES) for all blocks of columns. */
+static void block_grams(int n, int rows, const float *inputs, const float *weights, float *grams)
 {
     for (int start = 0; start < n; start += BLOCK)
         block_gram(rows, inputs + (long)start * rows, (const floats *)weights,
                    (floats *)grams + (long)start * BLOCK);
 }
 
-static void anneal_rows(const struct problem *p, int rows, const float *inputs, const float *all_weights,
-                        const float *all_grams, const float *all_ridges, float half_range, const float *betas,
-                        int first, int sweeps, const uint32_t *keys, float *buffer, float *all_residuals,
-                        int32_t *all_levels, int32_t *flips)
+/* See shared_inputs_function. */
+static void anneal_shared_inputs(const struct problem *p, int rows, const float *inputs, const float *all_weights,
+                                 const float *all_grams, const float *all_ridges, float half_range, const float *betas,
+                                 int first, int sweeps, const uint32_t *keys, float *buffer, float *all_residuals,
+                                 int32_t *all_levels, int32_t *flips)
 {
     const floats *weights = (const floats *)all_weights, *grams = (const floats *)all_grams;
     floats *residuals = (floats *)all_residuals, ridge;
     ints *levels = (ints *)all_levels;
-    struct lanes_state state = begin_lanes(keys, buffer, flips);
+    struct state_lanes state = begin_lanes(keys, buffer, flips);
     memcpy(&ridge, all_ridges, sizeof ridge);
     for (int s = 0; s < sweeps; s++) {
-        begin_sweep(&state, betas, s, first);
+        begin_sweep_lanes(&state, betas, s, first);
         int32_t order[block_count(p->n)];
         block_order(p->n, first + s, order);
         for (int b = 0; b < block_count(p->n); b++) {
@@ -85,6 +100,7 @@ static void anneal_rows(const struct problem *p, int rows, const float *inputs, 
                 changes[k] = splat(0.0f);
                 if (j >= p->n)
                     continue;
+                /* field = fields[k] + 2 * ridge * (S - S0)[j] + gram[k, :k] @ changes[:k] */
                 const floats away = to_floats(levels[j]) * p->delta[0] - half_range;
                 floats field = fields[k] + 2.0f * ridge * away;
                 for (int i = 0; i < k; i++)
@@ -96,3 +112,5 @@ static void anneal_rows(const struct problem *p, int rows, const float *inputs, 
     }
     memcpy(flips, &state.flips, sizeof state.flips);
 }
+
+#endif

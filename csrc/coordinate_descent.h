@@ -1,16 +1,11 @@
-/* Passes over J in float64: fields, and coordinate descent in a box, on the weight grid or continuous. */
-#include "kernel.h"
+/* In float64: coordinate descent in a box, on the weight grid or continuous, and the products that chains begin
+   with. */
+#ifndef ANNEALTRAIN_COORDINATE_DESCENT_H
+#define ANNEALTRAIN_COORDINATE_DESCENT_H
 
 #include <math.h>
 
-/* One function, several instruction sets, chosen at run time by the loader. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
-#define MULTIVERSION __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define MULTIVERSION
-#endif
-
-/* The minimum over [lo, hi] of the parabola x -> x (field + x curvature), as a step x away from here. */
+/* Where the parabola x -> x (field + x curvature) is lowest in lo <= x <= hi. */
 static inline double best_step(double field, double curvature, double lo, double hi)
 {
     if (curvature > 0.0) {
@@ -20,9 +15,9 @@ static inline double best_step(double field, double curvature, double lo, double
     return lo * (field + lo * curvature) < hi * (field + hi * curvature) ? lo : hi;
 }
 
-MULTIVERSION int coordinate_descent(int n, const double *restrict couplings, const double *restrict center,
-                                    double half_range, double step, double tolerance, int max_sweeps,
-                                    double *restrict fields, double *restrict weights)
+static int coordinate_descent(int n, const double *restrict couplings, const double *restrict center,
+                              double half_range, double step, double tolerance, int max_sweeps,
+                              double *restrict fields, double *restrict weights)
 {
     const double top = step > 0.0 ? rint(2.0 * half_range / step) : 0.0;
     int sweep = 0;
@@ -43,6 +38,7 @@ MULTIVERSION int coordinate_descent(int n, const double *restrict couplings, con
                 continue;
             gain -= change;
             weights[j] += x;
+            /* fields += 2 * x * couplings[j] */
             const double scale = 2.0 * x;
             for (int l = 0; l < n; l++)
                 fields[l] += scale * row[l];
@@ -52,32 +48,36 @@ MULTIVERSION int coordinate_descent(int n, const double *restrict couplings, con
     return sweep;
 }
 
-MULTIVERSION void add_products(int n, int chains, const double *restrict couplings, const double *restrict weights,
-                               double *restrict fields)
+static void add_products(int n, int chains, const double *restrict couplings, const double *restrict weights,
+                         double *restrict fields)
 {
+    /* fields += 2 * weights @ couplings */
     for (int j = 0; j < n; j++)
         for (int c = 0; c < chains; c++) {
             const double scale = 2.0 * weights[(long)c * n + j];
             if (scale == 0.0)
                 continue; /* dead weights */
             const double *restrict row = couplings + (long)j * n;
-            double *restrict own = fields + (long)c * n;
+            double *restrict chain_fields = fields + (long)c * n;
             for (int l = 0; l < n; l++)
-                own[l] += scale * row[l];
+                chain_fields[l] += scale * row[l];
         }
 }
 
-MULTIVERSION void row_products(int n, int rows, int chains, const float *restrict inputs,
-                               const double *restrict weights, double *restrict products)
+static void input_products(int n, int rows, int chains, const float *restrict inputs,
+                           const double *restrict weights, double *restrict products)
 {
+    /* products = inputs @ weights */
     for (int a = 0; a < rows; a++) {
-        double *restrict own = products + (long)a * chains;
+        double *restrict row_products = products + (long)a * chains;
         for (int c = 0; c < chains; c++)
-            own[c] = 0.0;
+            row_products[c] = 0.0;
         for (int j = 0; j < n; j++) {
             const double x = inputs[(long)a * n + j];
             for (int c = 0; c < chains; c++)
-                own[c] += x * weights[(long)j * chains + c];
+                row_products[c] += x * weights[(long)j * chains + c];
         }
     }
 }
+
+#endif
