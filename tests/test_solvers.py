@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from solver_contract import check_result, check_solver, random_problem
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
@@ -17,34 +16,91 @@ from annealtrain.runtime.random_streams import stream
 from annealtrain.schedule import GeometricSchedule, StepSchedule
 from annealtrain.solvers.annealing.markov_chains import to_float32
 from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
-from annealtrain.solvers.annealing.reference import reference_annealing
+from annealtrain.solvers.annealing.reference import ReferenceAnnealing
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
 from annealtrain.solvers.coordinate_descent import CoordinateDescent, RoundedLeastSquares
 from annealtrain.solvers.exact import Exact
 from annealtrain.solvers.gate_model.imaginary_time import ImaginaryTimeCircuit
 from annealtrain.solvers.solver import Solver
+from annealtrain.testing import SolverContract, check_result, random_problem
 
 
-@pytest.mark.parametrize(
-    ("make", "reaches_ground_state", "is_random"),
-    [
-        pytest.param(lambda: SimulatedAnnealing(100, num_reads=20), True, True, id="sa"),
-        pytest.param(lambda: SimulatedAnnealing(100, num_reads=20, order="random"), True, True, id="sa-random"),
-        pytest.param(lambda: SimulatedAnnealing(30, beta_range=[0.1, 100.0]), False, True, id="sa-range"),
-        pytest.param(lambda: reference_annealing(num_sweeps=20), False, True, id="reference"),
-        pytest.param(lambda: SimulatedAnnealing(100, num_reads=20, move="slice"), True, True, id="sa-slice"),
-        pytest.param(lambda: SimulatedAnnealing(30, num_reads=5, move="greedy"), False, True, id="sa-greedy"),
-        pytest.param(lambda: SimulatedQuantumAnnealing(100, num_reads=4), True, True, id="sqa"),
-        pytest.param(Exact, True, False, id="exact"),
-        pytest.param(lambda: CoordinateDescent(num_starts=40), True, True, id="descent"),
-        pytest.param(RoundedLeastSquares, False, False, id="rounded"),
-        pytest.param(lambda: ImaginaryTimeCircuit(300), True, True, id="itemc"),
-        pytest.param(lambda: ImaginaryTimeCircuit(300, backend="block"), False, True, id="itemc-block"),
-    ],
-)
-def test_contract(make, reaches_ground_state, is_random):
-    check_solver(make, reaches_ground_state=reaches_ground_state, is_random=is_random)
+class TestSimulatedAnnealing(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return SimulatedAnnealing(100, num_reads=20)
+
+
+class TestSimulatedAnnealingInRandomOrder(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return SimulatedAnnealing(100, num_reads=20, order="random")
+
+
+class TestSimulatedAnnealingOfAGivenRange(SolverContract):
+    def make(self):
+        return SimulatedAnnealing(30, beta_range=[0.1, 100.0])
+
+
+class TestSimulatedAnnealingBySliceMoves(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return SimulatedAnnealing(100, num_reads=20, move="slice")
+
+
+class TestSimulatedAnnealingByGreedyMoves(SolverContract):
+    def make(self):
+        return SimulatedAnnealing(30, num_reads=5, move="greedy")
+
+
+class TestReferenceAnnealing(SolverContract):
+    def make(self):
+        return ReferenceAnnealing(num_sweeps=20)
+
+
+class TestSimulatedQuantumAnnealing(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return SimulatedQuantumAnnealing(100, num_reads=4)
+
+
+class TestExact(SolverContract):
+    reaches_ground_state = True
+    is_random = False
+
+    def make(self):
+        return Exact()
+
+
+class TestCoordinateDescent(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return CoordinateDescent(num_starts=40)
+
+
+class TestRoundedLeastSquares(SolverContract):
+    is_random = False
+
+    def make(self):
+        return RoundedLeastSquares()
+
+
+class TestImaginaryTimeCircuit(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return ImaginaryTimeCircuit(300)
+
+
+class TestImaginaryTimeCircuitInBlocks(SolverContract):
+    def make(self):
+        return ImaginaryTimeCircuit(300, backend="block")
 
 
 @pytest.mark.parametrize("alpha", [None, 0.1])
@@ -70,7 +126,7 @@ def test_reference_and_compiled_annealing_agree_read_by_read():
     problem = random_problem(M=4, N=7, bits=4, alpha=0.1)
     for order in ("sequential", "random"):
         settings = {"num_sweeps": 25, "num_reads": 3, "order": order}
-        fast, slow = SimulatedAnnealing(**settings).solve(problem), reference_annealing(**settings).solve(problem)
+        fast, slow = SimulatedAnnealing(**settings).solve(problem), ReferenceAnnealing(**settings).solve(problem)
         np.testing.assert_array_equal(fast.levels, slow.levels)
         assert fast.stats["flips"] == slow.stats["flips"]
 
@@ -90,31 +146,6 @@ def test_reads_are_independent_and_the_first_does_not_depend_on_their_number():
         reads = {tuple(levels) for levels in five.levels[i]}
         assert tuple(one.levels[i, 0]) in reads
         assert len(reads) == 5
-
-
-def test_beta_regimes():
-    form = random_problem(N=6, bits=3).unit(0)
-    first, last = automatic_beta_range(form)
-    betas = SimulatedAnnealing(50).betas(form)
-    np.testing.assert_allclose(betas, np.geomspace(first, last, 50))
-    # method.md Sec. 3: 10 / A and 100 / lsb, written out.
-    f = form.h + 2 * form.J @ form.S0
-    step = 2 * 0.5 / 7
-    A = np.sqrt(np.mean((step * 4 * f) ** 2 + ((step * 4) ** 2 * np.diag(form.J)) ** 2))
-    assert first == pytest.approx(10 / A)
-    assert last == pytest.approx(100 / (step**2 * np.diag(form.J).mean()))
-    np.testing.assert_allclose(SimulatedAnnealing(3, beta_range=[1, 100]).betas(form), [1, 10, 100])
-    np.testing.assert_allclose(SimulatedAnnealing(3, beta=7.0).betas(form), [7, 7, 7])
-    assert SimulatedAnnealing(1, beta_range=[1, 100]).betas(form) == [100]
-
-
-def test_given_betas_count_a_loss_per_output_site():
-    """A convolution's loss is summed over its sites; the paper's runs annealed the mean over them."""
-    generator = np.random.default_rng(0)
-    inputs, targets = generator.normal(size=(60, 4)), generator.normal(size=(60, 2))
-    form = LayerProblem.from_rows(inputs, targets, np.zeros((2, 4)), 0.5, 3, samples=10).unit(0)
-    np.testing.assert_allclose(SimulatedAnnealing(2, beta=6.0).betas(form), [1, 1])
-    np.testing.assert_allclose(SimulatedAnnealing(2, beta_range=[6, 60]).betas(form), [1, 10])
 
 
 def test_settings_over_the_epochs():
@@ -140,22 +171,6 @@ def test_a_general_ising_problem():
     assert found.energies[0, 0] == pytest.approx(Exact().solve(problem).energies[0, 0])
     assert found.lower_bounds[0] == -np.inf
     assert np.isnan(found.gap)
-
-
-def test_slice_moves_start_colder():
-    form = random_problem(N=20, bits=8).unit(0)
-    bit, slices = (automatic_beta_range(form, move) for move in ("bit", "slice"))
-    assert slices == pytest.approx((10 * bit[0], bit[1]))
-    assert SimulatedAnnealing(5, move="slice").betas(form)[0] == pytest.approx(slices[0])
-
-
-def test_the_automatic_range_suits_spin_glasses():
-    """On a Sherrington-Kirkpatrick glass it comes within a few percent of a long run of a range set by hand."""
-    J = np.triu(np.random.default_rng(0).normal(size=(256, 256)), 1)
-    problem = LayerProblem.from_moments(J + J.T, np.zeros((1, 256)), np.zeros(1), np.zeros((1, 256)), 1.0, 1)
-    best = SimulatedAnnealing(2000, num_reads=16, beta_range=[0.005, 1.0]).solve(problem).energies[0, 0]
-    found = SimulatedAnnealing(100, num_reads=16).solve(problem).energies[0, 0]
-    assert found < 0.98 * best
 
 
 @pytest.mark.parametrize(
@@ -185,13 +200,6 @@ def test_the_kernel_reads_betas_in_float32_and_its_largest_beyond():
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found[:2], betas[:2].astype(np.float32))
     np.testing.assert_array_equal(found[2:], np.finfo(np.float32).max)
-
-
-def test_streams_are_children_of_the_seed():
-    words = [stream(0, 1, 2).generate_state(4), stream(stream(0, 1), 2).generate_state(4)]
-    np.testing.assert_array_equal(*words)
-    seen = {tuple(stream(seed, *key).generate_state(4)) for seed in (0, 1) for key in ((), (0,), (1,), (0, 0))}
-    assert len(seen) == 8
 
 
 def test_ctrl_c_stops_a_long_solve():

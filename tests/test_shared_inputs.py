@@ -4,7 +4,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from solver_contract import check_result
 
 from annealtrain import _anneal
 from annealtrain.hamiltonian.layer_problem import LayerProblem
@@ -14,6 +13,7 @@ from annealtrain.solvers.annealing.shared_inputs import SharedInputs
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.bounds import lower_bound
 from annealtrain.solvers.exact import Exact
+from annealtrain.testing import check_result
 
 
 def problem(M=5, N=40, R=70, bits=4, alpha=0.1, ridge=0.0, sites=1, dead=(), seed=0):

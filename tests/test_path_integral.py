@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 from scipy.linalg import expm
-from solver_contract import random_problem
 
 from annealtrain import _anneal
 from annealtrain.errors import InputError
@@ -13,6 +12,7 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.schedule import LinearSchedule
 from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.testing import random_problem
 
 
 def three_spins():
