@@ -1,19 +1,20 @@
 """Every solver under the contract, and what is particular to each."""
 
 import itertools
-import threading
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from ticks import ticking
 
+from annealtrain import _anneal
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.random_streams import stream
 from annealtrain.schedule import GeometricSchedule, StepSchedule
+from annealtrain.solvers.annealing.cost_model import Executor
 from annealtrain.solvers.annealing.markov_chains import to_float32
 from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
 from annealtrain.solvers.annealing.reference import ReferenceAnnealing
@@ -153,7 +154,7 @@ def test_settings_over_the_epochs():
     early, late = solver.resolve_schedules(0, 20), solver.resolve_schedules(10, 20)
     assert (early.num_sweeps, early.beta, early.order) == (4, 5e3, "random")
     assert (late.num_sweeps, late.beta) == (1, pytest.approx(5e3 * 1e9**0.5))
-    with pytest.raises(InputError, match="at_epoch"):
+    with pytest.raises(InputError, match=r"call resolve_schedules\(epoch, epochs\) first"):
         solver.solve(random_problem())
 
 
@@ -174,19 +175,22 @@ def test_a_general_ising_problem():
 
 
 @pytest.mark.parametrize(
-    ("solver", "units", "alpha"),
+    ("solver", "units", "executor"),
     [
-        pytest.param(SimulatedAnnealing(5), 1, None, id="alone"),
-        pytest.param(SimulatedAnnealing(5), 20, None, id="side by side"),
-        pytest.param(SimulatedAnnealing(5), 20, 0.1, id="rows"),
-        pytest.param(SimulatedAnnealing(5, start="present"), 20, None, id="together"),
+        pytest.param(SimulatedAnnealing(5), 1, Executor.CHAINS, id="chains"),
+        pytest.param(SimulatedAnnealing(5), 20, Executor.LANES, id="lanes"),
+        pytest.param(SimulatedAnnealing(5), 20, Executor.SHARED_INPUTS, id="shared inputs"),
+        pytest.param(SimulatedAnnealing(5, start="present"), 20, Executor.SHARED_COUPLINGS, id="shared couplings"),
         pytest.param(SimulatedQuantumAnnealing(5), 2, None, id="sqa"),
     ],
 )
-def test_betas_beyond_float32_raise_no_warning(monkeypatch, solver, units, alpha):
-    monkeypatch.setattr(SimulatedAnnealing, "_goes_by_rows", lambda self, problem: alpha is not None)
+def test_betas_beyond_float32_raise_no_warning(monkeypatch, solver, units, executor):
+    alpha = 0.1 if executor is Executor.SHARED_INPUTS else None
     problem = random_problem(M=units, alpha=alpha, half_range=1e-60)  # as where L falls to zero
-    problem.convex = solver.__dict__.get("start") != "present"
+    problem.convex = executor is not Executor.SHARED_COUPLINGS
+    if alpha is not None:
+        monkeypatch.setattr(solver, "executor", lambda problem: executor)
+    assert executor is None or solver.executor(problem) is executor
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = solver.solve(problem)
@@ -202,34 +206,39 @@ def test_the_kernel_reads_betas_in_float32_and_its_largest_beyond():
     np.testing.assert_array_equal(found[2:], np.finfo(np.float32).max)
 
 
-def test_ctrl_c_stops_a_long_solve():
-    class Stops(Exception):
-        pass
+@pytest.mark.parametrize("reads", [1, 40])
+def test_ctrl_c_stops_a_solve_between_two_blocks_of_sweeps(reads):
+    """The first that is told of progress interrupts: no other block is begun, of two million sweeps."""
+    told = []
 
-    def soon() -> None:
-        time.sleep(0.2)
+    def interrupt(done):
+        told.append(done)
         thread_pool._cancelled.set()
 
-    problem = random_problem(M=2, N=60, bits=8)
-    threading.Thread(target=soon).start()
-    began = time.perf_counter()
     try:
         with pytest.raises(thread_pool.Cancelled):
-            SimulatedAnnealing(2_000_000, beta=1.0).solve(problem)
+            SimulatedAnnealing(2_000_000, reads, beta=1.0).solve(random_problem(M=2, N=60, bits=8), progress=interrupt)
     finally:
         thread_pool._cancelled.clear()
-    assert time.perf_counter() - began < 1.2
+    assert len(told) == 1
+    assert 0 < told[0] < 0.01
 
 
 @pytest.mark.parametrize(
-    "make", [SimulatedAnnealing, SimulatedQuantumAnnealing, lambda n, **limit: SimulatedAnnealing(n, 40, **limit)]
+    ("make", "reads"),
+    [
+        (SimulatedAnnealing, 1),
+        (lambda n, **limit: SimulatedAnnealing(n, 40, **limit), 40),
+        (SimulatedQuantumAnnealing, 1),
+    ],
 )
-def test_a_time_limit_is_for_all_units(make):
-    """Units that form J one by one share it: twelve units take as long as the limit says, not twelve times that."""
-    problem = random_problem(M=12, N=40, bits=8, alpha=0.1)
-    began = time.perf_counter()
-    found = make(200_000, time_limit_s=0.4).solve(problem)
-    assert 0.3 < time.perf_counter() - began < 4
+def test_a_time_limit_is_for_all_units(make, reads, monkeypatch):
+    """Units that form J one by one share it: once it has passed, each gets one block of sweeps, not as much again."""
+    problem, clock = random_problem(M=12, N=40, bits=8, alpha=0.1), ticking(monkeypatch)
+    monkeypatch.setattr(SimulatedAnnealing, "executor", lambda self, problem: Executor.LANES)  # not on shared inputs
+    found = make(200_000, time_limit_s=8).solve(problem)
+    groups = 12 * -(-reads // _anneal.lanes())  # of chains that look at the clock together
+    assert clock.now == 1 + 8 + groups  # as the solve begins, until the limit has passed, and once for each group
     check_result(problem, found)
     # What is told is what was done, not what was asked for.
     assert 1 <= found.stats["sweeps"] < 200_000
@@ -263,19 +272,31 @@ def test_the_contract_is_abstract():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SimulatedAnnealing(0), "solver.num_sweeps=0 is not a whole number of at least 1"),
+        (
+            lambda: SimulatedAnnealing(0),
+            "solver.num_sweeps=0 is not a whole number of at least 1 or a schedule of one value",
+        ),
         (lambda: SimulatedAnnealing(2.5), "solver.num_sweeps=2.5"),
-        (lambda: SimulatedAnnealing(beta=GeometricSchedule([1, 2], 3)), "solver.beta has 2 values a step"),
-        (lambda: SimulatedAnnealing(StepSchedule(1, [2, 3], at=1)), "solver.num_sweeps has 2 values a step"),
+        (
+            lambda: SimulatedAnnealing(beta=GeometricSchedule([1, 2], 3)),
+            r"solver.beta=GeometricSchedule\(first=\[1.0, 2.0\], last=\[3.0\]\) is not a number .* one value for all",
+        ),
+        (
+            lambda: SimulatedAnnealing(StepSchedule(1, [2, 3], at=1)),
+            r"solver.num_sweeps=StepSchedule\(.*\) is not a whole number .* or a schedule of one value for all layers$",
+        ),
         (lambda: SimulatedAnnealing(num_reads=0), "solver.num_reads=0"),
         (lambda: SimulatedAnnealing(order="up"), "solver.order='up' is not one of sequential, random"),
         (lambda: SimulatedAnnealing(beta=-1.0), "solver.beta=-1.0 is not a number above 0"),
         (lambda: SimulatedAnnealing(beta_range=[1.0]), r"solver.beta_range=\[1.0\] is not \[first, last\]"),
         (lambda: SimulatedAnnealing(beta_range=[2.0, 1.0]), "falls: annealing cools"),
-        (lambda: SimulatedAnnealing(beta_range=[0, 1.0]), "solver.beta_range=0 is not a number above 0"),
+        (
+            lambda: SimulatedAnnealing(beta_range=[0, 1.0]),
+            r"solver.beta_range=\[0, 1.0\] is not \[first, last\], each a number above 0, or null$",
+        ),
         (lambda: SimulatedAnnealing(beta_range=[1, 2], beta=1.0), "both set"),
         (lambda: CoordinateDescent(num_starts=0), "solver.num_starts=0"),
-        (lambda: CoordinateDescent(max_sweeps=True), "solver.max_sweeps=True"),
+        (lambda: CoordinateDescent(max_sweeps=True), "solver.max_sweeps=true is not a whole number of at least 1"),
         (lambda: RoundedLeastSquares(max_sweeps=0), "solver.max_sweeps=0"),
     ],
 )
