@@ -42,8 +42,8 @@ sanitize: $(VENV)/installed-test
 	  $(BIN)/python setup.py --quiet build --build-base build/sanitize --build-lib $(ASAN)
 	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 $(abspath $(BIN))/python -m pytest -q -p no:cacheprovider \
-	  $(addprefix $(CURDIR)/tests/,test_kernel.py test_rows.py test_quantum.py test_solvers.py test_library.py \
-  test_together.py)
+	  $(addprefix $(CURDIR)/tests/,test_kernel.py test_shared_inputs.py test_path_integral.py test_solvers.py test_anneal.py \
+  test_shared_couplings.py)
 
 bench: $(VENV)/installed-bench
 	PYTHONPATH=tests $(BIN)/python -m bench.kernel

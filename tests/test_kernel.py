@@ -7,7 +7,8 @@ from scipy import stats
 from annealtrain import _anneal
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime.memory import aligned
-from annealtrain.solvers.annealing.markov_chains import Chain, fields, run_chain, run_lanes
+from annealtrain.solvers.annealing.lanes import run_lanes
+from annealtrain.solvers.annealing.markov_chains import Chain, fields, run_chain
 from annealtrain.solvers.annealing.reference import numpy_chain
 from annealtrain.solvers.bounds import descend
 
@@ -125,7 +126,8 @@ def test_every_decision_is_metropolis(kernel):
     """A flip is accepted iff u < exp(-x), also where the first 16 bits of u leave it open, once in 65,536."""
     N, sweeps, ties = 1500, 300, 0
     h = np.linspace(0.01, 12, N)
-    form = LayerProblem.from_moments(np.zeros((N, N)), h[None], np.zeros(1), np.zeros((1, N)), 0.5, 1).unit(0)
+    problem = LayerProblem.from_moments(np.zeros((N, N)), h[None], np.zeros(1), np.zeros((1, N)), 0.5, 1, convex=True)
+    form = problem.unit(0)
     levels = chain(form).start()
     key, x = chain(form).key, h.astype(np.float32).astype(float)  # beta 1: a flip up costs h, one down is free
     for sweep in range(sweeps):

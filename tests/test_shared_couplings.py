@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from solver_contract import check_result
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import thread_pool
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
+from annealtrain.testing import check_result
 
 
 def problem(M=37, N=21, bits=5, seed=0, dead=(), convex=False, S0=0.0):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from solver_contract import check_result, random_problem
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runs.tables import read_json
 from annealtrain.solvers.exact import Exact
 from annealtrain.solvers.gate_model.imaginary_time import ImaginaryTimeCircuit
+from annealtrain.testing import check_result, random_problem
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 REAL = Path(os.environ.get("ANNEALTRAIN_DATA") or SHARED).expanduser()

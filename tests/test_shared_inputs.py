@@ -1,19 +1,20 @@
-"""Annealing by rows: the chains of the formed J, without forming it."""
+"""Annealing on shared inputs: the chains of the formed J, without forming it."""
 
 import tracemalloc
 
 import numpy as np
 import pytest
-from solver_contract import check_result
+from ticks import ticking
 
 from annealtrain import _anneal
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import thread_pool
-from annealtrain.solvers.annealing.cost_model import estimate_cost
+from annealtrain.solvers.annealing.cost_model import Executor
 from annealtrain.solvers.annealing.shared_inputs import SharedInputs
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.bounds import lower_bound
 from annealtrain.solvers.exact import Exact
+from annealtrain.testing import check_result
 
 
 def problem(M=5, N=40, R=70, bits=4, alpha=0.1, ridge=0.0, sites=1, dead=(), seed=0):
@@ -27,10 +28,11 @@ def problem(M=5, N=40, R=70, bits=4, alpha=0.1, ridge=0.0, sites=1, dead=(), see
 
 @pytest.fixture
 def choose(monkeypatch):
-    """Make annealing go by rows, or form J, whatever it would choose."""
+    """Make annealing go by the shared inputs, or form J, whatever it would choose."""
 
-    def set_path(by_rows):
-        monkeypatch.setattr(SimulatedAnnealing, "_goes_by_rows", lambda self, problem: by_rows)
+    def set_path(by_inputs):
+        executor = Executor.SHARED_INPUTS if by_inputs else Executor.LANES
+        monkeypatch.setattr(SimulatedAnnealing, "executor", lambda self, problem: executor)
 
     return set_path
 
@@ -42,8 +44,8 @@ def test_both_forms_give_the_same_chain(choose, move, ridge, settings):
     layer = problem(ridge=ridge, dead=(3, 17), **settings)
     solver = SimulatedAnnealing(15, num_reads=2, move=move, beta_range=[0.5, 500.0])
     results = []
-    for by_rows in (False, True):
-        choose(by_rows)
+    for by_inputs in (False, True):
+        choose(by_inputs)
         # The forms round differently, and a decision closer than rounding goes either way: at this seed there is none.
         results.append(solver.solve(layer, seed=5))
         check_result(layer, results[-1])
@@ -58,8 +60,8 @@ def test_both_forms_give_the_same_chain(choose, move, ridge, settings):
 def test_the_automatic_range_is_the_same(choose):
     layer = problem(ridge=0.05)
     stats = []
-    for by_rows in (False, True):
-        choose(by_rows)
+    for by_inputs in (False, True):
+        choose(by_inputs)
         stats.append(SimulatedAnnealing(10).solve(layer).stats)
     for name in ("beta_first", "beta_last"):
         assert stats[0][name] == pytest.approx(stats[1][name], rel=1e-9)
@@ -80,23 +82,22 @@ def test_the_same_bits_on_any_kernel_threads_and_in_any_company(choose):
                 np.testing.assert_allclose(found.lower_bounds, expected.lower_bounds, rtol=1e-9)
     finally:
         _anneal.use_kernel(_anneal.kernels()[0])
-    alone = LayerProblem.from_rows(
-        layer.rows.inputs, layer.rows.targets[:, :2], layer.S0[:2], 0.3, 5, factors=layer.rows.factors[:, :2]
-    )
+    rows = layer.least_squares
+    alone = LayerProblem.from_rows(rows.inputs, rows.targets[:, :2], layer.S0[:2], 0.3, 5, factors=rows.factors[:, :2])
     np.testing.assert_array_equal(solver.solve(alone, seed=2).levels, expected.levels[:2])
 
 
 def test_energies_gradients_and_bounds_are_those_of_the_unit():
     layer = problem(ridge=0.2, alpha=0.01, dead=(0,))
-    rows = SharedInputs(layer)
-    weights = layer.S0 + np.random.default_rng(3).uniform(-0.3, 0.3, layer.S0.shape) * rows.live
-    np.testing.assert_allclose(rows.energies(weights), layer.energies(weights), rtol=1e-9)
-    bounds = rows.lower_bounds(weights)
+    shared = SharedInputs(layer)
+    weights = layer.S0 + np.random.default_rng(3).uniform(-0.3, 0.3, layer.S0.shape) * shared.live
+    np.testing.assert_allclose(shared.energies(weights), layer.energies(weights), rtol=1e-9)
+    bounds = shared.lower_bounds(weights)
     for i in range(layer.num_units):
         form = layer.unit(i)
-        np.testing.assert_allclose(rows.gradients(weights)[i], form.gradient(weights[i]), rtol=1e-8, atol=1e-10)
-        np.testing.assert_allclose(rows.diagonal[i], form.J.diagonal() - rows.ridge[i] * form.live, rtol=1e-9)
-        np.testing.assert_array_equal(rows.live[i], form.live)
+        np.testing.assert_allclose(shared.gradients(weights)[i], form.gradient(weights[i]), rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(shared.diagonal[i], form.J.diagonal() - shared.ridge[i] * form.live, rtol=1e-9)
+        np.testing.assert_array_equal(shared.live[i], form.live)
         assert bounds[i] <= form.energy(weights[i])
         assert bounds[i] == pytest.approx(lower_bound(form, weights[i]), rel=1e-2)
 
@@ -113,9 +114,10 @@ def test_bounds_hold_and_ground_states_are_found(choose):
 def test_a_unit_that_is_off_everywhere_keeps_its_weights(choose):
     choose(True)
     layer = problem(alpha=0.0)
-    factors = layer.rows.factors.copy()
+    rows = layer.least_squares
+    factors = rows.factors.copy()
     factors[:, 2] = 0
-    layer = LayerProblem.from_rows(layer.rows.inputs, layer.rows.targets, layer.S0, 0.3, 4, factors=factors)
+    layer = LayerProblem.from_rows(rows.inputs, rows.targets, layer.S0, 0.3, 4, factors=factors)
     found = SimulatedAnnealing(20).solve(layer)
     check_result(layer, found)
     np.testing.assert_array_equal(found.best_weights[2], layer.S0[2])
@@ -134,37 +136,16 @@ def test_memory_is_that_of_the_inputs(choose):
     assert peak < 16e6
 
 
-def test_a_time_limit_tells_the_sweeps_done(choose):
+def test_a_time_limit_tells_the_sweeps_done(choose, monkeypatch):
     choose(True)
-    layer = problem(M=20)
-    found = SimulatedAnnealing(1_000_000, time_limit_s=0.1).solve(layer)
+    layer, clock = problem(M=20), ticking(monkeypatch)
+    found = SimulatedAnnealing(1_000_000, time_limit_s=8).solve(layer)
+    groups = -(-20 // _anneal.lanes())
+    # As the solve begins, until the limit has passed, once for each group; and for the bound of each.
+    assert clock.now == 1 + 8 + 2 * groups
     assert 1 <= found.stats["sweeps"] < 1_000_000
     assert found.stats["visits"] == pytest.approx(20 * found.stats["sweeps"] * 40 * 4)
     assert found.stats["beta_last"] < SimulatedAnnealing(2).solve(layer).stats["beta_last"]
-
-
-def test_the_cheaper_form_is_chosen():
-    """Many units on few rows go by rows; a convolution's many rows are formed into J once."""
-    many = problem(M=120, N=400, R=500)
-    formed, by_rows = estimate_cost(many, 120, 2)
-    assert by_rows < 0.5 * formed
-    assert SimulatedAnnealing(2)._goes_by_rows(many)
-    assert not SimulatedAnnealing(2, order="random")._goes_by_rows(many)
-    convolution = problem(M=6, N=25, R=20000)
-    assert not SimulatedAnnealing(100)._goes_by_rows(convolution)
-
-
-def test_the_choice_is_the_same_on_every_machine():
-    """The two forms round differently: a seed gives one result only if all kernels choose the same form."""
-    layers = [problem(M=M, N=40, R=R) for M in (1, 4, 10, 17) for R in (50, 400, 3000)]
-    estimates = []
-    try:
-        for name in _anneal.kernels():
-            _anneal.use_kernel(name)
-            estimates.append([estimate_cost(layer, layer.num_units, 10) for layer in layers])
-    finally:
-        _anneal.use_kernel(_anneal.kernels()[0])
-    assert all(each == estimates[0] for each in estimates)
 
 
 def test_wrong_shapes_are_refused():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import SMALL
 from solver_contract import check_result, check_solver, random_problem
-from test_quantum import thermal_probabilities, three_spins
+from test_path_integral import thermal_probabilities, three_spins
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem

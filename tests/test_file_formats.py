@@ -8,13 +8,13 @@ import dimod
 import numpy as np
 import pytest
 from dimod.serialization import coo
-from solver_contract import random_problem
 
 from annealtrain.commands import export
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian import file_formats
 from annealtrain.hamiltonian.file_formats import hamiltonian
 from annealtrain.runtime import memory
+from annealtrain.testing import random_problem
 
 
 @pytest.fixture(params=[None, 0.1])

@@ -4,19 +4,17 @@ import numpy as np
 import pytest
 
 from annealtrain.errors import InputError
-from annealtrain.hamiltonian import masked_gram
 from annealtrain.hamiltonian.layer_problem import LayerProblem
-from annealtrain.hamiltonian.least_squares import LeastSquares
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.layers import Conv2d, Linear
-from annealtrain.runtime import memory, thread_pool
+from annealtrain.runtime import memory
 from annealtrain.solvers.bounds import descend, lower_bound
 
 Q, N, M = 40, 7, 3
 
 
 def data(seed=0, rows=Q, alpha=None):
-    """Random rows, targets, weights and (for an alpha) LeakyReLU slopes."""
+    """Random rows, targets, weights and (for an alpha) LeakyReLU factors."""
     generator = np.random.default_rng(seed)
     inputs, targets = generator.normal(size=(rows, N)), generator.normal(size=(rows, M))
     S0 = generator.normal(size=(M, N)) * 0.3
@@ -148,63 +146,6 @@ def test_a_convolution_sums_over_sites_and_divides_by_samples():
         assert problem.unit(r).energy(layer.weights[r]) == pytest.approx(total / 3, rel=1e-10)
 
 
-def test_two_slopes_are_only_a_shortcut():
-    inputs, targets, _, factors = data(7, rows=300, alpha=0.1)
-    rows = LeastSquares(inputs, targets, factors, 300)
-    assert rows.slopes == (0.1, 1.0)
-    other = factors.copy()
-    other[0, 0] = 0.5
-    assert LeastSquares(inputs, targets, other, 300).slopes is None
-    for unit in range(M):
-        expected = (inputs * factors[:, [unit]] ** 2).T @ inputs / 300
-        np.testing.assert_allclose(rows.unit_gram(unit), expected, rtol=1e-12, atol=1e-15)
-        expected = (inputs * other[:, [unit]] ** 2).T @ inputs / 300
-        np.testing.assert_allclose(
-            LeastSquares(inputs, targets, other, 300).unit_gram(unit), expected, rtol=1e-12, atol=1e-15
-        )
-
-
-@pytest.mark.parametrize("units", [1, 3, 8, 9, 21])
-@pytest.mark.parametrize("low", [0.0, 0.1, -0.5])
-def test_all_units_at_once_are_the_units_one_by_one(units, low):
-    """Sums over classes of rows, whatever the groups of units; where J's outgrow the inputs, none are held."""
-    rng = np.random.default_rng(units)
-    inputs, targets = rng.normal(size=(40 * units, 5)).astype(np.float32), rng.normal(size=(40 * units, units))
-    factors = np.where(rng.random(targets.shape) < np.linspace(0, 1, units), 1.0, low)  # the first unit has no row
-    factors[0, 0], factors[-1, -1] = 1.0, low
-    rows = LeastSquares(inputs, targets, factors, len(inputs))
-    assert rows.grams is not None
-    exact = inputs.astype(np.float64)
-    for unit in range(units):
-        expected = (exact * factors[:, [unit]] ** 2).T @ exact / len(inputs)
-        np.testing.assert_allclose(rows.unit_gram(unit), expected, rtol=1e-12, atol=1e-14)
-        few = LeastSquares(inputs[: 5 * units - 1], targets[: 5 * units - 1], factors[: 5 * units - 1], 1)
-        if few.slopes:
-            assert few.grams is None
-
-
-def test_a_subset_without_rows_has_no_gram():
-    inputs = np.arange(12.0).reshape(6, 2)
-    own, whole = masked_gram.masked_grams(inputs, np.zeros((6, 3), bool))
-    np.testing.assert_array_equal(own, np.zeros((3, 2, 2)))
-    np.testing.assert_allclose(whole, inputs.T @ inputs)
-
-
-def test_blocks_of_rows_and_threads_change_nothing(monkeypatch):
-    inputs, targets, S0, factors = data(8, rows=50, alpha=0.1)
-    whole = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
-    monkeypatch.setattr("annealtrain.hamiltonian.least_squares.BLOCK_ROWS", 7)
-    monkeypatch.setattr("annealtrain.hamiltonian.masked_gram.BLOCK_ROWS", 7)
-    by_one = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
-    with thread_pool.threads(3):
-        by_three = LayerProblem.from_rows(inputs, targets, S0, 0.1, 4, factors=factors)
-        by_three.least_squares.prepare()
-    for i in range(M):
-        np.testing.assert_allclose(by_one.unit(i).J, whole.unit(i).J, rtol=1e-12, atol=1e-15)
-        np.testing.assert_array_equal(by_one.unit(i).J, by_three.unit(i).J)
-        np.testing.assert_array_equal(by_one.unit(i).h, by_three.unit(i).h)
-
-
 def test_ridge_holds_weights_near_S0():
     inputs, targets, S0, _ = data(9)
     inputs[:, 2] = 0
@@ -290,15 +231,6 @@ def test_a_lone_field_is_live():
     assert Couplings(J).live.tolist() == [True, False, True]
 
 
-def test_nearest_levels_invert_weights():
-    inputs, targets, S0, _ = data(14)
-    form = LayerProblem.from_rows(inputs, targets, S0, 0.3, 5).unit(2)
-    levels = np.random.default_rng(0).integers(0, 32, (10, N))
-    np.testing.assert_array_equal(form.nearest_levels(form.weights(levels)), levels)
-    np.testing.assert_array_equal(form.nearest_levels(S0[2] + 9), np.full(N, 31))
-    np.testing.assert_array_equal(form.nearest_levels(S0[2] - 9), np.zeros(N))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -347,3 +279,36 @@ def test_a_dense_hamiltonian_beyond_memory_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 10_000)
     with pytest.raises(InputError, match=r"56 spins needs 50 kB; 10 kB are available: lower bits"):
         form.ising()
+
+
+def test_rows_may_be_lists_of_numbers():
+    inputs, targets, S0, factors = data(15, rows=6, alpha=0.1)
+    for given in (None, factors):
+        arrays = LayerProblem.from_rows(inputs, targets, S0, 0.3, 3, factors=given)
+        listed = None if given is None else given.tolist()
+        lists = LayerProblem.from_rows(inputs.tolist(), targets.tolist(), S0.tolist(), 0.3, 3, factors=listed)
+        assert (lists.num_units, lists.num_weights, lists.num_spins) == (M, N, 3 * N)
+        for i in range(M):
+            one, other = arrays.unit(i), lists.unit(i)
+            for name in ("J", "h", "S0", "E0"):
+                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    whole = LayerProblem.from_rows([[1, 2], [3, 4]], [[1], [0]], [[0, 0]], 1, 2)  # whole numbers too
+    np.testing.assert_array_equal(whole.unit(0).J, [[5, 7], [7, 10]])
+    np.testing.assert_array_equal(whole.unit(0).h, [-1, -2])
+    assert whole.unit(0).E0 == 0.5
+
+
+@pytest.mark.parametrize(
+    "change", [{"inputs": [1.0, 2.0]}, {"targets": [1.0, 0.0]}, {"S0": [0.0, 0.0]}, {"inputs": [[[1.0], [2.0]]]}]
+)
+def test_rows_that_are_not_tables_are_refused(change):
+    given = {"inputs": [[1.0, 2.0], [3.0, 4.0]], "targets": [[1.0], [0.0]], "S0": [[0.0, 0.0]], **change}
+    with pytest.raises(ValueError, match=r"are not all two-dimensional: they are \(rows, N\), \(rows, M\), \(M, N\)"):
+        LayerProblem.from_rows(**given, half_range=1.0, bits=2)
+
+
+def test_only_a_sum_of_squares_has_a_floor():
+    inputs, targets, S0, _ = data()
+    rows = LayerProblem.from_rows(inputs, targets, S0, 0.3, 4)
+    assert rows.floor == 0
+    assert LayerProblem.from_moments(rows.unit(0).J, rows.h, rows.E0, S0, 0.3, 4).floor == -np.inf
