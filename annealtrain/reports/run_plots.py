@@ -91,11 +91,11 @@ def drawn(run: Run) -> Iterator["Figure"]:
 
 
 def headline(run: Run) -> str:
-    """Return what a run is, in one line: model, data, targets, solver, bits, alpha, seed."""
+    """Return what a run is, in one line: model, data, optimizer, solver, bits, alpha, seed."""
     settings = run.settings
-    is_annealed = class_name(settings.get("solver")) != "Backpropagation"  # which has no targets and no bits
-    parts = ("dataset", "targets", "solver") if is_annealed else ("dataset", "solver")
-    words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in parts)]
+    is_annealed = class_name(settings.get("optimizer")) != "Backpropagation"  # which has no solver and no bits
+    names = ("dataset", "optimizer", "solver")
+    words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in names)]
     numbers = ("bits", "alpha", "samples", "seed") if is_annealed else ("alpha", "samples", "seed")
     words += [f"{key} {settings[key]}" for key in numbers if key in settings]
     return ", ".join(word for word in words if word) + ("" if run.result else f" ({run.state})")
