@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import write_mnist
+from conftest import composed, write_mnist
 from hydra.utils import instantiate
 
 from annealtrain.commands.estimate import estimate
 from annealtrain.data import datasets
 from annealtrain.experiment.builder import Experiment, build
-from annealtrain.experiment.compose import compose_config
 from annealtrain.nn import layers
 from annealtrain.nn.layers import Flatten, MaxPool2d, SpectralPool2d
 from annealtrain.optimizers import targets
@@ -32,17 +31,11 @@ GROUPS = {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for f
 HERE = ("dataset=digits", "samples=20", "validation=10")  # stands in for the large sets
 
 
-def composed(*overrides: str) -> dict[str, Any]:
-    return compose_config(list(overrides), None)
-
-
 def test_the_groups_are_there() -> None:
     assert GROUPS["model"] == sorted(NETWORKS)
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
     assert GROUPS["dataset"] == ["cifar10", "digits", "fashion_mnist", "mnist"]
     assert GROUPS["solver"] == [
-        "backprop",
-        "backprop_tuned",
         "descent",
         "dimod",
         "dwave",
@@ -57,7 +50,15 @@ def test_the_groups_are_there() -> None:
         "steepest",
         "tabu",
     ]
-    assert GROUPS["targets"] == ["difference", "gauss_newton", "kronecker", "pinv", "pinv_weighted"]
+    assert GROUPS["optimizer"] == [
+        "backprop",
+        "backprop_tuned",
+        "difference",
+        "gauss_newton",
+        "kronecker",
+        "pinv",
+        "pinv_weighted",
+    ]
     assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
     assert GROUPS["method"] == [
         "backprop",
@@ -70,15 +71,15 @@ def test_the_groups_are_there() -> None:
         "pinv",
         "sqa",
     ]
-    assert GROUPS["sweep"] == sorted([*EXPERIMENTS, "search"])
+    assert GROUPS["sweep"] == ["figure", "search"]
 
 
 def test_every_yaml_tells_first_what_it_is() -> None:
     for path in CONFIGS.rglob("*.yaml"):
         lines = path.read_text().splitlines()
-        if path.parent.name in ("experiment", "best", "method", "sweep", "launcher"):
+        if path.parent.name in ("experiment", "best", "method", "optimizer", "sweep", "launcher"):
             assert lines.pop(0) == "# @package _global_", path
-            if path.parent.name in ("experiment", "method"):
+            if path.parent.name in ("experiment", "method", "optimizer"):
                 assert "hydra" not in path.read_text(), path  # a swept experiment drops it silently
         assert lines[0].startswith("# "), path
 
@@ -105,9 +106,11 @@ def test_a_run_is_made_of_its_defaults() -> None:
     }
     parts = build(config)
     assert config["model"]["name"] == "lenet"
-    assert type(parts.solver) is simulated_annealing.SimulatedAnnealing
-    assert type(parts.targets) is GaussNewton
-    assert type(parts.half_range) is GeometricSchedule
+    optimizer = parts.optimizer
+    assert type(optimizer) is GaussNewton
+    assert type(optimizer.solver) is simulated_annealing.SimulatedAnnealing
+    assert type(optimizer.half_range) is GeometricSchedule
+    assert optimizer.bits == 8
     assert len(parts.splits.train.labels) == 1000
 
 
@@ -240,17 +243,20 @@ def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
     )
     odd = [pool.crop for pool in parts.network.layers if isinstance(pool, SpectralPool2d) and pool.size == (5, 5)]
     assert odd == ["author"] * (expected.model in ("lenet", "lenet_small", "three_conv"))
-    modes = parts.targets
+    optimizer = parts.optimizer
+    assert type(optimizer) is Layerwise
+    assert optimizer.bits == expected.bits
+    modes = optimizer.targets
     assert type(modes) is PseudoInverseTargets
     assert (modes.amplitude, modes.inverse_activation, modes.ridge) == (expected.amplitude, False, 0)
     gains = [modes._gain(k) for k in range(len(weights) - 1)]
     assert gains == [*expected.gain, *[1] * (len(gains) - len(expected.gain))]
-    assert type(parts.solver) is simulated_annealing.SimulatedAnnealing
+    assert type(optimizer.solver) is simulated_annealing.SimulatedAnnealing
     for epoch in range(20):
-        solver = parts.solver.resolve_schedules(epoch, 20)
+        solver = optimizer.solver.resolve_schedules(epoch, 20)
         t = epoch / 20  # the last values are never reached
         for (first, last), value in (
-            (expected.half_range, parts.half_range.value(epoch, 20)),
+            (expected.half_range, optimizer.half_range.value(epoch, 20)),
             (expected.beta, solver.beta),
         ):
             assert math.isclose(value, first * (last / first) ** t, rel_tol=1e-9)
@@ -272,8 +278,8 @@ def test_the_best_settings_can_be_built(name: str) -> None:
         assert (config["samples"], config["validation"]) == (100 if "100" in name else 1000, None)
     digits = {"_target_": "annealtrain.data.datasets.digits"}
     parts = build(config | {"dataset": digits, "samples": 20, "validation": 10})
-    assert type(parts.targets) in (GaussNewton, Kronecker)
-    assert type(parts.solver) is simulated_annealing.SimulatedAnnealing
+    assert type(parts.optimizer) in (GaussNewton, Kronecker)
+    assert type(parts.optimizer.solver) is simulated_annealing.SimulatedAnnealing
 
 
 METHODS = {
