@@ -151,4 +151,4 @@ def test_this_install_finds_its_configuration() -> None:
     root = files("annealtrain.configs")
     assert root.joinpath("train.yaml").is_file()
     groups = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("_")}
-    assert groups == {"dataset", "experiment", "method", "model", "schedule", "solver", "sweep", "targets"}
+    assert groups == {"dataset", "experiment", "method", "model", "optimizer", "schedule", "solver", "sweep"}

@@ -22,7 +22,7 @@ MINE = '''
 import os
 import time
 
-from annealtrain.solvers.base import Solver
+from annealtrain.solvers.solver import Solver
 
 
 class Mine(Solver):

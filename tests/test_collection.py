@@ -1,69 +1,14 @@
-"""Gathering run folders: what is found, what is left out by name, the tidy table, and the groups of the summary."""
+"""Gathering run folders: what is found, and what is left out, by name."""
 
-import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
 
 import pytest
 from conftest import SMALL, table
+from run_folders import write_run
 
 from annealtrain.errors import InputError
-from annealtrain.runs import collection, summary, tables
-
-VALUES = (0.5, 0.7, 0.6)  # validation accuracy of epochs 0 to 2
-
-
-def write_run(folder: Path, *, finished: bool = True, shift: float = 0.0, **settings: Any) -> Path:
-    """Write a run folder as a recorder does: three epochs, validation accuracies VALUES + shift."""
-    folder.mkdir(parents=True)
-    config = {
-        "seed": 0,
-        "epochs": 2,
-        "progress": "auto",
-        "model": {"name": "linear", "layers": [{"_target_": "annealtrain.nn.layers.Flatten"}]},
-        "solver": {"_target_": "annealtrain.solvers.annealing.simulated_annealing.SimulatedAnnealing", "num_reads": 1},
-        "schedule": {"first": [0.1, 0.2]},
-        "bias": False,
-        **settings,
-    }
-    (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
-    (folder / "meta.json").write_text(json.dumps({"config_hash": "a", "command": "annealtrain train"}))
-    rows = [
-        {"epoch": e, "train_loss": 1.0, "val_accuracy": v + shift, "test_accuracy": v + shift + 0.01, "total_s": 0.5}
-        for e, v in enumerate(VALUES)
-    ]
-    with open(folder / "metrics.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    if finished:
-        result = {"last": rows[-1], "best_validation": rows[1], "seconds": 1.5}
-        (folder / "result.json").write_text(json.dumps(result))
-    return folder
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """Two solvers, two seeds each, one run not finished; a damaged run, a foreign folder, and one that is empty."""
-    for k, solver in enumerate(("SimulatedAnnealing", "CoordinateDescent")):
-        for seed in (0, 1):
-            write_run(
-                tmp_path / solver / f"seed={seed}",
-                finished=(k, seed) != (1, 1),
-                shift=0.1 * k + 0.02 * seed,
-                seed=seed,
-                solver={"_target_": f"annealtrain.solvers.{solver}"},
-            )
-    (write_run(tmp_path / "damaged") / "config.yaml").write_text("a: [")
-    (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign" / "notes.txt").write_text("mine")
-    (tmp_path / "empty").mkdir()
-    (tmp_path / ".hidden").mkdir()
-    (tmp_path / ".hidden" / "notes.txt").write_text("not looked at")
-    return tmp_path
+from annealtrain.runs import collection
 
 
 def test_finds_runs_and_names_what_it_leaves_out(tree: Path) -> None:
@@ -141,24 +86,6 @@ def test_collect_of_a_sweep_whose_jobs_all_failed(cli: Callable) -> None:
     assert outcome.err.endswith(": see sweep/seed=0/train.log and 1 more\n")
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("annealtrain.solvers.annealing.reference.reference_annealing", "reference_annealing"),
-        ("mine.Solver", "Solver"),
-        ("lenet", "lenet"),
-        ("[0.1]", "[0.1]"),
-        ("../shared/data", "../shared/data"),
-        ("0.1.0", "0.1.0"),
-        (0.1, "0.1"),
-        (True, "true"),
-        (None, ""),
-    ],
-)
-def test_a_class_is_shown_by_its_own_name_and_nothing_else_is_cut(value: Any, text: str) -> None:
-    assert tables.shown(value) == text
-
-
 def test_configurations_become_columns() -> None:
     config = {
         "seed": 1,
@@ -177,46 +104,6 @@ def test_configurations_become_columns() -> None:
         "model": "lenet",
     }
     assert collection.flatten({"model": {"layers": [1]}}) == {"model": "[1]"}
-
-
-def test_the_tidy_table_has_a_row_an_epoch(tree: Path) -> None:
-    rows = summary.tidy(collection.find(tree)[0])
-    assert len(rows) == 4 * 3
-    assert {tuple(row) for row in rows} == {tuple(rows[0])}
-    assert list(rows[0])[:3] == ["run", "state", "seed"]
-    assert [row["epoch"] for row in rows[:4]] == [0, 1, 2, 0]
-    assert rows[0]["solver"] == "annealtrain.solvers.CoordinateDescent"
-    tables.write_csv(tree / "runs.csv", rows)
-    assert table(tree / "runs.csv")[0]["bias"] == "false"
-    assert len(table(tree / "runs.csv")) == 12
-
-
-def test_groups_are_told_by_as_few_settings_as_will_do(tmp_path: Path) -> None:
-    for bits in (3, 4):
-        for seed in (0, 1):
-            # The schedule follows the bits and adds nothing; threads and the progress display are no settings.
-            extra = {"schedule": {"first": bits / 10}, "threads": seed, "progress": bool(seed)}
-            write_run(tmp_path / f"{bits}-{seed}", bits=bits, seed=seed, **extra)
-    found = collection.find(tmp_path)[0]
-    assert summary.varying(found) == ["bits"]
-    assert {values: len(members) for values, members in summary.groups(found).items()} == {(3,): 2, (4,): 2}
-
-
-def test_summary_holds_means_and_deviations_over_seeds(tree: Path) -> None:
-    head, rows = summary.summary(collection.find(tree)[0])
-    assert head == ["solver", "runs", "val last", "test last", "best val", "test at best val"]
-    assert [row[0] for row in rows] == ["CoordinateDescent", "SimulatedAnnealing"]
-    assert [row[1] for row in rows] == ["2 (1 unfinished)", "2"]
-    last, best = [0.6, 0.62], [0.7, 0.72]
-    assert rows[1][2] == f"{mean(last):.4f} +- {stdev(last):.4f}"
-    assert rows[1][4] == f"{mean(best):.4f} +- {stdev(best):.4f}"
-    assert rows[0][2].startswith("0.7100")
-
-
-def test_spread() -> None:
-    assert summary.spread([1.0, 2.0, None]) == "1.5000 +- 0.7071"
-    assert summary.spread([1.0]) == "1.0000"
-    assert summary.spread([None]) == ""
 
 
 def test_collect_of_real_runs(cli: Callable, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SMALL, table
-from test_runs import write_run
+from run_folders import write_run
 
 from annealtrain.errors import InputError
 from annealtrain.reports import html

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from conftest import SMALL
-from test_runs import VALUES, write_run
+from run_folders import VALUES, write_run
 
 from annealtrain.errors import InputError
 from annealtrain.reports import run_plots, style
@@ -90,13 +90,12 @@ def test_scales(kind: str, values: list[float], expected: str) -> None:
 
 
 def test_headline_names_what_trains(tmp_path: Path) -> None:
-    run = collection.read_run(
-        write_run(tmp_path / "run", bits=3, targets={"_target_": "annealtrain.optimizers.targets.Mine"})
-    )
-    assert run_plots.headline(run) == "linear, Mine, SimulatedAnnealing, bits 3, seed 0"
-    solver = {"_target_": "annealtrain.optimizers.backprop.Backpropagation"}
-    run = collection.read_run(write_run(tmp_path / "other", finished=False, bits=3, solver=solver))
-    assert run_plots.headline(run) == "linear, Backpropagation, seed 0 (epoch 2 of 2)"
+    optimizer = {"_target_": "annealtrain.optimizers.layerwise.pinv"}
+    run = collection.read_run(write_run(tmp_path / "run", bits=3, optimizer=optimizer))
+    assert run_plots.headline(run) == "linear, pinv, SimulatedAnnealing, bits 3, seed 0"
+    optimizer = {"_target_": "annealtrain.optimizers.backprop.Backpropagation"}
+    folder = write_run(tmp_path / "other", finished=False, bits=3, optimizer=optimizer, solver=None)
+    assert run_plots.headline(collection.read_run(folder)) == "linear, Backpropagation, seed 0 (epoch 2 of 2)"
 
 
 def test_plot_of_a_real_run(cli: Callable, tmp_path: Path) -> None:

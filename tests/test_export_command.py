@@ -6,11 +6,9 @@ from pathlib import Path
 import dimod
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import SMALL, composed
 
-from annealtrain.commands.train import ready
-from annealtrain.experiment.builder import build
-from annealtrain.experiment.compose import compose_config
+from annealtrain.experiment.builder import build, ready
 from annealtrain.experiment.config import saved_config
 from annealtrain.runs import checkpoint, tables
 
@@ -18,7 +16,7 @@ from annealtrain.runs import checkpoint, tables
 @pytest.fixture
 def run(cli, tmp_path) -> Path:
     """A finished run of two epochs."""
-    assert cli("train", *SMALL, "targets=difference", "hydra.run.dir=run").code == 0
+    assert cli("train", *SMALL, "optimizer=difference", "hydra.run.dir=run").code == 0
     return tmp_path / "run"
 
 
@@ -28,7 +26,7 @@ def test_a_runs_hamiltonian_is_the_next_one_at_its_last_weights(cli, run):
     assert outcome.out == "run/layer1_unit4.bqm: layer 1, unit 4 after 2 epochs: 8 weights of 3 bits\n"
     model = dimod.BinaryQuadraticModel.from_file(io.BytesIO((run / "layer1_unit4.bqm").read_bytes()))
     (_, last), epoch = checkpoint.read_checkpoint(run / "last.npz")
-    trainer, start = ready(compose_config([*SMALL, "targets=difference"], None))
+    trainer, start = ready(composed(*SMALL, "optimizer=difference"))
     assert (epoch, start) == (2, 0)
     for layer, weights in zip(trainer.network.trainable, checkpoint.read_checkpoint(run / "last.npz")[0], strict=True):
         layer.weights = weights
@@ -40,12 +38,14 @@ def test_a_runs_hamiltonian_is_the_next_one_at_its_last_weights(cli, run):
     np.testing.assert_allclose(found, form.energy(form.weights(levels)), rtol=1e-9)
 
 
-@pytest.mark.parametrize("targets", ["gauss_newton", "kronecker"])
-def test_the_hamiltonian_of_a_change_of_the_weights(cli, tmp_path, targets):
-    outcome = cli("export", *SMALL, f"targets={targets}", "--format=bqm", "--layer=1", "--unit=3", "--output", "x.bqm")
+@pytest.mark.parametrize("optimizer", ["gauss_newton", "kronecker"])
+def test_the_hamiltonian_of_a_change_of_the_weights(cli, tmp_path, optimizer):
+    outcome = cli(
+        "export", *SMALL, f"optimizer={optimizer}", "--format=bqm", "--layer=1", "--unit=3", "--output", "x.bqm"
+    )
     assert (outcome.code, outcome.err) == (0, "")
     model = dimod.BinaryQuadraticModel.from_file(io.BytesIO((tmp_path / "x.bqm").read_bytes()))
-    form = ready(compose_config([*SMALL, f"targets={targets}"], None))[0].next_problem(1, epoch=0).unit(3)
+    form = ready(composed(*settings))[0].next_problem(1, epoch=0).unit(3)
     assert not form.S0.any()
     levels = np.random.default_rng(0).integers(0, 8, (20, 8))
     found = model.energies((form.encoding.spins(levels), range(24)))
