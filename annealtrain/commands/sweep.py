@@ -57,6 +57,7 @@ def run_job(name: str, folder: Path, train: Callable[[], float]) -> float:
         result = tables.read_json(folder / recorder.RESULT, "last")
         outcome = f"{accuracies(result['last'])}  {result['seconds']:.1f} s"
         outcome += "  (finished before)" if was_finished else ""
+        outcome += f"  warning: {result['warning']}" if result.get("warning") else ""
     line = f"{name}  {outcome}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STATUS).write_text(line + "\n")

@@ -16,7 +16,7 @@ from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Row
-from annealtrain.training.callback import Checkpoint
+from annealtrain.training.callback import Checkpoint, risen_loss
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,14 @@ def _trained(config: Config, folder: Path, meta: Row) -> Row:
             del experiment  # with the images, which the trainer has as the network's inputs
             if start is not None:
                 trainer.restore(checkpoint.read_state(folder / checkpoint.LAST))
-            trainer.run(_Observers(record, display), start)
+            observers = _Observers(record, display, trainer.optimizer.step_setting)
+            trainer.run(observers, start)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted: {record.epochs_done} of {epochs} epochs are kept; to go on: annealtrain resume {folder}"
         ) from None
-    return record.finish({"seconds": spent + time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()})
+    cost = {"seconds": spent + time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
+    return record.finish({"warning": observers.warning, **cost})
 
 
 def _tell_waiting(folder: Path) -> None:
@@ -77,14 +79,16 @@ def _tell_waiting(folder: Path) -> None:
 
 
 class _Observers:
-    """Passes a trainer's news to the record first, then to the display."""
+    """Passes a trainer's news to the record first, then to the display; keeps warnings of steps that are too large."""
 
-    def __init__(self, record: RunRecorder, display: Display) -> None:
-        self.record, self.display = record, display
+    def __init__(self, record: RunRecorder, display: Display, step_setting: str) -> None:
+        self.record, self.display, self.step_setting = record, display, step_setting
+        self.warning: str | None = None
 
     def epoch_done(self, row: Row, solves: list[Row], checkpoint: Checkpoint) -> None:
         self.record.save(row, solves, checkpoint.weights, checkpoint.state)
         self.display.epoch_done(row, solves)
+        self.warning = risen_loss(self.record.first_row, row, self.step_setting) or self.warning
 
     def solving(self, epoch: int, layer: int, done: float) -> None:
         self.display.solving(epoch, layer, done)
