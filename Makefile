@@ -57,7 +57,7 @@ bench-layers: $(VENV)/installed-figures
 figures: $(FIGURES)
 
 $(FIGURES): $(VENV)/installed-figures
-	JOBS=$(JOBS) $(BIN)/annealtrain figure $@ --seeds $(SEEDS) sweep/launcher=joblib
+	$(BIN)/annealtrain figure $@ --seeds $(SEEDS) sweep/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

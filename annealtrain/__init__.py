@@ -1,12 +1,22 @@
-"""Train neural networks layer by layer with annealing instead of backpropagation."""
+"""Train neural networks by annealing Ising Hamiltonians instead of backpropagation.
+
+The words used here (spin, level, unit, site, read, sweep, range L, Hamiltonian, ...) are explained in docs/glossary.md.
+"""
 
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["LayerProblem", "anneal"]
 
-_HOMES = {"LayerProblem": "annealtrain.hamiltonian.layer_problem", "anneal": "annealtrain.solvers.annealing.api"}
+_HOMES = {
+    "train": "annealtrain.api",
+    "load": "annealtrain.api",
+    "Run": "annealtrain.api",
+    "LayerProblem": "annealtrain.api",
+    "anneal": "annealtrain.solvers.annealing.api",
+    "AnnealClassifier": "annealtrain.estimators",
+}
+__all__ = ["AnnealClassifier", "LayerProblem", "Run", "anneal", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,3 +24,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'annealtrain' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

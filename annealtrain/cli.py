@@ -1,13 +1,12 @@
 """The command line: `annealtrain COMMAND ...`. Errors of the user end in one line and exit code 2."""
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import annealtrain
+from annealtrain.commands.parser import parser_of
 from annealtrain.errors import InputError, nearest
 
 USAGE = """\
@@ -97,7 +96,7 @@ def _eval(arguments: list[str]) -> int:
 
 
 def _estimate(arguments: list[str]) -> int:
-    parser = _parser("estimate", "Print what each layer of a composed configuration asks of memory and of a QPU.")
+    parser = parser_of("estimate", "Print what each layer of a composed configuration asks of memory and of a QPU.")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for annealtrain train")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
     given = parser.parse_intermixed_args(arguments)
@@ -109,7 +108,7 @@ def _estimate(arguments: list[str]) -> int:
 
 
 def _export(arguments: list[str]) -> int:
-    parser = _parser("export", "Write a unit's Hamiltonian, or a trained network, in a file that other tools read.")
+    parser = parser_of("export", "Write a unit's Hamiltonian, or a trained network, in a file that other tools read.")
     parser.add_argument("run", nargs="+", metavar="RUN", help="a run folder, or key=value ... as for annealtrain train")
     parser.add_argument("--format", required=True, help="bqm, coo, qubo or lp (Hamiltonian); torch or onnx (network)")
     parser.add_argument("--layer", type=int, default=0, metavar="K", help="trainable layer, from 0")
@@ -127,7 +126,7 @@ def _export(arguments: list[str]) -> int:
 
 
 def _bench(arguments: list[str]) -> int:
-    parser = _parser("bench", "Give one real layer to every solver; print a table, write it and a plot to a folder.")
+    parser = parser_of("bench", "Give one real layer to every solver; print a table, write it and a plot to a folder.")
     parser.add_argument("what", choices=["solvers"], help="what to compare")
     words = "layer=K, and settings as for annealtrain train"
     parser.add_argument("overrides", nargs="*", metavar="key=value", help=words)
@@ -136,122 +135,74 @@ def _bench(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: a new folder under outputs/bench")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
     given = parser.parse_intermixed_args(arguments)
-    from datetime import datetime
+    from annealtrain.commands.bench_solvers import bench_solvers
 
-    from rich.console import Console
-
-    from annealtrain.commands.bench_solvers import compare, task_of
-
-    task = task_of(given.overrides, given.config_dir, given.repeats)
-    folder = given.output or Path("outputs/bench") / f"solvers-{datetime.now():%Y-%m-%d-%H-%M-%S}"
-    Console().print(compare(task, timeout_s=given.timeout, folder=folder))
-    print(f"folder: {folder}")
+    bench_solvers(given.overrides, given.config_dir, given.repeats, given.timeout, given.output)
     return 0
 
 
 def _data(arguments: list[str]) -> int:
-    parser = _parser("data", "Show which datasets are at hand, where, and how to get the others.")
+    parser = parser_of("data", "Show which datasets are at hand, where, and how to get the others.")
     parser.add_argument("--data-dir", metavar="DIR", help="default: $ANNEALTRAIN_DATA, else ~/.cache/annealtrain")
     parser.add_argument("--download", metavar="NAME", help="fetch a dataset with torchvision")
     given = parser.parse_args(arguments)
-    from annealtrain.data import downloads
+    from annealtrain.commands.data import data
 
-    if given.download:
-        print(f"{given.download} is in {downloads.download(given.download, given.data_dir)}")
-        return 0
-    for row in downloads.available(given.data_dir):
-        print(f"{row.name:14}{'at hand' if row.present else 'absent ':9}{row.folder}\n{'':14}{row.detail}")
+    print(data(given.data_dir, given.download))
     return 0
 
 
 def _collect(arguments: list[str]) -> int:
-    parser = _parser("collect", "Gather the runs under a folder, finished or not, into one CSV with a row an epoch.")
+    parser = parser_of("collect", "Gather the runs under a folder, finished or not, into one CSV with a row an epoch.")
     parser.add_argument("folder", type=Path, help="a folder with run folders at any depth")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: FOLDER/runs.csv")
     given = parser.parse_args(arguments)
-    from annealtrain.runs import collection, summary, tables
+    from annealtrain.commands.collect import collect
 
-    found, foreign = collection.find(given.folder)
-    output = given.output or given.folder / "runs.csv"
-    rows = summary.tidy(found)
-    tables.write_csv(output, rows)
-    print(tables.as_text(*summary.summary(found)))
-    print(f"{len(found)} runs, {len(rows)} rows: {output}")
-    for line in foreign:
+    text, left_out = collect(given.folder, given.output or given.folder / "runs.csv")
+    print(text)
+    for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     return 0
 
 
 def _plot(arguments: list[str]) -> int:
     folder = _run_folder("plot", "Draw a run, finished or not, as run.png and run.pdf in its folder.", arguments)
-    from annealtrain.reports import run_plots
+    from annealtrain.commands.plot import plot
 
-    for path in run_plots.plot_run(folder):
-        print(path)
+    print(plot(folder))
     return 0
 
 
 def _report(arguments: list[str]) -> int:
-    parser = _parser("report", "Write report.html, a page that needs nothing beside itself, for a run or a sweep.")
+    parser = parser_of("report", "Write report.html, a page that needs nothing beside itself, for a run or a sweep.")
     parser.add_argument("folder", type=Path, help="a run folder, or one with run folders at any depth")
     folder: Path = parser.parse_args(arguments).folder
-    from annealtrain.reports import html
+    from annealtrain.commands.report import report
 
-    print(html.write_report(folder))
+    print(report(folder))
     return 0
 
 
 def _figure(arguments: list[str]) -> int:
-    parser = _parser("figure", "Run what a figure of the paper needs (finished runs are kept), gather it and draw it.")
-    parser.add_argument("name", help="fig1a to fig8, as in annealtrain train sweep=NAME")
+    parser = parser_of(
+        "figure", "Run what a figure of the paper needs (finished runs are kept), gather it and draw it."
+    )
+    parser.add_argument("name", help="fig1a to fig8, fig6a_2024 to fig6d_2024")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for annealtrain train")
-    parser.add_argument("--seeds", type=int, metavar="N", help="runs a method; default: $SEEDS, else 10")
+    parser.add_argument("--seeds", type=int, default=10, metavar="N", help="runs a method, default 10")
     parser.add_argument("--output", type=Path, default=Path("outputs"), metavar="DIR", help="default: outputs")
     given = parser.parse_intermixed_args(arguments)
-    from annealtrain.reports import paper, paper_figures
+    from annealtrain.commands.figure import figure
 
-    paper.check_name(given.name)
-    if given.seeds is not None:
-        os.environ["SEEDS"] = str(given.seeds)  # the sweeps of figures read it
-    seeds = os.environ.setdefault("SEEDS", "10")
-    if not seeds.isdecimal() or int(seeds) < 1:
-        raise InputError(f"--seeds={seeds} (or $SEEDS) is not a number of at least 1")
-    if "QPU" in paper.PAPER[given.name].others and "QUANTUM_ANNEALING" not in os.environ:
-        from annealtrain.solvers.dwave.qpu import has_token
-
-        os.environ["QUANTUM_ANNEALING"] = "dwave" if has_token() else "dwave_emulated"  # read by the sweep
-    from annealtrain.commands.hydra_app import run_hydra
-    from annealtrain.commands.sweep import INDIFFERENT
-
-    folder = given.output / "figures" / given.name
-    if code := run_hydra([f"sweep={given.name}", *given.overrides, f"hydra.sweep.dir={folder}/runs"]):
-        return code
-    keys = [word.lstrip("+").partition("=")[0] for word in given.overrides]
-    is_papers = all(key in INDIFFERENT or key.startswith(("hydra.", "hydra/")) for key in keys)
-    # The figure of other settings is not the paper's: its curves stay beside it.
-    reference = (given.output if is_papers else folder) / "reference"
-    for path in paper_figures.make_figure(given.name, folder, reference, int(seeds)):
-        print(path)
-    (reference / "table.md").write_text(paper_figures.table(reference) + "\n")
-    return 0
+    return figure(given.name, given.overrides, given.seeds, given.output)
 
 
 def _run_folder(command: str, description: str, arguments: list[str]) -> Path:
-    parser = _parser(command, description)
+    parser = parser_of(command, description)
     parser.add_argument("folder", type=Path, help="a run folder, as annealtrain train prints it at its end")
     folder: Path = parser.parse_args(arguments).folder
     return folder
-
-
-class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, as all others are."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}: see {self.prog} --help")
-
-
-def _parser(command: str, description: str) -> _Parser:
-    return _Parser(prog=f"annealtrain {command}", description=description)
 
 
 def _complete(arguments: list[str]) -> int:

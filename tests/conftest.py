@@ -1,6 +1,8 @@
 """What the tests of the command line share: calling it, here or in a process of its own, and reading run folders."""
 
+import copy
 import csv
+import functools
 import importlib
 import logging
 import os
@@ -8,15 +10,20 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from run_folders import write_run
 
 from annealtrain.cli import main
+from annealtrain.experiment.compose import compose_config
 
 # A script that starts the tests in its background leaves Ctrl-C ignored, also in the programs that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -92,28 +99,90 @@ def refused(cli: Callable, tmp_path: Path) -> Callable:
     return call
 
 
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+    return compose_config(list(overrides), None)
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    """Return the configuration of these overrides, the caller's own to change; composed once in all tests."""
+    return copy.deepcopy(_composed(overrides))
+
+
+# Processes: each leads a session of its own, and ends with its test, with all that it has started.
+
+LIMIT_S = 120  # of each wait, on a busy machine too: the slowest of these processes needs some ten seconds alone
+STARTED: list[subprocess.Popen] = []
+
+
 def process(arguments: Sequence[str], folder: Path, **variables: str) -> subprocess.Popen:
     """Start the command line in a process of its own, in `folder`."""
+    return started([sys.executable, "-m", "annealtrain", *arguments], folder, PYTHONSAFEPATH="1", **variables)
+
+
+def started(command: Sequence[str], folder: Path, **variables: str) -> subprocess.Popen:
+    """Start a command in a session of its own, which ends with the test."""
     environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "annealtrain", *arguments],
+    running = subprocess.Popen(
+        command,
         cwd=folder,
-        env={**environment, "PYTHONSAFEPATH": "1", **variables},
+        env={**environment, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
+    STARTED.append(running)
+    return running
 
 
-def finished(running: subprocess.Popen, timeout: float = 60) -> Outcome:
-    """Wait for a process and return how it ended."""
+def finished(running: subprocess.Popen, timeout: float = LIMIT_S) -> Outcome:
+    """Wait for a process and return how it ended; subprocess.TimeoutExpired, and its end, where it takes too long."""
     try:
         out, err = running.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        running.kill()
-        running.communicate()
+        end(running)
         raise
     return Outcome(running.returncode, out, err)
+
+
+def end(running: subprocess.Popen) -> None:
+    """Kill a process and all others of its session, and close its pipes, whoever else holds them."""
+    with suppress(ProcessLookupError, PermissionError):  # of a group that has ended
+        os.killpg(running.pid, signal.SIGKILL)
+    for pid in members(running.pid):  # those with a group of their own
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    running.wait(LIMIT_S)
+    for pipe in (running.stdout, running.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def members(session: int) -> list[int]:
+    """Return the processes of a session, where the system tells (Linux)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            if int(path.read_text().rpartition(")")[2].split()[3]) == session:
+                found.append(int(path.parent.name))
+    return found
+
+
+def until(holds: Callable[[], object], running: subprocess.Popen) -> None:
+    """Wait for something that a process brings about; AssertionError where the process ends or is too slow."""
+    limit = time.monotonic() + LIMIT_S
+    while not holds():
+        assert running.poll() is None, finished(running)
+        assert time.monotonic() < limit, f"nothing after {LIMIT_S} s"
+        time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_outlives_its_test() -> Iterator[None]:
+    yield
+    while STARTED:
+        end(STARTED.pop())
 
 
 def table(path: Path, *, times: bool = False) -> list[dict[str, str]]:
@@ -150,3 +219,24 @@ def write_mnist(folder: Path, *, train: int = 60, test: int = 20) -> Path:
             head = struct.pack(f">{1 + len(shape)}I", 2048 + len(shape), *shape)
             (raw / f"{part}-{kind}-ubyte").write_bytes(head + values.tobytes())
     return raw
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Two solvers, two seeds each, one run not finished; a damaged run, a foreign folder, and one that is empty."""
+    for k, solver in enumerate(("SimulatedAnnealing", "CoordinateDescent")):
+        for seed in (0, 1):
+            write_run(
+                tmp_path / solver / f"seed={seed}",
+                finished=(k, seed) != (1, 1),
+                shift=0.1 * k + 0.02 * seed,
+                seed=seed,
+                solver={"_target_": f"annealtrain.solvers.{solver}"},
+            )
+    (write_run(tmp_path / "damaged") / "config.yaml").write_text("a: [")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "notes.txt").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "notes.txt").write_text("not looked at")
+    return tmp_path

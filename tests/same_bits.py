@@ -11,7 +11,6 @@ Another processor or BLAS kernel rounds otherwise: fingerprints are kept for eac
 import csv
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -64,18 +63,18 @@ def run(name: str, folder: Path) -> None:
     """Make one of the runs in folder/name."""
     if name in FIGURES:
         words = ["figure", name, DATA, "--seeds", "1", "--output", str(folder / name)]
-        finish(words, {"QUANTUM_ANNEALING": "dwave_emulated"})
+        finish(words)
         return
     words = ["train", *(ON_DIGITS | ON_FILES)[name].split(), "threads=1", "progress=false"]
     words.append(f"hydra.run.dir={folder / name}")
     if name == "resumed":
         kill_after_epoch(2, words)
         words = ["resume", str(folder / name)]
-    finish(words, {})
+    finish(words)
 
 
-def finish(words: list[str], variables: dict[str, str]) -> None:
-    subprocess.run(command(words), env=os.environ | variables, stdout=subprocess.DEVNULL, timeout=LIMIT_S, check=True)
+def finish(words: list[str]) -> None:
+    subprocess.run(command(words), stdout=subprocess.DEVNULL, timeout=LIMIT_S, check=True)
 
 
 def command(words: list[str]) -> list[str]:

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, finished, process, table, write_mnist
+from conftest import SMALL, composed, finished, process, table, write_mnist
 
 import annealtrain
 from annealtrain.cli import COMMANDS, main
 from annealtrain.errors import InputError
-from annealtrain.experiment.compose import compose_config
-from annealtrain.runs import recorder, tables
+from annealtrain.experiment import config
+from annealtrain.runs import lock, tables
 from annealtrain.runtime import memory
 
-GROUPS = ("model", "dataset", "solver", "targets", "schedule", "experiment", "method", "sweep")
+GROUPS = ("model", "dataset", "optimizer", "solver", "schedule", "experiment", "method", "sweep")
 
 
 def model(*layers: str) -> str:
@@ -29,7 +29,7 @@ def model(*layers: str) -> str:
 
     def node(layer: str) -> str:
         name, *arguments = layer.split(";")
-        return "{" + ",".join([f"_target_:annealtrain.layers.{name}", *arguments]) + "}"
+        return "{" + ",".join([f"_target_:annealtrain.nn.layers.{name}", *arguments]) + "}"
 
     return f"model.layers=[{','.join(map(node, layers))}]"
 
@@ -144,12 +144,12 @@ def test_cfg_job_prints_the_composed_configuration(cli: Callable, tmp_path: Path
 def test_info_defaults(cli: Callable) -> None:
     outcome = cli("train", "--info", "defaults")
     assert (outcome.code, outcome.err) == (0, "")
-    chosen = ("model/lenet", "dataset/digits", "solver/sa", "targets/gauss_newton", "schedule/geometric")
+    chosen = ("model/lenet", "dataset/digits", "solver/sa", "optimizer/gauss_newton", "schedule/geometric")
     assert all(name in outcome.out for name in chosen)
 
 
 MOODY = """
-from annealtrain.solvers.anneal import SimulatedAnnealing
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 
 class Moody(SimulatedAnnealing):
     def __init__(self, mood, **settings):
@@ -202,14 +202,16 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
         (["samples=1000", "validation=398"], ["samples=1000", "validation=398", "1397", "samples=999"]),
         (["solver=exact", "bits=4"], ["layer 0 needs 32 spins", "at most 24", "lower bits"]),
         (["x=["], ["'x=['", "key=value"]),
-        (["~solver"], ["'solver'", "--help"]),
+        (["~solver"], ["solver has no _target_", "annealtrain train solver="]),
+        (["~optimizer"], ["'optimizer'", "--help"]),
         (["~bits"], ["'bits'", "--help"]),
         (["solver._target_=no_such_module.Best"], ["solver", "no_such_module"]),
         (
-            ["solver._target_=annealtrain.solvers.anneal.Best"],
+            ["solver._target_=annealtrain.solvers.annealing.simulated_annealing.Best"],
             ["solver", "annealtrain.solvers.annealing.simulated_annealing.Best"],
         ),
-        (["schedule._target_=annealtrain.schedule.ConstantSchedule"], ["schedule", "'first'"]),
+        (["schedule._target_=annealtrain.schedule.ConstantSchedule"], ["schedule", "'value'"]),
+        (["+schedule.middle=1"], ["schedule", "'middle'"]),
         (["solver.num_sweeps=0"], ["solver.num_sweeps=0", "at least 1"]),
         (["data_dir=${nowhere}"], ["data_dir", "nowhere"]),
         (["--config-dir=nowhere"], ["nowhere"]),
@@ -222,9 +224,16 @@ def test_bad_settings(refused: Callable, overrides: list[str], parts: list[str])
     assert all(part in line for part in parts), line
 
 
+def written(value: object) -> str:
+    """Return a value as YAML has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "null" if value is None else repr(value)
+
+
 def test_bad_plain_values() -> None:
-    config = compose_config([], None)
-    config.check_values(config)
+    settings = composed()
+    config.check_values(settings)
     for name, limit, values in (
         ("bits", "1 to 16", (-1, 4.5, True, None, "8", [8])),
         ("epochs", "1 to 100000", (0, 1.5, None)),
@@ -240,13 +249,14 @@ def test_bad_plain_values() -> None:
     ):
         for value in values:
             with pytest.raises(InputError) as caught:
-                config.check_values({**config, name: value})
-            assert f"{name}={value!r}" in str(caught.value)
+                config.check_values({**settings, name: value})
+            assert f"{name}={written(value)} is not" in str(caught.value)
             assert limit in str(caught.value)
-    for name in config:
-        if name not in ("data_dir", "annealing", "half_range", "pinv", "pool_crop"):  # what only other lines refer to
+    referred = ("data_dir", "annealing", "half_range", "pinv", "pool_crop")  # what only other lines refer to
+    for name in settings:
+        if name not in (*referred, "solver", "schedule"):  # which backpropagation has not
             with pytest.raises(InputError, match=f"no '{name}'"):
-                config.check_values({key: value for key, value in config.items() if key != name})
+                config.check_values({key: value for key, value in settings.items() if key != name})
 
 
 @pytest.mark.parametrize(
@@ -260,7 +270,8 @@ def test_bad_plain_values() -> None:
         (["Flatten", "Linear;out_features:9"], ["output is 9", "10 classes"]),
         (["Conv2d;out_channels:10;kernel_size:31"], ["output is 10x2x2", "10 classes"]),
         (["Flatten", "Linear;out_features:0"], ["out_features=0", "at least 1"]),
-        (["Flatten", "Linear;features:10"], ["model", "'features'"]),
+        (["Flatten", "Linear;features:10"], ["model", "'out_features'"]),
+        (["Flatten", "Linear;out_features:10;features:10"], ["model", "'features'"]),
     ],
 )
 def test_models_that_do_not_fit(refused: Callable, layers: list[str], parts: list[str]) -> None:
@@ -273,7 +284,7 @@ def test_an_object_of_the_wrong_kind(refused: Callable, tmp_path: Path) -> None:
     (tmp_path / "mine" / "solver" / "wrong.yaml").write_text("_target_: annealtrain.nn.layers.Flatten\n")
     (tmp_path / "mine" / "solver" / "none.yaml").write_text("num_sweeps: 3\n")
     line = refused("train", "--config-dir=mine", *SMALL, "solver=wrong")
-    assert line == "solver._target_=annealtrain.layers.Flatten makes a Flatten, not a Solver"
+    assert line == "solver._target_=annealtrain.nn.layers.Flatten makes a Flatten, not a Solver"
     assert "no _target_" in refused("train", "--config-dir=mine", *SMALL, "solver=none")
 
 
@@ -335,7 +346,7 @@ def test_run_folders_that_cannot_be_made_or_written(
     def forbidden(path: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(recorder, "open", forbidden, raising=False)
+    monkeypatch.setattr(lock, "open", forbidden, raising=False)
     line = refused("train", *SMALL, "hydra.run.dir=locked")
     assert f"cannot write {tmp_path}/locked/.lock (Permission denied)" in line
     assert "hydra.run.dir" in line
@@ -430,7 +441,7 @@ complete_line() {
 }
 complete_line "annealtrain tr" 1
 complete_line "annealtrain train model=lenet_s" 2
-complete_line "annealtrain train model=lenet targets=pinv_" 3
+complete_line "annealtrain train model=lenet optimizer=pinv_" 3
 """
 
 
@@ -449,7 +460,7 @@ def test_completion_in_a_real_bash(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n")[:3] == ["train", "model=lenet_small", "targets=pinv_weighted"]
+    assert done.stdout.split("\n")[:3] == ["train", "model=lenet_small", "optimizer=pinv_weighted"]
 
 
 # Estimate

@@ -7,18 +7,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import write_mnist
+from conftest import composed, write_mnist
 from hydra.utils import instantiate
 
 from annealtrain.commands.estimate import estimate
 from annealtrain.data import datasets
+from annealtrain.errors import InputError
 from annealtrain.experiment.builder import Experiment, build
-from annealtrain.experiment.compose import compose_config
+from annealtrain.experiment.config import saved_config
 from annealtrain.nn import layers
 from annealtrain.nn.layers import Flatten, MaxPool2d, SpectralPool2d
-from annealtrain.optimizers import targets
+from annealtrain.optimizers.backprop import Backpropagation
 from annealtrain.optimizers.gauss_newton import GaussNewton
 from annealtrain.optimizers.kronecker import Kronecker
+from annealtrain.optimizers.layerwise import Layerwise
 from annealtrain.optimizers.targets import DifferenceTargets, PseudoInverseTargets, WeightedPseudoInverseTargets
 from annealtrain.runs import checkpoint, tables
 from annealtrain.schedule import ConstantSchedule, GeometricSchedule, LinearSchedule, StepSchedule
@@ -32,17 +34,11 @@ GROUPS = {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for f
 HERE = ("dataset=digits", "samples=20", "validation=10")  # stands in for the large sets
 
 
-def composed(*overrides: str) -> dict[str, Any]:
-    return compose_config(list(overrides), None)
-
-
 def test_the_groups_are_there() -> None:
     assert GROUPS["model"] == sorted(NETWORKS)
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
     assert GROUPS["dataset"] == ["cifar10", "digits", "fashion_mnist", "mnist"]
     assert GROUPS["solver"] == [
-        "backprop",
-        "backprop_tuned",
         "descent",
         "dimod",
         "dwave",
@@ -57,7 +53,15 @@ def test_the_groups_are_there() -> None:
         "steepest",
         "tabu",
     ]
-    assert GROUPS["targets"] == ["difference", "gauss_newton", "kronecker", "pinv", "pinv_weighted"]
+    assert GROUPS["optimizer"] == [
+        "backprop",
+        "backprop_tuned",
+        "difference",
+        "gauss_newton",
+        "kronecker",
+        "pinv",
+        "pinv_weighted",
+    ]
     assert GROUPS["schedule"] == ["constant", "geometric", "linear"]
     assert GROUPS["method"] == [
         "backprop",
@@ -70,15 +74,15 @@ def test_the_groups_are_there() -> None:
         "pinv",
         "sqa",
     ]
-    assert GROUPS["sweep"] == sorted([*EXPERIMENTS, "search"])
+    assert GROUPS["sweep"] == ["figure", "search"]
 
 
 def test_every_yaml_tells_first_what_it_is() -> None:
     for path in CONFIGS.rglob("*.yaml"):
         lines = path.read_text().splitlines()
-        if path.parent.name in ("experiment", "best", "method", "sweep", "launcher"):
+        if path.parent.name in ("experiment", "best", "method", "optimizer", "sweep", "launcher"):
             assert lines.pop(0) == "# @package _global_", path
-            if path.parent.name in ("experiment", "method"):
+            if path.parent.name in ("experiment", "method", "optimizer"):
                 assert "hydra" not in path.read_text(), path  # a swept experiment drops it silently
         assert lines[0].startswith("# "), path
 
@@ -105,9 +109,11 @@ def test_a_run_is_made_of_its_defaults() -> None:
     }
     parts = build(config)
     assert config["model"]["name"] == "lenet"
-    assert type(parts.solver) is simulated_annealing.SimulatedAnnealing
-    assert type(parts.targets) is GaussNewton
-    assert type(parts.half_range) is GeometricSchedule
+    optimizer = parts.optimizer
+    assert type(optimizer) is GaussNewton
+    assert type(optimizer.solver) is simulated_annealing.SimulatedAnnealing
+    assert type(optimizer.half_range) is GeometricSchedule
+    assert optimizer.bits == 8
     assert len(parts.splits.train.labels) == 1000
 
 
@@ -240,17 +246,20 @@ def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
     )
     odd = [pool.crop for pool in parts.network.layers if isinstance(pool, SpectralPool2d) and pool.size == (5, 5)]
     assert odd == ["author"] * (expected.model in ("lenet", "lenet_small", "three_conv"))
-    modes = parts.targets
+    optimizer = parts.optimizer
+    assert type(optimizer) is Layerwise
+    assert optimizer.bits == expected.bits
+    modes = optimizer.targets
     assert type(modes) is PseudoInverseTargets
     assert (modes.amplitude, modes.inverse_activation, modes.ridge) == (expected.amplitude, False, 0)
     gains = [modes._gain(k) for k in range(len(weights) - 1)]
     assert gains == [*expected.gain, *[1] * (len(gains) - len(expected.gain))]
-    assert type(parts.solver) is simulated_annealing.SimulatedAnnealing
+    assert type(optimizer.solver) is simulated_annealing.SimulatedAnnealing
     for epoch in range(20):
-        solver = parts.solver.resolve_schedules(epoch, 20)
+        solver = optimizer.solver.resolve_schedules(epoch, 20)
         t = epoch / 20  # the last values are never reached
         for (first, last), value in (
-            (expected.half_range, parts.half_range.value(epoch, 20)),
+            (expected.half_range, optimizer.half_range.value(epoch, 20)),
             (expected.beta, solver.beta),
         ):
             assert math.isclose(value, first * (last / first) ** t, rel_tol=1e-9)
@@ -272,37 +281,196 @@ def test_the_best_settings_can_be_built(name: str) -> None:
         assert (config["samples"], config["validation"]) == (100 if "100" in name else 1000, None)
     digits = {"_target_": "annealtrain.data.datasets.digits"}
     parts = build(config | {"dataset": digits, "samples": 20, "validation": 10})
-    assert type(parts.targets) in (GaussNewton, Kronecker)
-    assert type(parts.solver) is simulated_annealing.SimulatedAnnealing
+    assert type(parts.optimizer) in (GaussNewton, Kronecker)
+    assert type(parts.optimizer.solver) is simulated_annealing.SimulatedAnnealing
+
+
+# Optimizers and methods: whose values hold
+
+
+class Own(NamedTuple):
+    """What an optimizer named alone brings: its class or its targets' class, and its annealing and range."""
+
+    kind: type
+    half_range: tuple[float, float]
+    num_sweeps: int
+    batch_size: int | None = None
+    move: str = "bit"
+    start: str = "random"
+    schedule: type = GeometricSchedule
+
+
+# The range and the sweeps of README's table; kronecker: greedy sweeps from the present weights, in batches.
+OWN = {
+    "pinv": Own(PseudoInverseTargets, (0.05, 0.001), 20),
+    "pinv_weighted": Own(WeightedPseudoInverseTargets, (0.05, 0.001), 20),
+    "difference": Own(DifferenceTargets, (0.1, 0.001), 100),
+    "gauss_newton": Own(GaussNewton, (0.05, 0.001), 5),
+    "kronecker": Own(Kronecker, (0.002, 0.0005), 2, 128, "greedy", "present", LinearSchedule),
+}
+
+
+def assert_is(experiment: Experiment, own: Own, *, beta: bool = False, order: str = "sequential") -> None:
+    """Assert that an experiment has these values; beta: it has the inverse temperatures of the paper's figures."""
+    optimizer = experiment.optimizer
+    assert type(getattr(optimizer, "targets", optimizer)) is own.kind
+    assert type(optimizer.half_range) is own.schedule
+    first, last = own.half_range
+    middle = math.sqrt(first * last) if own.schedule is GeometricSchedule else (first + last) / 2
+    assert math.isclose(optimizer.half_range.value(0, 20), first)
+    assert math.isclose(optimizer.half_range.value(10, 20), middle)
+    solver = optimizer.solver
+    assert isinstance(solver, simulated_annealing.SimulatedAnnealing)
+    assert (solver.move, solver.start, solver.order) == (own.move, own.start, order)
+    now = solver.resolve_schedules(0, 20)
+    assert (now.num_sweeps, now.beta is not None) == (own.num_sweeps, beta)
+    assert experiment.config["batch_size"] == own.batch_size
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_optimizer_named_alone_brings_its_own_range_schedule_moves_and_batch(name: str) -> None:
+    assert_is(build(composed(f"optimizer={name}", "model=three_linear", *HERE)), OWN[name])
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_experiment_of_the_paper_changes_the_values_of_the_papers_optimizers_alone(name: str) -> None:
+    experiment = build(composed("experiment=fig5b", f"optimizer={name}", *HERE))
+    assert (experiment.config["bits"], experiment.config["model"]["name"]) == (4, "three_linear")
+    if name.startswith("pinv"):
+        paper = OWN[name]._replace(half_range=EXPERIMENTS["fig5b"].half_range, num_sweeps=4)
+        assert_is(experiment, paper, beta=True, order="random")
+        assert [experiment.optimizer.targets._gain(k) for k in (0, 1)] == [2, 1]
+    else:
+        assert_is(experiment, OWN[name])
+
+
+def test_an_experiment_holds_over_an_optimizers_own_values_and_the_command_line_over_both() -> None:
+    settings = ["experiment=best/all_mnist", *HERE]
+    experiment = build(composed(*settings))
+    held = OWN["kronecker"]._replace(half_range=(0.002, 0.0005))
+    assert_is(experiment, held)
+    assert experiment.config["averaging"] == 0.99
+    own = ["half_range.first=0.3", "half_range.last=0.1", "annealing.num_sweeps=7", "batch_size=16"]
+    moves = ["annealing.move=slice", "annealing.start=random", "schedule=geometric"]
+    mine = Own(Kronecker, (0.3, 0.1), 7, 16, "slice", "random", GeometricSchedule)
+    assert_is(build(composed(*settings, *own, *moves)), mine)
+    assert_is(build(composed(*own, *moves, *settings)), mine)  # wherever they stand
+
+
+@pytest.mark.parametrize("first", ["experiment", "optimizer"])
+def test_an_experiments_value_is_told_from_an_optimizers_whatever_stands_first(first: str) -> None:
+    words = sorted(["experiment=best/three_linear", "optimizer=kronecker"], reverse=first == "optimizer")
+    assert words[0].startswith(first)
+    config = composed(*words, "optimizer.damping=0.5")
+    # The experiment's range and ridge hold, its optimizer yields to the one that is named.
+    assert config["half_range"] == {"first": 0.05, "last": 0.0005}
+    assert config["optimizer"]["_target_"] == "annealtrain.optimizers.kronecker.Kronecker"
+    assert config["optimizer"]["damping"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["backprop", "backprop_tuned"])
+def test_backpropagation_has_no_solver_and_no_schedule(name: str) -> None:
+    pytest.importorskip("torch")
+    config = composed("experiment=fig5b", f"optimizer={name}", *HERE)
+    assert (config.get("solver"), config.get("schedule")) == (None, None)
+    assert config["batch_size"] == (64 if name == "backprop_tuned" else None)
+    optimizer = build(config).optimizer
+    assert type(optimizer) is Backpropagation
+    assert (optimizer.batch_size, optimizer.loss) == (None if name == "backprop_tuned" else 1, "mse")
+    rates = [optimizer.learning_rate.value(epoch, 20) for epoch in (0, 10, 15)]
+    expected = {"backprop": [1e-3, 1e-4, 1e-5], "backprop_tuned": [5e-3, 2.505e-3, 1.2575e-3]}
+    assert np.allclose(rates, expected[name])
+
+
+@pytest.mark.parametrize("words", [["solver=sa"], ["schedule=linear"], ["solver=sa", "schedule=linear"]])
+def test_backpropagation_refuses_a_solver_and_a_schedule(words: list[str]) -> None:
+    nodes = [word.partition("=")[0] for word in words]
+    remedy = " ".join(f"{node}=null" for node in nodes)
+    with pytest.raises(InputError, match=f"anneals nothing and reads no {' and no '.join(nodes)}: add {remedy}$"):
+        build(composed("optimizer=backprop", *words, *HERE))
 
 
 METHODS = {
-    "pinv": (PseudoInverseTargets, simulated_annealing.SimulatedAnnealing),
-    "sqa": (PseudoInverseTargets, SimulatedQuantumAnnealing),
-    "difference": (DifferenceTargets, simulated_annealing.SimulatedAnnealing),
-    "gauss_newton": (GaussNewton, simulated_annealing.SimulatedAnnealing),
+    "pinv": ("pinv", simulated_annealing.SimulatedAnnealing),
+    "sqa": ("pinv", SimulatedQuantumAnnealing),
+    "difference": ("difference", simulated_annealing.SimulatedAnnealing),
+    "gauss_newton": ("gauss_newton", simulated_annealing.SimulatedAnnealing),
+    "kronecker": ("kronecker", simulated_annealing.SimulatedAnnealing),
 }
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_overrides_an_experiment_and_yields_to_the_command_line(method: str) -> None:
+    name, kind = METHODS[method]
     config = composed("experiment=fig5b", f"method={method}", *HERE)
-    parts = build(config)
-    assert (type(parts.targets), type(parts.solver)) == METHODS[method]
+    optimizer = build(config).optimizer
     assert (config["method"], config["bits"], config["model"]["name"]) == (method, 4, "three_linear")
-    own = {"difference": (0.1, 0.001, 100), "gauss_newton": (0.05, 1e-4, 5)}
-    first, last, num_sweeps = own.get(method, (0.2, 1e-4, 4))  # the experiment's
-    assert math.isclose(parts.half_range.value(0, 20), first)
-    assert math.isclose(parts.half_range.value(10, 20), math.sqrt(first * last))
-    assert parts.solver.resolve_schedules(0, 20).num_sweeps == num_sweeps  # type: ignore[attr-defined]
+    assert type(getattr(optimizer, "targets", optimizer)) is OWN[name].kind
+    assert type(optimizer.solver) is kind
+    first, last = EXPERIMENTS["fig5b"].half_range if name == "pinv" else OWN[name].half_range
+    assert math.isclose(optimizer.half_range.value(0, 20), first)
+    middle = (first + last) / 2 if name == "kronecker" else math.sqrt(first * last)
+    assert math.isclose(optimizer.half_range.value(10, 20), middle)
+    solver = optimizer.solver.resolve_schedules(0, 20)
+    assert solver.num_sweeps == (4 if name == "pinv" else OWN[name].num_sweeps)  # type: ignore[attr-defined]
     other = build(composed("experiment=fig5b", f"method={method}", "solver=descent", *HERE))
-    assert type(other.solver) is coordinate_descent.CoordinateDescent
+    assert type(other.optimizer.solver) is coordinate_descent.CoordinateDescent
+
+
+def test_a_method_of_backpropagation_stands_over_an_experiments_solver() -> None:
+    config = composed("experiment=fig5b", "method=backprop", *HERE)
+    assert (config["method"], config.get("solver"), config.get("schedule")) == ("backprop", None, None)
+    assert config["optimizer"] == composed("optimizer=backprop")["optimizer"]
+
+
+@pytest.mark.parametrize(("method", "mock", "num_reads"), [("dwave", None, 500), ("dwave_emulated", "pegasus", 100)])
+def test_methods_of_quantum_annealers_send_the_papers_hamiltonians(
+    method: str, mock: str | None, num_reads: int
+) -> None:
+    experiment = build(composed("experiment=fig2b", f"method={method}", *HERE))
+    assert type(experiment.optimizer.targets) is PseudoInverseTargets
+    solver = experiment.optimizer.solver
+    assert type(solver) is quantum_annealing.QuantumAnnealing
+    assert (solver.mock, solver.num_reads) == (mock, num_reads)
 
 
 def test_circuits_serve_a_small_layer() -> None:
-    parts = build(composed("experiment=fig8", "method=itemc", *HERE))
-    assert type(parts.solver).__name__ == "ImaginaryTimeCircuit"
-    assert type(parts.targets) is PseudoInverseTargets
+    optimizer = build(composed("experiment=fig8", "method=itemc", *HERE)).optimizer
+    assert type(optimizer.solver).__name__ == "ImaginaryTimeCircuit"
+    assert type(optimizer.targets) is PseudoInverseTargets
+
+
+@pytest.mark.parametrize(
+    ("word", "now"),
+    [
+        ("targets=pinv", "optimizer=pinv"),
+        ("targets.gain=2", "optimizer.gain=2"),
+        ("+targets.gain=2", "optimizer.gain=2"),
+        ("targets=pinv,difference", "optimizer=pinv,difference"),
+        ("solver=backprop", "optimizer=backprop"),
+        ("solver=backprop_tuned", "optimizer=backprop_tuned"),
+        ("solver.learning_rate=0.01", "optimizer.learning_rate=0.01"),
+        ("solver.learning_rate.first=0.01", "optimizer.learning_rate.first=0.01"),
+        ("solver.loss=mse", "optimizer.loss=mse"),
+        ("solver.weight_decay=0", "optimizer.weight_decay=0"),
+        ("solver.batch_size=2", "optimizer.batch_size=2"),
+        ("sweep=fig5b", "sweep=figure figure=fig5b"),
+        ("sweep=fig6a_2024", "sweep=figure figure=fig6a_2024"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "estimate"])
+def test_an_old_word_is_refused_with_the_new_one(refused: Callable, command: str, word: str, now: str) -> None:
+    assert refused(command, "model=lenet", word, "bits=2") == f"{word}: this is called {now} now"
+
+
+def test_a_yaml_of_the_users_own_with_an_old_group_is_refused_with_the_new_one(
+    refused: Callable, tmp_path: Path
+) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    own = "# @package _global_\ndefaults:\n  - override /targets: pinv\n"
+    (tmp_path / "mine" / "experiment" / "own.yaml").write_text(own)
+    line = refused("train", "--config-dir=mine", "experiment=own", *HERE)
+    assert line == "the group targets is called optimizer now: override /optimizer"
 
 
 def test_spins_a_hamiltonian_of_the_paper() -> None:
@@ -328,7 +496,7 @@ def test_spins_a_hamiltonian_of_the_paper() -> None:
             simulated_annealing.SimulatedAnnealing,
             {"num_sweeps": 20, "beta": None, "order": "sequential", "move": "bit"},
         ),
-        ("reference", simulated_annealing.SimulatedAnnealing, {"num_sweeps": 20, "num_reads": 1, "beta": None}),
+        ("reference", reference.ReferenceAnnealing, {"num_sweeps": 20, "num_reads": 1, "beta": None}),
         ("exact", exact.Exact, {}),
         ("descent", coordinate_descent.CoordinateDescent, {"num_starts": 1, "max_sweeps": 1000}),
         ("rounded", coordinate_descent.RoundedLeastSquares, {"max_sweeps": 1000}),
@@ -345,24 +513,25 @@ def test_spins_a_hamiltonian_of_the_paper() -> None:
     ],
 )
 def test_solvers(name: str, kind: type, settings: dict[str, Any]) -> None:
-    solver = build(composed("model=linear_small", f"solver={name}", "bits=3", *HERE)).solver
+    config = composed("model=linear_small", f"solver={name}", "optimizer=pinv", "bits=3", *HERE)
+    solver = build(config).optimizer.solver
     assert type(solver) is kind
     assert {key: getattr(solver, key) for key in settings} == settings
-    if kind is simulated_annealing.SimulatedAnnealing:
-        assert solver.run_chain is (None if name == "sa" else reference.numpy_chain)
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "settings"),
+    ("name", "settings"),
     [
-        ("pinv", PseudoInverseTargets, {"amplitude": 10, "gain": 1, "inverse_activation": False, "ridge": 0}),
-        ("pinv_weighted", WeightedPseudoInverseTargets, {"amplitude": 10, "gain": 1, "ridge": 0}),
-        ("difference", DifferenceTargets, {"amplitude": 1, "eta": 1, "ridge": 0}),
+        ("pinv", {"amplitude": 10, "gain": 1, "inverse_activation": False, "ridge": 0}),
+        ("pinv_weighted", {"amplitude": 10, "gain": 1, "ridge": 0}),
+        ("difference", {"amplitude": 1, "eta": 1, "ridge": 0}),
+        ("gauss_newton", {"ridge": 3e-4, "adaptive": True}),
+        ("kronecker", {"eta": 0.3, "damping": 0.1, "momentum": 0.9, "memory": 0.95, "every": 16}),
     ],
 )
-def test_targets(name: str, kind: type, settings: dict[str, Any]) -> None:
-    made = build(composed("model=two_linear_small", f"targets={name}", *HERE)).targets
-    assert type(made) is kind
+def test_optimizers(name: str, settings: dict[str, Any]) -> None:
+    optimizer = build(composed("model=two_linear_small", f"optimizer={name}", *HERE)).optimizer
+    made = getattr(optimizer, "targets", optimizer)
     assert {key: getattr(made, key) for key in settings} == settings
 
 
@@ -375,13 +544,13 @@ def test_targets(name: str, kind: type, settings: dict[str, Any]) -> None:
     ],
 )
 def test_schedules(name: str, kind: type, values: list[float]) -> None:
-    made = build(composed("model=linear_small", f"schedule={name}", "half_range.first=0.1", *HERE)).half_range
+    made = build(composed("model=linear_small", f"schedule={name}", "half_range.first=0.1", *HERE)).optimizer.half_range
     assert type(made) is kind
     assert np.allclose([made.value(epoch, 4) for epoch in range(4)], values, rtol=1e-12)
 
 
 def test_schedules_a_layer() -> None:
-    made = build(composed("model=two_linear_small", "schedule.first=[.4,.1]", *HERE)).half_range
+    made = build(composed("model=two_linear_small", "schedule.first=[.4,.1]", *HERE)).optimizer.half_range
     assert np.allclose([made.value(0, 4, 0), made.value(0, 4, 1), made.value(2, 4, 1)], [0.4, 0.1, 0.01])
 
 
@@ -390,7 +559,7 @@ def test_datasets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     write_mnist(tmp_path)
     (tmp_path / "FashionMNIST").symlink_to(tmp_path / "MNIST")
     pixels, labels = np.zeros((4, 3, 32, 32), np.uint8), np.arange(4)
-    monkeypatch.setattr(datasets.image_files, "cifar_batch", lambda path: (pixels, labels))
+    monkeypatch.setattr(datasets.file_readers, "cifar_batch", lambda path: (pixels, labels))
     for batch in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
         (tmp_path / "cifar-10-batches-py").mkdir(exist_ok=True)
         (tmp_path / "cifar-10-batches-py" / batch).touch()
@@ -411,20 +580,21 @@ def test_datasets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("experiment=fig5d", "solver=rounded"),
         ("experiment=fig1a", "schedule=linear"),
         ("experiment=fig1a", "schedule=constant"),
-        ("experiment=fig2a", "targets=pinv_weighted"),
-        ("experiment=fig5b", "targets=difference"),
+        ("experiment=fig2a", "optimizer=pinv_weighted"),
+        ("experiment=fig5b", "optimizer=difference"),
         ("experiment=fig6c", "solver=reference", "model=three_conv"),
         ("experiment=fig8", "solver=exact"),
         ("experiment=fig1b", "solver=neal"),
         ("experiment=fig4a", "solver=pathintegral"),
         ("experiment=fig4b", "solver=tabu"),
         ("experiment=fig8", "solver=dimod", "+solver.options.num_sweeps=${annealing.num_sweeps}"),
-        ("experiment=fig5b", "annealing.num_sweeps=50", "annealing.beta=null"),
-        ("experiment=fig5b", "targets.gain=1", "bias=true", "conv_inverse=exact"),
+        ("experiment=fig5b", "annealing.num_sweeps=50", "annealing.beta=null", "solver.order=sequential"),
+        ("experiment=fig5b", "optimizer.gain=1", "bias=true", "conv_inverse=exact"),
     ],
 )
 def test_a_part_of_an_experiment_can_be_exchanged(swap: tuple[str, ...]) -> None:
     parts = build(composed(*swap, *HERE))
+    optimizer = parts.optimizer
     assert isinstance(parts, Experiment)
     kinds = {
         "solver=descent": coordinate_descent.CoordinateDescent,
@@ -432,21 +602,22 @@ def test_a_part_of_an_experiment_can_be_exchanged(swap: tuple[str, ...]) -> None
         "solver=exact": exact.Exact,
         "schedule=linear": LinearSchedule,
         "schedule=constant": ConstantSchedule,
-        "targets=difference": targets.DifferenceTargets,
-        "targets=pinv_weighted": targets.WeightedPseudoInverseTargets,
+        "optimizer=difference": DifferenceTargets,
+        "optimizer=pinv_weighted": WeightedPseudoInverseTargets,
     }
     for word in swap:
         if word in kinds:
-            assert kinds[word] in (type(parts.solver), type(parts.half_range), type(parts.targets))
+            made = (optimizer.solver, optimizer.half_range, optimizer.targets)
+            assert kinds[word] in map(type, made)
     if "bias=true" in swap:
         assert [layer.weight_shape for layer in parts.network.trainable] == [(128, 65), (64, 129), (10, 65)]
     if "annealing.num_sweeps=50" in swap:
-        assert parts.solver.num_sweeps == 50  # type: ignore[attr-defined]
+        assert optimizer.solver.num_sweeps == 50  # type: ignore[attr-defined]
 
 
 def test_sweeps_and_betas_can_follow_any_schedule() -> None:
     step = "{_target_:annealtrain.schedule.StepSchedule,first:7,last:2,at:3}"
-    solver = build(composed("model=linear_small", f"annealing.num_sweeps={step}", *HERE)).solver
+    solver = build(composed("model=linear_small", f"annealing.num_sweeps={step}", *HERE)).optimizer.solver
     assert isinstance(solver.num_sweeps, StepSchedule)  # type: ignore[attr-defined]
     assert [solver.resolve_schedules(e, 5).num_sweeps for e in range(5)] == [7, 7, 7, 2, 2]  # type: ignore[attr-defined]
 
@@ -480,8 +651,8 @@ MINE = '''
 """A solver and a layer of a user's own, in a file beside where annealtrain is called."""
 
 import numpy as np
-from annealtrain.layers import Layer
-from annealtrain.solvers.base import Solver
+from annealtrain.nn.layers import Layer
+from annealtrain.solvers.solver import Solver
 
 
 class Lowest(Solver):
@@ -529,7 +700,7 @@ def test_a_solver_and_a_layer_of_the_users_own(cli: Callable, tmp_path: Path) ->
     ):
         (tmp_path / "mine" / group).mkdir(parents=True)
         (tmp_path / "mine" / group / "own.yaml").write_text(text)
-    arguments = ["--config-dir=mine", "solver=own", "model=own", "targets=difference", *HERE, "epochs=2", "bits=3"]
+    arguments = ["--config-dir=mine", "solver=own", "model=own", "optimizer=difference", *HERE, "epochs=2", "bits=3"]
     outcome = cli("train", *arguments, "hydra.run.dir=run")
     assert outcome.code == 0, outcome
     rows = tables.read_rows(tmp_path / "run" / "solves.csv")
@@ -537,3 +708,30 @@ def test_a_solver_and_a_layer_of_the_users_own(cli: Callable, tmp_path: Path) ->
     assert all(row["lower_bound"] <= row["energy"] for row in rows)
     assert cli("eval", "run").code == 0
     assert "did you mean 'tries' in solver?" in cli("train", *arguments, "solver.tires=3").err
+
+
+def test_an_optimizer_of_the_users_own_is_yaml_alone(cli: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "my_configs" / "optimizer"
+    folder.mkdir(parents=True)
+    node = "_target_: annealtrain.optimizers.layerwise.difference\n{}eta: 0.5\n"
+    (folder / "mine.yaml").write_text("# difference, half the way\n" + node.format(""))
+    (folder / "whole.yaml").write_text(
+        "# @package _global_\n# with a range, moves and a batch of its own\n"
+        "defaults:\n  - override /schedule: linear\n\n"
+        f"optimizer:\n  {node.format('  ')}\nhalf_range:\n  first: 0.3\n  last: 0.1\n"
+        "annealing:\n  num_sweeps: 4\n  move: slice\nbatch_size: 10\n"
+    )
+    words = ["--config-dir=my_configs", "model=two_linear_small", *HERE, "epochs=1", "bits=2", "threads=1"]
+    for name in ("mine", "whole"):
+        outcome = cli("train", *words, f"optimizer={name}", f"hydra.run.dir={name}")
+        assert outcome.code == 0, outcome
+    whole = build(saved_config(tmp_path / "whole"))
+    own = Own(DifferenceTargets, (0.3, 0.1), 4, 10, move="slice", schedule=LinearSchedule)
+    assert_is(whole, own)
+    plain = build(saved_config(tmp_path / "mine"))
+    # Without the global header it changes the node alone; range and moves are those of train.yaml.
+    assert_is(plain, Own(DifferenceTargets, (0.05, 0.001), 20))
+    for experiment in (whole, plain):
+        assert experiment.optimizer.targets.eta == 0.5
+    line = cli("train", *words, "optimizer=whol").err
+    assert "optimizer=whol is not known; did you mean 'whole'?" in line

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SMALL, assert_same_run, finished, process, table, weights
+from conftest import SMALL, assert_same_run, composed, finished, process, table, weights
 
 import annealtrain
 from annealtrain.commands import train
 from annealtrain.experiment import config
-from annealtrain.experiment.compose import compose_config
 from annealtrain.runs import checkpoint, tables
 from annealtrain.runs.recorder import RunRecorder
 
@@ -25,8 +24,8 @@ STAGES = ["forward_s", "targets_s", "build_s", "anneal_s", "bound_s", "evaluate_
 METRICS = [*SCORES, "L", "beta", "energy", "lower_bound", "gap", *STAGES]
 
 
-def composed(*overrides: str) -> dict[str, Any]:
-    return compose_config([*SMALL, "progress=false", *overrides], None)
+def small(*overrides: str) -> dict[str, Any]:
+    return composed(*SMALL, "progress=false", *overrides)
 
 
 def run(config: dict[str, Any], folder: Path) -> float:
@@ -107,9 +106,9 @@ def test_the_saved_configuration_is_the_run_again(cli: Callable, tmp_path: Path)
 
 
 def test_the_score_is_the_validation_accuracy(tmp_path: Path) -> None:
-    score = run(composed(), tmp_path / "with")
+    score = run(small(), tmp_path / "with")
     assert score == tables.read_json(tmp_path / "with" / "result.json")["last"]["val_accuracy"]
-    score = run(composed("validation=0"), tmp_path / "without")
+    score = run(small("validation=0"), tmp_path / "without")
     assert score == tables.read_json(tmp_path / "without" / "result.json")["last"]["train_accuracy"]
 
 
@@ -128,7 +127,7 @@ def test_without_validation_there_is_no_column_and_no_best(cli: Callable, tmp_pa
 
 def test_annealing_learns(tmp_path: Path) -> None:
     """Far above the .1 of chance: 300 digits are enough for nine of ten."""
-    run(compose_config(["model=three_linear", "samples=300", "epochs=4", "progress=false"], None), tmp_path)
+    run(composed("model=three_linear", "samples=300", "epochs=4", "progress=false"), tmp_path)
     assert tables.read_json(tmp_path / "result.json")["last"]["test_accuracy"] > 0.9
     rows = table(tmp_path / "metrics.csv")
     losses = [float(row["train_loss"]) for row in rows]
@@ -142,15 +141,15 @@ def test_annealing_learns(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["two_linear_small", "two_conv_small"])
 def test_the_same_seed_gives_the_same_run_on_any_number_of_threads(tmp_path: Path, model: str) -> None:
     for threads in (1, 2):
-        run(composed(f"model={model}", f"threads={threads}"), tmp_path / str(threads))
+        run(small(f"model={model}", f"threads={threads}"), tmp_path / str(threads))
     assert_same_run(tmp_path / "1", tmp_path / "2")
     one, two = (tables.read_json(tmp_path / name / "result.json") for name in "12")
     assert all(one[kind] == two[kind] for kind in ("last", "best_validation"))
 
 
 def test_another_seed_gives_another_run(tmp_path: Path) -> None:
-    run(composed(), tmp_path / "0")
-    run(composed("seed=1"), tmp_path / "1")
+    run(small(), tmp_path / "0")
+    run(small("seed=1"), tmp_path / "1")
     assert weights(tmp_path / "0" / "last.npz") != weights(tmp_path / "1" / "last.npz")
 
 
@@ -173,7 +172,7 @@ def test_a_finished_run_is_left_as_it_is(cli: Callable, tmp_path: Path) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three epochs that nothing interrupts."""
     folder = tmp_path_factory.mktemp("whole")
-    run(composed("epochs=3"), folder)
+    run(small("epochs=3"), folder)
     return folder
 
 
@@ -192,7 +191,7 @@ def crashed(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int) -
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, dying)
         try:
-            run(composed("epochs=3"), folder)
+            run(small("epochs=3"), folder)
         except Crash:
             return True
     return False
@@ -312,7 +311,7 @@ def test_a_checkpoint_of_another_network_is_refused(
 
 MORTAL = """
 import os, signal
-from annealtrain.solvers.anneal import SimulatedAnnealing
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 
 class Mortal(SimulatedAnnealing):
     def resolve_schedules(self, epoch, epochs):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from annealtrain.commands.estimate import LayerEstimate, layer_estimates, table, training_bytes
-from annealtrain.data.loader import Samples
+from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
 from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, SpectralPool2d
 from annealtrain.nn.network import Network
-from annealtrain.optimizers.targets import PseudoInverseTargets
+from annealtrain.optimizers.layerwise import pinv
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.schedule import GeometricSchedule
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
@@ -174,6 +174,7 @@ class Silent:
 def test_training_bytes_is_near_what_an_epoch_allocates(layers, samples, threads):
     network = Network(layers(), (1, 32, 32), 10, alpha=0.1)
     labels, scored = np.arange(samples) % 10, 20
+    solver = SimulatedAnnealing(num_sweeps=1, order="random")  # forms J, as is estimated; by rows it takes less
     tracemalloc.start()
     try:
         images = np.random.default_rng(0).random((samples, 1, 32, 32), dtype=np.float32)
@@ -181,11 +182,8 @@ def test_training_bytes_is_near_what_an_epoch_allocates(layers, samples, threads
         with thread_pool.threads(threads):
             trainer = Trainer(
                 network,
-                {"train": Samples(stems.copy(), labels), "test": Samples(stems[:scored].copy(), labels[:scored])},
-                PseudoInverseTargets(),
-                SimulatedAnnealing(num_sweeps=1, order="random"),  # forms J, as is estimated; by rows it takes less
-                GeometricSchedule(0.1, 0.01),
-                bits=4,
+                {"train": Loader(stems.copy(), labels), "test": Loader(stems[:scored].copy(), labels[:scored])},
+                pinv(solver=solver, half_range=GeometricSchedule(0.1, 0.01), bits=4),
                 epochs=1,
                 seed=0,
             )

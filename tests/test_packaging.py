@@ -110,7 +110,7 @@ def test_the_source_archive_is_complete(source: tuple[Path, Path]) -> None:
     wanted = [
         path
         for part in PARTS
-        for ending in ("py", "pyi", "pyx", "c", "h")
+        for ending in ("py", "pyi", "pyx", "pxd", "c", "h")
         for path in ROOT.glob(f"{part}/**/*.{ending}")
     ]
     assert {"csrc/anneal.pyx", "csrc/kernel.h", "configs/__init__.py", "tests/conftest.py"} <= {
@@ -151,4 +151,4 @@ def test_this_install_finds_its_configuration() -> None:
     root = files("annealtrain.configs")
     assert root.joinpath("train.yaml").is_file()
     groups = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("_")}
-    assert groups == {"dataset", "experiment", "method", "model", "schedule", "solver", "sweep", "targets"}
+    assert groups == {"dataset", "experiment", "method", "model", "optimizer", "schedule", "solver", "sweep"}

@@ -181,8 +181,8 @@ def test_wrong_shapes_are_refused():
         {"weights": np.zeros(8 * wide + 1, np.float32)[1:].reshape(8, wide)},
     ):
         with pytest.raises(ValueError, match=r"agree|lanes wide|64-byte"):
-            _anneal.anneal_rows(**good | change)
+            _anneal.anneal_shared_inputs(**good | change)
     with pytest.raises(ValueError, match="agree"):
-        _anneal.make_grams(40, good["inputs"], good["weights"], good["grams"])
+        _anneal.block_grams(40, good["inputs"], good["weights"], good["grams"])
     with pytest.raises(ValueError, match="agree"):
-        _anneal.row_products(np.zeros((4, 3), np.float32), np.zeros((2, 1)), np.zeros((4, 1)))
+        _anneal.input_products(np.zeros((4, 3), np.float32), np.zeros((2, 1)), np.zeros((4, 1)))

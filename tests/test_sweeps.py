@@ -143,7 +143,7 @@ def test_a_job_tells_where_its_own_yaml_lies(cli: Callable, tmp_path: Path) -> N
 
 
 MOODY = """
-from annealtrain.solvers.anneal import SimulatedAnnealing
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 
 class Moody(SimulatedAnnealing):
     def __init__(self, mood, **settings):

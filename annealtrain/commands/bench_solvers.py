@@ -6,6 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from importlib.resources import files
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
@@ -69,6 +70,21 @@ class Task:
     config_dir: str | None
     layer: int
     repeats: int
+
+
+def bench_solvers(
+    words: Sequence[str], config_dir: str | None, repeats: int, timeout_s: float, folder: Path | None
+) -> None:
+    """Compare all solvers on one layer, print the table and where it lies.
+
+    words: layer=K and overrides of settings. folder: None makes a new one under outputs/bench.
+    """
+    from rich.console import Console
+
+    task = task_of(words, config_dir, repeats)
+    folder = folder or Path("outputs/bench") / f"solvers-{datetime.now():%Y-%m-%d-%H-%M-%S}"
+    Console().print(compare(task, timeout_s=timeout_s, folder=folder))
+    print(f"folder: {folder}")
 
 
 def task_of(words: Sequence[str], config_dir: str | None, repeats: int) -> Task:

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from annealtrain.commands import sweep
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
-from annealtrain.experiment.compose import CONFIGS, explain
+from annealtrain.experiment.compose import CONFIGS, explain, refuse_old_words
 from annealtrain.experiment.config import plain
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ def run_hydra(arguments: list[str]) -> int:
 
     Raises InputError for what Hydra or the run refuses.
     """
+    refuse_old_words(arguments)
+    arguments = sweep.figure_words(arguments)
     if fixed := sweep.fixed_keys(arguments):
         unnamed = ",".join([*sweep.UNNAMED, *fixed])
         at = next(k for k, word in enumerate(arguments) if "=" in word and not word.startswith("-"))
@@ -72,8 +74,12 @@ def _command() -> str:
     """Return the command that makes this one run, whatever sweep it is a job of."""
     settings = HydraConfig.get()
     words = [word for word in settings.overrides.task if word.partition("=")[0] not in ("sweep", "sweep/launcher")]
-    if (sweep := settings.runtime.choices.get("sweep")) not in (None, "null"):  # whose YAML may hold settings too
-        words = [f"sweep={sweep}", "hydra.mode=RUN", *words]
+    if (name := settings.runtime.choices.get("sweep")) not in (
+        None,
+        "null",
+        "figure",
+    ):  # its YAML may hold settings too
+        words = [f"sweep={name}", "hydra.mode=RUN", *words]
     own = [source.path for source in settings.runtime.config_sources if source.provider == "command-line"]
     return shlex.join(["annealtrain", "train", *(f"--config-dir={path}" for path in own), *words])
 

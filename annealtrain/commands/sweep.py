@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from annealtrain.commands.progress import accuracies
 from annealtrain.errors import InputError
+from annealtrain.reports import paper
 from annealtrain.runs import lock, recorder, tables
 from annealtrain.runs.collection import STATUS
 from annealtrain.runtime import files
@@ -97,6 +98,37 @@ def check_fixed(folder: Path, overrides: Sequence[str], excluded: Sequence[str])
         raise InputError(f"sweep folder {folder} was made with {then}, not {now}: choose another hydra.sweep.dir")
 
 
+def figure_words(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a sweep with `sweep=figure figure=NAME seeds=N` spelled out: methods x seeds.
+
+    A method= or seed= of the user's own narrows the figure. Raises InputError for a figure that the paper has not.
+    """
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in arguments if "=" in word}
+    if given.get("sweep") != "figure":
+        return list(arguments)
+    name, seeds = given.get("figure", ""), given.get("seeds", "10")
+    paper.check_name(name)
+    if not seeds.isdecimal() or int(seeds) < 1:
+        raise InputError(f"seeds={seeds} is not a whole number of at least 1")
+    words = {
+        "experiment": name,
+        "method": ",".join(paper.methods(name, has_qpu=_has_qpu(name) if "method" not in given else False)),
+        "seed": f"range({seeds})",
+        "hydra.sweep.dir": f"outputs/figures/{name}/runs",
+    }
+    own = [word for word in arguments if word.partition("=")[0] not in ("figure", "seeds")]
+    return [*own, *(f"{key}={value}" for key, value in words.items() if key not in given)]
+
+
+def _has_qpu(name: str) -> bool:
+    """Whether a figure that shows a quantum annealer finds an account for one."""
+    if paper.QPU not in paper.PAPER[name].methods:
+        return False
+    from annealtrain.solvers.dwave.qpu import has_token
+
+    return has_token()
+
+
 def fixed_keys(arguments: Sequence[str]) -> list[str]:
     """Return the settings that are the same in all jobs of a sweep with these arguments.
 
@@ -111,4 +143,8 @@ def fixed_keys(arguments: Sequence[str]) -> list[str]:
     named = any(override.key_or_group == "sweep" for override in overrides)
     if not swept and not named:
         return []
-    return [o.key_or_group for o in overrides if o.key_or_group not in swept and not o.key_or_group.startswith("hydra")]
+    is_figure = any(override.key_or_group == "sweep" and override.value() == "figure" for override in overrides)
+    naming = {*swept, *(("method", "seed") if is_figure else ())}  # a figure's jobs are named by both, however few
+    return [
+        o.key_or_group for o in overrides if o.key_or_group not in naming and not o.key_or_group.startswith("hydra")
+    ]

@@ -1,7 +1,8 @@
 """Hydra's composition of configurations, and its errors in one line each."""
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -24,8 +25,36 @@ PLUGINS = {
 }
 
 
+# Words of version 0.1.0, and what they are called now: of whole keys, of the first part of keys, of options.
+OLD_GROUPS = {"targets": "optimizer"}
+OLD_OPTIONS = {("solver", "backprop"): "optimizer", ("solver", "backprop_tuned"): "optimizer"}
+OLD_KEYS = {f"solver.{name}": f"optimizer.{name}" for name in ("learning_rate", "loss", "weight_decay", "batch_size")}
+
+
+def refuse_old_words(overrides: Sequence[str]) -> None:
+    """Raise InputError for a word of an older version, in one line with the word for it now."""
+    for word in overrides:
+        key, _, value = word.lstrip("+~").partition("=")
+        first, _, rest = key.partition(".")
+        new = OLD_GROUPS.get(first) or OLD_OPTIONS.get((key, value.split(",")[0]))
+        name = (
+            f"{new}.{rest}"
+            if new and rest
+            else new
+            or next(
+                (OLD_KEYS[old] + key.removeprefix(old) for old in OLD_KEYS if key == old or key.startswith(old + ".")),
+                None,
+            )
+        )
+        if name:
+            raise InputError(f"{word}: this is called {name}={value} now")
+        if key == "sweep" and value.startswith("fig") and value != "figure":
+            raise InputError(f"{word}: this is called sweep=figure figure={value} now")
+
+
 def compose_config(overrides: list[str], config_dir: str | None) -> Config:
     """Return the configuration that `annealtrain train` would run with these overrides."""
+    refuse_old_words(overrides)
     if config_dir:
         folder = os.path.abspath(config_dir)
         if not os.path.isdir(folder):
@@ -59,8 +88,10 @@ def explain(error: BaseException) -> str:
             found = nearest(name, known).replace("'?", f"'{' in ' + parent if parent else ''}?")
             return f"no setting {key!r}{found}: annealtrain train --help lists all"
         return f"{key}: {' '.join(str(cause).split('full_key')[0].split())}"
-    if isinstance(error, ConfigCompositionException) and "Could not override" in first:
-        name = first.split("'")[1]
+    if isinstance(error, ConfigCompositionException) and (named := re.search("Could not override '([^'@]+)", first)):
+        name = named[1].lstrip("/")
+        if name in OLD_GROUPS:
+            return f"the group {name} is called {OLD_GROUPS[name]} now: override /{OLD_GROUPS[name]}"
         return f"no group {name!r}{nearest(name, _groups())}: annealtrain train --help lists all"
     if first.startswith("Ambiguous value"):
         return f"{first}: add --multirun to sweep over it, or write key=[a,b] for a list"

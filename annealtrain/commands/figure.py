@@ -1,0 +1,29 @@
+"""`annealtrain figure`, and the sweep behind it: run what a figure of the paper needs, gather it and draw it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from annealtrain.commands.hydra_app import run_hydra
+from annealtrain.commands.sweep import INDIFFERENT
+from annealtrain.reports import paper_figures
+from annealtrain.reports.paper import check_name
+
+
+def figure(name: str, overrides: Sequence[str], seeds: int, output: Path) -> int:
+    """Run figure `name` with so many seeds a method, draw it into output/figures/NAME; return the exit code.
+
+    Finished runs are kept. overrides: as for annealtrain train. Raises InputError for a name that the paper has not.
+    """
+    check_name(name)
+    folder = output / "figures" / name
+    words = ["sweep=figure", f"figure={name}", f"seeds={seeds}", *overrides, f"hydra.sweep.dir={folder}/runs"]
+    if code := run_hydra(words):
+        return code
+    keys = [word.lstrip("+").partition("=")[0] for word in overrides]
+    is_papers = all(key in INDIFFERENT or key.startswith(("hydra.", "hydra/")) for key in keys)
+    # The figure of other settings is not the paper's: its curves stay beside it.
+    reference = (output if is_papers else folder) / "reference"
+    for path in paper_figures.make_figure(name, folder, reference, seeds):
+        print(path)
+    (reference / "table.md").write_text(paper_figures.table(reference) + "\n")
+    return 0

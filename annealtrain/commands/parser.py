@@ -1,0 +1,18 @@
+"""Parsers of command lines whose errors are one line, as all others are."""
+
+import argparse
+from typing import NoReturn
+
+from annealtrain.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises InputError in place of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}: see {self.prog} --help")
+
+
+def parser_of(command: str, description: str) -> Parser:
+    """Return the parser of a command."""
+    return Parser(prog=f"annealtrain {command}", description=description)

@@ -1,0 +1,71 @@
+"""One process at a time in a run folder."""
+
+import errno
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Outcome, finished, started, until
+
+from annealtrain.errors import InputError
+from annealtrain.runs import lock
+
+CONTENDER = """
+import os, sys, pathlib
+from annealtrain.runs import lock
+folder, waits = pathlib.Path(sys.argv[1]), []
+for _ in range(200):
+    told = len(waits)
+    with lock.exclusive(folder, lambda: waits.append(1)):
+        assert len(waits) - told <= 1
+        os.close(os.open(folder / "held", os.O_CREAT | os.O_EXCL))
+        os.unlink(folder / "held")
+"""
+
+
+def test_many_processes_take_turns(tmp_path: Path) -> None:
+    others = [started([sys.executable, "-c", CONTENDER, str(tmp_path)], tmp_path) for _ in range(5)]
+    assert [finished(other) for other in others] == [Outcome(0, "", "")] * 5
+    assert not any(tmp_path.iterdir())
+
+
+HOLDER = """
+import sys, pathlib, time
+from annealtrain.runs import lock
+folder, signs = map(pathlib.Path, sys.argv[1:])
+with lock.exclusive(folder, lambda: None):
+    (signs / "held").touch()
+    while not (signs / "told").exists():
+        time.sleep(0.01)
+    (signs / "done").touch()
+"""
+
+
+def unlockable(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+def test_a_folder_is_one_process_s_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
+    folder, waits = tmp_path / "run", []
+    folder.mkdir()
+    holder = started([sys.executable, "-c", HOLDER, str(folder), str(tmp_path)], tmp_path)
+    until((tmp_path / "held").exists, holder)
+
+    def waiting() -> None:
+        waits.append("waiting")
+        (tmp_path / "told").touch()  # for this the other one holds its lock
+
+    with lock.exclusive(folder, waiting):
+        assert (tmp_path / "done").exists()
+    assert waits == ["waiting"]
+    with lock.exclusive(folder, lambda: waits.append("again")):
+        pass
+    assert waits == ["waiting"]
+    assert not any(folder.iterdir())
+    monkeypatch.setattr(fcntl, "lockf", unlockable)
+    with lock.exclusive(folder, lambda: waits.append("no locks here")):
+        assert waits == ["waiting"]
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="cannot write"), lock.exclusive(folder / "absent", lambda: None):
+        pass

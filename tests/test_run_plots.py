@@ -1,0 +1,117 @@
+"""A run's plots: which panels they have, what they draw, and what is said where there is nothing to draw."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from conftest import SMALL
+from run_folders import VALUES, write_run
+
+from annealtrain.errors import InputError
+from annealtrain.reports import run_plots, style
+from annealtrain.runs import collection
+
+DIAGNOSIS = ("predicted_change", "actual_change", "raised_share", "saturated_share", "target_cosine", "condition")
+
+
+def write_solves(folder: Path, **columns: list[float]) -> None:
+    """Write a solves.csv of two epochs and two layers, in this order."""
+    rows = [{"epoch": e, "layer": k} for e in (1, 2) for k in (0, 1)]
+    for name, values in columns.items():
+        for row, value in zip(rows, values, strict=True):
+            row[name] = value  # type: ignore[assignment]
+    with open(folder / "solves.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def titles(run: collection.Run) -> list[str]:
+    with style.styled(), run_plots.drawn(run) as figure:
+        return [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
+
+
+def test_a_panel_for_each_column_that_is_there(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    assert titles(collection.read_run(folder)) == [
+        "accuracy (last epoch in the legend)",
+        "training loss of the network",
+    ]
+    write_solves(folder, L=[0.1, 0.1, 0.01, 0.01], raised_share=[0.1, 0.9, 0.0, 1.0])
+    assert titles(collection.read_run(folder))[2:] == ["range L", "share of updates that raised the loss"]
+    known = {panel.column: [0.5, 0.6, 0.7, 0.8] for panel in run_plots.PANELS}
+    assert set(DIAGNOSIS) < set(known)
+    write_solves(folder, **known)
+    assert titles(collection.read_run(folder))[2:] == [panel.title for panel in run_plots.PANELS]
+
+
+def test_lines_hold_the_values_of_the_files(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    write_solves(folder, raised_share=[0.1, 0.9, 0.0, 1.0])
+    with style.styled(), run_plots.drawn(collection.read_run(folder)) as figure:
+        accuracy, loss, raised = figure.axes[:3]
+        lines = {line.get_label(): line.get_ydata() for line in accuracy.get_lines()}
+        assert np.allclose(lines["validation 0.600"], VALUES)
+        assert np.allclose(loss.get_lines()[0].get_ydata(), 1)
+        assert [list(line.get_ydata()) for line in raised.get_lines()] == [[0.1, 0.0], [0.9, 1.0]]
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["layer 0", "layer 1"]
+    assert plt.get_fignums() == []
+
+
+def test_several_solves_of_a_layer_in_an_epoch_are_averaged(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "solves.csv").write_text("epoch,layer,backtracks\n1,0,1\n1,0,2\n2,0,\n3,0,nan\n")
+    with style.styled(), run_plots.drawn(collection.read_run(folder)) as figure:
+        assert figure.axes[2].get_lines()[0].get_xydata().tolist() == [[1, 1.5]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "expected"),
+    [
+        ("log", [1, 10], "log"),
+        ("log", [1, 4], "linear"),
+        ("log", [0, 10], "linear"),
+        ("symlog", [-1, 1, 100], "symlog"),
+        ("symlog", [-1, 1], "linear"),
+        ("share", [0, 1], "linear"),
+        ("count", [0, 0], "linear"),
+        ("linear", [1, 1e9], "linear"),
+    ],
+)
+def test_scales(kind: str, values: list[float], expected: str) -> None:
+    with style.styled():
+        figure, axis = plt.subplots()
+        style.scale(axis, kind, values)
+        assert axis.get_yscale() == expected
+        plt.close(figure)
+
+
+def test_headline_names_what_trains(tmp_path: Path) -> None:
+    optimizer = {"_target_": "annealtrain.optimizers.layerwise.pinv"}
+    run = collection.read_run(write_run(tmp_path / "run", bits=3, optimizer=optimizer))
+    assert run_plots.headline(run) == "linear, pinv, SimulatedAnnealing, bits 3, seed 0"
+    optimizer = {"_target_": "annealtrain.optimizers.backprop.Backpropagation"}
+    folder = write_run(tmp_path / "other", finished=False, bits=3, optimizer=optimizer, solver=None)
+    assert run_plots.headline(collection.read_run(folder)) == "linear, Backpropagation, seed 0 (epoch 2 of 2)"
+
+
+def test_plot_of_a_real_run(cli: Callable, tmp_path: Path) -> None:
+    cli("train", *SMALL, "hydra.run.dir=run")
+    outcome = cli("plot", "run")
+    assert (outcome.code, outcome.out) == (0, "run/run.png\nrun/run.pdf\n")
+    first = (tmp_path / "run" / "run.png").read_bytes()
+    assert first.startswith(b"\x89PNG")
+    assert (tmp_path / "run" / "run.pdf").read_bytes().startswith(b"%PDF")
+    assert cli("plot", "run").code == 0
+    assert (tmp_path / "run" / "run.png").read_bytes() == first
+    assert cli("train", *SMALL, "hydra.run.dir=run").code == 0  # the plots do not make it another folder
+
+
+def test_plot_refuses_in_one_line(refused: Callable, tmp_path: Path) -> None:
+    assert "nowhere is not a run folder" in refused("plot", "nowhere")
+    (write_run(tmp_path / "run") / "metrics.csv").unlink()
+    with pytest.raises(InputError, match="has no epoch yet"):
+        run_plots.plot_run(tmp_path / "run")

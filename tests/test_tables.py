@@ -1,0 +1,57 @@
+"""The CSV and JSON files of runs: what is written is read again, and what no run wrote is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_folders import META, damaged, layers, row
+
+from annealtrain.runs import tables
+from annealtrain.runs.recorder import RunRecorder
+from annealtrain.runs.tables import read_json, read_rows
+
+
+def test_numbers_survive_reading_and_writing_again(tmp_path: Path) -> None:
+    record = RunRecorder(tmp_path)
+    record.begin("", META, resume=False)
+    record.save(row(0), [], layers(0))
+    values = {"a": 0.1 + 0.2, "b": 5e12, "c": 1e-300, "d": float("-inf"), "e": 100.0, "f": 7, "g": None}
+    record.save(row(1, **values), [{"epoch": 1, "layer": 0, **values}], layers(1))
+    text = [(tmp_path / name).read_bytes() for name in ("metrics.csv", "solves.csv")]
+    assert {name: read_rows(tmp_path / "metrics.csv")[1][name] for name in values} == values
+    again = RunRecorder(tmp_path)
+    assert again.begin("", META, resume=True) == 1
+    again.save(row(2), [{"epoch": 2, "layer": 0, **values}], layers(2))
+    for name, before in zip(("metrics.csv", "solves.csv"), text, strict=True):
+        assert (tmp_path / name).read_bytes().startswith(before)
+
+
+def test_damaged_json(tmp_path: Path) -> None:
+    path = tmp_path / "meta.json"
+    for text in ("", '{"seed": 1', "[]", "null", "\0"):
+        path.write_text(text)
+        damaged(path, read_json)
+    path.write_bytes(b"\xff\xfe{}")
+    damaged(path, read_json)
+    path.write_text(json.dumps({"last": 1}))
+    assert read_json(path, "last") == {"last": 1}
+    damaged(path, lambda at: read_json(at, "last", "best_validation"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("annealtrain.solvers.annealing.reference.reference_annealing", "reference_annealing"),
+        ("mine.Solver", "Solver"),
+        ("lenet", "lenet"),
+        ("[0.1]", "[0.1]"),
+        ("../shared/data", "../shared/data"),
+        ("0.1.0", "0.1.0"),
+        (0.1, "0.1"),
+        (True, "true"),
+        (None, ""),
+    ],
+)
+def test_a_class_is_shown_by_its_own_name_and_nothing_else_is_cut(value: Any, text: str) -> None:
+    assert tables.shown(value) == text
