@@ -274,11 +274,11 @@ def test_a_sampler_without_seeds_is_told_of(caplog):
         (lambda: neal(beta_range=[2.0, 1.0]), "falls"),
         (
             lambda: neal(beta=GeometricSchedule([1, 2], 3)),
-            r"solver.beta=GeometricSchedule\(first=.*\) is not a number above 0 or a schedule of one value for all layers",
+            r"solver.beta=GeometricSchedule\(.*\) is not a number above 0 or a schedule of one value for all layers",
         ),
         (
             lambda: DimodSolver(Recording(), {"num_sweeps": GeometricSchedule([1, 2], 3)}),
-            r"solver.options.num_sweeps=GeometricSchedule\(.*\) is not of one value for all layers, as a solver's schedule",
+            r"solver.options.num_sweeps=GeometricSchedule\(.*\) is not of one value for all layers, as a solver's",
         ),
         (lambda: neal(processes="yes"), "solver.processes='yes' is not one of true, false, or null"),
         (lambda: path_integral(field_range=[1.0]), r"solver.field_range=\[1.0\] is not \[first, last\]"),
