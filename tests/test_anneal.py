@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from ticks import ticking
 
 from annealtrain import anneal
 from annealtrain.solvers.annealing.api import Annealed
@@ -79,11 +80,11 @@ def test_a_binary_quadratic_model(vartype):
     assert found.energies[0, 0] == pytest.approx(dimod.ExactSolver().sample(model).first.energy)
 
 
-def test_a_time_limit_ends_early():
-    J = least_squares(200)
-    found = anneal(J, np.ones(200), bits=8, num_sweeps=2_000_000, time_limit_s=0.2)
+def test_a_time_limit_ends_early(monkeypatch):
+    J, clock = least_squares(200), ticking(monkeypatch)
+    found = anneal(J, np.ones(200), bits=8, num_sweeps=2_000_000, time_limit_s=20)
     assert isinstance(found, Annealed)
-    assert found.stats["anneal_s"] < 2
+    assert clock.now == 1 + 21  # as the solve begins, and after each block of sweeps until the limit has passed
     # What is told is what was done.
     whole = anneal(J, np.ones(200), bits=8, num_sweeps=20)
     done = found.stats["sweeps"]
@@ -164,7 +165,7 @@ def test_trivial_problems():
         ({"J": np.eye(2), "h": [1.0, np.inf]}, "h has values that are not finite"),
         ({"J": np.eye(2), "h": [1.0, 2.0, 3.0]}, r"h \(3,\) is neither \(2,\) nor"),
         ({"J": np.eye(2), "S0": np.zeros((3, 2)), "h": np.zeros((2, 2))}, r"h \(2, 2\) is neither"),
-        ({"J": np.eye(2), "L": 0.0}, "L=0.0 is not a finite number above 0"),
+        ({"J": np.eye(2), "L": 0.0}, "L=0.0 is not a number above 0"),
         ({"J": np.eye(2), "bits": 17}, "bits=17"),
         ({"J": np.eye(2), "beta_range": [2.0, 1.0]}, "falls"),
         ({"J": np.eye(2), "beta_range": [-1.0, 1.0]}, "both a number above 0"),
@@ -182,7 +183,7 @@ def test_trivial_problems():
         ({"J": [[1.0, 2.0], [3.0]]}, "J is not an array of numbers"),
         ({"J": np.eye(2), "S0": [1e200, 0.0]}, "S0 is too far from 0"),
         ({"J": np.eye(2), "L": 1e200}, "beyond what a float holds"),
-        ({"J": np.eye(2), "L": None}, "L=None is not a number"),
+        ({"J": np.eye(2), "L": None}, "L=null is not a number"),
         ({"J": np.eye(2), "L": np.ones(3)}, "L=array.* is not a number"),
         ({"J": np.eye(2), "bits": "8"}, "bits='8' is not a whole number"),
         ({"J": np.eye(2), "seed": 1.5}, "seed=1.5 is not a whole number of at least 0"),

@@ -6,7 +6,6 @@ import dimod
 import numpy as np
 import pytest
 from conftest import SMALL
-from solver_contract import check_result, check_solver, random_problem
 from test_path_integral import thermal_probabilities, three_spins
 
 from annealtrain.errors import InputError
@@ -17,35 +16,71 @@ from annealtrain.solvers import dimod_samplers
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
 from annealtrain.solvers.dimod_samplers import DimodSolver, known_keywords, neal, path_integral, steepest, tabu
 from annealtrain.solvers.exact import Exact
+from annealtrain.testing import SolverContract, check_result, random_problem
 
 IN_PROCESSES = neal(num_reads=5, processes=True)
 
 
-@pytest.mark.parametrize(
-    ("make", "reaches_ground_state", "is_random"),
-    [
-        pytest.param(lambda: neal(num_reads=20), True, True, id="neal"),
-        pytest.param(lambda: neal(num_reads=20, order="random"), True, True, id="neal-random"),
-        pytest.param(lambda: IN_PROCESSES, False, True, id="neal-processes"),
-        pytest.param(lambda: path_integral(num_reads=20), True, True, id="pathintegral"),
-        pytest.param(lambda: tabu(num_reads=20), True, True, id="tabu"),
-        pytest.param(lambda: steepest(num_reads=50), False, True, id="steepest"),
-        pytest.param(lambda: DimodSolver(dimod.ExactSolver()), True, False, id="dimod-exact"),
-    ],
-)
-def test_contract(make, reaches_ground_state, is_random):
-    check_solver(make, reaches_ground_state=reaches_ground_state, is_random=is_random)
+class TestNeal(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return neal(num_reads=20)
 
 
-def test_openjij_under_the_contract():
-    openjij = pytest.importorskip("openjij", reason="the bench extra is not installed")
-    solver = DimodSolver(openjij.SASampler(), {"num_sweeps": 100, "num_reads": 20})
-    check_solver(lambda: solver, reaches_ground_state=False, is_random=True)  # all reads of a seed are the same
-    assert solver.pass_betas({}, 1.0, 2.0) == {"beta_min": 1.0, "beta_max": 2.0}
-    with pytest.raises(
-        InputError, match=r"num_swepes is not a keyword of SASampler\.sample; did you mean 'num_sweeps'"
-    ):
-        DimodSolver(openjij.SASampler(), {"num_swepes": 3})
+class TestNealInRandomOrder(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return neal(num_reads=20, order="random")
+
+
+class TestNealInProcesses(SolverContract):
+    def make(self):
+        return IN_PROCESSES
+
+
+class TestPathIntegral(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return path_integral(num_reads=20)
+
+
+class TestTabu(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return tabu(num_reads=20)
+
+
+class TestSteepest(SolverContract):
+    def make(self):
+        return steepest(num_reads=50)
+
+
+class TestDimodsExactSolver(SolverContract):
+    reaches_ground_state = True
+    is_random = False
+
+    def make(self):
+        return DimodSolver(dimod.ExactSolver())
+
+
+class TestOpenJij(SolverContract):
+    """All reads of a seed are the same, so that it need not reach the ground state."""
+
+    def make(self):
+        openjij = pytest.importorskip("openjij", reason="the bench extra is not installed")
+        return DimodSolver(openjij.SASampler(), {"num_sweeps": 100, "num_reads": 20})
+
+    def test_its_betas_and_its_keywords_are_known(self):
+        solver = self.make()
+        assert solver.pass_betas({}, 1.0, 2.0) == {"beta_min": 1.0, "beta_max": 2.0}
+        with pytest.raises(
+            InputError, match=r"num_swepes is not a keyword of SASampler\.sample; did you mean 'num_sweeps'"
+        ):
+            DimodSolver(solver.sampler, {"num_swepes": 3})
 
 
 class Recording(dimod.Sampler):
@@ -125,7 +160,7 @@ def test_settings_follow_the_epochs():
     assert (early.options["num_sweeps"], early.beta) == (4, 5e3)
     assert (late.options["num_sweeps"], late.beta) == (1, pytest.approx(5e3 * 1e9**0.5))
     assert late.solve(random_problem()).stats["sweeps"] == 1
-    with pytest.raises(InputError, match="at_epoch"):
+    with pytest.raises(InputError, match=r"call resolve_schedules\(epoch, epochs\) first"):
         solver.solve(random_problem())
 
 
@@ -188,7 +223,7 @@ def test_a_run_beyond_memory_is_refused_before_any_work(cli, refused, monkeypatc
     monkeypatch.setitem(
         dimod_samplers.SAMPLER_BYTES, "SimulatedAnnealingSampler", 0.7e9 / 24**2
     )  # room for one unit's model
-    run = ["train", *SMALL, "solver=neal", "targets=pinv", "epochs=1"]
+    run = ["train", *SMALL, "solver=neal", "optimizer=pinv", "epochs=1"]
     assert "layer 0 with 8 weights of 3 bits: SimulatedAnnealingSampler on 2 dense" in refused(*run, "threads=2")
     assert cli(*run, "threads=1").code == 0
 
@@ -237,8 +272,15 @@ def test_a_sampler_without_seeds_is_told_of(caplog):
         (lambda: neal(order="up"), "solver.order='up' is not one of sequential, random"),
         (lambda: neal(beta=1.0, beta_range=[1, 2]), "both set"),
         (lambda: neal(beta_range=[2.0, 1.0]), "falls"),
-        (lambda: neal(beta=GeometricSchedule([1, 2], 3)), "solver.beta has 2 values a step"),
-        (lambda: neal(processes="yes"), "solver.processes='yes' is not one of true, false, null"),
+        (
+            lambda: neal(beta=GeometricSchedule([1, 2], 3)),
+            r"solver.beta=GeometricSchedule\(.*\) is not a number above 0 or a schedule of one value for all layers",
+        ),
+        (
+            lambda: DimodSolver(Recording(), {"num_sweeps": GeometricSchedule([1, 2], 3)}),
+            r"solver.options.num_sweeps=GeometricSchedule\(.*\) is not of one value for all layers, as a solver's",
+        ),
+        (lambda: neal(processes="yes"), "solver.processes='yes' is not one of true, false, or null"),
         (lambda: path_integral(field_range=[1.0]), r"solver.field_range=\[1.0\] is not \[first, last\]"),
         (lambda: tabu(0), "solver.num_sweeps=0"),
         (lambda: tabu(num_restarts=-1), "solver.num_restarts=-1 is not a whole number of at least 0"),

@@ -11,6 +11,7 @@ import pytest
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runs.tables import read_json
+from annealtrain.runtime import thread_pool
 from annealtrain.solvers.exact import Exact
 from annealtrain.solvers.gate_model.imaginary_time import ImaginaryTimeCircuit
 from annealtrain.testing import check_result, random_problem
@@ -48,14 +49,28 @@ def test_the_circuit_finds_lower_energies_than_random_spins():
     assert mimicking < 0.7 * still
 
 
-def test_a_unit_of_16_spins_takes_less_than_a_tenth_of_a_second():
-    """Of this process's own time: others may keep the cores busy."""
-    problem, times = random_problem(M=1, N=8, bits=2), []
-    for _ in range(5):
-        began = time.process_time()
-        ImaginaryTimeCircuit().solve(problem)
-        times.append(time.process_time() - began)
-    assert min(times) < 0.1
+def test_a_unit_of_16_spins_costs_little_more_than_its_gates():
+    """Each of 120 pairs is one product of the state with a 4 x 4 matrix; as measured, a solve takes 3 times those.
+
+    Of this process's own time, the least of several tries of each: others may keep the cores busy.
+    """
+    problem, gate = random_problem(M=1, N=8, bits=2), np.eye(4)
+
+    def gates():
+        state = np.ones(2**16)
+        for _ in range(120):
+            state = (gate @ state.reshape(-1, 4).T).ravel()
+
+    def cost(job):
+        times = []
+        for _ in range(5):
+            began = time.process_time()
+            job()
+            times.append(time.process_time() - began)
+        return min(times)
+
+    with thread_pool.threads(1):
+        assert cost(lambda: ImaginaryTimeCircuit().solve(problem)) < 16 * cost(gates)
 
 
 def test_block_mode_takes_more_spins_than_a_state_holds():

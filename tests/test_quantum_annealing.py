@@ -1,19 +1,20 @@
 """The whole path to a quantum annealer on emulated chips: embeddings, chains, scaling, jobs that fail, its clock."""
 
-import os
 import re
+from functools import cache
+from typing import ClassVar
 
 import dimod
 import networkx
 import numpy as np
 import pytest
-from solver_contract import check_result, check_solver, random_problem
 
-from annealtrain import cli
+from annealtrain.commands.sweep import figure_words
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.solvers.dwave import embedding
 from annealtrain.solvers.statistics import merge_by_layer
+from annealtrain.testing import SolverContract, check_result, random_problem
 
 pytest.importorskip("dwave.system", reason="the dwave extra is not installed")
 from dwave.cloud import exceptions
@@ -63,25 +64,38 @@ def jobs(monkeypatch):
     return sent
 
 
-@pytest.mark.parametrize("topology", sorted(CHIPS))
-def test_contract(annealer, topology):
-    samplers = chip(topology)  # one for all: its graph takes a while
-    check_solver(
-        lambda: annealer(sampler=samplers, num_reads=300),
-        reaches_ground_state=True,
-        is_random=True,
-        has_separate_units=False,
-    )
+@cache
+def lasting_chip(topology):
+    """One chip for many tests that leave it as it is: its graph takes a while."""
+    return chip(topology)
 
 
-def test_contract_with_sign_patterns_and_several_chain_strengths(annealer):
-    sampler = chip()
-    check_solver(
-        lambda: annealer(sampler=sampler, num_reads=100, spin_reversals=2, chain_strength=[1.0, 2.0]),
-        reaches_ground_state=True,
-        is_random=True,
-        has_separate_units=False,
-    )
+class QuantumContract(SolverContract):
+    """All units of a layer are one problem on the chip."""
+
+    topology = "pegasus"
+    settings: ClassVar = {"num_reads": 300}
+    reaches_ground_state = True
+    has_separate_units = False
+
+    @pytest.fixture(autouse=True)
+    def in_its_own_folder(self, tmp_path_factory):
+        self.cache = tmp_path_factory.getbasetemp() / "embeddings of contracts"
+
+    def make(self):
+        return QuantumAnnealing(sampler=lasting_chip(self.topology), cache=self.cache, **self.settings)
+
+
+class TestPegasus(QuantumContract):
+    pass
+
+
+class TestZephyr(QuantumContract):
+    topology = "zephyr"
+
+
+class TestSignPatternsAndSeveralChainStrengths(QuantumContract):
+    settings: ClassVar = {"num_reads": 100, "spin_reversals": 2, "chain_strength": [1.0, 2.0]}
 
 
 @pytest.mark.parametrize("alpha", [None, 0.1])
@@ -379,10 +393,10 @@ def test_a_run_beyond_its_time_is_refused_before_any_work(annealer, jobs):
 @pytest.mark.parametrize(
     ("settings", "units", "sent"),
     [
-        (["targets=gauss_newton"], 1, 2 * 10),
-        (["targets=gauss_newton", "batch_size=20"], 1, 2 * 3 * 10),
-        (["targets=pinv"], 10, 2),
-        (["targets=kronecker", "batch_size=20"], 10, 2 * 3),
+        (["optimizer=gauss_newton"], 1, 2 * 10),
+        (["optimizer=gauss_newton", "batch_size=20"], 1, 2 * 3 * 10),
+        (["optimizer=pinv"], 10, 2),
+        (["optimizer=kronecker", "batch_size=20"], 10, 2 * 3),
     ],
 )
 def test_what_a_run_sends_is_what_was_planned(cli, jobs, monkeypatch, tmp_path, settings, units, sent):
@@ -486,19 +500,14 @@ def test_a_settings_file_that_is_not_there_is_named(refused, monkeypatch):
 )
 def test_a_figure_asks_a_qpu_where_there_is_a_token(monkeypatch, tmp_path, content, token, method):
     (tmp_path / "dwave.conf").write_text(content)
-    for name, value in (("DWAVE_API_TOKEN", token), ("QUANTUM_ANNEALING", None), ("SEEDS", "1")):
-        monkeypatch.setenv(name, "to be restored")
-        monkeypatch.delenv(name)
-        if value:
-            monkeypatch.setenv(name, value)
+    monkeypatch.delenv("DWAVE_API_TOKEN", raising=False)
+    if token:
+        monkeypatch.setenv("DWAVE_API_TOKEN", token)
     monkeypatch.setenv("DWAVE_CONFIG_FILE", str(tmp_path / "dwave.conf"))
-    monkeypatch.setattr("annealtrain.commands.hydra_app.run_hydra", lambda arguments: 3)
-    assert cli.main(["figure", "fig1b"]) == 3
-    assert os.environ["QUANTUM_ANNEALING"] == method
+    assert f"method=pinv,{method},backprop" in figure_words(["sweep=figure", "figure=fig1b", "seeds=1"])
 
 
 def test_a_figure_names_a_settings_file_that_is_not_there(refused, monkeypatch):
-    monkeypatch.delenv("QUANTUM_ANNEALING", raising=False)
     monkeypatch.setenv("DWAVE_CONFIG_FILE", "nowhere.conf")
     assert "nowhere.conf" in refused("figure", "fig1b")
 
@@ -523,7 +532,7 @@ def test_a_run_on_a_whole_chip(cli, tmp_path, monkeypatch, topology):
     outcome = cli(
         "train",
         *settings,
-        "targets=pinv",
+        "optimizer=pinv",
         "solver=dwave",
         f"solver.mock={topology}",
         "solver.num_reads=50",
@@ -556,7 +565,7 @@ def test_a_run_on_a_whole_chip(cli, tmp_path, monkeypatch, topology):
         ({"annealing_time_us": 0}, "solver.annealing_time_us=0 is not a number above 0"),
         ({"max_qpu_time_s": -1}, "solver.max_qpu_time_s=-1"),
         ({"chain_strength": -1.0}, "solver.chain_strength=-1.0 is not a number above 0"),
-        ({"chain_strength": []}, r"solver.chain_strength=\[\] is empty"),
+        ({"chain_strength": []}, r"solver.chain_strength=\[\] is not .* or a list of values, each a number above 0"),
         ({"spin_reversals": -1}, "solver.spin_reversals=-1 is not a whole number of at least 0"),
         ({"max_retries": 1.5}, "solver.max_retries=1.5"),
         ({"mock": "chimera"}, "solver.mock='chimera' is not one of pegasus, zephyr, null"),

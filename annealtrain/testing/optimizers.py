@@ -104,10 +104,11 @@ class OptimizerContract:
             assert all(row["epoch"] == number + 1 for row in rows)
             for row in rows:
                 change = np.abs(optimizer.network.trainable[row["layer"]].weights - before[row["layer"]])
-                assert change.any() or number
+                if number == 0:  # far from a minimum, where standing still would be the best that the grid has
+                    assert change.any()
+                    assert not self.anneals or row["energy"] < row["start_energy"]
                 if self.anneals:
                     assert change.max() <= row["L"] * (1 + 1e-9)
-                    assert row["energy"] <= row["start_energy"]
 
     def test_the_next_problem_is_what_is_solved_next(self) -> None:
         asked, step = self.started(), Step(0, STEPS, 0, STEPS)
