@@ -6,6 +6,7 @@ import functools
 import importlib
 import logging
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -189,6 +190,21 @@ def until(holds: Callable[[], object], running: Process) -> None:
         assert running.poll() is None, finished(running)
         assert time.monotonic() < limit, f"nothing after {LIMIT_S} s"
         time.sleep(0.01)
+
+
+def cpu_s(running: Process) -> float:
+    """Return the processor time that a running process has used: unlike the clock's, no other process adds to it."""
+    path = Path(f"/proc/{running.pid}/stat")
+    if not path.exists():
+        pytest.skip("no /proc here to read a process's time from")
+    user, system = path.read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def ended_cpu_s() -> float:
+    """Return the processor time of all processes that have been started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.fixture(autouse=True)

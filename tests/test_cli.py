@@ -6,13 +6,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, composed, finished, process, table, write_mnist
+from conftest import SMALL, composed, ended_cpu_s, finished, process, table, write_mnist
 
 import annealtrain
 from annealtrain.cli import COMMANDS, main
@@ -45,13 +44,10 @@ def test_help_lists_every_command(cli: Callable) -> None:
 
 
 def test_help_answers_at_once(tmp_path: Path) -> None:
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        outcome = finished(process(["--help"], tmp_path))
-        times.append(time.perf_counter() - started)
-        assert (outcome.code, outcome.err) == (0, "")
-    assert min(times) < 0.5
+    before = ended_cpu_s()
+    outcome = finished(process(["--help"], tmp_path))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert ended_cpu_s() - before < 0.5  # NumPy and Hydra alone take longer
 
 
 def test_no_command_shows_the_help_and_is_bad_input(cli: Callable) -> None:
