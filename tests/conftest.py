@@ -6,12 +6,14 @@ import functools
 import importlib
 import logging
 import os
+import resource
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,51 +114,63 @@ def composed(*overrides: str) -> dict[str, Any]:
 # Processes: each leads a session of its own, and ends with its test, with all that it has started.
 
 LIMIT_S = 120  # of each wait, on a busy machine too: the slowest of these processes needs some ten seconds alone
-STARTED: list[subprocess.Popen] = []
+STARTED: list["Process"] = []
 
 
-def process(arguments: Sequence[str], folder: Path, **variables: str) -> subprocess.Popen:
-    """Start the command line in a process of its own, in `folder`."""
-    return started([sys.executable, "-m", "annealtrain", *arguments], folder, PYTHONSAFEPATH="1", **variables)
+class Process(subprocess.Popen):
+    """What it says goes to files: pipes would be held by what it leaves behind, and fill unread."""
+
+    def __init__(
+        self, command: Sequence[str], folder: Path, variables: Mapping[str, str], output: int | None = None
+    ) -> None:
+        environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+        self.outputs = [tempfile.TemporaryFile("w+") for _ in range(2)]  # noqa: SIM115 (closed with the test)
+        super().__init__(
+            command,
+            cwd=folder,
+            env={**environment, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=self.outputs[0] if output is None else output,
+            stderr=self.outputs[1],
+            start_new_session=True,
+        )
+
+    def said(self) -> tuple[str, str]:
+        """Return what it has written so far: output and errors."""
+        out, err = (os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode() for file in self.outputs)
+        return out, err
 
 
-def started(command: Sequence[str], folder: Path, **variables: str) -> subprocess.Popen:
+def process(arguments: Sequence[str], folder: Path, *, output: int | None = None, **variables: str) -> Process:
+    """Start the command line in a process of its own, in `folder`; output: a file descriptor for what it prints."""
+    command = [sys.executable, "-m", "annealtrain", *arguments]
+    return started(command, folder, output=output, PYTHONSAFEPATH="1", **variables)
+
+
+def started(command: Sequence[str], folder: Path, *, output: int | None = None, **variables: str) -> Process:
     """Start a command in a session of its own, which ends with the test."""
-    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
-    running = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**environment, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    STARTED.append(running)
-    return running
+    STARTED.append(Process(command, folder, variables, output))
+    return STARTED[-1]
 
 
-def finished(running: subprocess.Popen, timeout: float = LIMIT_S) -> Outcome:
+def finished(running: Process, timeout: float = LIMIT_S) -> Outcome:
     """Wait for a process and return how it ended; subprocess.TimeoutExpired, and its end, where it takes too long."""
     try:
-        out, err = running.communicate(timeout=timeout)
+        running.wait(timeout)
     except subprocess.TimeoutExpired:
         end(running)
         raise
-    return Outcome(running.returncode, out, err)
+    return Outcome(running.returncode, *running.said())
 
 
-def end(running: subprocess.Popen) -> None:
-    """Kill a process and all others of its session, and close its pipes, whoever else holds them."""
+def end(running: Process) -> None:
+    """Kill a process and all others of its session."""
     with suppress(ProcessLookupError, PermissionError):  # of a group that has ended
         os.killpg(running.pid, signal.SIGKILL)
     for pid in members(running.pid):  # those with a group of their own
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     running.wait(LIMIT_S)
-    for pipe in (running.stdout, running.stderr):
-        if pipe is not None:
-            pipe.close()
 
 
 def members(session: int) -> list[int]:
@@ -169,7 +183,7 @@ def members(session: int) -> list[int]:
     return found
 
 
-def until(holds: Callable[[], object], running: subprocess.Popen) -> None:
+def until(holds: Callable[[], object], running: Process) -> None:
     """Wait for something that a process brings about; AssertionError where the process ends or is too slow."""
     limit = time.monotonic() + LIMIT_S
     while not holds():
@@ -178,11 +192,29 @@ def until(holds: Callable[[], object], running: subprocess.Popen) -> None:
         time.sleep(0.01)
 
 
+def cpu_s(running: Process) -> float:
+    """Return the processor time that a running process has used: unlike the clock's, no other process adds to it."""
+    path = Path(f"/proc/{running.pid}/stat")
+    if not path.exists():
+        pytest.skip("no /proc here to read a process's time from")
+    user, system = path.read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def ended_cpu_s() -> float:
+    """Return the processor time of all processes that have been started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.fixture(autouse=True)
 def _no_process_outlives_its_test() -> Iterator[None]:
     yield
     while STARTED:
-        end(STARTED.pop())
+        running = STARTED.pop()
+        end(running)
+        for file in running.outputs:
+            file.close()
 
 
 def table(path: Path, *, times: bool = False) -> list[dict[str, str]]:

@@ -2,19 +2,19 @@
 
 import re
 import shutil
-import subprocess
-import time
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, assert_same_run, finished, process, table
+from conftest import LIMIT_S, SMALL, assert_same_run, composed, finished, process, table, until
 
 from annealtrain.commands import sweep
 from annealtrain.errors import InputError
 from annealtrain.experiment.compose import compose_config
 from annealtrain.reports import paper
 from annealtrain.runs import tables
+from annealtrain.solvers.dwave import qpu
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -36,11 +36,12 @@ def test_folders_are_named_by_what_varies(cli: Callable, tmp_path: Path) -> None
 
 
 def test_a_job_tells_the_command_that_makes_it_alone(cli: Callable, tmp_path: Path) -> None:
-    arguments = ["sweep=fig2b", "dataset=digits", *SMALL, "method=pinv", "seed=3,4", "annealing.beta=null"]
-    assert cli("train", *arguments, "hydra.sweep.dir=sweep", "sweep/launcher=basic").code == 0
-    job = tmp_path / "sweep" / "seed=4"
+    own = ["dataset=digits", *SMALL, "method=pinv", "seed=3,4", "annealing.beta=null"]
+    arguments = ["sweep=figure", "figure=fig2b", *own, "hydra.sweep.dir=sweep", "sweep/launcher=basic"]
+    assert cli("train", *arguments).code == 0
+    job = tmp_path / "sweep" / "method=pinv,seed=4"
     command = tables.read_json(job / "meta.json")["command"].split()
-    assert command[:4] == ["annealtrain", "train", "sweep=fig2b", "hydra.mode=RUN"]
+    assert command == ["annealtrain", "train", *own[:-2], "seed=4", own[-1], "experiment=fig2b"]
     assert cli(*command[1:], "hydra.run.dir=alone").code == 0
     assert_same_run(job, tmp_path / "alone")
 
@@ -71,34 +72,55 @@ def test_the_same_sweep_again_keeps_finished_jobs_and_resumes_others(cli: Callab
         assert_same_run(tmp_path / "whole" / name, tmp_path / "again" / name)
 
 
-def test_a_killed_sweep_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
-    arguments = ["train", *SMALL, "epochs=40", "--multirun", "seed=0,1"]
-    assert finished(process([*arguments, "hydra.sweep.dir=whole"], tmp_path)).code == 0
-    running = process([*arguments, "hydra.sweep.dir=killed"], tmp_path)
-    started = tmp_path / "killed" / "seed=0" / "last.npz"
-    while running.poll() is None and not started.exists():
-        pass
-    running.kill()
-    running.communicate()
-    assert not (tmp_path / "killed" / "seed=1" / "result.json").exists()
-    assert finished(process([*arguments, "hydra.sweep.dir=killed"], tmp_path)).code == 0
+MORTAL = """
+import os, signal, time
+from pathlib import Path
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+
+class Mortal(SimulatedAnnealing):
+    def resolve_schedules(self, epoch, epochs):
+        if epoch == 1 and os.environ.get("DIE"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        while epoch == 1 and os.environ.get("WAIT_FOR") and not Path(os.environ["WAIT_FOR"]).exists():
+            time.sleep(0.01)
+        return super().resolve_schedules(epoch, epochs)
+"""
+
+
+def mortal(folder: Path) -> tuple[str, ...]:
+    """Return a sweep of two jobs whose solver dies, or waits for a file, in the second epoch if it is told to."""
+    (folder / "mortal.py").write_text(MORTAL)
+    return ("train", *SMALL, "--multirun", "seed=0,1", "solver._target_=mortal.Mortal")
+
+
+def test_a_killed_sweep_goes_on_to_the_same_numbers(cli: Callable, tmp_path: Path) -> None:
+    arguments = mortal(tmp_path)
+    killed = finished(process([*arguments, "hydra.sweep.dir=killed"], tmp_path, DIE="1"))
+    assert killed.code == -signal.SIGKILL, killed
+    assert (tmp_path / "killed" / "seed=0" / "last.npz").exists()
+    assert not (tmp_path / "killed" / "seed=0" / "result.json").exists()
+    assert not (tmp_path / "killed" / "seed=1").exists()
+    for folder in ("whole", "killed"):
+        assert cli(*arguments, f"hydra.sweep.dir={folder}").code == 0
     for name in ("seed=0", "seed=1"):
         assert_same_run(tmp_path / "whole" / name, tmp_path / "killed" / name)
 
 
-def test_a_sweep_waits_for_the_workers_that_a_killed_one_left(tmp_path: Path) -> None:
+def test_a_sweep_waits_for_the_workers_that_a_killed_one_left(cli: Callable, tmp_path: Path) -> None:
     require("launcher", "joblib", "sweep")
-    arguments = ["train", *SMALL, "epochs=200", "--multirun", "seed=0,1", "sweep/launcher=joblib"]
-    killed = process([*arguments, "hydra.sweep.dir=killed"], tmp_path)
-    while len([*(tmp_path / "killed").rglob("last.npz")]) < 2 and killed.poll() is None:
-        time.sleep(0.01)
-    killed.kill()  # its workers go on
-    again = finished(process([*arguments, "hydra.sweep.dir=killed"], tmp_path), timeout=120)
-    killed.wait()
-    killed.stdout.close()
-    killed.stderr.close()
-    assert (again.code, again.err.count("waiting for its end")) == (0, 2), again
-    assert finished(process([*arguments, "hydra.sweep.dir=whole"], tmp_path), timeout=120).code == 0
+    arguments = mortal(tmp_path)
+    parallel = [*arguments, "sweep/launcher=joblib", "hydra.sweep.dir=killed"]
+    killed = process(parallel, tmp_path, WAIT_FOR=str(tmp_path / "go"))
+    until(lambda: len([*(tmp_path / "killed").rglob("last.npz")]) == 2, killed)
+    killed.kill()  # its workers go on: both are in their jobs
+    killed.wait(LIMIT_S)
+    again = process(parallel, tmp_path)
+    until(lambda: again.said()[1].count("waiting for its end") == 2, again)
+    assert not [*(tmp_path / "killed").rglob("result.json")]
+    (tmp_path / "go").touch()
+    outcome = finished(again)
+    assert (outcome.code, outcome.err.count("waiting for its end")) == (0, 2), outcome
+    assert cli(*arguments, "hydra.sweep.dir=whole").code == 0
     for name in ("seed=0", "seed=1"):
         assert_same_run(tmp_path / "whole" / name, tmp_path / "killed" / name)
 
@@ -107,7 +129,8 @@ def test_a_sweep_that_never_began_does_not_hold_its_folder(cli: Callable) -> Non
     arguments = ("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
     assert "2 failed" in cli(*arguments, "bits=17").out
     assert cli(*arguments).code == 0
-    other = cli("train", "sweep=fig2b", *SMALL, "dataset=digits", "method=pinv", "seed=5", "hydra.sweep.dir=sweep")
+    figure = ["sweep=figure", "figure=fig2b", *SMALL, "dataset=digits", "method=pinv", "seed=5"]
+    other = cli("train", *figure, "hydra.sweep.dir=sweep")
     assert "was made with" in other.out
 
 
@@ -199,44 +222,60 @@ def test_a_job_of_bad_input_leaves_its_line_and_lets_the_others_run(cli: Callabl
 
 def test_keys_that_do_not_vary() -> None:
     assert sweep.fixed_keys(["-m", "seed=0,1", "bits=3", "+x.y=1", "hydra.sweep.dir=a"]) == ["bits", "x.y"]
-    assert sweep.fixed_keys(["sweep=fig5b", "bits=3"]) == ["sweep", "bits"]
+    assert sweep.fixed_keys(["sweep=search", "bits=3"]) == ["sweep", "bits"]
+    assert sweep.fixed_keys(["sweep=figure", "method=pinv", "seed=5", "bits=3"]) == ["sweep", "bits"]
     assert sweep.fixed_keys(["bits=3", "model=lenet"]) == []
     assert sweep.fixed_keys(["seed=range(3)", "x=["]) == []
 
 
 @pytest.mark.parametrize("name", paper.PAPER)
-def test_sweeps_of_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEEDS", "3")
-    config = sweep_config(f"sweep={name}")
-    assert config["hydra"]["mode"] == "MULTIRUN"
-    assert config["hydra"]["sweep"]["dir"] == f"outputs/figures/{name}/runs"
-    params = config["hydra"]["sweeper"]["params"]
-    assert params["seed"] == "range(3)"
-    methods = params["method"].split(",")
+def test_a_figure_is_its_experiment_with_its_methods_and_seeds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qpu, "has_token", lambda: False)
+    own = ["sweep=figure", f"figure={name}", "bits=3"]
+    words = sweep.figure_words([*own, "seeds=3"])
+    methods = words[3].removeprefix("method=").split(",")
+    assert words == [
+        "sweep=figure",
+        "bits=3",
+        f"experiment={name}",
+        f"method={','.join(methods)}",
+        "seed=range(3)",
+        f"hydra.sweep.dir=outputs/figures/{name}/runs",
+    ]
     assert methods[0] == "pinv"
     assert set(methods) <= set(paper.METHODS)
     assert ("dwave_emulated" in methods) == ("QPU" in paper.PAPER[name].others)
-    monkeypatch.setenv("QUANTUM_ANNEALING", "dwave")  # as annealtrain figure does where a token is set
-    real = sweep_config(f"sweep={name}")["hydra"]["sweeper"]["params"]["method"].split(",")
+    assert "seed=range(10)" in sweep.figure_words(own)
+    monkeypatch.setattr(qpu, "has_token", lambda: True)  # an account is used where there is one
+    real = sweep.figure_words(own)[3].removeprefix("method=").split(",")
     assert real == [{"dwave_emulated": "dwave"}.get(method, method) for method in methods]
-    assert compose_config([f"sweep={name}"], None) == compose_config([f"experiment={name}"], None)
-    assert len(compose_config([f"sweep={name}"], None)["model"]["layers"]) > 0
+    narrowed = sweep.figure_words([*own, "method=mine", "seed=7", "hydra.sweep.dir=here"])
+    assert narrowed == ["sweep=figure", "bits=3", "method=mine", "seed=7", "hydra.sweep.dir=here", f"experiment={name}"]
+    composed_twice = composed(f"experiment={name}", "sweep=figure"), composed(f"experiment={name}")
+    assert composed_twice[0] == composed_twice[1]
 
 
-def sweep_config(*overrides: str) -> dict:
+def test_a_figures_sweep_is_many_runs_and_leaves_other_words_alone() -> None:
     import hydra
-    from omegaconf import OmegaConf
 
     with hydra.initialize_config_module("annealtrain.configs", version_base="1.3"):
-        config = hydra.compose("train", list(overrides), return_hydra_config=True)
-        mode, sweep, sweeper = config.hydra.mode, config.hydra.sweep.dir, config.hydra.sweeper
-        return {
-            "hydra": {
-                "mode": mode.name,
-                "sweep": {"dir": sweep},
-                "sweeper": OmegaConf.to_container(sweeper, resolve=True),
-            }
-        }
+        config = hydra.compose("train", ["sweep=figure", "experiment=fig5b"], return_hydra_config=True)
+        assert config.hydra.mode.name == "MULTIRUN"
+    words = ["sweep=search", "seeds=3", "bits=2"]
+    assert sweep.figure_words(words) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["figure=fig5e"], "no figure 'fig5e'; did you mean 'fig"),
+        ([], "no figure ''"),
+        (["figure=fig5b", "seeds=0"], "seeds=0 is not a whole number of at least 1"),
+        (["figure=fig5b", "seeds=few"], "seeds=few is not a whole number of at least 1"),
+    ],
+)
+def test_a_figure_that_there_is_not_is_refused(refused: Callable, words: list[str], said: str) -> None:
+    assert said in refused("train", "sweep=figure", *words)
 
 
 # Launchers and the search
@@ -256,64 +295,70 @@ def require(kind: str, name: str, extra: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_launchers_run_jobs_and_tell_of_failures(launcher: str, tmp_path: Path) -> None:
+def test_launchers_run_jobs_and_tell_of_failures(launcher: str, cli: Callable, tmp_path: Path) -> None:
     require("launcher", launcher, LAUNCHERS[launcher])
     (tmp_path / "home").mkdir()
-    variables = {"HOME": str(tmp_path / "home"), "JOBS": "2"}
+    # One job has been run before, one is run by the launcher, and one is refused.
+    for folder in ("sweep/seed=1", "alone/seed=0"):
+        assert cli("train", *SMALL, folder.partition("/")[2], f"hydra.run.dir='{folder}'").code == 0
+    kept = (tmp_path / "sweep" / "seed=1" / "result.json").stat().st_mtime_ns
     arguments = ["train", *SMALL, "--multirun", "hydra.sweep.dir=sweep", f"sweep/launcher={launcher}"]
     if launcher == "ray":
         arguments.append("+hydra.launcher.ray.init.num_cpus=2")
-    outcome = finished(process([*arguments, "seed=0,1,-1"], tmp_path, **variables), timeout=300)
+    outcome = finished(process([*arguments, "seed=0,1,-1"], tmp_path, HOME=str(tmp_path / "home")))
     assert outcome.code == 1, outcome
     assert "3 jobs, 1 failed" in outcome.out
     assert outcome.out.count("seed=-1  failed: seed=-1 is not a whole number") == 2
     assert re.search(r"seed=0  train 0\.\d{4}", outcome.out)  # a line each, wherever it ran
+    assert re.search(r"seed=1  train 0\.\d{4}.*finished before", outcome.out)
     assert jobs(tmp_path / "sweep") == ["seed=-1", "seed=0", "seed=1"]
-    assert finished(process(["train", *SMALL, "seed=1", "hydra.run.dir=alone"], tmp_path)).code == 0
-    assert_same_run(tmp_path / "alone", tmp_path / "sweep" / "seed=1")
-    kept = (tmp_path / "sweep" / "seed=1" / "result.json").stat().st_mtime_ns
-    again = finished(process([*arguments, "seed=0,1"], tmp_path, **variables), timeout=300)
-    assert again.code == 0, again
+    assert_same_run(tmp_path / "alone" / "seed=0", tmp_path / "sweep" / "seed=0")
     assert (tmp_path / "sweep" / "seed=1" / "result.json").stat().st_mtime_ns == kept
+
+
+FIGURE = (
+    *("figure", "fig2b", "--seeds=2", "dataset=digits", "method=pinv,difference", "epochs=2"),
+    *(word for word in SMALL if not word.startswith(("epochs", "model"))),
+)
+
+
+@pytest.fixture(scope="module")
+def figure_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a figure lies that nothing has killed."""
+    folder = tmp_path_factory.mktemp("alone")
+    assert finished(process([*FIGURE, "--output=outputs"], folder)).code == 0
+    return folder / "outputs"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["a job has ended", "all jobs have ended"])
-def test_a_killed_figure_ends_as_one_left_alone(moment: str, tmp_path: Path) -> None:
+def test_a_killed_figure_ends_as_one_left_alone(moment: str, cli: Callable, figure_alone: Path, tmp_path: Path) -> None:
     require("launcher", "joblib", "sweep")
     pytest.importorskip("matplotlib")
-    small = [word for word in SMALL if not word.startswith(("epochs", "model"))]
-    settings = ["dataset=digits", *small, "epochs=5", "method=pinv,difference", "sweep/launcher=joblib"]
-
-    def figure(output: str) -> subprocess.Popen:
-        return process(["figure", "fig2b", *settings, "--seeds", "2", "--output", output], tmp_path)
-
-    assert finished(figure("alone"), timeout=120).code == 0
-    killed, jobs_ended = figure("killed"), 1 if moment == "a job has ended" else 4
-    while len([*(tmp_path / "killed").rglob("result.json")]) < jobs_ended and killed.poll() is None:
-        time.sleep(0.02)
+    settings = [*FIGURE, "sweep/launcher=joblib", "--output=killed"]
+    killed, jobs_ended = process(settings, tmp_path), 1 if moment == "a job has ended" else 4
+    until(lambda: len([*(tmp_path / "killed").rglob("result.json")]) >= jobs_ended, killed)
     killed.kill()
-    killed.wait()  # its workers finish the jobs that they are at, and hold its pipes
-    killed.stdout.close()
-    killed.stderr.close()
-    outcome = finished(figure("killed"), timeout=120)
+    killed.wait(LIMIT_S)  # its workers finish the jobs that they are at
+    outcome = cli(*FIGURE, "--output=killed")
     assert outcome.code == 0, outcome
     assert outcome.out.count("finished before") >= jobs_ended
     reference, tidy = "figures/fig2b/reference/fig2b.csv", "figures/fig2b/fig2b.csv"
-    assert (tmp_path / "killed" / reference).read_bytes() == (tmp_path / "alone" / reference).read_bytes()
+    assert (tmp_path / "killed" / reference).read_bytes() == (figure_alone / reference).read_bytes()
     rows = [
-        [{name: cell for name, cell in row.items() if name != "seconds"} for row in table(tmp_path / output / tidy)]
-        for output in ("killed", "alone")
+        [{name: cell for name, cell in row.items() if name != "seconds"} for row in table(folder / tidy)]
+        for folder in (tmp_path / "killed", figure_alone)
     ]
     assert rows[0] == rows[1]
 
 
 @pytest.mark.slow
-def test_a_search_finds_the_best_of_its_trials_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore")  # of Optuna's own
+def test_a_search_finds_the_best_of_its_trials_and_goes_on(cli: Callable, tmp_path: Path) -> None:
     require("sweeper", "optuna", "sweep")
     arguments = ["train", *SMALL, "sweep=search", "hydra.sweeper.n_trials=4", "hydra.sweep.dir=search"]
     arguments = [word for word in arguments if not word.startswith("bits=")]
-    outcome = finished(process(arguments, tmp_path), timeout=120)
+    outcome = cli(*arguments)
     assert outcome.code == 0, outcome
     assert "4 jobs, 0 failed" in outcome.out
     scores = {
@@ -322,15 +367,9 @@ def test_a_search_finds_the_best_of_its_trials_and_goes_on(tmp_path: Path) -> No
     assert len(scores) == 4
     text = (tmp_path / "search" / "optimization_results.yaml").read_text()
     assert f"best_value: {max(scores.values())}" in text
-    again = finished(process(arguments, tmp_path), timeout=120)
-    assert again.out.count("finished before") == 4
-
-
-def test_a_search_wants_validation_images(tmp_path: Path) -> None:
-    require("sweeper", "optuna", "sweep")
-    arguments = [word for word in SMALL if not word.startswith(("bits=", "validation="))]
-    settings = ["sweep=search", "validation=0", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=search"]
-    outcome = finished(process(["train", *arguments, *settings], tmp_path), timeout=120)
+    assert cli(*arguments).out.count("finished before") == 4
+    settings = ["sweep=search", "validation=0", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=none"]
+    outcome = cli("train", *(word for word in SMALL if not word.startswith(("bits=", "validation="))), *settings)
     assert outcome.code == 1
     assert "a search maximises the accuracy on validation images: validation=0 leaves none" in outcome.out
 
