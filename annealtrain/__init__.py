@@ -9,12 +9,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "train": "annealtrain.api",
-    "load": "annealtrain.api",
-    "Run": "annealtrain.api",
-    "LayerProblem": "annealtrain.api",
+    "train": "annealtrain.commands.api",
+    "load": "annealtrain.commands.api",
+    "Run": "annealtrain.commands.api",
+    "LayerProblem": "annealtrain.commands.api",
     "anneal": "annealtrain.solvers.annealing.api",
-    "AnnealClassifier": "annealtrain.estimators",
+    "AnnealClassifier": "annealtrain.commands.estimators",
 }
 __all__ = ["AnnealClassifier", "LayerProblem", "Run", "anneal", "load", "train"]
 
