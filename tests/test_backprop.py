@@ -172,6 +172,15 @@ def test_a_run_learns_and_resumes_to_the_same_bits(cli: Callable, tmp_path: Path
     assert_same_run(whole, Path("cut"))
 
 
+def test_its_network_is_exported_and_it_has_no_hamiltonian(cli: Callable) -> None:
+    run(cli, "run", "epochs=1")
+    assert cli("export", "run", "--format", "torch").code == 0
+    assert Path("run/network.pt").exists()
+    outcome = cli("export", "run", "--format", "bqm")
+    assert outcome.code == 2
+    assert "this optimizer solves no Hamiltonians" in outcome.err
+
+
 def test_it_starts_from_the_same_weights_as_annealing(cli: Callable) -> None:
     first = table(run(cli, "run") / "metrics.csv")[0]
     assert cli("train", *SMALL, "hydra.run.dir=annealed").code == 0
