@@ -312,3 +312,20 @@ def test_only_a_sum_of_squares_has_a_floor():
     rows = LayerProblem.from_rows(inputs, targets, S0, 0.3, 4)
     assert rows.floor == 0
     assert LayerProblem.from_moments(rows.unit(0).J, rows.h, rows.E0, S0, 0.3, 4).floor == -np.inf
+
+
+@pytest.mark.parametrize("alpha", [None, 0.1])
+@pytest.mark.parametrize("ridge", [0.0, 0.2])
+def test_a_problem_of_changes_is_one_of_weights_around_a_centre(alpha, ridge):
+    inputs, targets, S0, factors = data(16, alpha=alpha)
+    inputs[:, 2] = 0  # a dead weight
+    rows = {"factors": factors, "samples": Q // 4, "ridge": ridge}
+    changes = LayerProblem.from_rows(inputs, targets, np.full_like(S0, 0.1), 0.3, 4, **rows)
+    around = changes.around(S0)
+    assert (around.half_range, around.bits, around.sites) == (0.3, 4, 4)
+    weights, levels = some_weights(changes)
+    np.testing.assert_allclose(around.energies(S0 + weights), changes.energies(weights), rtol=1e-9)
+    for i in range(M):
+        np.testing.assert_allclose(around.unit(i).weights(levels[i]), S0[i] + weights[i], rtol=1e-12)
+        bounds = [around.unit(i).dual_bound(S0[i] + 0.2), changes.unit(i).dual_bound(np.full(N, 0.2))]
+        assert bounds[0] == pytest.approx(bounds[1], rel=1e-9)

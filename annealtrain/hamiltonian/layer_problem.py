@@ -153,14 +153,16 @@ class LayerProblem:
     def around(self, centre: Array) -> "LayerProblem":
         """Return this problem of changes d from `centre` (M, N) as one of the weights S = centre + d: equal energies.
 
-        E(d) = d'Jd + h'd + E0 is E(S) = S'JS + (h - 2 J centre)'S + E0 + centre'J centre - h'centre.
+        E(d) = d'Jd + h'd + E0 is E(S) = S'JS + (h - 2 J centre)'S + E0 + centre'J centre - h'centre. A ridge holds the
+        changes near S0, and so the weights near S0 + centre.
         """
-        forms = [self.unit(i) for i in range(self.num_units)]
-        pulls = np.array([form.J @ own for form, own in zip(forms, centre, strict=True)])
-        h = np.array([form.h for form in forms])
-        E0 = np.array([form.E0 for form in forms]) + ((pulls - h) * centre).sum(axis=1)
+        pulls = np.empty_like(self.h)
+        for i, own in enumerate(centre):
+            couplings = self.unit(i).couplings
+            pulls[i] = couplings.J @ own - couplings.ridge * couplings.live * own  # J without the ridge, see `unit`
+        h, E0 = self.h - 2 * pulls, self.E0 + ((pulls - self.h) * centre).sum(axis=1)
         grid = (self.S0 + centre, self.half_range, self.bits)
-        return LayerProblem(self._couplings, h - 2 * pulls, E0, *grid, sites=self.sites, convex=self.convex)
+        return LayerProblem(self._couplings, h, E0, *grid, sites=self.sites, ridge=self.ridge, convex=self.convex)
 
     @property
     def num_units(self) -> int:

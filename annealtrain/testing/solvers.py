@@ -99,8 +99,8 @@ class SolverContract:
         generator = np.random.default_rng(0)
         inputs, targets, S0 = (generator.normal(size=size) for size in ((60, 5), (60, 2), (2, 5)))
         found = []
-        for shift in (0, 1):
-            problem = LayerProblem.from_rows(inputs, targets + np.array([0, shift]), S0, 0.5, 2)
+        for sign in (1, -1):
+            problem = LayerProblem.from_rows(inputs, targets * np.array([1, 5 * sign]), S0, 0.5, 2)
             found.append(self.solved(problem).levels[0])
         np.testing.assert_array_equal(*found)
 
