@@ -16,6 +16,9 @@ from hydra.core.plugins import Plugins
 
 from annealtrain.cli import COMMANDS as NAMES
 from annealtrain.commands.bench_solvers import task_of
+from annealtrain.commands.sweep import figure_words
+from annealtrain.errors import InputError
+from annealtrain.experiment.builder import optimizer_of
 from annealtrain.experiment.compose import compose_config
 from annealtrain.reports.paper import check_name
 
@@ -64,23 +67,39 @@ def reduced(words: list[str]) -> list[str]:
     small = [f"{name}={value}" for name, value in SMALL.items()]
     if any("dwave" in word for word in words):
         small.append("model=two_linear_small")  # for the largest clique
+    if "sweep=figure" in words:
+        small.append("seeds=1")
     return [*kept, *small, "threads=1"]
 
 
-def split(line: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The words after `annealtrain`; the variables before it are set."""
-    words = shlex.split(line, comments=True)
-    start = words.index("annealtrain")
-    for word in words[:start]:
-        monkeypatch.setenv(*word.split("=", 1))
-    return words[start + 1 :]
+def split(line: str) -> list[str]:
+    """The words after `annealtrain`, which a line begins with: nothing is said by variables of the environment."""
+    program, *words = shlex.split(line, comments=True)
+    assert program == "annealtrain"
+    return words
 
 
 def composes(words: list[str], config_dir: str | None = None) -> bool:
-    """Whether a command is sound as far as can be seen without running it."""
-    singles = [re.sub(r"=([^,\[{(]+),[^=]*$", r"=\1", word) for word in words if not word.startswith("-")]
-    singles = [re.sub(r"=range\(\d+\)$", "=0", word) for word in singles]
-    return compose_config(singles, config_dir)["epochs"] > 0
+    """Whether a command is sound as far as can be seen without running it: each value of a sweep, and all objects."""
+    words = [word for word in figure_words(words) if not word.startswith("-")]
+    swept = {at: word.partition("=")[2].split(",") for at, word in enumerate(words) if is_swept(word)}
+    for turn in range(max([1, *map(len, swept.values())])):
+        singles = [re.sub(r"=range\(\d+\)$", "=0", word) for word in words]
+        for at, values in swept.items():
+            singles[at] = f"{key(words[at])}={values[turn % len(values)]}"
+        config = compose_config(singles, config_dir)
+        assert config["epochs"] > 0
+        try:
+            optimizer_of(config)
+        except InputError as error:
+            if "pip install" not in str(error):
+                raise
+    return True
+
+
+def is_swept(word: str) -> bool:
+    """Whether a word has several values, those of `key=a,b`, none of them a list."""
+    return "," in word and not re.search(r"[\[{(]", word)
 
 
 @pytest.fixture
@@ -100,7 +119,6 @@ def test_commands_of_a_page(
     page: str, cli: Callable, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In their order: some read what those before them wrote."""
-    monkeypatch.setenv("SEEDS", "1")
     monkeypatch.delenv("DWAVE_API_TOKEN", raising=False)
     Path("no_token").touch()
     monkeypatch.setenv("DWAVE_CONFIG_FILE", "no_token")
@@ -111,7 +129,7 @@ def test_commands_of_a_page(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     for line in (line for at, line in COMMANDS if at == page):
-        command, *words = split(line, monkeypatch)
+        command, *words = split(line)
         told = f"{page}: {line}"
         if "=submitit_slurm" in line or "init.address" in line:
             plugin = "submitit" if "submitit" in line else "ray"
@@ -138,11 +156,11 @@ def test_a_command_in_a_sentence(page: str, line: str, cli: Callable, request: p
     if command.startswith("-") or not words:
         assert command in NAMES or cli(command).code == 0
     elif command in ("train", "estimate", "bench"):
-        for group, name in (("model", "lenet"), ("solver", "sa")):  # the reader's own
+        for group, name in (("model", "lenet"), ("solver", "sa"), ("optimizer", "kronecker")):  # the reader's own
             mine = Path("my_configs", group, "mine.yaml")
             mine.parent.mkdir(parents=True)
             shutil.copy(ROOT / "configs" / group / f"{name}.yaml", mine)
-        settings = [word for word in words if "=" in word]
+        settings = [word for word in words if "=" in word or word.startswith("~")]
         assert composes(task_of(settings, None, 1).overrides, "my_configs" if "--config-dir" in words else None)
     elif command == "figure":
         check_name(words[0])
