@@ -215,3 +215,38 @@ def test_the_python_of_the_export_page(cli: Callable, trained: Path) -> None:
     scope = {"network": Network([*layers, Linear(84), Linear(10)], (1, 32, 32), 10)}
     exec(compile(code, "export.md", "exec"), scope)
     assert list(scope["module"].state_dict())
+
+
+def listed_columns(title: str) -> set[str]:
+    """The names in the first column of the tables under a title of docs/stats.md."""
+    (section,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", PROSE["stats"], re.M | re.S)
+    return {name for cell in re.findall(r"^\| (`.*?) \|", section, re.M) for name in re.findall("`(.*?)`", cell)}
+
+
+RECORDED = [
+    *(f"optimizer={path.stem}" for path in sorted((ROOT / "configs/optimizer").glob("*.yaml"))),
+    *(f"optimizer=pinv solver={name}" for name in ("sa", "sqa", "neal", "descent", "itemc")),
+    "optimizer=pinv solver=sa solver.num_reads=3 annealing.move=slice alpha=0.1",
+    "solver=neal",
+    "solver=dwave solver.mock=pegasus solver.num_reads=5 solver.mock_sweeps=5",
+]
+
+
+@pytest.mark.parametrize("line", RECORDED)
+def test_every_recorded_column_is_listed(line: str, cli: Callable, tmp_path: Path) -> None:
+    for word, extra in (("backprop", "torch"), ("dwave", "dwave.system")):
+        if word in line:
+            pytest.importorskip(extra, reason=f"the extra {extra.partition('.')[0]} is not installed")
+    small = [f"{name}={value}" for name, value in SMALL.items()]
+    words = ["model=linear_small", "bits=2", *small, *line.split(), "hydra.run.dir=run"]
+    assert cli("train", *words).code == 0
+    for name in ("metrics.csv", "solves.csv"):
+        columns = set((tmp_path / "run" / name).read_text().splitlines()[0].split(","))
+        assert columns <= listed_columns(name), sorted(columns - listed_columns(name))
+
+
+def test_no_column_is_listed_that_nothing_writes() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "annealtrain").rglob("*.py"))
+    for name in listed_columns("metrics.csv") | listed_columns("solves.csv"):
+        written = f'"{name}"' in source or name.removesuffix("_accuracy") in ("train", "val", "test")
+        assert written, name
