@@ -1,4 +1,8 @@
-"""Train neural networks layer by layer with annealing instead of backpropagation."""
+"""Train neural networks layer by layer with annealing instead of backpropagation.
+
+Each room (folder) says in its docstring what it holds and what it may import. docs/house.md has the plan and where to
+add things, docs/glossary.md the words.
+"""
 
 from importlib import import_module
 from typing import Any
