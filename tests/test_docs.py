@@ -3,11 +3,15 @@
 Those inside a sentence or a table are composed where they train, and what `make` is told to do is in the Makefile.
 """
 
+import os
+import pkgutil
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -250,3 +254,28 @@ def test_no_column_is_listed_that_nothing_writes() -> None:
     for name in listed_columns("metrics.csv") | listed_columns("solves.csv"):
         written = f'"{name}"' in source or name.removesuffix("_accuracy") in ("train", "val", "test")
         assert written, name
+
+
+def test_what_pages_name_is_there() -> None:
+    """Modules and their members, and files of the project; NAME and the like stand for any."""
+    for page, text in PROSE.items():
+        for word in set(re.findall(r"`([^`\s]+)`", text)):
+            if word.startswith("annealtrain.testing") and not find_spec("annealtrain.testing"):
+                continue
+            if re.fullmatch(r"annealtrain(\.\w+)+", word):
+                assert pkgutil.resolve_name(word) is not None, (page, word)
+            elif re.fullmatch(r"(annealtrain|configs|csrc|docs|tests)(/\w+)*(/|\.\w+)", word):
+                assert re.search("[A-Z]{4}", word) or (ROOT / word).exists(), (page, word)
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            where = ROOT if page == "README" else ROOT / "docs"
+            assert (where / link).exists(), (page, link)
+
+
+def test_the_contract_of_the_house_page(tmp_path: Path) -> None:
+    testing = pytest.importorskip("annealtrain.testing", reason="the contracts are not in the package")
+    assert set(re.findall(r"`(\w+Contract)`", PROSE["house"])) == {n for n in dir(testing) if n.endswith("Contract")}
+    for _, path, text in (file for file in FILES if file[0] == "house" and file[1].suffix == ".py"):
+        (tmp_path / path).write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    told = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout
