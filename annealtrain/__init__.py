@@ -1,6 +1,8 @@
 """Train neural networks by annealing Ising Hamiltonians instead of backpropagation.
 
-The words used here (spin, level, unit, site, read, sweep, range L, Hamiltonian, ...) are explained in docs/glossary.md.
+From Python: train, load, Run, LayerProblem, anneal, AnnealClassifier (docs/python.md). Each room (folder) says in its
+docstring what it holds and what it may import; docs/house.md has the plan and where to add things, docs/glossary.md
+the words: spin, level, unit, site, read, sweep, range L, Hamiltonian, coupling, field.
 """
 
 from importlib import import_module
