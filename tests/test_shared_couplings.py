@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from annealtrain import _anneal
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import thread_pool
+from annealtrain.solvers.annealing.cost_model import Executor
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
 from annealtrain.testing import check_result
@@ -49,6 +51,23 @@ def test_random_moves_reach_low_energies_for_any_threads(move):
     other = solver.solve(given, seed=6)
     assert not np.array_equal(other.levels, solver.solve(given, seed=5).levels) or move == "slice"
     check_energies(given, found[0])
+
+
+@pytest.mark.parametrize("N", [5, 6, 7, 8])
+@pytest.mark.parametrize("move", ["bit", "slice", "greedy"])
+def test_every_kernel_gives_the_same_bits(N, move):
+    """Whatever its lanes, 4, 8 or 16, and whatever the weights, whose levels lie side by side in them."""
+    solver, given, results = SimulatedAnnealing(12, move=move, start="present"), problem(N=N, dead=(2,)), []
+    try:
+        for name in _anneal.kernels():
+            _anneal.use_kernel(name)
+            assert solver.executor(given) is Executor.SHARED_COUPLINGS
+            results.append(solver.solve(given, seed=3))
+    finally:
+        _anneal.use_kernel(_anneal.kernels()[0])
+    for result in results[1:]:
+        np.testing.assert_array_equal(result.levels, results[0].levels)
+        assert result.stats["flips"] == results[0].stats["flips"]
 
 
 def check_energies(given, result):

@@ -66,7 +66,8 @@ def _run_all(
     """
     couplings, wide, delta, (M, live) = form.couplings, _anneal.lanes(), form.encoding.bit_changes, fields.shape
     keys, lane_betas = seed.generate_state(2 * M).reshape(M, 2), to_float32(betas)
-    rows = live + live % 2  # so that each group's levels begin on a 64-byte border
+    whole = _anneal.MAX_LANES // wide  # rows of levels that fill 64 bytes: each group's begin on such a border
+    rows = -(-live // whole) * whole
     all_levels = memory.aligned((-(-M // wide) * rows, wide), np.int32).reshape(-1, rows, wide)[:, :live]
     all_fields = memory.aligned((M, couplings.packed.shape[1]), np.float32)
     all_levels[:] = form.encoding.middle_level
