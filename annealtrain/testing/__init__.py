@@ -9,6 +9,9 @@ Subclass one under a name that begins with Test, make what is to be checked, and
 
         def make(self):
             return MySolver(num_sweeps=100)
+
+With pytest.register_assert_rewrite("annealtrain.testing") in a conftest.py, failures show the values of what was
+asserted.
 """
 
 from annealtrain.testing.layers import LayerContract, TrainableLayerContract
