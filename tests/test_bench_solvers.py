@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from conftest import SMALL
 from rich.console import Console
-from solver_contract import random_problem
 
 from annealtrain.commands import bench_solvers
 from annealtrain.commands.bench_solvers import Row, Task, judged, solver_names
@@ -17,12 +16,14 @@ from annealtrain.runs.tables import read_rows
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.exact import Exact
 from annealtrain.solvers.solver import Solver
+from annealtrain.testing import random_problem
 
 MINE = '''
 import os
 import time
 
 from annealtrain.solvers.solver import Solver
+from annealtrain.testing import random_problem
 
 
 class Mine(Solver):

@@ -385,7 +385,7 @@ def embedding(inner: tuple[int, ...], outer: tuple[int, ...]) -> np.ndarray:
 
 
 def dense_fourier_inverse(layer: Conv2d) -> np.ndarray:
-    """crop . pinv(circular correlation with period P = W + K - 1) . zero-embed (method.md, Sec. 4)."""
+    """crop . pinv(circular correlation with period P = W + K - 1) . zero-embed."""
     C1, height, width = layer.in_shape
     C2, K = layer.out_channels, layer.kernel_size
     period = (height + K - 1, width + K - 1)

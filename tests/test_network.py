@@ -20,7 +20,7 @@ from annealtrain.runtime import thread_pool
 
 MODELS = sorted(path.stem for path in (Path(__file__).parents[1] / "configs" / "model").glob("*.yaml"))
 
-# shared/paper/networks.md, by hand: the shape after each layer for one input channel, and (M, N) of each trainable one.
+# As the paper draws them: the shape after each layer for one input channel, and (M, N) of each trainable one.
 PAPER = {
     "linear": (["1024", "10"], [(10, 1024)]),
     "linear_small": (["1x4x2", "8", "10"], [(10, 8)]),

@@ -1,6 +1,8 @@
 """Jobs in worker processes: their results, their errors, and their end."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -53,6 +55,18 @@ def test_a_job_that_cannot_be_sent_or_whose_process_dies():
         Workers().run(os._exit, 7)
     with pytest.raises(InputError, match=r"with exit code 1: .*, or processes=false"):
         Workers().run(os._exit, 1)
+
+
+def test_processes_end_with_their_pool_and_with_this_process():
+    workers = Workers()
+    workers.run(square_and_pid, 2)
+    ((process, _),) = workers._idle
+    assert process.poll() is None
+    del workers
+    assert process.poll() is not None
+    script = "from annealtrain.runtime.process_pool import Workers; W = Workers(); print(W.run(abs, -3))"
+    ended = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "3\n", "")
 
 
 def waits_and_writes(path):

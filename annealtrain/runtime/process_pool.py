@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -27,6 +28,7 @@ class Workers:
     def __init__(self) -> None:
         self._idle: list[tuple[subprocess.Popen[bytes], Connection]] = []
         self._lock = threading.Lock()
+        weakref.finalize(self, _end, self._idle)
 
     def run(self, job: Callable[..., Any], *arguments: Any) -> Any:
         """Return job(*arguments), computed in a process of its own; job is a function of a module.
@@ -67,6 +69,14 @@ class Workers:
             code, place = SERVE.format(module=__name__), str(theirs.fileno())
             command = [sys.executable, "-c", code, place, json.dumps(sys.path)]
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]), ours
+
+
+def _end(idle: list[tuple[subprocess.Popen[bytes], Connection]]) -> None:
+    """End processes that wait for jobs."""
+    for process, connection in idle:
+        connection.close()
+        process.kill()
+        process.wait()
 
 
 def serve(place: int) -> None:
