@@ -1,6 +1,6 @@
 # make train        install into .venv and train LeNet on the embedded digits
 # make test         install what the tests need and run them all
-# make lint         ruff and mypy
+# make lint         ruff, mypy, the import rule, and the rooms, arrows and floors of the house
 # make sanitize     build the kernel with AddressSanitizer and run its tests
 # make bench        time the kernel beside its peers (15 to 20 minutes; into outputs/bench)
 # make bench-train  time whole runs of every network, stage by stage
@@ -35,6 +35,8 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/house.py
 
 ASAN := build/sanitize/lib
 sanitize: $(VENV)/installed-test
@@ -42,8 +44,8 @@ sanitize: $(VENV)/installed-test
 	  $(BIN)/python setup.py --quiet build --build-base build/sanitize --build-lib $(ASAN)
 	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 $(abspath $(BIN))/python -m pytest -q -p no:cacheprovider \
-	  $(addprefix $(CURDIR)/tests/,test_kernel.py test_rows.py test_quantum.py test_solvers.py test_library.py \
-  test_together.py)
+	  $(addprefix $(CURDIR)/tests/,test_kernel.py test_shared_inputs.py test_path_integral.py test_solvers.py test_anneal.py \
+  test_shared_couplings.py)
 
 bench: $(VENV)/installed-bench
 	PYTHONPATH=tests $(BIN)/python -m bench.kernel

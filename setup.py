@@ -1,11 +1,14 @@
 """Build the compiled kernel; everything else is in pyproject.toml."""
 
+from glob import glob
+
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 # -ffp-contract=off: the same bits from AVX-512, AVX2 and SSE2 builds of one loop.
 # -fno-math-errno -fno-trapping-math: lets the compiler vectorise without changing results.
+# -falign-loops=32: a short loop over a row of J is up to 20 % slower where it crosses a border in the code.
 kernel = Extension(
     "annealtrain._anneal",
     sources=[
@@ -14,11 +17,8 @@ kernel = Extension(
         "csrc/kernel_avx512.c",
         "csrc/kernel_avx2.c",
         "csrc/kernel_plain.c",
-        "csrc/dense.c",
     ],
-    depends=[
-        f"csrc/{name}.h" for name in ("kernel", "vectors", "decisions", "moves", "updates", "sweeps", "rows", "slices")
-    ],
+    depends=[*sorted(glob("csrc/*.h")), "csrc/kernel.pxd"],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
     extra_compile_args=[
@@ -27,11 +27,12 @@ kernel = Extension(
         "-ffp-contract=off",
         "-fno-math-errno",
         "-fno-trapping-math",
+        "-falign-loops=32",
         "-Wno-psabi",
     ],
 )
 
 setup(
     packages=[*find_packages(include=["annealtrain", "annealtrain.*"]), "annealtrain.configs"],
-    ext_modules=cythonize([kernel], language_level=3, build_dir="build"),
+    ext_modules=cythonize([kernel], include_path=["csrc"], language_level=3, build_dir="build"),
 )

@@ -1,12 +1,24 @@
-"""Train neural networks layer by layer with annealing instead of backpropagation."""
+"""Train neural networks by annealing Ising Hamiltonians instead of backpropagation.
+
+From Python: train, load, Run, LayerProblem, anneal, AnnealClassifier (docs/python.md). Each room (folder) says in its
+docstring what it holds and what it may import; docs/house.md has the plan and where to add things, docs/glossary.md
+the words: spin, level, unit, site, read, sweep, range L, Hamiltonian, coupling, field.
+"""
 
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["LayerProblem", "anneal"]
 
-_HOMES = {"LayerProblem": "annealtrain.hamiltonian.layer_problem", "anneal": "annealtrain.solvers.annealing.api"}
+_HOMES = {
+    "train": "annealtrain.commands.api",
+    "load": "annealtrain.commands.api",
+    "Run": "annealtrain.commands.api",
+    "LayerProblem": "annealtrain.commands.api",
+    "anneal": "annealtrain.solvers.annealing.api",
+    "AnnealClassifier": "annealtrain.commands.estimators",
+}
+__all__ = ["AnnealClassifier", "LayerProblem", "Run", "anneal", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,3 +26,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'annealtrain' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -21,6 +21,10 @@ class Schedule:
             raise InputError(f"schedule: first has {len(self.first)} values and last {len(self.last)}: give as many")
         self.per_layer = max(counts, default=None)
 
+    def __repr__(self) -> str:
+        settings = {name: value for name, value in vars(self).items() if name != "per_layer"}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
+
     def value(self, step: int, total: int, layer: int = 0) -> float:
         """Return the value at `step` of 0..total-1. As in the paper's runs, `last` belongs to step `total`."""
         first, last = (values[layer] if len(values) > 1 else values[0] for values in (self.first, self.last))

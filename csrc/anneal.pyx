@@ -3,53 +3,13 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t, uintptr_t
 
+from kernel cimport (BLOCK_C, FROZEN_C, MAX_LANES_C, MIRRORED_C, MOVE_BIT, MOVE_GREEDY, MOVE_SLICE, ROW_GROUP_C,
+                     kernel, kernel_at, move_t, problem)
+
 import numpy as np
 
-
-cdef extern from "kernel.h" nogil:
-    ctypedef enum move_t "enum move":
-        MOVE_BIT
-        MOVE_SLICE
-        MOVE_GREEDY
-
-    struct problem:
-        int n, bits
-        long stride
-        const float *couplings
-        const float *diagonal
-        const float *delta
-        move_t move
-
-    struct kernel:
-        const char *name
-        int lanes
-        int64_t (*anneal_chain)(const problem *problem, const int32_t *order, const float *betas, int first, int sweeps,
-                                const uint32_t *key, float *buffer, float *fields, int32_t *levels) noexcept nogil
-        void (*anneal_lanes)(const problem *problem, int chains, const float *betas, int first, int sweeps,
-                             const uint32_t *keys, float *buffer, float *fields, int32_t *levels,
-                             int32_t *flips) noexcept nogil
-        void (*anneal_rows)(const problem *problem, int rows, const float *inputs, const float *weights,
-                            const float *grams, const float *ridges, float half_range, const float *betas, int first,
-                            int sweeps, const uint32_t *keys, float *buffer, float *residuals, int32_t *levels,
-                            int32_t *flips) noexcept nogil
-        void (*make_grams)(int n, int rows, const float *inputs, const float *weights, float *grams) noexcept nogil
-        int64_t (*anneal_slices)(const problem *problem, int slices, const float *betas, const float *ring_couplings,
-                                 int first, int sweeps, const uint32_t *keys, float *buffer, float *fields,
-                                 int32_t *levels) noexcept nogil
-        void (*numbers)(const uint32_t *key, int sweep, int is_slice, int count, float *out) noexcept nogil
-        void (*uniforms)(const uint32_t *key, int sweep, int count, double *out) noexcept nogil
-        void (*block_order)(int n, int sweep, int32_t *order) noexcept nogil
-
-    const kernel *kernel_at(int index, int *usable)
-    void add_products_c "add_products"(int n, int chains, const double *couplings, const double *weights,
-                                       double *fields)
-    void row_products_c "row_products"(int n, int rows, int chains, const float *inputs, const double *weights,
-                                       double *products)
-    int coordinate_descent_c "coordinate_descent"(
-        int n, const double *couplings, const double *center, double half_range, double step,
-        double tolerance, int max_sweeps, double *fields, double *weights)
-
-
+# See kernel.h.
+BLOCK, MAX_LANES, ROW_GROUP, MIRRORED, FROZEN = BLOCK_C, MAX_LANES_C, ROW_GROUP_C, MIRRORED_C, FROZEN_C
 MOVES = {"bit": MOVE_BIT, "slice": MOVE_SLICE, "greedy": MOVE_GREEDY}
 
 cdef const kernel *_kernel = NULL
@@ -58,14 +18,14 @@ cdef const kernel *_kernel = NULL
 def kernels():
     """Return the names of the kernels that this machine can run, widest first."""
     cdef int index = 0, usable = 0
-    cdef const kernel *found
+    cdef const kernel *candidate
     names = []
     while True:
-        found = kernel_at(index, &usable)
-        if found == NULL:
+        candidate = kernel_at(index, &usable)
+        if candidate == NULL:
             return names
         if usable:
-            names.append(found.name.decode())
+            names.append(candidate.name.decode())
         index += 1
 
 
@@ -73,13 +33,13 @@ def use_kernel(str name):
     """Anneal with this kernel from now on (all give the same results); ValueError if the machine cannot run it."""
     global _kernel
     cdef int index = 0, usable = 0
-    cdef const kernel *found
+    cdef const kernel *candidate
     while True:
-        found = kernel_at(index, &usable)
-        if found == NULL:
+        candidate = kernel_at(index, &usable)
+        if candidate == NULL:
             raise ValueError(f"no kernel {name!r} runs on this machine: choose one of {', '.join(kernels())}")
-        if usable and found.name.decode() == name:
-            _kernel = found
+        if usable and candidate.name.decode() == name:
+            _kernel = candidate
             return
         index += 1
 
@@ -92,31 +52,31 @@ def lanes():
     return _kernel.lanes
 
 
-def numbers(const uint32_t[::1] key, int sweep, float[::1] out, bint is_slice=False):
+def random_numbers(const uint32_t[::1] key, int sweep, float[::1] out, bint is_slice=False):
     """Fill `out` with a sweep's unit exponentials of the chain with this key (2 words), for slice moves with a
     uniform number after each."""
     if key.shape[0] != 2:
         raise ValueError(f"the key of a random stream has 2 words, got {key.shape[0]}")
     if out.shape[0]:
         with nogil:
-            _kernel.numbers(&key[0], sweep, is_slice, <int> out.shape[0], &out[0])
+            _kernel.random_numbers(&key[0], sweep, is_slice, <int> out.shape[0], &out[0])
 
 
-def uniforms(const uint32_t[::1] key, int sweep, double[::1] out):
+def random_uniforms(const uint32_t[::1] key, int sweep, double[::1] out):
     """Fill `out` with a sweep's uniform numbers of the chain with this key (2 words), for bit moves."""
     if key.shape[0] != 2:
         raise ValueError(f"the key of a random stream has 2 words, got {key.shape[0]}")
     if out.shape[0]:
         with nogil:
-            _kernel.uniforms(&key[0], sweep, <int> out.shape[0], &out[0])
+            _kernel.random_uniforms(&key[0], sweep, <int> out.shape[0], &out[0])
 
 
-def visits(int n, int sweep):
-    """Return the order (n,) in which a sweep visits n weights: blocks of 32, another order of them in each sweep."""
-    cdef int32_t[::1] order = np.empty((n + 31) // 32, dtype=np.int32)
+def visit_order(int n, int sweep):
+    """Return the order (n,) in which a sweep visits n weights: block after block, another order of them each sweep."""
+    cdef int32_t[::1] order = np.empty((n + BLOCK_C - 1) // BLOCK_C, dtype=np.int32)
     if n > 0:
         _kernel.block_order(n, sweep, &order[0])
-    weights = (np.asarray(order)[:, None] * 32 + np.arange(32)).ravel()
+    weights = (np.asarray(order)[:, None] * BLOCK + np.arange(BLOCK)).ravel()
     return weights[weights < n]
 
 
@@ -127,8 +87,9 @@ def anneal_chain(const float[:, ::1] couplings, const float[::1] diagonal, const
                  float[::1] fields, int32_t[::1] levels):
     """Return the flips accepted in len(betas) sweeps of one chain, the first of them its sweep number `first`.
 
-    couplings (n, stride): rows of J, see kernel.h. diagonal (n,), delta (bits,): the problem. orders (sweeps, n * bits): a permutation of the
-    spins for each sweep, or (0, n * bits) for weight after weight. fields, levels (n,) are updated in place.
+    couplings (n, stride): rows of J, see kernel.h. diagonal (n,), delta (bits,): the problem. orders
+    (sweeps, n * bits): a permutation of the spins for each sweep, or (0, n * bits) for weight after weight.
+    fields, levels (n,) are updated in place.
     """
     cdef problem shared
     cdef Py_ssize_t n = diagonal.shape[0], bits = delta.shape[0]
@@ -170,10 +131,10 @@ def anneal_lanes(const float[:, ::1] couplings, const float[::1] diagonal, const
     """
     cdef problem shared
     cdef Py_ssize_t n = diagonal.shape[0], wide = _kernel.lanes, chains = fields.shape[0], stride = couplings.shape[1]
-    if (couplings.shape[0] != n or stride < n or stride % 16 or fields.shape[1] != stride or levels.shape[0] != n
-            or chains > wide):
+    if (couplings.shape[0] != n or stride < n or stride % MAX_LANES_C or fields.shape[1] != stride
+            or levels.shape[0] != n or chains > wide):
         raise ValueError(f"couplings (n, stride), fields (at most {wide}, stride) and levels (n, lanes) must agree, "
-                         "the stride be a multiple of 16")
+                         f"the stride be a multiple of {MAX_LANES}")
     if (betas.shape[1] != wide or keys.shape[0] != 2 or keys.shape[1] != wide or levels.shape[1] != wide
             or flips.shape[0] != wide):
         raise ValueError(f"betas, keys, levels and flips must be {wide} lanes wide")
@@ -191,20 +152,23 @@ def anneal_lanes(const float[:, ::1] couplings, const float[::1] diagonal, const
 
 @cython.boundscheck(False)
 @cython.wraparound(False)
-def anneal_rows(const float[:, :, ::1] inputs, const float[:, ::1] weights, const float[:, :, ::1] grams,
-                const float[::1] ridges, float half_range, const float[::1] delta, int move,
-                const float[:, ::1] betas, int first, const uint32_t[:, ::1] keys, float[:, ::1] residuals,
-                int32_t[:, ::1] levels, int32_t[::1] flips):
+def anneal_shared_inputs(const float[:, :, ::1] inputs, const float[:, ::1] weights, const float[:, :, ::1] grams,
+                         const float[::1] ridges, float half_range, const float[::1] delta, int move,
+                         const float[:, ::1] betas, int first, const uint32_t[:, ::1] keys, float[:, ::1] residuals,
+                         int32_t[:, ::1] levels, int32_t[::1] flips):
     """Anneal lanes() chains that share their inputs but not their J, for len(betas) sweeps, see kernel.h.
 
-    inputs (columns / 32, rows, 32). weights, residuals (rows, lanes), grams (columns, 32, lanes) and levels
+    inputs (columns / BLOCK, rows, BLOCK). weights, residuals (rows, lanes), grams (columns, BLOCK, lanes) and levels
     (n, lanes), all on 64-byte borders. ridges, flips (lanes,). betas (sweeps, lanes), keys (2, lanes).
+    residuals, levels and flips are updated in place.
     """
     cdef problem shared
-    cdef Py_ssize_t n = levels.shape[0], wide = _kernel.lanes, columns = (n + 31) // 32 * 32, rows = inputs.shape[1]
-    if (inputs.shape[0] * 32 != columns or inputs.shape[2] != 32 or rows % 8 or weights.shape[0] != rows
-            or residuals.shape[0] != rows or grams.shape[0] != columns or grams.shape[1] != 32):
-        raise ValueError("inputs (columns / 32, rows, 32), weights, residuals (rows, lanes) and grams must agree")
+    cdef Py_ssize_t n = levels.shape[0], wide = _kernel.lanes, rows = inputs.shape[1]
+    cdef Py_ssize_t blocks = (n + BLOCK_C - 1) // BLOCK_C
+    if (inputs.shape[0] != blocks or inputs.shape[2] != BLOCK_C or rows % ROW_GROUP_C or weights.shape[0] != rows
+            or residuals.shape[0] != rows or grams.shape[0] != blocks * BLOCK_C or grams.shape[1] != BLOCK_C):
+        raise ValueError(f"inputs (columns / {BLOCK}, rows, {BLOCK}), weights, residuals (rows, lanes) and grams must "
+                         f"agree, the rows be a multiple of {ROW_GROUP}")
     if (weights.shape[1] != wide or residuals.shape[1] != wide or grams.shape[2] != wide or ridges.shape[0] != wide
             or betas.shape[1] != wide or keys.shape[0] != 2 or keys.shape[1] != wide or levels.shape[1] != wide
             or flips.shape[0] != wide):
@@ -219,55 +183,58 @@ def anneal_rows(const float[:, :, ::1] inputs, const float[:, ::1] weights, cons
     shared.couplings, shared.stride = NULL, 0
     shared.move = <move_t> move
     with nogil:
-        _kernel.anneal_rows(&shared, <int> rows, &inputs[0, 0, 0], &weights[0, 0], &grams[0, 0, 0], &ridges[0],
-                            half_range, &betas[0, 0], first, <int> betas.shape[0], &keys[0, 0], &buffer[0],
-                            &residuals[0, 0], &levels[0, 0], &flips[0])
+        _kernel.anneal_shared_inputs(&shared, <int> rows, &inputs[0, 0, 0], &weights[0, 0], &grams[0, 0, 0],
+                                     &ridges[0], half_range, &betas[0, 0], first, <int> betas.shape[0], &keys[0, 0],
+                                     &buffer[0], &residuals[0, 0], &levels[0, 0], &flips[0])
 
 
-def make_grams(int n, const float[:, :, ::1] inputs, const float[:, ::1] weights, float[:, :, ::1] grams):
-    """Fill grams (columns, 32, lanes) with J of each block of 32 of the n weights; arguments as in anneal_rows."""
-    cdef Py_ssize_t wide = _kernel.lanes, columns = (n + 31) // 32 * 32, rows = inputs.shape[1]
-    if (inputs.shape[0] * 32 != columns or inputs.shape[2] != 32 or weights.shape[0] != rows
-            or weights.shape[1] != wide or grams.shape[0] != columns or grams.shape[1] != 32
+def block_grams(int n, const float[:, :, ::1] inputs, const float[:, ::1] weights, float[:, :, ::1] grams):
+    """Fill grams (columns, BLOCK, lanes) with J of each block of the n weights; arguments as in
+    anneal_shared_inputs."""
+    cdef Py_ssize_t wide = _kernel.lanes, blocks = (n + BLOCK_C - 1) // BLOCK_C, rows = inputs.shape[1]
+    if (inputs.shape[0] != blocks or inputs.shape[2] != BLOCK_C or weights.shape[0] != rows
+            or weights.shape[1] != wide or grams.shape[0] != blocks * BLOCK_C or grams.shape[1] != BLOCK_C
             or grams.shape[2] != wide):
-        raise ValueError("inputs (columns / 32, rows, 32), weights (rows, lanes) and grams must agree")
+        raise ValueError(f"inputs (columns / {BLOCK}, rows, {BLOCK}), weights (rows, lanes) and grams must agree")
     if n == 0 or rows == 0:
         return
     if <uintptr_t> &weights[0, 0] % 64 or <uintptr_t> &grams[0, 0, 0] % 64:
         raise ValueError("weights and grams must lie on 64-byte borders")
     with nogil:
-        _kernel.make_grams(n, <int> rows, &inputs[0, 0, 0], &weights[0, 0], &grams[0, 0, 0])
+        _kernel.block_grams(n, <int> rows, &inputs[0, 0, 0], &weights[0, 0], &grams[0, 0, 0])
 
 
-def row_products(const float[:, ::1] inputs, const double[:, ::1] weights, double[:, ::1] products):
-    """Fill products (rows, chains) with inputs (rows, n) @ weights (n, chains); the same bits for any company."""
+def input_products(const float[:, ::1] inputs, const double[:, ::1] weights, double[:, ::1] products):
+    """Fill products (rows, chains) with inputs (rows, n) @ weights (n, chains); the same bits for any number of
+    chains."""
     if (weights.shape[0] != inputs.shape[1] or products.shape[0] != inputs.shape[0]
             or products.shape[1] != weights.shape[1]):
         raise ValueError("inputs (rows, n), weights (n, chains) and products (rows, chains) must agree")
     if inputs.shape[0] and inputs.shape[1] and weights.shape[1]:
         with nogil:
-            row_products_c(<int> inputs.shape[1], <int> inputs.shape[0], <int> weights.shape[1], &inputs[0, 0],
-                           &weights[0, 0], &products[0, 0])
+            _kernel.input_products(<int> inputs.shape[1], <int> inputs.shape[0], <int> weights.shape[1], &inputs[0, 0],
+                                   &weights[0, 0], &products[0, 0])
 
 
 @cython.boundscheck(False)
 @cython.wraparound(False)
-def anneal_slices(const float[:, ::1] couplings, const float[::1] diagonal, const float[::1] delta,
-                  const float[::1] betas, const float[::1] ring_couplings, int first, const uint32_t[::1] keys,
-                  float[:, ::1] fields, int32_t[:, ::1] levels):
+def anneal_path_integral(const float[:, ::1] couplings, const float[::1] diagonal, const float[::1] delta,
+                         const float[::1] betas, const float[::1] ring_couplings, int first,
+                         const uint32_t[::1] keys, float[:, ::1] fields, int32_t[:, ::1] levels):
     """Return the flips of len(betas) path-integral sweeps of one unit, the first of them its sweep number `first`.
 
-    couplings (n, stride): rows of J. diagonal (n,), delta (bits,): the problem. betas, ring_couplings (sweeps,): beta / P and K.
-    keys (2 slices + 2,): two words for each slice (first words first), and two for the world lines. fields, levels
-    (n, slices), both on 64-byte borders, slices a multiple of 16, are updated in place.
+    couplings (n, stride): rows of J. diagonal (n,), delta (bits,): the problem. betas, ring_couplings (sweeps,):
+    beta / P and K. keys (2 slices + 2,): two words for each slice (first words first), and two for the world lines.
+    fields, levels (n, slices), both on 64-byte borders, slices a multiple of MAX_LANES, are updated in place.
     """
     cdef problem shared
     cdef Py_ssize_t n = diagonal.shape[0], slices = levels.shape[1]
     cdef int64_t flips
     if couplings.shape[0] != n or couplings.shape[1] < n or fields.shape[0] != n or levels.shape[0] != n:
         raise ValueError("couplings (n, stride), diagonal (n,), fields and levels (n, slices) must agree")
-    if fields.shape[1] != slices or slices % 16 or keys.shape[0] != 2 * slices + 2:
-        raise ValueError("fields and levels need a multiple of 16 slices, keys two words a slice and two more")
+    if fields.shape[1] != slices or slices % MAX_LANES_C or keys.shape[0] != 2 * slices + 2:
+        raise ValueError(f"fields and levels need a multiple of {MAX_LANES} slices, keys two words a slice and two "
+                         "more")
     if ring_couplings.shape[0] != betas.shape[0]:
         raise ValueError("betas and ring_couplings must hold one number a sweep")
     if n == 0 or slices == 0 or delta.shape[0] == 0 or betas.shape[0] == 0:
@@ -278,8 +245,8 @@ def anneal_slices(const float[:, ::1] couplings, const float[::1] diagonal, cons
     shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> delta.shape[0], &diagonal[0], &delta[0]
     shared.couplings, shared.stride, shared.move = &couplings[0, 0], couplings.shape[1], MOVE_BIT
     with nogil:
-        flips = _kernel.anneal_slices(&shared, <int> slices, &betas[0], &ring_couplings[0], first,
-                                      <int> betas.shape[0], &keys[0], &buffer[0], &fields[0, 0], &levels[0, 0])
+        flips = _kernel.anneal_path_integral(&shared, <int> slices, &betas[0], &ring_couplings[0], first,
+                                             <int> betas.shape[0], &keys[0], &buffer[0], &fields[0, 0], &levels[0, 0])
     return flips
 
 
@@ -296,7 +263,7 @@ def add_products(const double[:, ::1] couplings, const double[:, ::1] weights, d
         raise ValueError("couplings (n, n), weights and fields (chains, n) must agree")
     if n and chains:
         with nogil:
-            add_products_c(n, chains, &couplings[0, 0], &weights[0, 0], &fields[0, 0])
+            _kernel.add_products(n, chains, &couplings[0, 0], &weights[0, 0], &fields[0, 0])
 
 
 def coordinate_descent(const double[:, ::1] couplings, const double[::1] center, double half_range, double step,
@@ -311,6 +278,6 @@ def coordinate_descent(const double[:, ::1] couplings, const double[::1] center,
     if n == 0:
         return 0
     with nogil:
-        sweeps = coordinate_descent_c(n, &couplings[0, 0], &center[0], half_range, step, tolerance, max_sweeps,
-                                      &fields[0], &weights[0])
+        sweeps = _kernel.coordinate_descent(n, &couplings[0, 0], &center[0], half_range, step, tolerance, max_sweeps,
+                                            &fields[0], &weights[0])
     return sweeps

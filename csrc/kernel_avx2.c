@@ -1,15 +1,23 @@
 /* 8 lanes: AVX2 (x86-64-v3). */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#include "instruction_sets.h"
+
+#if X86_KERNELS
+/* The system's headers stay outside the target. */
+#include <immintrin.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
+#else
 #pragma GCC target("arch=x86-64-v3")
+#endif
 #define LANES 8
-#include "sweeps.h"
+#include "kernel_table.h"
 
-#include "rows.h"
-#include "slices.h"
-
-const struct kernel kernel_avx2 = {
-    "avx2", LANES, anneal_chain, anneal_lanes, anneal_rows, make_grams, anneal_slices, numbers_of_a_sweep,
-    uniforms_of_a_sweep,
-    block_order_of_a_sweep,
-};
+const struct kernel kernel_avx2 = KERNEL_TABLE("avx2");
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 #endif

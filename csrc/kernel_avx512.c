@@ -1,15 +1,23 @@
 /* 16 lanes: AVX-512 (x86-64-v4). */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#include "instruction_sets.h"
+
+#if X86_KERNELS
+/* The system's headers stay outside the target. */
+#include <immintrin.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
+#else
 #pragma GCC target("arch=x86-64-v4")
+#endif
 #define LANES 16
-#include "sweeps.h"
+#include "kernel_table.h"
 
-#include "rows.h"
-#include "slices.h"
-
-const struct kernel kernel_avx512 = {
-    "avx512", LANES, anneal_chain, anneal_lanes, anneal_rows, make_grams, anneal_slices, numbers_of_a_sweep,
-    uniforms_of_a_sweep,
-    block_order_of_a_sweep,
-};
+const struct kernel kernel_avx512 = KERNEL_TABLE("avx512");
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 #endif

@@ -1,210 +1,153 @@
-/* The moves of one weight: of one chain, and of LANES chains side by side. Included once for each instruction set.
+/* The moves of one weight: of one chain, and of LANES chains side by side; and the order of the visits.
 
    A weight is visited by one of three moves on its level u, with f = dE/dS there and d the weight's change:
-   dE = d (f + d J_jj). Both forms of a move have the same operations in the same order. */
-#include "decisions.h"
-#include "kernel.h"
+   dE = d (f + d J_jj). Both forms of a move are one source, moves_template.h: the same operations in the same order. */
+#ifndef ANNEALTRAIN_MOVES_H
+#define ANNEALTRAIN_MOVES_H
 
-#define BLOCK 32 /* weights whose changes go to the fields of the others together */
+#include "kernel.h"
+#include "metropolis.h"
+#include "simd.h"
+#include "threefry.h"
+
+#include <stdint.h>
+#include <string.h>
+
 #define TINY 1e-30f /* keeps a straight line's roots (J_jj = 0) from 0 / 0 */
 
 static inline int block_count(int n) { return (n + BLOCK - 1) / BLOCK; }
 
 /* Fill order with the blocks of n weights in the order of one sweep: the same for all chains, so that they share rows
-   of J. Another order each sweep relaxes what couples distant weights sooner than one order throughout. */
+   of J. Another order each sweep relaxes what couples distant weights sooner than one order throughout.
+
+   Fisher and Yates: for i in range(blocks - 1): swap order[i] and order[i + word[i] % (blocks - i)]. */
 static inline void block_order(int n, int sweep, int32_t *order)
 {
     const int blocks = block_count(n);
     const words zero = {};
-    words counter, made[4];
+    words counter, random[4];
     for (int k = 0; k < LANES; k++)
         counter[k] = (uint32_t)k;
     for (int i = 0; i < blocks; i++)
         order[i] = i;
     for (int i = 0; i + 1 < blocks; i++) {
         if (i % LANES == 0)
-            threefry(zero, zero, counter + (uint32_t)i, (uint32_t)sweep, ORDER, made);
-        const int other = i + (int)(made[0][i % LANES] % (uint32_t)(blocks - i));
-        const int32_t held = order[i];
-        order[i] = order[other], order[other] = held;
+            threefry(zero, zero, counter + (uint32_t)i, (uint32_t)sweep, FOR_BLOCK_ORDER, random);
+        const int other = i + (int)(random[0][i % LANES] % (uint32_t)(blocks - i));
+        const int32_t block = order[i];
+        order[i] = order[other], order[other] = block;
     }
 }
 
-static inline float floor_of(float x)
+/* Where one chain is in its sweep. All numbers of the sweep are drawn before it. */
+struct state_chain {
+    const struct metropolis_numbers *decisions; /* of bit moves */
+    const float *numbers;                       /* of slice moves: exponential, uniform, exponential, ... */
+    float beta;
+    int next; /* number of the next decision of bit moves */
+    int64_t flips;
+};
+
+/* One chain looks up its numbers: there is nothing to save. */
+static inline int stays_frozen_chain(const struct state_chain *state, float x)
 {
-    const float whole = (float)(int32_t)x;
-    return whole - (whole > x ? 1.0f : 0.0f);
+    (void)state, (void)x;
+    return 0;
 }
 
-/* Metropolis on the bits of one weight, from the most significant down: the small bits then refine what the large
-   ones chose. first: the number of its first decision. Returns the new level. */
-static inline int32_t flip_bits(const struct problem *p, float own, float beta, const struct decisions *drawn,
-                                int first, float field, int32_t level, int64_t *flips)
+static inline int32_t accepts_chain(struct state_chain *state, float x)
 {
-    float slope = beta * field;
-    const float curvature = beta * own, twice = 2.0f * curvature;
-    for (int a = p->bits - 1; a >= 0; a--) {
-        const float size = p->delta[a], d = size * (float)(1 - 2 * (level >> a & 1));
-        const int accept = accepts(drawn, first++, d * slope + size * size * curvature);
-        slope += accept ? d * twice : 0.0f;
-        level ^= accept << a;
-        *flips += accept;
-    }
-    return level;
+    return metropolis_accepts(state->decisions, state->next++, x);
 }
 
-/* Slice sampling (Neal 2003) of the level: draw an energy under which to stay, E(u) + Exp(1) / beta, and take the
-   interval where the parabola x (f step + x J_jj step^2) lies below it. Three times in four the level goes to its mirror
-   image in the interval (overrelaxation: no random walk along the valleys that weights share), else to any level in it.
-   Both leave the uniform law over the interval as it is, and so Boltzmann's. */
-#define MIRRORED 0.75f
-
-static inline int32_t slice_level(const struct problem *p, float own, float beta, const float *numbers, float field,
-                                  int32_t level)
+static inline const float *next_pair_chain(struct state_chain *state)
 {
-    const float top = (float)((1 << p->bits) - 1), here = (float)level;
-    const float slope = field * p->delta[0], curvature = own * p->delta[0] * p->delta[0];
-    const float height = numbers[0] / beta, size = slope < 0.0f ? -slope : slope;
-    const float sum = size + __builtin_sqrtf(slope * slope + 4.0f * curvature * height) + TINY;
-    const float far = sum / (2.0f * curvature), near = 2.0f * height / sum;
-    float low = slope > 0.0f ? -far : -near, high = slope > 0.0f ? near : far;
-    low = low < -here ? -here : low;
-    high = high > top - here ? top - here : high;
-    low = -floor_of(-low), high = floor_of(high);
-    low = low > 0.0f ? 0.0f : low;
-    high = high < 0.0f ? 0.0f : high;
-    if (numbers[1] < MIRRORED)
-        return level + (int32_t)(low + high);
-    const float x = low + floor_of((numbers[1] - MIRRORED) * (1.0f / (1.0f - MIRRORED)) * (high - low + 1.0f));
-    return level + (int32_t)(x > high ? high : x);
+    const float *pair = state->numbers;
+    state->numbers += 2;
+    return pair;
 }
 
-/* The level of the lowest energy. */
-static inline int32_t best_level(const struct problem *p, float own, float field, int32_t level)
-{
-    const float top = (float)((1 << p->bits) - 1), here = (float)level;
-    float x = -(field * p->delta[0]) / (2.0f * (own * p->delta[0] * p->delta[0]) + TINY);
-    x = x < -here ? -here : x;
-    x = x > top - here ? top - here : x;
-    return level + (int32_t)floor_of(x + 0.5f);
-}
-
-/* What the lanes of one call share while they sweep. */
-struct lanes_state {
-    words key0, key1, made[4]; /* made: of group `group` of eight decisions, -1 for none */
-    floats beta, *numbers;
-    int sweep, drawn, group;
+/* Where LANES chains are in their sweep. Numbers are made as they are needed. */
+struct state_lanes {
+    words key0, key1;
+    words random[4]; /* the words of the eight decisions from 8 * eighth on; eighth = -1: not made yet */
+    floats *numbers; /* 64 numbers of slice moves */
+    floats beta;
+    int sweep, next, eighth; /* next: number of the next decision, or of the next number of slice moves */
     ints flips;
 };
 
-/* Decide the next flip of each lane. No random numbers are made for eight that are downhill or frozen in all lanes. */
-static inline ints accepts_lanes(struct lanes_state *state, floats x)
+/* Where no lane can accept and the words of this decision are not made, they need not be. */
+static inline int stays_frozen_lanes(struct state_lanes *state, floats x)
 {
-    const int i = state->drawn++;
-    if (state->group != i / 8) {
-        if (!any((x > 0.0f) & (x < FROZEN)))
-            return x <= 0.0f;
-        state->group = i / 8;
-        threefry(state->key0, state->key1, (words){} + (uint32_t)(i / 8), (uint32_t)state->sweep, HALVES, state->made);
-    }
-    const words k = half_word(state->made, i);
-    floats unsure;
-    const floats away = x - threshold(k, &unsure);
-    if (__builtin_expect(any(magnitude(away) <= unsure), 0))
-        return decided(state->key0, state->key1, state->sweep, i, (ints)k, x);
-    return away < 0.0f;
+    if (state->eighth == state->next / 8 || any(x < FROZEN))
+        return 0;
+    state->next++;
+    return 1;
 }
 
-/* Return the next two numbers for slice moves; they are made 64 at a time. */
-static inline const floats *next_pair(struct lanes_state *state)
+/* No random words are made for eight decisions that are downhill or frozen in all lanes. */
+static inline ints accepts_lanes(struct state_lanes *state, floats x)
 {
-    const int i = state->drawn;
+    const int i = state->next++;
+    if (state->eighth != i / 8) {
+        if (!any((x > 0.0f) & (x < FROZEN)))
+            return x <= 0.0f;
+        state->eighth = i / 8;
+        threefry(state->key0, state->key1, (words){} + (uint32_t)(i / 8), (uint32_t)state->sweep, FOR_LEADING_BITS,
+                 state->random);
+    }
+    const words k = leading_bits(state->random, i);
+    floats error;
+    const floats distance = x - approximate_minus_log(k, &error);
+    if (__builtin_expect(any(magnitude(distance) <= error), 0))
+        return accepts_exactly(state->key0, state->key1, state->sweep, i, (ints)k, x);
+    return distance < 0.0f;
+}
+
+/* The next two numbers for slice moves; they are made 64 at a time. */
+static inline const floats *next_pair_lanes(struct state_lanes *state)
+{
+    const int i = state->next;
     if (i % 64 == 0)
         lane_numbers(state->key0, state->key1, state->sweep, i / 64, 1, state->numbers);
-    state->drawn += 2;
+    state->next += 2;
     return state->numbers + i % 64;
 }
 
-static inline ints flip_bits_lanes(const struct problem *p, struct lanes_state *state, floats own, floats field,
-                                   ints level)
+/* keys: (2, LANES).  numbers: (64, LANES), scratch.  flips: (LANES) so far. */
+static inline struct state_lanes begin_lanes(const uint32_t *keys, float *numbers, const int32_t *flips)
 {
-    const floats curvature = state->beta * own, twice = 2.0f * curvature;
-    floats slope = state->beta * field;
-    for (int a = p->bits - 1; a >= 0; a--) {
-        const float size = p->delta[a];
-        const floats d = negated_if(level << (31 - a), splat(size));
-        const floats x = d * slope + size * size * curvature;
-        if (state->group != state->drawn / 8 && !any(x < FROZEN)) { /* every lane stays */
-            state->drawn++;
-            continue;
-        }
-        const ints accept = accepts_lanes(state, x);
-        slope += choose(accept, d * twice, splat(0.0f));
-        level ^= accept & (1 << a);
-        state->flips -= accept;
-    }
-    return level;
-}
-
-static inline ints slice_level_lanes(const struct problem *p, floats own, floats beta, floats exponential,
-                                     floats uniform, floats field, ints level)
-{
-    const float top = (float)((1 << p->bits) - 1);
-    const floats here = to_floats(level), zero = splat(0.0f);
-    const floats curvature = own * p->delta[0] * p->delta[0], slope = field * p->delta[0];
-    const floats height = exponential / beta, size = choose(slope < 0.0f, -slope, slope);
-    const floats sum = size + square_root(slope * slope + 4.0f * curvature * height) + TINY;
-    const floats far = sum / (2.0f * curvature), near = 2.0f * height / sum;
-    floats low = choose(slope > 0.0f, -far, -near), high = choose(slope > 0.0f, near, far);
-    low = at_least(low, -here);
-    high = at_most(high, top - here);
-    low = -round_down(-low), high = round_down(high);
-    low = at_most(low, zero);
-    high = at_least(high, zero);
-    const floats share = (uniform - MIRRORED) * (1.0f / (1.0f - MIRRORED));
-    const floats any_of = at_most(low + round_down(share * (high - low + 1.0f)), high);
-    return level + __builtin_convertvector(choose(uniform < MIRRORED, low + high, any_of), ints);
-}
-
-static inline ints best_level_lanes(const struct problem *p, floats own, floats field, ints level)
-{
-    const float top = (float)((1 << p->bits) - 1);
-    const floats here = to_floats(level);
-    floats x = -(field * p->delta[0]) / (2.0f * (own * p->delta[0] * p->delta[0]) + TINY);
-    x = at_most(at_least(x, -here), top - here);
-    return level + __builtin_convertvector(round_down(x + 0.5f), ints);
-}
-
-/* Move one weight of each lane; `own` is J_jj. Returns its change times 2, for the fields of the other weights. */
-static inline floats visit_lanes(const struct problem *p, struct lanes_state *state, floats own, floats field,
-                                 ints *level)
-{
-    const ints before = *level;
-    if (p->move == MOVE_BIT)
-        *level = flip_bits_lanes(p, state, own, field, before);
-    else if (p->move == MOVE_SLICE) {
-        const floats *numbers = next_pair(state);
-        *level = slice_level_lanes(p, own, state->beta, numbers[0], numbers[1], field, before);
-    } else
-        *level = best_level_lanes(p, own, field, before);
-    if (p->move != MOVE_BIT)
-        state->flips -= *level != before;
-    return to_floats(*level - before) * (2.0f * p->delta[0]);
-}
-
-static inline struct lanes_state begin_lanes(const uint32_t *keys, float *buffer, const int32_t *flips)
-{
-    struct lanes_state state = {.numbers = (floats *)buffer};
+    struct state_lanes state = {.numbers = (floats *)numbers};
     memcpy(&state.key0, keys, sizeof state.key0);
     memcpy(&state.key1, keys + LANES, sizeof state.key1);
     memcpy(&state.flips, flips, sizeof state.flips);
     return state;
 }
 
-static inline void begin_sweep(struct lanes_state *state, const float *betas, int s, int first)
+/* betas: (sweeps, LANES), of which row s is for sweep number first + s. */
+static inline void begin_sweep_lanes(struct state_lanes *state, const float *betas, int s, int first)
 {
     memcpy(&state->beta, betas + (long)s * LANES, sizeof state->beta);
     state->sweep = first + s;
-    state->drawn = 0;
-    state->group = -1;
+    state->next = 0;
+    state->eighth = -1;
 }
+
+#define REAL float
+#define LEVEL int32_t
+#define FORM(name) name##_chain
+#include "moves_template.h"
+#undef REAL
+#undef LEVEL
+#undef FORM
+
+#define REAL floats
+#define LEVEL ints
+#define FORM(name) name##_lanes
+#include "moves_template.h"
+#undef REAL
+#undef LEVEL
+#undef FORM
+
+#endif

@@ -13,9 +13,11 @@ pytestmark = pytest.mark.filterwarnings("default")  # what peers warn of is thei
 
 from bench import jobs, plot, report, rows, stages, targets, time_to_target, worker  # noqa: E402
 from bench.peers import Settings, build_model, registry  # noqa: E402
-from bench.problems import Problem, sherrington_kirkpatrick  # noqa: E402
+from bench.problems import Problem, lenet_layers, linear, sherrington_kirkpatrick  # noqa: E402
 from bench.rows import Job  # noqa: E402
 
+from annealtrain.data.datasets import digits  # noqa: E402
+from annealtrain.data.images import split  # noqa: E402
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm  # noqa: E402
 from annealtrain.nn.network import Network  # noqa: E402
 
@@ -57,6 +59,20 @@ def test_model_of_live_spins_is_the_forms_own() -> None:
     spins = np.random.default_rng(0).choice([-1, 1], (20, 5, 2))
     assert lean.num_variables == 2 * live.size
     assert lean.energies(spins[:, live].reshape(20, -1)) == pytest.approx(full.energies(spins.reshape(20, -1)))
+
+
+def test_problems_are_the_layers_of_networks_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.problems.BOX_SWEEPS", 50)
+    shown = split(digits(), samples=30, validation=0, seed=0).train
+    found = lenet_layers(shown, bits=4)
+    shapes = [(problem.num_units, problem.num_weights, problem.bits) for _, problem in found]
+    assert shapes == [(6, 25, 4), (16, 150, 4), (120, 400, 4), (84, 120, 4), (10, 84, 4)]
+    first = linear("first", shown, 2)
+    assert (first.J.shape, first.h.shape, first.bits, first.half_range) == ((1024, 1024), (10, 1024), 2, 0.1)
+    assert first.box[0] <= first.form.energy(first.form.S0)
+    later = linear("later", shown, 2, epochs=1)
+    assert later.half_range == pytest.approx(0.1 * 0.01 ** (1 / 20))
+    assert later.form.energy(later.S0[0]) < first.form.energy(first.S0[0])  # an epoch lowers the loss
 
 
 def test_measure_times_a_sampler_beside_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,15 @@
 Those inside a sentence or a table are composed where they train, and what `make` is told to do is in the Makefile.
 """
 
+import os
+import pkgutil
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,9 @@ from hydra.core.plugins import Plugins
 
 from annealtrain.cli import COMMANDS as NAMES
 from annealtrain.commands.bench_solvers import task_of
+from annealtrain.commands.sweep import figure_words
+from annealtrain.errors import InputError
+from annealtrain.experiment.builder import optimizer_of
 from annealtrain.experiment.compose import compose_config
 from annealtrain.reports.paper import check_name
 
@@ -64,23 +71,39 @@ def reduced(words: list[str]) -> list[str]:
     small = [f"{name}={value}" for name, value in SMALL.items()]
     if any("dwave" in word for word in words):
         small.append("model=two_linear_small")  # for the largest clique
+    if "sweep=figure" in words:
+        small.append("seeds=1")
     return [*kept, *small, "threads=1"]
 
 
-def split(line: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The words after `annealtrain`; the variables before it are set."""
-    words = shlex.split(line, comments=True)
-    start = words.index("annealtrain")
-    for word in words[:start]:
-        monkeypatch.setenv(*word.split("=", 1))
-    return words[start + 1 :]
+def split(line: str) -> list[str]:
+    """The words after `annealtrain`, which a line begins with: nothing is said by variables of the environment."""
+    program, *words = shlex.split(line, comments=True)
+    assert program == "annealtrain"
+    return words
 
 
 def composes(words: list[str], config_dir: str | None = None) -> bool:
-    """Whether a command is sound as far as can be seen without running it."""
-    singles = [re.sub(r"=([^,\[{(]+),[^=]*$", r"=\1", word) for word in words if not word.startswith("-")]
-    singles = [re.sub(r"=range\(\d+\)$", "=0", word) for word in singles]
-    return compose_config(singles, config_dir)["epochs"] > 0
+    """Whether a command is sound as far as can be seen without running it: each value of a sweep, and all objects."""
+    words = [word for word in figure_words(words) if not word.startswith("-")]
+    swept = {at: word.partition("=")[2].split(",") for at, word in enumerate(words) if is_swept(word)}
+    for turn in range(max([1, *map(len, swept.values())])):
+        singles = [re.sub(r"=range\(\d+\)$", "=0", word) for word in words]
+        for at, values in swept.items():
+            singles[at] = f"{key(words[at])}={values[turn % len(values)]}"
+        config = compose_config(singles, config_dir)
+        assert config["epochs"] > 0
+        try:
+            optimizer_of(config)
+        except InputError as error:
+            if "pip install" not in str(error):
+                raise
+    return True
+
+
+def is_swept(word: str) -> bool:
+    """Whether a word has several values, those of `key=a,b`, none of them a list."""
+    return "," in word and not re.search(r"[\[{(]", word)
 
 
 @pytest.fixture
@@ -100,7 +123,6 @@ def test_commands_of_a_page(
     page: str, cli: Callable, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In their order: some read what those before them wrote."""
-    monkeypatch.setenv("SEEDS", "1")
     monkeypatch.delenv("DWAVE_API_TOKEN", raising=False)
     Path("no_token").touch()
     monkeypatch.setenv("DWAVE_CONFIG_FILE", "no_token")
@@ -111,7 +133,7 @@ def test_commands_of_a_page(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     for line in (line for at, line in COMMANDS if at == page):
-        command, *words = split(line, monkeypatch)
+        command, *words = split(line)
         told = f"{page}: {line}"
         if "=submitit_slurm" in line or "init.address" in line:
             plugin = "submitit" if "submitit" in line else "ray"
@@ -138,11 +160,11 @@ def test_a_command_in_a_sentence(page: str, line: str, cli: Callable, request: p
     if command.startswith("-") or not words:
         assert command in NAMES or cli(command).code == 0
     elif command in ("train", "estimate", "bench"):
-        for group, name in (("model", "lenet"), ("solver", "sa")):  # the reader's own
+        for group, name in (("model", "lenet"), ("solver", "sa"), ("optimizer", "kronecker")):  # the reader's own
             mine = Path("my_configs", group, "mine.yaml")
             mine.parent.mkdir(parents=True)
             shutil.copy(ROOT / "configs" / group / f"{name}.yaml", mine)
-        settings = [word for word in words if "=" in word]
+        settings = [word for word in words if "=" in word or word.startswith("~")]
         assert composes(task_of(settings, None, 1).overrides, "my_configs" if "--config-dir" in words else None)
     elif command == "figure":
         check_name(words[0])
@@ -197,3 +219,63 @@ def test_the_python_of_the_export_page(cli: Callable, trained: Path) -> None:
     scope = {"network": Network([*layers, Linear(84), Linear(10)], (1, 32, 32), 10)}
     exec(compile(code, "export.md", "exec"), scope)
     assert list(scope["module"].state_dict())
+
+
+def listed_columns(title: str) -> set[str]:
+    """The names in the first column of the tables under a title of docs/stats.md."""
+    (section,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", PROSE["stats"], re.M | re.S)
+    return {name for cell in re.findall(r"^\| (`.*?) \|", section, re.M) for name in re.findall("`(.*?)`", cell)}
+
+
+RECORDED = [
+    *(f"optimizer={path.stem}" for path in sorted((ROOT / "configs/optimizer").glob("*.yaml"))),
+    *(f"optimizer=pinv solver={name}" for name in ("sa", "sqa", "neal", "descent", "itemc")),
+    "optimizer=pinv solver=sa solver.num_reads=3 annealing.move=slice alpha=0.1",
+    "solver=neal",
+    "solver=dwave solver.mock=pegasus solver.num_reads=5 solver.mock_sweeps=5",
+]
+
+
+@pytest.mark.parametrize("line", RECORDED)
+def test_every_recorded_column_is_listed(line: str, cli: Callable, tmp_path: Path) -> None:
+    for word, extra in (("backprop", "torch"), ("dwave", "dwave.system")):
+        if word in line:
+            pytest.importorskip(extra, reason=f"the extra {extra.partition('.')[0]} is not installed")
+    small = [f"{name}={value}" for name, value in SMALL.items()]
+    words = ["model=linear_small", "bits=2", *small, *line.split(), "hydra.run.dir=run"]
+    assert cli("train", *words).code == 0
+    for name in ("metrics.csv", "solves.csv"):
+        columns = set((tmp_path / "run" / name).read_text().splitlines()[0].split(","))
+        assert columns <= listed_columns(name), sorted(columns - listed_columns(name))
+
+
+def test_no_column_is_listed_that_nothing_writes() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "annealtrain").rglob("*.py"))
+    for name in listed_columns("metrics.csv") | listed_columns("solves.csv"):
+        written = f'"{name}"' in source or name.removesuffix("_accuracy") in ("train", "val", "test")
+        assert written, name
+
+
+def test_what_pages_name_is_there() -> None:
+    """Modules and their members, and files of the project; NAME and the like stand for any."""
+    for page, text in PROSE.items():
+        for word in set(re.findall(r"`([^`\s]+)`", text)):
+            if word.startswith("annealtrain.testing") and not find_spec("annealtrain.testing"):
+                continue
+            if re.fullmatch(r"annealtrain(\.\w+)+", word):
+                assert pkgutil.resolve_name(word) is not None, (page, word)
+            elif re.fullmatch(r"(annealtrain|configs|csrc|docs|tests)(/\w+)*(/|\.\w+)", word):
+                assert re.search("[A-Z]{4}", word) or (ROOT / word).exists(), (page, word)
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            where = ROOT if page == "README" else ROOT / "docs"
+            assert (where / link).exists(), (page, link)
+
+
+def test_the_contract_of_the_house_page(tmp_path: Path) -> None:
+    testing = pytest.importorskip("annealtrain.testing", reason="the contracts are not in the package")
+    assert set(re.findall(r"`(\w+Contract)`", PROSE["house"])) == {n for n in dir(testing) if n.endswith("Contract")}
+    for _, path, text in (file for file in FILES if file[0] == "house" and file[1].suffix == ".py"):
+        (tmp_path / path).write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    told = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout

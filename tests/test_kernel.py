@@ -7,7 +7,8 @@ from scipy import stats
 from annealtrain import _anneal
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime.memory import aligned
-from annealtrain.solvers.annealing.markov_chains import Chain, fields, run_chain, run_lanes
+from annealtrain.solvers.annealing.lanes import run_lanes
+from annealtrain.solvers.annealing.markov_chains import Chain, fields, run_chain
 from annealtrain.solvers.annealing.reference import numpy_chain
 from annealtrain.solvers.bounds import descend
 
@@ -24,7 +25,7 @@ def kernel(request):
 
 def draw(key, sweep, count, is_slice=False):
     out = np.empty(count, np.float32)
-    _anneal.numbers(np.array(key, np.uint32), sweep, out, is_slice)
+    _anneal.random_numbers(np.array(key, np.uint32), sweep, out, is_slice)
     return out
 
 
@@ -40,7 +41,7 @@ def chain(form, sweeps=30, beta=2.0, seed=0, **settings):
 
 def draw_uniforms(key, sweep, count):
     out = np.empty(count)
-    _anneal.uniforms(np.array(key, np.uint32), sweep, out)
+    _anneal.random_uniforms(np.array(key, np.uint32), sweep, out)
     return out
 
 
@@ -102,9 +103,9 @@ def test_visits_are_blocks_in_an_order_of_the_sweep(kernel):
             other = i + threefry((0, 0), (i, sweep, 3, 0))[0] % (len(blocks) - i)
             blocks[i], blocks[other] = blocks[other], blocks[i]
         expected = [j for b in blocks for j in range(32 * b, min(32 * b + 32, n))]
-        assert _anneal.visits(n, sweep).tolist() == expected
-    assert _anneal.visits(0, 0).size == 0
-    assert len({tuple(_anneal.visits(96, sweep)) for sweep in range(100)}) == 6
+        assert _anneal.visit_order(n, sweep).tolist() == expected
+    assert _anneal.visit_order(0, 0).size == 0
+    assert len({tuple(_anneal.visit_order(96, sweep)) for sweep in range(100)}) == 6
 
 
 @pytest.mark.parametrize("N", [9, 70])
@@ -125,12 +126,13 @@ def test_every_decision_is_metropolis(kernel):
     """A flip is accepted iff u < exp(-x), also where the first 16 bits of u leave it open, once in 65,536."""
     N, sweeps, ties = 1500, 300, 0
     h = np.linspace(0.01, 12, N)
-    form = LayerProblem.from_moments(np.zeros((N, N)), h[None], np.zeros(1), np.zeros((1, N)), 0.5, 1).unit(0)
+    problem = LayerProblem.from_moments(np.zeros((N, N)), h[None], np.zeros(1), np.zeros((1, N)), 0.5, 1, convex=True)
+    form = problem.unit(0)
     levels = chain(form).start()
     key, x = chain(form).key, h.astype(np.float32).astype(float)  # beta 1: a flip up costs h, one down is free
     for sweep in range(sweeps):
         u = np.empty(N)
-        u[_anneal.visits(N, sweep)] = draw_uniforms(key, sweep, N)
+        u[_anneal.visit_order(N, sweep)] = draw_uniforms(key, sweep, N)
         ties += np.count_nonzero((np.floor(u * 2**16) == np.floor(np.exp(-x) * 2**16)) & (levels == 0))
         levels = np.where(levels == 1, 0, u < np.exp(-x))
     assert ties > 0
@@ -347,10 +349,33 @@ def test_wrong_shapes_are_refused():
         with pytest.raises(ValueError, match=r"agree|lanes wide|64-byte"):
             _anneal.anneal_lanes(**good | change)
     with pytest.raises(ValueError, match="2 words"):
-        _anneal.uniforms(np.zeros(3, np.uint32), 0, np.zeros(4))
+        _anneal.random_uniforms(np.zeros(3, np.uint32), 0, np.zeros(4))
     with pytest.raises(ValueError, match="2 words"):
-        _anneal.numbers(np.zeros(3, np.uint32), 0, np.zeros(4, np.float32))
+        _anneal.random_numbers(np.zeros(3, np.uint32), 0, np.zeros(4, np.float32))
     with pytest.raises(ValueError, match="agree"):
         _anneal.add_products(np.eye(3), np.zeros((2, 3)), np.zeros((1, 3)))
     with pytest.raises(ValueError, match="agree"):
         _anneal.coordinate_descent(np.eye(3), np.zeros(3), 1.0, 0.0, 0.0, 5, np.zeros(2), np.zeros(3))
+
+
+def test_every_kernel_gives_the_same_products_and_descent():
+    generator = np.random.default_rng(0)
+    inputs, S = generator.normal(size=(50, 37)).astype(np.float32), generator.uniform(-1, 1, (3, 37))
+    J = inputs.T.astype(float) @ inputs
+    results = []
+    try:
+        for name in _anneal.kernels():
+            _anneal.use_kernel(name)
+            fields, products, weights = np.ones_like(S), np.empty((50, 3)), S[0].copy()
+            _anneal.add_products(J, S, fields)
+            _anneal.input_products(inputs, np.ascontiguousarray(S.T), products)
+            descending = fields[0].copy()
+            sweeps = _anneal.coordinate_descent(J, np.zeros(37), 1.0, 0.25, 0.0, 100, descending, weights)
+            results.append((fields, products, descending, weights, sweeps))
+    finally:
+        _anneal.use_kernel(_anneal.kernels()[0])
+    np.testing.assert_allclose(results[0][0], 1 + 2 * S @ J)
+    np.testing.assert_allclose(results[0][1], inputs @ S.T)
+    for result in results[1:]:
+        for found, first in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(found, first)

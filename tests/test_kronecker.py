@@ -6,23 +6,30 @@ import numpy as np
 import pytest
 from dwave.samplers import SimulatedAnnealingSampler, SteepestDescentSolver
 
-from annealtrain.data.loader import Samples
+from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
 from annealtrain.nn.forward import Tape
 from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d
 from annealtrain.nn.network import Network
-from annealtrain.optimizers.kronecker import Kronecker, factors
-from annealtrain.optimizers.optimizer import Batch, Step, Task
+from annealtrain.optimizers.kronecker import Kronecker, kronecker_factors
+from annealtrain.optimizers.optimizer import Batch, Step
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.schedule import ConstantSchedule, LinearSchedule
 from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
-from annealtrain.solvers.annealing.reference import numpy_chain
+from annealtrain.solvers.annealing.reference import ReferenceAnnealing
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.coordinate_descent import CoordinateDescent
 from annealtrain.solvers.dimod_samplers import DimodSolver
 from annealtrain.solvers.exact import Exact
+from annealtrain.testing import OptimizerContract
 from annealtrain.training.trainer import Trainer
+
+
+class TestKronecker(OptimizerContract):
+    def make(self, **annealing):
+        return Kronecker(**annealing)
+
 
 GREEDY = SimulatedAnnealing(2, move="greedy", start="present")
 
@@ -57,7 +64,7 @@ def test_the_sampled_blocks_average_to_the_exact_ones(bias):
     for s in signs:  # the same signs for all samples: each sample's own average over the eight is what counts
         back = forward.backward(np.repeat(s[None], 6, axis=0))
         for k, layer in enumerate(made.trainable):
-            R, Gamma = factors(layer, forward.inputs[k], back[k])
+            R, Gamma = kronecker_factors(layer, forward.inputs[k], back[k])
             # A convolution's Gamma has trace 1: weighed by the trace of R, that of S S', it is S S' again.
             weight = np.trace(R) if k < 2 else 1.0
             assert k > 1 or np.trace(Gamma) == pytest.approx(1.0)
@@ -73,31 +80,36 @@ def test_the_sampled_blocks_average_to_the_exact_ones(bias):
     for k in (2, 3):
         rows = made.trainable[k].unfold(forward.inputs[k])
         np.testing.assert_allclose(inner[k], rows.T @ rows / 6, rtol=1e-10)
-        slopes = np.array([forward.backward(np.repeat(np.eye(3)[[c]], 6, axis=0))[k].reshape(6, -1) for c in range(3)])
-        np.testing.assert_allclose(outer[k], np.einsum("cam,can->mn", slopes, slopes) / 6, rtol=1e-10, atol=1e-15)
+        b = np.array([forward.backward(np.repeat(np.eye(3)[[c]], 6, axis=0))[k].reshape(6, -1) for c in range(3)])
+        np.testing.assert_allclose(outer[k], np.einsum("cam,can->mn", b, b) / 6, rtol=1e-10, atol=1e-15)
 
 
-def started(update, made, solver=GREEDY, half_range=0.05, bits=8):
-    update.start(Task(made, solver, ConstantSchedule(half_range), bits, 0, StageTimer()))
-    return update
+def kronecker(solver=GREEDY, half_range=None, bits=8, **settings):
+    return Kronecker(solver=solver, half_range=half_range or ConstantSchedule(0.05), bits=bits, **settings)
+
+
+def started(made, solver=GREEDY, **settings):
+    optimizer = kronecker(solver, **settings)
+    optimizer.start(made, seed=0, timer=StageTimer())
+    return optimizer
 
 
 def test_random_signs_measure_the_curvature_up_to_their_scatter():
     made, shown = network(bias=True), batch(20)
     exact, forward = jacobians(made, shown), Tape(made, shown.inputs)
-    newest, held = started(Kronecker(memory=0.0), made), started(Kronecker(memory=0.98), made)
+    newest, held = started(made, memory=0.0), started(made, memory=0.98)
     inner, outer = [[], [], [], []], [[], [], [], []]
     for number in range(400):
-        for update in (newest, held):
-            update._probe(shown, Step(0, 1, number, 400))
+        for optimizer in (newest, held):
+            optimizer._measure_curvature(shown, Step(0, 1, number, 400))
         for k in range(4):
-            inner[k].append(newest._inner[k].copy())
-            outer[k].append(newest._outer[k].copy())
+            inner[k].append(newest._input_factor.sums[k].copy())
+            outer[k].append(newest._output_factor.sums[k].copy())
     decay = 0.02 * 0.98 ** np.arange(400)[::-1, None, None]
     for k in range(4):
         R, Gamma = np.array(inner[k]), np.array(outer[k])
-        np.testing.assert_allclose(held._inner[k], (decay * R).sum(axis=0), rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(held._outer[k], (decay * Gamma).sum(axis=0), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(held._input_factor.sums[k], (decay * R).sum(axis=0), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(held._output_factor.sums[k], (decay * Gamma).sum(axis=0), rtol=1e-9, atol=1e-12)
         if k < 2:
             assert_scattered_around(R, np.einsum("acmi,acmj->ij", exact[k], exact[k]) / 20)
             whole = np.trace(R, axis1=1, axis2=2)[:, None, None] * Gamma  # not of trace 1: the mean is then exact
@@ -105,8 +117,8 @@ def test_random_signs_measure_the_curvature_up_to_their_scatter():
         else:
             rows = made.trainable[k].unfold(forward.inputs[k])
             np.testing.assert_allclose(R, np.broadcast_to(rows.T @ rows / 20, R.shape), rtol=1e-10)
-            slopes = np.array([forward.backward(np.repeat(np.eye(3)[[c]], 20, axis=0))[k] for c in range(3)])
-            assert_scattered_around(Gamma, np.einsum("cam,can->mn", slopes, slopes) / 20)
+            b = np.array([forward.backward(np.repeat(np.eye(3)[[c]], 20, axis=0))[k] for c in range(3)])
+            assert_scattered_around(Gamma, np.einsum("cam,can->mn", b, b) / 20)
 
 
 def assert_scattered_around(drawn, exact):
@@ -119,7 +131,7 @@ def assert_scattered_around(drawn, exact):
 
 def test_the_gradient_is_that_of_the_loss():
     made, shown = network(), batch(100)
-    loss, gradients = started(Kronecker(), made)._gradient(shown)
+    loss, gradients = started(made)._loss_and_gradients(shown)
     assert loss == pytest.approx(((made.predict(shown.inputs) - shown.outputs) ** 2).sum() / 100)
     generator = np.random.default_rng(0)
     for layer, gradient in zip(made.trainable, gradients, strict=True):
@@ -147,14 +159,14 @@ class Spy(SimulatedAnnealing):
 
 def test_energies_are_those_of_the_model():
     made, shown, spy = network(), batch(50), Spy()
-    update = started(Kronecker(eta=0.5, damping=0.1), made, spy)
+    optimizer = started(made, spy, eta=0.5, damping=0.1)
     before = [layer.weights for layer in made.trainable]
-    loss_gradients = update._gradient(shown)[1]
-    update.step(shown, Step(0, 1, 0, 4), Quiet())
+    loss_gradients = optimizer._loss_and_gradients(shown)[1]
+    optimizer.step(shown, Step(0, 1, 0, 4), lambda layer, share: None)
     kept = {problem.S0.shape: (problem, result) for problem, result in spy.kept}  # in any order
     for k, layer in enumerate(made.trainable):
         problem, result = kept[layer.weights.shape]
-        R, Gamma = update._inner[k] / 0.05, update._outer[k] / 0.05  # one probe, bias corrected
+        R, Gamma = optimizer._input_factor.mean(k), optimizer._output_factor.mean(k)  # one probe's own
         r, g = np.diag(R).mean(), np.diag(Gamma).mean()
         J = R / r + 0.1 * np.eye(len(R))
         H = 0.5 * np.linalg.solve(Gamma + 0.1 * g * np.eye(len(Gamma)), loss_gradients[k]) / r
@@ -169,15 +181,7 @@ def test_energies_are_those_of_the_model():
             assert result.energies[m, 0] < 0
 
 
-class Quiet:
-    def epoch_done(self, row, solves, checkpoint):
-        pass
-
-    def solving(self, epoch, layer, done):
-        pass
-
-
-class Log(Quiet):
+class Log:
     def __init__(self):
         self.rows, self.solves, self.checkpoints = [], [], []
 
@@ -186,16 +190,18 @@ class Log(Quiet):
         self.solves.extend(solves)
         self.checkpoints.append(checkpoint)
 
+    def solving(self, epoch, layer, done):
+        pass
 
-def trainer(update=None, solver=GREEDY, epochs=3, bits=8, made=None, **more):
+
+def trainer(solver=GREEDY, epochs=3, bits=8, made=None, **more):
     generator = np.random.default_rng(3)
     labels = generator.integers(0, 3, 120)
     inputs = (0.5 * generator.random((120, 2, 7, 7)) + np.eye(3)[labels][:, :2, None, None]).astype(np.float32)
-    sets = {"train": Samples(inputs, labels), "test": Samples(inputs[:40], labels[:40])}
-    schedule = LinearSchedule(0.02, 0.0005)
-    update = update or Kronecker()
-    settings = {"bits": bits, "epochs": epochs, "seed": 0, "batch_size": 20, **more}
-    return Trainer(made or network(), sets, update, solver, schedule, **settings)
+    sets = {"train": Loader(inputs, labels), "test": Loader(inputs[:40], labels[:40])}
+    optimizer = kronecker(solver, LinearSchedule(0.02, 0.0005), bits)
+    settings = {"epochs": epochs, "seed": 0, "batch_size": 20, **more}
+    return Trainer(made or network(), sets, optimizer, **settings)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +211,7 @@ def trainer(update=None, solver=GREEDY, epochs=3, bits=8, made=None, **more):
         (SimulatedAnnealing(4), 1),
         (SimulatedAnnealing(10, start="present"), 4),
         (SimulatedAnnealing(4, move="slice"), 8),
-        (SimulatedAnnealing(2, run_chain=numpy_chain), 2),
+        (ReferenceAnnealing(2), 2),
         (SimulatedQuantumAnnealing(4, num_slices=16), 2),
         (CoordinateDescent(), 8),
         (DimodSolver(SimulatedAnnealingSampler()), 2),
@@ -224,7 +230,7 @@ def test_exact_solutions_of_small_layers_lower_the_loss():
     log, made = Log(), Network([SpectralPool2d([2, 2]), Flatten(), Linear(3)], (2, 7, 7), 3, alpha=0.1)
     run = trainer(solver=Exact(), bits=2, made=made)
     for name, samples in run.sets.items():
-        run.sets[name] = Samples(made.preprocess(samples.inputs), samples.labels)
+        run.sets[name] = Loader(made.preprocess(samples[:]), samples.labels)
     run.run(log)
     assert log.rows[-1]["train_loss"] < 0.8 * log.rows[0]["train_loss"]
 
@@ -296,8 +302,15 @@ def test_a_layer_that_nothing_reaches_stays():
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [({"eta": -1}, "eta=-1"), ({"eta": 0}, "above 0"), ({"momentum": 1}, "below 1"), ({"every": 0}, "every=0")],
+    [
+        ({"eta": -1}, "optimizer.eta=-1 is not a number above 0 and at most 10"),
+        ({"eta": 0}, "optimizer.eta=0 is not a number above 0"),
+        ({"damping": 0}, "optimizer.damping=0 is not a number above 0"),
+        ({"momentum": 1}, "optimizer.momentum=1 is not a number of at least 0 and below 1"),
+        ({"memory": -0.1}, "optimizer.memory=-0.1 is not a number of at least 0 and below 1"),
+        ({"every": 0}, "optimizer.every=0 is not a whole number of at least 1"),
+    ],
 )
 def test_wrong_settings_are_named(wrong, told):
     with pytest.raises(InputError, match=told):
-        Kronecker(**wrong)
+        kronecker(**wrong)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import PINV_CUTOFF
 from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d, TrainableLayer
-from annealtrain.nn.layout import samples_first, samples_last
-from annealtrain.nn.spectral_pool import CROPS
+from annealtrain.testing import LayerContract, TrainableLayerContract
 
+CROPS = ("centred", "author")
 examples = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 7)
@@ -70,6 +70,63 @@ def any_layer(draw: st.DrawFn) -> Layer:
     return connected(Flatten(), shape)
 
 
+# The contract
+
+
+class TestLinear(TrainableLayerContract):
+    in_shape = (6,)
+
+    def make(self):
+        return Linear(4)
+
+
+class TestConv2d(TrainableLayerContract):
+    has_exact_inverse = False
+
+    def make(self):
+        return Conv2d(3, 2)
+
+
+class TestConv2dWithItsExactInverse(TrainableLayerContract):
+    def make(self):
+        layer = Conv2d(3, 2)
+        layer.inverse_kind = "exact"
+        return layer
+
+
+class TestConv2dOfOneSite(TrainableLayerContract):
+    in_shape = (2, 3, 3)
+    has_exact_inverse = False
+
+    def make(self):
+        return Conv2d(4, 3)
+
+
+class TestSpectralPool2d(LayerContract):
+    def make(self):
+        return SpectralPool2d([3, 2])
+
+
+class TestSpectralPool2dAsTheAuthorCropsIt(LayerContract):
+    in_shape = (2, 4, 6)
+
+    def make(self):
+        return SpectralPool2d([3, 3], "author")
+
+
+class TestFlatten(LayerContract):
+    def make(self):
+        return Flatten()
+
+
+class TestMaxPool2d(LayerContract):
+    in_shape = (2, 6, 4)
+    is_linear = False
+
+    def make(self):
+        return MaxPool2d([3, 2])
+
+
 # Every linear layer
 
 
@@ -91,38 +148,6 @@ def test_samples_do_not_mix(layer, seed):
     for apply, samples in ((layer.forward, x), (layer.adjoint, y), (layer.inverse(), y)):
         alone = np.concatenate([apply(samples[k : k + 1]) for k in range(3)])
         np.testing.assert_allclose(apply(samples), alone, rtol=1e-12, atol=1e-12 * np.abs(alone).max())
-
-
-def all_kinds(bias: bool = False) -> list[Layer]:
-    return [
-        connected(Linear(4), (6,), bias=bias),
-        connected(Conv2d(3, 2), (2, 5, 4), bias=bias),
-        connected(SpectralPool2d([3, 2]), (2, 5, 4)),
-        connected(SpectralPool2d([3, 3], "author"), (2, 4, 6)),
-        connected(Flatten(), (2, 5, 4)),
-    ]
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("conv_inverse", ["fourier", "exact"])
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("kind", range(4))
-def test_dtype_is_kept(kind, bias, conv_inverse, dtype):
-    layer = all_kinds(bias)[kind]
-    if isinstance(layer, Conv2d):
-        layer.inverse_kind = conv_inverse
-    x, y = normal(0, 2, *layer.in_shape), normal(1, 2, *layer.out_shape)
-    for apply, samples in ((layer.forward, x), (layer.adjoint, y), (layer.inverse(), y)):
-        result = apply(samples.astype(dtype))
-        assert result.dtype == dtype
-        np.testing.assert_allclose(result, apply(samples), rtol=1e-4, atol=1e-4)
-    if isinstance(layer, TrainableLayer):
-        assert layer.unfold(x.astype(dtype)).dtype == dtype
-        assert layer.flatten_outputs(y.astype(dtype)).dtype == dtype
-
-
-def test_max_pool_keeps_float32():
-    assert connected(MaxPool2d([2, 2]), (1, 4, 4)).forward(np.zeros((1, 1, 4, 4), np.float32)).dtype == np.float32
 
 
 # Weights
@@ -409,16 +434,6 @@ def test_fourier_inverse_is_not_the_pseudo_inverse():
     assert 0.1 < left < 0.5
 
 
-def test_inverse_holds_the_weights_it_was_made_with():
-    for layer in all_kinds()[:2]:
-        y = normal(0, 1, *layer.out_shape)
-        inverse = layer.inverse()
-        before = inverse(y)
-        layer.weights = 2 * layer.weights
-        np.testing.assert_array_equal(inverse(y), before)
-        np.testing.assert_allclose(layer.inverse()(y), before / 2, rtol=1e-9, atol=1e-12)
-
-
 def test_conv_inverse_is_fourier_unless_asked():
     assert Conv2d(1, 1).inverse_kind == "fourier"
 
@@ -432,15 +447,18 @@ def test_conv_inverse_is_fourier_unless_asked():
         (lambda: Linear(0), r"Linear: out_features=0 is not a whole number of at least 1"),
         (lambda: Linear(2.0), r"Linear: out_features=2.0 is not a whole number of at least 1"),
         (lambda: Linear("10"), r"Linear: out_features='10' is not a whole number of at least 1"),
-        (lambda: Conv2d(True, 3), r"Conv2d: out_channels=True is not a whole number of at least 1"),
+        (lambda: Conv2d(True, 3), r"Conv2d: out_channels=true is not a whole number of at least 1"),
         (lambda: Conv2d(3, -1), r"Conv2d: kernel_size=-1 is not a whole number of at least 1"),
-        (lambda: SpectralPool2d(8), r"SpectralPool2d: size=8 is not a pair of whole numbers, such as \[8, 8\]"),
+        (
+            lambda: SpectralPool2d(8),
+            r"SpectralPool2d: size=8 is not a pair of whole numbers .* 1, such as \[8, 8\]",
+        ),
         (lambda: SpectralPool2d("88"), r"SpectralPool2d: size='88' is not a pair of whole numbers"),
         (lambda: SpectralPool2d([4, 4, 4]), r"SpectralPool2d: size=\[4, 4, 4\] is not a pair"),
         (lambda: SpectralPool2d([4, 4], "low"), r"SpectralPool2d: crop='low' is not one of centred, author"),
-        (lambda: SpectralPool2d([4, 0]), r"SpectralPool2d: size=0 is not a whole number of at least 1"),
-        (lambda: MaxPool2d(None), r"MaxPool2d: kernel_size=None is not a pair of whole numbers"),
-        (lambda: MaxPool2d([2, 0.5]), r"MaxPool2d: kernel_size=0.5 is not a whole number of at least 1"),
+        (lambda: SpectralPool2d([4, 0]), r"SpectralPool2d: size=\[4, 0\] is not a pair of whole numbers of at least 1"),
+        (lambda: MaxPool2d(None), r"MaxPool2d: kernel_size=null is not a pair of whole numbers"),
+        (lambda: MaxPool2d([2, 0.5]), r"MaxPool2d: kernel_size=\[2, 0.5\] is not a pair of whole numbers"),
     ],
 )
 def test_wrong_arguments(make, message):
@@ -490,15 +508,6 @@ def test_gradients_are_those_of_the_forward_map(layer: Layer, seed: int) -> None
         expected[:, *place] = (dz * layer.forward(x)).reshape(3, -1).sum(axis=1)
     np.testing.assert_allclose(layer.sample_gradients(x, dz), expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(layer.gradient(x, dz), expected.sum(axis=0), rtol=0, atol=1e-12)
-
-
-def test_layers_take_images_in_any_order_in_memory() -> None:
-    for layer in (connected(Conv2d(3, 2), (2, 6, 5)), connected(SpectralPool2d([4, 3]), (2, 6, 5))):
-        x, y = normal(0, 4, *layer.in_shape), normal(1, 4, *layer.out_shape)
-        other_x, other_y = (samples_first(samples_last(images)) for images in (x, y))
-        assert not other_x.flags.c_contiguous
-        np.testing.assert_array_equal(layer.forward(other_x), layer.forward(x))
-        np.testing.assert_array_equal(layer.adjoint(other_y), layer.adjoint(y))
 
 
 @pytest.mark.parametrize(("shape", "size", "terms"), [((28, 28), [14, 14], 3), ((10, 10), [5, 5], 1)])

@@ -112,7 +112,7 @@ def test_the_source_archive_is_complete(source: tuple[Path, Path]) -> None:
     wanted = [
         path
         for part in PARTS
-        for ending in ("py", "pyi", "pyx", "c", "h")
+        for ending in ("py", "pyi", "pyx", "pxd", "c", "h")
         for path in ROOT.glob(f"{part}/**/*.{ending}")
     ]
     assert {"csrc/anneal.pyx", "csrc/kernel.h", "configs/__init__.py", "tests/conftest.py"} <= {

@@ -4,7 +4,6 @@ import types
 
 import numpy as np
 import pytest
-from solver_contract import check_result, check_solver, random_problem
 from test_circuit import model
 
 from annealtrain.errors import InputError
@@ -12,6 +11,7 @@ from annealtrain.solvers.gate_model import qiskit_device
 from annealtrain.solvers.gate_model.circuit import amplitudes, mimicking_circuit
 from annealtrain.solvers.gate_model.imaginary_time import ImaginaryTimeCircuit
 from annealtrain.solvers.gate_model.qiskit_device import QiskitDevice, quantum_circuit
+from annealtrain.testing import SolverContract, check_result, random_problem
 
 pytest.importorskip("qiskit", reason="Qiskit is not installed: pip install 'annealtrain[gate]'")
 pytest.importorskip("qiskit_aer", reason="qiskit-aer is not installed: pip install 'annealtrain[gate]'")
@@ -51,11 +51,11 @@ def test_shots_are_in_the_order_of_the_spins_and_follow_their_seed():
 
 
 @pytest.mark.slow
-def test_contract():
-    def make():
-        return ImaginaryTimeCircuit(800, backend="qiskit", device="aer_simulator")
+class TestAer(SolverContract):
+    reaches_ground_state = True
 
-    check_solver(make, reaches_ground_state=True, is_random=True)
+    def make(self):
+        return ImaginaryTimeCircuit(800, backend="qiskit", device="aer_simulator")
 
 
 def test_a_machine_with_few_connections_and_noise():

@@ -98,23 +98,22 @@ def test_check_layers():
             GeometricSchedule([1, 2], 3).check_layers(count)
 
 
-@pytest.mark.parametrize("value", [0, -1, 0.0, math.inf, math.nan, "0.1", True, None, [1, -2], [1, "2"], {"a": 1}])
-def test_values_are_numbers_above_zero(value):
-    shown = {"[1, -2]": "-2", "[1, '2']": "'2'"}.get(repr(value), repr(value))
+NUMBERS = "a number above 0 or a list of such numbers, one a layer"
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.0, math.inf, math.nan, "0.1", True, None, [1, -2], [1, "2"], {"a": 1}, []])
+def test_values_are_numbers_above_zero_or_lists_of_them(value):
+    shown = {"True": "true", "None": "null"}.get(repr(value), repr(value))
     for name, make in (
         ("first", lambda: LinearSchedule(value, 1)),
         ("last", lambda: GeometricSchedule(1, value)),
         ("value", lambda: ConstantSchedule(value)),
         ("last", lambda: StepSchedule(1, value, at=2)),
+        ("first", lambda: DropSchedule(value, 0.1, [0.5])),
     ):
         with pytest.raises(InputError) as caught:
             make()
-        assert str(caught.value) == f"schedule.{name}={shown} is not a number above 0"
-
-
-def test_empty_lists_are_refused():
-    with pytest.raises(InputError, match=r"schedule.last is an empty list: give one value, or one a layer"):
-        LinearSchedule(1, [])
+        assert str(caught.value) == f"schedule.{name}={shown} is not {NUMBERS}"
 
 
 def test_lists_of_different_lengths_are_refused():
@@ -126,7 +125,8 @@ def test_lists_of_different_lengths_are_refused():
 def test_a_step_is_a_whole_number(at):
     with pytest.raises(InputError) as caught:
         StepSchedule(4, 1, at)
-    assert str(caught.value) == f"schedule.at={at!r} is not a whole number of at least 0"
+    shown = {True: "true", None: "null"}.get(at, repr(at))
+    assert str(caught.value) == f"schedule.at={shown} is not a whole number of at least 0"
 
 
 def test_drops_by_a_factor_at_fractions_of_the_run() -> None:
@@ -137,3 +137,8 @@ def test_drops_by_a_factor_at_fractions_of_the_run() -> None:
             DropSchedule(1, 0.1, at)
     with pytest.raises(InputError, match=r"schedule\.factor=0"):
         DropSchedule(1, 0, [0.5])
+
+
+def test_a_schedule_shows_what_it_was_made_of() -> None:
+    assert repr(GeometricSchedule(1, [2, 3])) == "GeometricSchedule(first=[1.0], last=[2.0, 3.0])"
+    assert repr(StepSchedule(4, 1, at=10)) == "StepSchedule(first=[4.0], last=[1.0], at=10)"

@@ -1,5 +1,7 @@
 """Targets of hidden layers against the equations of Sec. 4, on networks small enough to write them out."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -36,10 +38,10 @@ def test_pinv_is_the_pseudo_inverse_of_the_layers_above():
     targets.start_epoch(state, xi)
     last, _ = targets.of_layer(1, state)
     np.testing.assert_array_equal(last, xi)
-    hidden, slopes = targets.of_layer(0, state)
+    hidden, gamma = targets.of_layer(0, state)
     np.testing.assert_allclose(hidden, 3 * xi @ np.linalg.pinv(network.trainable[1].weights).T, rtol=1e-9)
     z = q @ network.trainable[0].weights.T
-    np.testing.assert_array_equal(slopes, np.where(z >= 0, 1, 0.1))
+    np.testing.assert_array_equal(gamma, np.where(z >= 0, 1, 0.1))
 
 
 def test_pinv_solves_the_hidden_layer_when_its_targets_are_met():
@@ -48,8 +50,8 @@ def test_pinv_solves_the_hidden_layer_when_its_targets_are_met():
     state = ActivationCache(network, q)
     targets = PseudoInverseTargets()
     targets.start_epoch(state, xi)
-    hidden, slopes = targets.of_layer(0, state)
-    assert slopes is None
+    hidden, gamma = targets.of_layer(0, state)
+    assert gamma is None
     np.testing.assert_allclose(hidden @ network.trainable[1].weights.T, xi, atol=1e-9)
 
 
@@ -74,8 +76,8 @@ def test_the_inverse_activation_of_equation_24():
 
 def test_gains_accumulate_and_pools_are_inverted():
     network, images, xi = convolutional(0.1)
-    stems = network.preprocess(images)
-    state = ActivationCache(network, stems)
+    inputs = network.preprocess(images)
+    state = ActivationCache(network, inputs)
     targets = PseudoInverseTargets(gain=[2.0, 5.0])
     targets.start_epoch(state, xi)
     _, pool, conv1, _, linear = network.layers
@@ -136,9 +138,9 @@ def test_weighted_targets_go_through_the_pool():
     _, pool, conv1, _, _ = network.layers
     beta = pool.adjoint(conv1.adjoint(np.where(state.preactivation(1) >= 0, 1, 0.1)))
     found, factors = targets.of_layer(0, state)
-    unweighted, slopes = plain.of_layer(0, state)
+    unweighted, gamma = plain.of_layer(0, state)
     np.testing.assert_allclose(found, beta * unweighted, rtol=1e-9)
-    np.testing.assert_allclose(factors, beta * slopes, rtol=1e-9)
+    np.testing.assert_allclose(factors, beta * gamma, rtol=1e-9)
 
 
 @pytest.mark.parametrize("eta", [1.0, 0.25])
@@ -153,9 +155,9 @@ def test_difference_adds_the_inverse_of_the_missing_change(eta):
     change = (change @ np.linalg.pinv(linear.weights).T).reshape(Q, 4, 1, 1)
     np.testing.assert_allclose(targets.of_layer(1, state)[0], state.activation(1) + change, rtol=1e-9)
     change = pool.inverse()(conv1.inverse()(change))
-    found, slopes = targets.of_layer(0, state)
+    found, gamma = targets.of_layer(0, state)
     np.testing.assert_allclose(found, state.activation(0) + change, rtol=1e-9)
-    np.testing.assert_array_equal(slopes, np.where(state.preactivation(0) >= 0, 1, 0.1))
+    np.testing.assert_array_equal(gamma, np.where(state.preactivation(0) >= 0, 1, 0.1))
 
 
 def test_difference_follows_the_weights_at_once():
@@ -194,19 +196,39 @@ def test_targets_keep_float32(kind):
             assert array.dtype == np.float32
 
 
-def test_refused_settings():
+GAIN = "a number from 0 to 1e\\+06"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PseudoInverseTargets(amplitude=0.0), "amplitude=0.0 is not a number above 0 and at most 1e\\+06"),
+        (
+            lambda: PseudoInverseTargets(amplitude=1e300),
+            "amplitude=1e\\+300 is not a number above 0 and at most",
+        ),
+        (lambda: PseudoInverseTargets(ridge=-0.1), "ridge=-0.1 is not a number of at least 0"),
+        (
+            lambda: PseudoInverseTargets(gain=[1.0, -1.0]),
+            rf"gain=\[1.0, -1.0\] is not {GAIN} or a list of values, each {GAIN}",
+        ),
+        (lambda: PseudoInverseTargets(gain=-1.0), f"gain=-1.0 is not {GAIN} or a list"),
+        (lambda: WeightedPseudoInverseTargets(inverse_activation=1), "inverse_activation=1 is not one of true, false"),
+        (lambda: DifferenceTargets(eta="abc"), "eta='abc' is not a number above 0 and at most 1"),
+        (lambda: DifferenceTargets(eta=0.0), "eta=0.0 is not a number above 0 and at most 1"),
+        (lambda: DifferenceTargets(eta=1.5), "eta=1.5 is not a number above 0 and at most 1"),
+        (lambda: DifferenceTargets(ridge=math.inf), "ridge=inf is not a number of at least 0"),
+    ],
+)
+def test_refused_settings(make, message):
+    with pytest.raises(InputError, match=f"^optimizer.{message}"):
+        make()
+
+
+def test_settings_that_do_not_suit_the_network_are_refused():
     network, _, _ = two_layers(0.0)
-    for make, message in (
-        (lambda: PseudoInverseTargets(amplitude=0.0), "targets.amplitude=0 leaves nothing to learn"),
-        (lambda: PseudoInverseTargets(ridge=-0.1), "targets.ridge=-0.1 is not a number from 0 to inf"),
-        (lambda: PseudoInverseTargets(gain=[1.0, -1.0]), "targets.gain=-1.0 is not a number from 0 to 1e\\+06"),
-        (lambda: PseudoInverseTargets(gain=[1.0, 2.0]).check(network), "has 2 values, the model 1 hidden layers"),
-        (lambda: PseudoInverseTargets(inverse_activation=True).check(network), "divides by alpha=0"),
-        (lambda: DifferenceTargets(eta="abc"), "targets.eta='abc' is not a number from 0 to 1"),
-        (lambda: PseudoInverseTargets(amplitude=1e300), "targets.amplitude=1e\\+300 is not a number from 0 to 1e"),
-        (lambda: DifferenceTargets(eta=0.0), "targets.eta=0 leaves nothing"),
-        (lambda: DifferenceTargets(eta=1.5), "targets.eta=1.5 is not a number from 0 to 1"),
-    ):
-        with pytest.raises(InputError, match=message):
-            make()
+    with pytest.raises(InputError, match=r"optimizer.gain has 2 values, the model 1 hidden layers"):
+        PseudoInverseTargets(gain=[1.0, 2.0]).check(network)
+    with pytest.raises(InputError, match=r"optimizer.inverse_activation=true divides by alpha=0"):
+        PseudoInverseTargets(inverse_activation=True).check(network)
     PseudoInverseTargets(gain=[2.0]).check(network)

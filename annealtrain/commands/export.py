@@ -46,7 +46,8 @@ def export(
     path = output or (folder or Path()) / name
     check_free(path, force=force)
     # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
-    config = config | {"solver": {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}}
+    if config.get("solver") is not None:
+        config = config | {"solver": {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}}
     with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
         trainer, epoch = ready(config, folder)
         if is_network:

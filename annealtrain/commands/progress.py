@@ -85,4 +85,6 @@ def summary(result: Row, folder: Path) -> str:
     if "seconds" in result:
         memory = f", peak memory {result['peak_memory_mb']:.0f} MB" if result.get("peak_memory_mb") else ""
         lines.append(f"{result['seconds']:.1f} s{memory}")
+    if result.get("warning"):
+        lines.append(f"warning: {result['warning']}")
     return "\n".join([*lines, f"run folder: {folder}"])

@@ -57,6 +57,7 @@ def run_job(name: str, folder: Path, train: Callable[[], float]) -> float:
         result = tables.read_json(folder / recorder.RESULT, "last")
         outcome = f"{accuracies(result['last'])}  {result['seconds']:.1f} s"
         outcome += "  (finished before)" if was_finished else ""
+        outcome += f"  warning: {result['warning']}" if result.get("warning") else ""
     line = f"{name}  {outcome}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STATUS).write_text(line + "\n")
@@ -107,6 +108,8 @@ def figure_words(arguments: Sequence[str]) -> list[str]:
     if given.get("sweep") != "figure":
         return list(arguments)
     name, seeds = given.get("figure", ""), given.get("seeds", "10")
+    if not name:
+        raise InputError(f"sweep=figure needs a figure=NAME, one of {', '.join(paper.PAPER)}")
     paper.check_name(name)
     if not seeds.isdecimal() or int(seeds) < 1:
         raise InputError(f"seeds={seeds} is not a whole number of at least 1")

@@ -9,14 +9,14 @@ from pathlib import Path
 from annealtrain.commands.estimate import require_memory
 from annealtrain.commands.progress import Display, summary
 from annealtrain.errors import InputError
-from annealtrain.experiment.builder import build
-from annealtrain.experiment.config import Config, check_values, config_hash, config_text, saved_config
+from annealtrain.experiment.builder import Experiment
+from annealtrain.experiment.config import Config, saved_config
 from annealtrain.runs import checkpoint, lock, recorder, tables
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Row
-from annealtrain.training.callback import Checkpoint
+from annealtrain.training.callback import Checkpoint, risen_loss
 
 log = logging.getLogger(__name__)
 
@@ -31,45 +31,48 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
     The score is the validation accuracy, or the training accuracy where nothing is held out. tell: takes the summary.
     Raises InputError before anything is written, Interrupted at Ctrl-C.
     """
-    check_values(config)
-    digest = config_hash(config)
+    experiment = Experiment(config)
     if not (folder / recorder.RESULT).exists():
         with lock.exclusive(folder, lambda: _tell_waiting(folder)):
             if not (folder / recorder.RESULT).exists():  # by a process that was waited for
-                result = _trained(config, folder, provenance(config["seed"], command, digest))
+                meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
+                result = _trained(experiment, folder, meta)
                 tell(summary(result, folder))
                 return _score(result)
-    return _left_as_it_is(folder, digest, tell)
+    return _left_as_it_is(folder, experiment.fingerprint, tell)
 
 
-def _trained(config: Config, folder: Path, meta: Row) -> Row:
+def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:
     """Run (or go on with) a training in a folder that is this process's alone; return its result."""
     began = time.perf_counter()
-    experiment = build(config)
-    epochs, layers, threads = config["epochs"], len(experiment.network.trainable), experiment.threads
+    experiment.build()
+    config, threads, layers = experiment.config, experiment.threads, len(experiment.network.trainable)
     require_memory(experiment)
     with thread_pool.threads(threads):
         experiment.optimizer.prepare(experiment.network, experiment.steps)
     record = RunRecorder(folder)
-    start = record.begin(config_text(config), meta, resume=config["resume"])
+    start = record.begin(experiment.text, meta, resume=config["resume"])
     if start is not None:
         experiment.take_weights(folder / checkpoint.LAST)
     memory.keep_freed()
     live = config["progress"] is True or (config["progress"] == "auto" and sys.stderr.isatty())
-    display = Display(epochs, layers, start=start or 0, live=live)
+    display = Display(config["epochs"], layers, start=start or 0, live=live)
     spent = record.seconds
     try:
         with thread_pool.threads(threads), display:
             trainer = experiment.trainer()
-            del experiment  # with the images, which the trainer has as the network's inputs
+            del experiment.splits  # the trainer has the images as the network's inputs
             if start is not None:
                 trainer.restore(checkpoint.read_state(folder / checkpoint.LAST))
-            trainer.run(_Observers(record, display), start)
+            observers = _Observers(record, display, trainer.optimizer.step_setting)
+            trainer.run(observers, start)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted: {record.epochs_done} of {epochs} epochs are kept; to go on: annealtrain resume {folder}"
+            f"interrupted: {record.epochs_done} of {config['epochs']} epochs are kept; "
+            f"to go on: annealtrain resume {folder}"
         ) from None
-    return record.finish({"seconds": spent + time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()})
+    cost = {"seconds": spent + time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
+    return record.finish({"warning": observers.warning, **cost})
 
 
 def _tell_waiting(folder: Path) -> None:
@@ -77,14 +80,16 @@ def _tell_waiting(folder: Path) -> None:
 
 
 class _Observers:
-    """Passes a trainer's news to the record first, then to the display."""
+    """Passes a trainer's news to the record first, then to the display; keeps warnings of steps that are too large."""
 
-    def __init__(self, record: RunRecorder, display: Display) -> None:
-        self.record, self.display = record, display
+    def __init__(self, record: RunRecorder, display: Display, step_setting: str) -> None:
+        self.record, self.display, self.step_setting = record, display, step_setting
+        self.warning: str | None = None
 
     def epoch_done(self, row: Row, solves: list[Row], checkpoint: Checkpoint) -> None:
         self.record.save(row, solves, checkpoint.weights, checkpoint.state)
         self.display.epoch_done(row, solves)
+        self.warning = risen_loss(self.record.first_row, row, self.step_setting) or self.warning
 
     def solving(self, epoch: int, layer: int, done: float) -> None:
         self.display.solving(epoch, layer, done)

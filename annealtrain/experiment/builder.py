@@ -1,6 +1,5 @@
 """The objects of a run, built from its composed configuration and checked before any work."""
 
-from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from annealtrain.data.datasets import Dataset
 from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
-from annealtrain.experiment.config import Config, check_values
+from annealtrain.experiment.config import Config, check_values, config_hash, config_text
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.runs import checkpoint
@@ -25,15 +24,32 @@ from annealtrain.training.trainer import Trainer
 IMAGE_SIZE = (32, 32)
 
 
-@dataclass
 class Experiment:
-    """A run's objects, all built and checked before any work."""
+    """A run as its configuration describes it: checked at once, its objects there once they are built.
 
-    config: Config
+    Raises InputError for a configuration that is none.
+    """
+
     network: Network
     optimizer: Optimizer
     splits: Splits
     augment: Augment
+
+    def __init__(self, config: Config) -> None:
+        check_values(config)
+        self.config, self.fingerprint, self.text = config, config_hash(config), config_text(config)
+
+    def build(self) -> "Experiment":
+        """Build all objects of the run; InputError for the first that cannot be built."""
+        config = self.config
+        self.optimizer = optimizer_of(config)
+        dataset = create(config["dataset"], "dataset", Dataset)
+        self.network = network_of(config, dataset.train_images.shape[1], dataset.classes)
+        self.optimizer.check(self.network)
+        counts = {name: config[name] for name in ("samples", "validation", "seed")}
+        self.splits = split(dataset, **counts, size=IMAGE_SIZE)
+        self.augment = Augment(**config["augment"])
+        return self
 
     @property
     def threads(self) -> int:
@@ -74,15 +90,8 @@ class Experiment:
 
 
 def build(config: Config) -> Experiment:
-    """Return all objects of a run; InputError for the first that cannot be built."""
-    check_values(config)
-    optimizer = optimizer_of(config)
-    dataset = create(config["dataset"], "dataset", Dataset)
-    network = network_of(config, dataset.train_images.shape[1], dataset.classes)
-    optimizer.check(network)
-    counts = {name: config[name] for name in ("samples", "validation", "seed")}
-    splits = split(dataset, **counts, size=IMAGE_SIZE)
-    return Experiment(config, network, optimizer, splits, Augment(**config["augment"]))
+    """Return the run that a configuration describes, its objects built."""
+    return Experiment(config).build()
 
 
 def optimizer_of(config: Config) -> Optimizer:
@@ -102,10 +111,14 @@ def optimizer_of(config: Config) -> Optimizer:
         given["half_range"] = create(config.get("schedule"), "schedule", Schedule)
         given["bits"] = config["bits"]
     elif unread := [group for group in ("solver", "schedule") if config.get(group) is not None]:
-        words = " ".join(f"{group}=null" for group in unread)
-        raise InputError(f"optimizer {name} anneals nothing and reads no {' and no '.join(unread)}: add {words}")
-    made = _instantiate(node | {"_partial_": True}, "optimizer")(**given)
-    return _of_kind(made, node, "optimizer", Optimizer)
+        words = " ".join(f"'~{group}'" for group in unread)
+        remedy = f"leave {' and '.join(unread)} out, or add {words} where an experiment has set it"
+        raise InputError(f"optimizer {name} anneals nothing and reads no {' and no '.join(unread)}: {remedy}")
+    make = _instantiate(node | {"_partial_": True}, "optimizer")
+    try:
+        return _of_kind(make(**given), node, "optimizer", Optimizer)
+    except TypeError as error:  # of an argument that its constructor has not
+        raise InputError(f"optimizer cannot be built: {_one_line(error)}: see annealtrain train --help") from error
 
 
 def solver_of(config: Config) -> Solver:

@@ -143,6 +143,27 @@ class LayerProblem:
 
         return cls(couplings, h, E0, S0, half_range, bits, convex=convex)
 
+    def __repr__(self) -> str:
+        couplings = "one J" if self.is_shared else "a J each"
+        return (
+            f"{type(self).__name__}({self.num_units} units of {self.num_weights} weights, {couplings}; "
+            f"{self.bits} bits, {self.num_spins} spins a unit; L = {self.half_range:.4g})"
+        )
+
+    def around(self, centre: Array) -> "LayerProblem":
+        """Return this problem of changes d from `centre` (M, N) as one of the weights S = centre + d: equal energies.
+
+        E(d) = d'Jd + h'd + E0 is E(S) = S'JS + (h - 2 J centre)'S + E0 + centre'J centre - h'centre. A ridge holds the
+        changes near S0, and so the weights near S0 + centre.
+        """
+        pulls = np.empty_like(self.h)
+        for i, own in enumerate(centre):
+            couplings = self.unit(i).couplings
+            pulls[i] = couplings.J @ own - couplings.ridge * couplings.live * own  # J without the ridge, see `unit`
+        h, E0 = self.h - 2 * pulls, self.E0 + ((pulls - self.h) * centre).sum(axis=1)
+        grid = (self.S0 + centre, self.half_range, self.bits)
+        return LayerProblem(self._couplings, h, E0, *grid, sites=self.sites, ridge=self.ridge, convex=self.convex)
+
     @property
     def num_units(self) -> int:
         """M."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annealtrain import _anneal
 from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
@@ -58,7 +59,8 @@ class Couplings:
         A stride of an odd number of cache lines keeps neighbouring rows from each other's places in the cache.
         """
         live = self.indices.size
-        packed = memory.aligned((live, 16 * (-(-live // 16) | 1)), np.float32)
+        line = _anneal.MAX_LANES
+        packed = memory.aligned((live, line * (-(-live // line) | 1)), np.float32)
         if live == len(self.J):
             packed[:, :live] = self.J
             return packed

@@ -1,11 +1,13 @@
 """A trained network as an ONNX model."""
 
+from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annealtrain.errors import InputError
+from annealtrain.nn.layer import Layer, TrainableLayer
 from annealtrain.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, SpectralPool2d
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import unknown_layer
@@ -25,55 +27,71 @@ def onnx_network(network: Network) -> "onnx.ModelProto":
     except ImportError as error:
         raise InputError(f"--format onnx needs onnx ({error}): pip install 'annealtrain[export]'") from error
 
-    nodes: list[Any] = []
-    constants: list[Any] = []
-    value = "images"
-
-    def constant(name: str, content: Array) -> str:
-        constants.append(numpy_helper.from_array(content, name))
-        return name
-
-    def then(operator: str, *inputs: str, **settings: Any) -> None:
-        nonlocal value
-        result = f"value{len(nodes)}"
-        nodes.append(helper.make_node(operator, [value, *inputs], [result], f"{operator}{len(nodes)}", **settings))
-        value = result
-
+    nodes, constants = _Nodes(helper.make_node), _Constants(numpy_helper.from_array)
     for number, layer in enumerate(network.layers):
-        if isinstance(layer, SpectralPool2d):
-            # 0: as many as there were, the samples.
-            then("Reshape", constant(f"layer{number}.flat", np.array([0, layer.in_shape[0], prod(layer.in_shape[1:])])))
-            then("MatMul", constant(f"layer{number}.matrix", layer.matrix().astype(np.float32)))
-            then("Reshape", constant(f"layer{number}.shape", np.array([0, *layer.out_shape])))
-        elif isinstance(layer, MaxPool2d):
-            then("MaxPool", kernel_shape=layer.kernel_size, strides=layer.kernel_size)
-        elif isinstance(layer, Flatten):
-            then("Flatten", axis=1)
-        elif isinstance(layer, Conv2d | Linear):
-            weight, bias = layer.kernel(np.float32), []
-            if layer.has_bias:
-                bias = [constant(f"layer{number}.bias", layer.offset(np.float32).ravel())]
-            if isinstance(layer, Conv2d):
-                weight = weight.reshape(-1, layer.in_shape[0], layer.kernel_size, layer.kernel_size)
-                then("Conv", constant(f"layer{number}.weight", weight), *bias)
-            else:
-                then("Gemm", constant(f"layer{number}.weight", weight), *bias, transB=1)
-            if network.alpha != 1:
-                then("LeakyRelu", alpha=float(network.alpha))
-        else:
-            raise unknown_layer(layer, "onnx")
-    nodes[-1].output[0] = "outputs"
+        _add(nodes, constants, layer, f"layer{number}")
+        if isinstance(layer, TrainableLayer) and network.alpha != 1:
+            nodes.then("LeakyRelu", alpha=float(network.alpha))
+    nodes.made[-1].output[0] = "outputs"
     graph = helper.make_graph(
-        nodes,
+        nodes.made,
         "annealtrain",
         [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["Q", *network.layers[0].in_shape])],
         [helper.make_tensor_value_info("outputs", onnx.TensorProto.FLOAT, ["Q", network.classes])],
-        constants,
+        constants.made,
     )
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="annealtrain")
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+class _Nodes:
+    """A chain of operators, each on the value that the one before it leaves."""
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self.made, self._make, self._value = list[Any](), make, "images"
+
+    def then(self, operator: str, *inputs: str, **settings: Any) -> None:
+        name, result = f"{operator}{len(self.made)}", f"value{len(self.made)}"
+        self.made.append(self._make(operator, [self._value, *inputs], [result], name, **settings))
+        self._value = result
+
+
+class _Constants:
+    """The arrays of a model, by name."""
+
+    def __init__(self, make: Callable[[Array, str], Any]) -> None:
+        self.made, self._make = list[Any](), make
+
+    def add(self, name: str, content: Array) -> str:
+        self.made.append(self._make(content, name))
+        return name
+
+
+def _add(nodes: _Nodes, constants: _Constants, layer: Layer, name: str) -> None:
+    """Add one layer's operators, without its activation."""
+    if isinstance(layer, SpectralPool2d):
+        # 0: as many as there were, the samples.
+        flat, shape = np.array([0, layer.in_shape[0], prod(layer.in_shape[1:])]), np.array([0, *layer.out_shape])
+        nodes.then("Reshape", constants.add(f"{name}.flat", flat))
+        nodes.then("MatMul", constants.add(f"{name}.matrix", layer.matrix().astype(np.float32)))
+        nodes.then("Reshape", constants.add(f"{name}.shape", shape))
+    elif isinstance(layer, MaxPool2d):
+        nodes.then("MaxPool", kernel_shape=layer.kernel_size, strides=layer.kernel_size)
+    elif isinstance(layer, Flatten):
+        nodes.then("Flatten", axis=1)
+    elif isinstance(layer, Conv2d | Linear):
+        weight, bias = layer.kernel(np.float32), []
+        if layer.has_bias:
+            bias = [constants.add(f"{name}.bias", layer.offset(np.float32).ravel())]
+        if isinstance(layer, Conv2d):
+            weight = weight.reshape(-1, layer.in_shape[0], layer.kernel_size, layer.kernel_size)
+            nodes.then("Conv", constants.add(f"{name}.weight", weight), *bias)
+        else:
+            nodes.then("Gemm", constants.add(f"{name}.weight", weight), *bias, transB=1)
+    else:
+        raise unknown_layer(layer, "onnx")
 
 
 def onnx_file(network: Network) -> bytes:

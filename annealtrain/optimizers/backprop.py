@@ -28,6 +28,8 @@ class Backpropagation(Optimizer):
     that the trainer hands over; None: all of them. threads: of PyTorch; another number may change the last bits.
     """
 
+    step_setting = "optimizer.learning_rate"
+
     @checked(
         "optimizer.",
         learning_rate=either(number(above=0), Rule("a schedule", lambda value: isinstance(value, Schedule))),

@@ -46,6 +46,7 @@ class GaussNewton(Optimizer):
     """
 
     is_unit_by_unit = True
+    solves_for_changes = True
 
     solver: Solver
     half_range: Schedule

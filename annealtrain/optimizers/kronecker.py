@@ -42,6 +42,7 @@ class Kronecker(Optimizer):
     every: steps between two measurements of the curvature.
     """
 
+    solves_for_changes = True
     solver: Solver
     half_range: Schedule
     bits: int

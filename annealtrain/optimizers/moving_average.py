@@ -40,4 +40,4 @@ class MovingAverage:
     def restore(self, name: str, state: dict[str, Array]) -> None:
         """Take back what `state` returned."""
         self.count = int(state[f"{name}_count"])
-        self.sums = [state[f"{name}_{k}"] for k in range(len(self.sums))]
+        self.sums = [state[f"{name}_{k}"].copy() for k in range(len(self.sums))]

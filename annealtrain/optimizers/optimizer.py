@@ -48,6 +48,8 @@ class Optimizer:
     solver, half_range, bits: who finds low energies, the schedule of the range L, and bits of a step; None where
     nothing is annealed. amplitude: the true loss is measured against outputs of amplitude x one-hot.
     is_unit_by_unit: whether each unit is a problem of its own to the solver, not all units of a layer one.
+    solves_for_changes: whether the weights of its Hamiltonians are changes of the layer's, not the layer's own.
+    step_setting: what a user lowers to make its steps smaller.
     """
 
     solver: Solver | None = None
@@ -55,6 +57,8 @@ class Optimizer:
     bits: int | None = None
     amplitude: float = 1.0
     is_unit_by_unit: bool = False
+    solves_for_changes: bool = False
+    step_setting: str = "half_range.first"
 
     def check(self, network: Network) -> None:
         """Raise InputError if this optimizer, its range or its solver cannot serve the network."""

@@ -52,8 +52,8 @@ def page(title: str, sections: Iterable[str]) -> str:
 
 def run_sections(run: Run) -> list[str]:
     """Return a run's page: scores, plots, how to make it again, settings, versions, every epoch."""
-    with style.styled(), run_plots.drawn(run) as figure:
-        picture = image(figure, "accuracy, loss, and each layer's solves over the epochs")
+    with style.styled():
+        picture = image(run_plots.drawn(run), "accuracy, loss, and each layer's solves over the epochs")
     return [
         _scores(run),
         picture,
@@ -83,7 +83,8 @@ def sweep_sections(found: Sequence[Run], foreign: Sequence[str], command: str | 
         "<h2>Runs</h2>",
     ]
     for run in found:
-        with style.styled(), run_plots.drawn(run) as figure:
+        with style.styled():
+            figure = run_plots.drawn(run)
             figure.set_dpi(80)
             picture = image(figure, f"plots of {run.name}", dpi=80)
         scores = f"{_score(run.last, 'val_accuracy')} validation, {_score(run.last, 'test_accuracy')} test"
@@ -104,7 +105,7 @@ def sweep_sections(found: Sequence[Run], foreign: Sequence[str], command: str | 
 def sweep_command(folder: Path) -> str | None:
     """Return the command of the latest sweep into a folder, from what Hydra's sweeper left there; None if not known.
 
-    A sweep by name (`sweep=fig5b`) may depend on the environment, so that its command alone would not tell.
+    That of a figure is spelled out already, methods and seeds.
     """
     import yaml
 
@@ -116,8 +117,7 @@ def sweep_command(folder: Path) -> str | None:
         own += [f"--config-dir={source['path']}" for source in sources if source["provider"] == "command-line"]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return None
-    if "hydra.mode=MULTIRUN" not in own or any(word.startswith("sweep=") for word in words):
-        return None
+    words = [word for word in words if word != "sweep=figure"]
     own = [word for word in own if not word.startswith(("hydra.mode=", "hydra.job.config.override_dirname."))]
     return shlex.join(["annealtrain", "train", "--multirun", *words, *own])
 
@@ -152,20 +152,22 @@ def _scores(run: Run) -> str:
 
 def _curves(found: Sequence[Run]) -> str:
     """Return the validation (else test, else training) accuracy of each group, mean and spread."""
-    import matplotlib.pyplot as plt
+    import matplotlib
     import numpy as np
+    from matplotlib.figure import Figure
 
     score = next(
         name for name in ("val_accuracy", "test_accuracy", "train_accuracy") if found[0].last.get(name) is not None
     )
     keys, held = summary.varying(found), list(summary.groups(found).items())[:MOST_CURVES]
     with style.styled():
-        figure, axis = plt.subplots(figsize=(8.6, 4.6), layout="constrained")
-        trained = []
+        figure = Figure(figsize=(8.6, 4.6), layout="constrained")
+        axis, trained = figure.subplots(), []
+        colours = matplotlib.colormaps["tab10" if len(held) <= 10 else "tab20"]
         for number, (values, members) in enumerate(held):
             epochs = min(len(run.metrics) for run in members)
             lines = np.array([[row[score] for row in run.metrics[:epochs]] for run in members], float)
-            middle, colour = lines.mean(axis=0), plt.get_cmap("tab10" if len(held) <= 10 else "tab20")(number)
+            middle, colour = lines.mean(axis=0), colours(number)
             label = ", ".join(f"{key} {tables.shown(v)}" for key, v in zip(keys, values, strict=True)) or "all"
             axis.plot(range(epochs), middle, color=colour, marker="o", label=label)
             if len(lines) > 1:
@@ -181,7 +183,6 @@ def _curves(found: Sequence[Run]) -> str:
         style.whole_numbers(axis)
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         picture = image(figure, "accuracy of each group over the epochs")
-        plt.close(figure)
     more = len(summary.groups(found)) - len(held)
     return picture + (f'<p class="note">{more} more groups are in the table only.</p>' if more else "")
 

@@ -70,31 +70,26 @@ def by_method(rows: Sequence[Row]) -> dict[str, np.ndarray[Any, Any]]:
 
 def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
     """Write NAME.png and NAME.pdf of the rows that `curves` gives."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    paper = PAPER[name]
+    paper, held = PAPER[name], by_method(rows)
+    seeds = max(len(values) for values in held.values())
     with style.styled():
-        figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-        try:
-            held = by_method(rows)
-            for method, values in held.items():
-                _curve(axis, look(method), values)
-            _limits(axis, paper, held)
-            _levels(axis, paper)
-            axis.plot([], [], color="#555555", linestyle="--", linewidth=0.9, label="best epoch, mean over seeds")
-            seeds = max(len(values) for values in held.values())
-            axis.set_title(f"Fig. {name.removeprefix('fig').replace('_', ', ')}:  {paper.title}", fontsize=11, pad=10)
-            axis.set_xlabel("epoch")
-            axis.set_ylabel(
-                f"validation accuracy, mean and std of {seeds} seeds" if seeds > 1 else "validation accuracy"
-            )
-            style.whole_numbers(axis)
-            figure.legend(loc="outside lower center", ncols=2, fontsize=8.5)
-            paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
-            for path in paths:
-                style.save(figure, path)
-        finally:
-            plt.close(figure)
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axis = figure.subplots()
+        for method, values in held.items():
+            _curve(axis, look(method), values)
+        _limits(axis, paper, held)
+        _levels(axis, paper)
+        axis.plot([], [], color="#555555", linestyle="--", linewidth=0.9, label="best epoch, mean over seeds")
+        axis.set_title(f"Fig. {name.removeprefix('fig').replace('_', ', ')}:  {paper.title}", fontsize=11, pad=10)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(f"validation accuracy, mean and std of {seeds} seeds" if seeds > 1 else "validation accuracy")
+        style.whole_numbers(axis)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8.5)
+        paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
+        for path in paths:
+            style.save(figure, path)
     return paths
 
 

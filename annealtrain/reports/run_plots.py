@@ -1,7 +1,6 @@
 """Draw one run: its accuracies and loss, and layer by layer what its solves report."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from math import ceil, floor, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,52 +49,48 @@ PANELS = (
 def plot_run(folder: Path) -> list[Path]:
     """Write run.png and run.pdf into a run folder, return their paths; InputError where there is no run to draw."""
     run = read_run(folder)
-    with styled(), drawn(run) as figure:
-        paths = [folder / f"run.{kind}" for kind in ("png", "pdf")]
+    with styled():
+        figure, paths = drawn(run), [folder / f"run.{kind}" for kind in ("png", "pdf")]
         for path in paths:
             save(figure, path)
     return paths
 
 
-@contextmanager
-def drawn(run: Run) -> Iterator["Figure"]:
-    """The figure of one run, closed afterwards; inside `styled`."""
-    import matplotlib.pyplot as plt
+def drawn(run: Run) -> "Figure":
+    """Return the figure of one run; to be called and saved inside `styled`."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     solves = tables.read_rows(run.folder / recorder.SOLVES) if (run.folder / recorder.SOLVES).is_file() else []
     layers = sorted({row["layer"] for row in solves})
     panels = [panel for panel in PANELS if any(isinstance(row.get(panel.column), int | float) for row in solves)]
     rows = ceil((2 + len(panels)) / COLUMNS)
-    figure, grid = plt.subplots(rows, COLUMNS, figsize=(10.2, 2.35 * rows + 0.8), squeeze=False, layout="constrained")
-    try:
-        axes = list(grid.flat)
-        _accuracy(axes[0], run)
-        _loss(axes[1], run)
-        for axis, panel in zip(axes[2:], panels, strict=False):
-            _panel(axis, panel, solves, layers)
-        for axis in axes[2 + len(panels) :]:
-            axis.set_visible(False)
-        for axis in axes[: 2 + len(panels)]:
-            whole_numbers(axis)
-        for column in range(COLUMNS):
-            lowest = max((k for k in range(column, 2 + len(panels), COLUMNS)), default=None)
-            if lowest is not None:
-                axes[lowest].set_xlabel("epoch")
-        if len(layers) > 1:
-            handles = [plt.Line2D([], [], color=_colour(k, layers), marker="o", label=f"layer {k}") for k in layers]
-            figure.legend(handles=handles, loc="outside lower center", ncols=min(len(layers), 8))
-        figure.suptitle(headline(run), x=0.01, ha="left", fontsize=11)
-        yield figure
-    finally:
-        plt.close(figure)
+    figure = Figure(figsize=(10.2, 2.35 * rows + 0.8), layout="constrained")
+    axes = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
+    _accuracy(axes[0], run)
+    _loss(axes[1], run)
+    for axis, panel in zip(axes[2:], panels, strict=False):
+        _panel(axis, panel, solves, layers)
+    for axis in axes[2 + len(panels) :]:
+        axis.set_visible(False)
+    for axis in axes[: 2 + len(panels)]:
+        whole_numbers(axis)
+    for column in range(COLUMNS):
+        lowest = max((k for k in range(column, 2 + len(panels), COLUMNS)), default=None)
+        if lowest is not None:
+            axes[lowest].set_xlabel("epoch")
+    if len(layers) > 1:
+        handles = [Line2D([], [], color=_colour(k, layers), marker="o", label=f"layer {k}") for k in layers]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(layers), 8))
+    figure.suptitle(headline(run), x=0.01, ha="left", fontsize=11)
+    return figure
 
 
 def headline(run: Run) -> str:
     """Return what a run is, in one line: model, data, optimizer, solver, bits, alpha, seed."""
     settings = run.settings
-    is_annealed = class_name(settings.get("optimizer")) != "Backpropagation"  # which has no solver and no bits
-    names = ("dataset", "optimizer", "solver")
-    words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in names)]
+    is_annealed = settings.get("solver") is not None  # else it has no solver and no bits
+    words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in ("dataset", "optimizer", "solver"))]
     numbers = ("bits", "alpha", "samples", "seed") if is_annealed else ("alpha", "samples", "seed")
     words += [f"{key} {settings[key]}" for key in numbers if key in settings]
     return ", ".join(word for word in words if word) + ("" if run.result else f" ({run.state})")

@@ -1,5 +1,6 @@
 """The house style of all figures."""
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import floor, log10
@@ -36,10 +37,9 @@ STYLE: Any = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """The house style of all figures, drawn without a display."""
+    """The house style of all figures. Drawn and saved without pyplot: no backend is chosen, no window opened."""
     import matplotlib
 
-    matplotlib.use("Agg")
     with matplotlib.rc_context(STYLE):
         yield
 
@@ -53,6 +53,13 @@ def save(figure: "Figure", path: Path) -> None:
     """Write a figure; the same figure gives the same bytes."""
     keys = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
     figure.savefig(path, metadata=keys[path.suffix])
+
+
+def png(figure: "Figure") -> bytes:
+    """Return a figure as the content of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def whole_numbers(axis: "Axes") -> None:

@@ -93,6 +93,11 @@ class RunRecorder:
         self._write_checkpoint(LAST, row["epoch"], weights, state)
 
     @property
+    def first_row(self) -> Row:
+        """The metrics of epoch 0, the first weights."""
+        return self._metrics[0]
+
+    @property
     def epochs_done(self) -> int:
         """The epochs that are kept."""
         return self._metrics[-1]["epoch"] if self._metrics else 0

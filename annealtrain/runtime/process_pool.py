@@ -1,12 +1,14 @@
 """Jobs in worker processes: for libraries that hold the interpreter's lock, and for long calls that Ctrl-C must end."""
 
+import json
 import multiprocessing
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -15,13 +17,15 @@ from annealtrain.errors import InputError
 from annealtrain.runtime import thread_pool
 
 POLL_S = 0.05  # how soon Ctrl-C is heard
+# A plain interpreter, not one of multiprocessing's: those run the user's own script again.
+SERVE = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import {module}; {module}.serve(int(sys.argv[1]))"
 
 
 class Workers:
     """Processes that wait for jobs. As many are started as threads call `run` at once; they end with this process."""
 
     def __init__(self) -> None:
-        self._idle: list[tuple[SpawnProcess, Connection]] = []
+        self._idle: list[tuple[subprocess.Popen[bytes], Connection]] = []
         self._lock = threading.Lock()
 
     def run(self, job: Callable[..., Any], *arguments: Any) -> Any:
@@ -41,13 +45,12 @@ class Workers:
                 thread_pool.check_cancelled()
             done, value = connection.recv()
         except (EOFError, ConnectionError) as error:
-            process.join()
-            code = process.exitcode
-            remedy = "a script needs if __name__ == '__main__'" if code == 1 else "if memory was short, set threads=1"
-            raise InputError(f"a worker process ended with exit code {code}: {remedy}; or processes=false") from error
+            code = process.wait()
+            remedy = "if memory was short, set threads=1, or processes=false"
+            raise InputError(f"a worker process ended with exit code {code}: {remedy}") from error
         except BaseException:
-            process.terminate()
-            process.join()
+            process.kill()
+            process.wait()
             raise
         with self._lock:
             self._idle.append((process, connection))
@@ -55,21 +58,21 @@ class Workers:
             raise value
         return value
 
-    def _take(self) -> tuple[SpawnProcess, Connection]:
+    def _take(self) -> tuple[subprocess.Popen[bytes], Connection]:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        process.start()
-        theirs.close()  # so that the pipe ends with the process
-        return process, ours
+        ours, theirs = multiprocessing.Pipe()
+        with theirs:  # closed here, so that the pipe ends with the process
+            code, place = SERVE.format(module=__name__), str(theirs.fileno())
+            command = [sys.executable, "-c", code, place, json.dumps(sys.path)]
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]), ours
 
 
-def _serve(connection: Connection) -> None:
-    """Run jobs until the pipe closes; Ctrl-C is the parent's to hear."""
+def serve(place: int) -> None:
+    """Run jobs that come through the pipe of this file number until it closes; Ctrl-C is the parent's to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = Connection(place)
     with threadpool_limits(limits=1):
         while True:
             try:

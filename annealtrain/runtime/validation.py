@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
-from math import inf
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -69,7 +69,7 @@ def each_of(rule: Rule, count: int | None = None, words: str = "") -> Rule:
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
         return is_list and len(value) == (count or max(len(value), 1)) and all(rule.holds(each) for each in value)
 
-    return Rule(words or f"a list of {count or 'some'}, each {rule.words}", holds)
+    return Rule(words or f"a list of {f'{count} ' if count else ''}values, each {rule.words}", holds)
 
 
 def first_and_last(rule: Rule) -> Rule:
@@ -110,7 +110,12 @@ def is_whole(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and -inf < float(value) < inf
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:  # a whole number beyond what a float holds
+        return False
 
 
 def shown(value: Any) -> str:

@@ -14,6 +14,19 @@ class Checkpoint:
     state: dict[str, Array]
 
 
+def risen_loss(first: Row, row: Row, setting: str) -> str | None:
+    """Return a line on an epoch whose loss is above that of the first weights, None where it is not.
+
+    first: the metrics of epoch 0. setting: what would make the steps smaller.
+    """
+    if row["train_loss"] <= first["train_loss"]:
+        return None
+    return (
+        f"epoch {row['epoch']}: the loss is {row['train_loss']:.4g}, that of the first weights was "
+        f"{first['train_loss']:.4g}: the steps are larger than the loss allows, lower {setting}"
+    )
+
+
 class Observer(Protocol):
     """Who wants to know how a run goes on."""
 

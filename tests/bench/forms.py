@@ -4,7 +4,7 @@ import time
 import tracemalloc
 
 from annealtrain.hamiltonian.layer_problem import LayerProblem
-from annealtrain.solvers.annealing.cost_model import estimate_cost
+from annealtrain.solvers.annealing.cost_model import Executor, estimate_cost
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.solver import SolveResult
 from bench.peers import single_thread
@@ -18,8 +18,8 @@ COLUMNS = ("problem", "units", "weights", "rows", "chosen", "formed_s", "rows_s"
 
 def solve(problem: LayerProblem, by_rows: bool) -> SolveResult:
     """Return what one form of the solve finds, whatever the cost model would choose."""
-    solver = SimulatedAnnealing(SWEEPS)
-    solver._goes_by_rows = lambda problem: by_rows  # type: ignore[method-assign]
+    solver, executor = SimulatedAnnealing(SWEEPS), Executor.SHARED_INPUTS if by_rows else Executor.CHAINS
+    solver.executor = lambda problem: executor  # type: ignore[method-assign]
     return single_thread(lambda: solver.solve(fresh(problem)))
 
 

@@ -63,19 +63,19 @@ def images() -> np.ndarray:
 def forward(network: Network) -> tuple[Callable[[], object], Callable[[], object]]:
     import torch
 
-    mirror, x = TorchNetwork(network), images()
-    weights, tensor = [w.detach() for w in mirror.weights()], torch.from_numpy(images())
-    return (lambda: mirror(tensor, weights)), (lambda: Tape(network, x))
+    peer_network, x = TorchNetwork(network), images()
+    weights, tensor = [w.detach() for w in peer_network.weights()], torch.from_numpy(images())
+    return (lambda: peer_network(tensor, weights)), (lambda: Tape(network, x))
 
 
 def both(network: Network) -> tuple[Callable[[], object], Callable[[], object]]:
     import torch
 
-    mirror, x = TorchNetwork(network), images()
-    weights, tensor = mirror.weights(), torch.from_numpy(images())
+    peer_network, x = TorchNetwork(network), images()
+    weights, tensor = peer_network.weights(), torch.from_numpy(images())
 
     def theirs() -> None:
-        (mirror(tensor, weights) ** 2).sum().backward()
+        (peer_network(tensor, weights) ** 2).sum().backward()
 
     def ours() -> None:
         there = Tape(network, x)

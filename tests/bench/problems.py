@@ -134,15 +134,15 @@ def _layers(network: Network, shown: Images, bits: int, epochs: int) -> list[Lay
     targets: Targets = PseudoInverseTargets(amplitude=AMPLITUDE)
     wanted = np.zeros((len(shown.labels), 10), np.float32)
     wanted[np.arange(len(shown.labels)), shown.labels] = AMPLITUDE
-    stems, solver = network.preprocess(shown.images), SimulatedAnnealing(100, move="slice")
+    inputs, solver = network.preprocess(shown.images), SimulatedAnnealing(100, move="slice")
     found: list[LayerProblem] = []
     for epoch in range(epochs + 1):
-        state = ActivationCache(network, stems)
+        state = ActivationCache(network, inputs)
         targets.start_epoch(state, wanted)
         for k, layer in enumerate(network.trainable):
             seen, factors = targets.of_layer(k, state)
             problem = LayerProblem.from_rows(
-                state.rows(k),
+                state.unfolded(k),
                 layer.flatten_outputs(seen),
                 layer.weights,
                 FIRST_RANGE * LAST_OF_FIRST ** (epoch / EPOCHS),

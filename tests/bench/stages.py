@@ -18,7 +18,7 @@ from annealtrain.runtime.stage_timer import STAGES
 from bench import report
 from bench.rows import Row
 
-# The paper's experiment with each network (its solver and pinv targets), of those with LeakyReLU where there is one.
+# The paper's experiment with each network (its solver and optimizer=pinv), of those with LeakyReLU where there is one.
 EXPERIMENTS = {
     "linear": "fig5a",
     "linear_small": "fig1b",
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def settings_of(model: str, experiment: str) -> list[tuple[str, ...]]:
     """Return the overrides of each run of a network."""
     named = f"model={model}"
-    found: list[tuple[str, ...]] = [(f"experiment={experiment}",), (named,), (named, "targets=pinv")]
+    found: list[tuple[str, ...]] = [(f"experiment={experiment}",), (named,), (named, "optimizer=pinv")]
     return [*found, (named, "method=kronecker", "batch_size=50")] if model in MINI_BATCHES else found
 
 
@@ -128,7 +128,7 @@ def write(folder: Path, rows: Sequence[Row], told: str) -> None:
     (folder / "stages.md").write_text(
         "# Whole runs by stage\n\n"
         f"`make bench-train`: {told}. {report.machine()}. An experiment's solver and targets are its own; "
-        "`model=` alone is the default (targets=gauss_newton). rest: start, data and files.\n\n"
+        "`model=` alone is the default (optimizer=gauss_newton). rest: start, data and files.\n\n"
         + report.markdown(head, cells)
     )
 

@@ -80,19 +80,12 @@ def anneal(
     else:
         quadratic = from_arrays(J, h, S0, float(L))
     problem, unit = quadratic.problem(bits)
-    solver = SimulatedAnnealing(
-        num_sweeps,
-        num_reads,
-        None if beta_range is None else betas(beta_range, unit.energy),
-        move=move,
-        order=order,
-        time_limit_s=time_limit_s,
-    )
+    scaled = None if beta_range is None else betas(beta_range, unit.energy)
+    solver = SimulatedAnnealing(num_sweeps, num_reads, scaled, move=move, order=order, time_limit_s=time_limit_s)
     told = (lambda units: progress(units / problem.num_units)) if progress else None
     with thread_pool.threads(threads or thread_pool.available_threads()):
         result = solver.solve(problem, seed=seed, progress=told)
     weights = result.weights * unit.weight
     stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
-    return Annealed(
-        result.levels, (weights + 1) / 2 if is_binary else weights, result.energies * unit.energy, stats, variables
-    )
+    weights = (weights + 1) / 2 if is_binary else weights
+    return Annealed(result.levels, weights, result.energies * unit.energy, stats, variables)

@@ -9,7 +9,7 @@ from enum import Enum
 from annealtrain import _anneal
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 
-COUNTED_LANES = 16  # lanes that the choice counts on, whatever this machine has
+COUNTED_LANES = _anneal.MAX_LANES  # lanes that the choice counts on, whatever this machine has
 
 
 class Executor(Enum):

@@ -64,8 +64,8 @@ class SimulatedQuantumAnnealing(Solver):
         gamma_range: Sequence[float] | None = None,
         time_limit_s: float | None = None,
     ) -> None:
-        if num_slices % 16:
-            raise InputError(f"solver.num_slices={num_slices} is not a multiple of 16")
+        if num_slices % _anneal.MAX_LANES:
+            raise InputError(f"solver.num_slices={num_slices} is not a multiple of {_anneal.MAX_LANES}")
         if (beta is None) != (gamma_range is None):
             raise InputError("solver.beta and solver.gamma_range belong together: set both, or neither")
         self.num_sweeps, self.num_slices, self.num_reads = num_sweeps, num_slices, num_reads
@@ -125,7 +125,7 @@ class SimulatedQuantumAnnealing(Solver):
         flips, swept = 0, 0
         sweep_s = P * couplings.indices.size * (form.bits * 4e-9 + couplings.indices.size * 5e-11)
         for part in timed_blocks(len(betas), sweep_s, self.watch):
-            flips += _anneal.anneal_slices(
+            flips += _anneal.anneal_path_integral(
                 couplings.packed,
                 couplings.packed_diagonal,
                 chains[0].delta,

@@ -12,8 +12,6 @@ from annealtrain.solvers.annealing.markov_chains import Chain, ChainResult, fiel
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.deadline import UNWATCHED, Watch
 
-MIRRORED = 0.75  # share of slice moves that mirror the level, as in csrc/moves.h
-
 
 def numpy_chain(chain: Chain, watch: Watch = UNWATCHED) -> ChainResult:
     """Return what `chains.alone` does, one move at a time; a reference does not hurry for a deadline."""
@@ -24,13 +22,13 @@ def numpy_chain(chain: Chain, watch: Watch = UNWATCHED) -> ChainResult:
     for sweep, beta in enumerate(chain.betas):
         thread_pool.check_cancelled()
         if chain.move == "bit":
-            _anneal.uniforms(chain.key, sweep, uniforms)
-            natural = [j * form.bits + bit for j in _anneal.visits(N, sweep) for bit in reversed(range(form.bits))]
+            _anneal.random_uniforms(chain.key, sweep, uniforms)
+            natural = [j * form.bits + bit for j in _anneal.visit_order(N, sweep) for bit in reversed(range(form.bits))]
             for k, spin in enumerate(chain.orders(1)[0] if chain.is_random_order else natural):
                 flips += _flip(form, J, field, levels, spin, beta, uniforms[k])
         else:
-            _anneal.numbers(chain.key, sweep, pairs, is_slice=True)
-            for k, j in enumerate(_anneal.visits(N, sweep)):
+            _anneal.random_numbers(chain.key, sweep, pairs, is_slice=True)
+            for k, j in enumerate(_anneal.visit_order(N, sweep)):
                 if chain.move == "slice":
                     level = _slice(form, J[j, j], field[j], levels[j], beta, *pairs[2 * k : 2 * k + 2])
                 else:
@@ -66,9 +64,9 @@ def _slice(
     low, high = (-far, near) if slope > 0 else (-near, far)
     low, high = max(low, -level), min(high, form.encoding.top_level - level)
     low, high = min(int(np.ceil(low)), 0), max(int(np.floor(high)), 0)
-    if uniform < MIRRORED:
+    if uniform < _anneal.MIRRORED:
         return level + low + high
-    share = (uniform - MIRRORED) / (1 - MIRRORED)
+    share = (uniform - _anneal.MIRRORED) / (1 - _anneal.MIRRORED)
     return int(level + min(low + int(share * (high - low + 1)), high))
 
 

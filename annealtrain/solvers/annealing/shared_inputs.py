@@ -96,11 +96,12 @@ class SharedInputs:
 
     @cached_property
     def blocks(self) -> Array:
-        """The same in blocks of 32 columns, (blocks, R rounded up to 8, 32), zeros beyond."""
+        """The same in blocks of columns, (blocks, R rounded up to ROW_GROUP, BLOCK), zeros beyond."""
         R, n = self.live_inputs.shape
-        padded = np.zeros((-(-R // 8) * 8, -(-n // 32) * 32), np.float32)
+        group, block = _anneal.ROW_GROUP, _anneal.BLOCK
+        padded = np.zeros((-(-R // group) * group, -(-n // block) * block), np.float32)
         padded[:R, :n] = self.live_inputs
-        return np.ascontiguousarray(padded.reshape(len(padded), -1, 32).swapaxes(0, 1))
+        return np.ascontiguousarray(padded.reshape(len(padded), -1, block).swapaxes(0, 1))
 
     def residuals(self, weights: Array) -> Array:
         """Return gamma X S_i - targets of each unit at weights (M, N): (R, M)."""
@@ -147,7 +148,7 @@ class SharedInputs:
         """Return the ends of at most _anneal.lanes() chains of as many sweeps of one move."""
         wide, (R, n), rows = _anneal.lanes(), self.live_inputs.shape, self.blocks.shape[1]
         units, sweeps = [lane.unit for lane in lanes], len(lanes[0].betas)
-        levels, grams = aligned((n, wide), np.int32), aligned((len(self.blocks) * 32 * 32, wide), np.float32)
+        levels, grams = aligned((n, wide), np.int32), aligned((len(self.blocks) * _anneal.BLOCK**2, wide), np.float32)
         keys, betas, ridges = (
             np.zeros((2, wide), np.uint32),
             np.ones((sweeps, wide), np.float32),
@@ -159,18 +160,18 @@ class SharedInputs:
             ridges[k] = self.ridge[lane.unit]
         S = self.problem.S0[units][:, self.columns] + encoding.offsets(levels[:, : len(lanes)].T)
         products = np.empty((R, len(lanes)))
-        _anneal.row_products(self.live_inputs, np.ascontiguousarray(S.T), products)
+        _anneal.input_products(self.live_inputs, np.ascontiguousarray(S.T), products)
         gamma = self.gamma[:, units]
         weights, residuals = (aligned((rows, wide), np.float32) for _ in range(2))
         weights[:R, : len(lanes)] = gamma**2 / self.rows.samples
         residuals[:R, : len(lanes)] = gamma * (gamma * products - self.rows.targets[:, units]) * (2 / self.rows.samples)
-        grams = grams.reshape(-1, 32, wide)
-        _anneal.make_grams(n, self.blocks, weights, grams)
+        grams = grams.reshape(-1, _anneal.BLOCK, wide)
+        _anneal.block_grams(n, self.blocks, weights, grams)
         delta = encoding.bit_changes
         total, flips, swept = np.zeros(wide, np.int64), np.zeros(wide, np.int32), 0
         sweep_s = wide * n * (rows * 5e-11 + bits * 1e-9)
         for part in timed_blocks(sweeps, sweep_s, watch, chains=len(lanes)):
-            _anneal.anneal_rows(
+            _anneal.anneal_shared_inputs(
                 self.blocks,
                 weights,
                 grams,

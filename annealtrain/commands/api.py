@@ -1,0 +1,209 @@
+"""annealtrain from Python: train a network, load a run, look at it, solve its Hamiltonians, put weights back.
+
+import annealtrain
+
+run = annealtrain.train("model=lenet", "dataset=digits", epochs=3, folder="runs/first")
+run.metrics.plot(x="epoch", y="test_accuracy")
+found = run.problem(layer=2).solve("neal")
+run.set_unit(2, 3, found.weights[3, 0])
+run.evaluate()
+"""
+
+import json
+import logging
+import shlex
+from datetime import datetime
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annealtrain.commands.train import train as run_training
+from annealtrain.errors import InputError
+from annealtrain.experiment.builder import ready, solver_of
+from annealtrain.experiment.compose import compose_config
+from annealtrain.experiment.config import Config, saved_config
+from annealtrain.hamiltonian import layer_problem
+from annealtrain.reports import run_plots, style
+from annealtrain.runs import collection, recorder, tables
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Row
+from annealtrain.solvers.solver import Seed, Solver, SolveResult
+from annealtrain.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    *overrides: str, folder: str | PathLike[str] | None = None, config_dir: str | None = None, **settings: Any
+) -> "Run":
+    """Train a network and return its run.
+
+    overrides: words as on the command line, "model=lenet", "annealing.num_sweeps=5". settings: the same for names
+    without a dot, epochs=3. folder: of the run, made with those above it; None: a new one under outputs/, by date and
+    time. A finished run of the same settings in it is returned as it is; an unfinished one is continued with
+    resume=True. config_dir: a folder of YAML of your own. Ctrl-C keeps the epochs that are done.
+    Raises InputError, a ValueError, in one line for what cannot be trained.
+    """
+    words = [*overrides, *(f"{name}={json.dumps(value)}" for name, value in settings.items())]
+    config = compose_config(words, config_dir)
+    where = Path(folder) if folder is not None else Path("outputs") / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
+    where.mkdir(parents=True, exist_ok=True)
+    own = [f"--config-dir={config_dir}"] if config_dir else []
+    run_training(config, where, shlex.join(["annealtrain", "train", *own, *words]), tell=log.debug)
+    return Run(where)
+
+
+def load(folder: str | PathLike[str]) -> "Run":
+    """Return the run in a folder, finished or not; InputError where there is none."""
+    return Run(Path(folder))
+
+
+class Run:
+    """A run in its folder, and its network with the weights of the last epoch, which can be changed and scored.
+
+    folder: as `annealtrain train` prints it at its end. Nothing is written to it.
+    """
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self._files = collection.read_run(self.folder)
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self._files.last.items() if "accuracy" in name)
+        return f"Run({str(self.folder)!r}: {run_plots.headline(self._files)}; {self._files.state}, {scores})"
+
+    @property
+    def config(self) -> Config:
+        """Every setting of the run."""
+        return saved_config(self.folder)
+
+    @property
+    def result(self) -> Row | None:
+        """What result.json holds: scores of the last and the best epoch, seconds; None for an unfinished run."""
+        return self._files.result
+
+    @property
+    def metrics(self) -> "pandas.DataFrame":
+        """A row an epoch, epoch 0 being the first weights: loss, accuracies, range L, energies, seconds by stage."""
+        return self._table(recorder.METRICS)
+
+    @property
+    def solves(self) -> "pandas.DataFrame":
+        """A row for each layer and epoch: energies, bounds, predicted and actual change of the loss, statistics."""
+        return self._table(recorder.SOLVES)
+
+    def _table(self, name: str) -> "pandas.DataFrame":
+        import pandas
+
+        path = self.folder / name
+        return pandas.DataFrame(tables.read_rows(path) if path.is_file() else [])
+
+    def plot(self) -> "Figure":
+        """Return a figure of accuracies, loss, and what each layer's solves report; a notebook shows it."""
+        from matplotlib.figure import Figure
+
+        with style.styled():
+            figure = run_plots.drawn(self._files)
+            image = style.png(figure)
+
+        class Shown(Figure):  # whatever backend there is, or none
+            def _repr_png_(self) -> bytes:
+                return image
+
+        figure.__class__ = Shown
+        return figure
+
+    @cached_property
+    def _trainer(self) -> tuple[Trainer, int]:
+        return self._threaded(ready, self.config, self.folder)
+
+    def _threaded(self, job: Any, *arguments: Any) -> Any:
+        with thread_pool.threads(self.config["threads"] or thread_pool.available_threads()):
+            return job(*arguments)
+
+    @property
+    def num_layers(self) -> int:
+        """How many trainable layers the network has; they are counted from 0."""
+        return len(self._trainer[0].network.trainable)
+
+    def weights(self, layer: int) -> np.ndarray:
+        """Return a copy of a layer's present weights, (units, weights a unit)."""
+        return self._layer(layer).weights.copy()
+
+    def set_weights(self, layer: int, weights: Any) -> None:
+        """Give a layer other weights (units, weights a unit), in this object alone; ValueError for another shape."""
+        self._layer(layer).weights = _finite(weights, self._layer(layer).weights.shape)
+
+    def set_unit(self, layer: int, unit: int, weights: Any) -> None:
+        """Give one unit of a layer other weights (weights a unit,), in this object alone."""
+        held = self.weights(layer)
+        if not 0 <= unit < len(held):
+            raise InputError(f"unit {unit}: layer {layer} has {len(held)} units, 0 to {len(held) - 1}")
+        held[unit] = _finite(weights, held.shape[1:])
+        self._layer(layer).weights = held
+
+    def _layer(self, layer: int) -> Any:
+        if not 0 <= layer < self.num_layers:
+            raise InputError(f"layer {layer}: the network has {self.num_layers} trainable layers, from 0")
+        return self._trainer[0].network.trainable[layer]
+
+    def evaluate(self) -> Row:
+        """Return the loss on the training images, and the accuracy on each set, at the present weights."""
+        scores: Row = self._threaded(self._trainer[0].scores)
+        return scores
+
+    def problem(self, layer: int = 0) -> "LayerProblem":
+        """Return the Hamiltonians, one a unit, that the run's next epoch would solve in a layer at its present weights.
+
+        Their weights are the layer's own, S0 the present ones, whatever the optimizer: solutions go to `set_unit`.
+        """
+        self._layer(layer)
+        trainer, epochs = self._trainer
+        epoch = min(epochs, trainer.epochs - 1)
+        problem = self._threaded(trainer.next_problem, layer, epoch)
+        if trainer.optimizer.solves_for_changes:
+            problem = problem.around(self.weights(layer))
+        return LayerProblem.of(problem)
+
+
+class LayerProblem(layer_problem.LayerProblem):
+    """The Hamiltonians of a layer, one a unit: `from_rows` or `from_moments` make one, `solve` finds low energies."""
+
+    @classmethod
+    def of(cls, problem: layer_problem.LayerProblem) -> "LayerProblem":
+        """Return the same problem with `solve`."""
+        made = cls.__new__(cls)
+        made.__dict__ = problem.__dict__
+        return made
+
+    def solve(
+        self, solver: str | Solver = "sa", *, seed: Seed = 0, threads: int | None = None, **settings: Any
+    ) -> SolveResult:
+        """Return what a solver finds for all units, best read first.
+
+        solver: a name of the group `solver`, such as "sa", "neal", "exact", with its settings, num_sweeps=200; or an
+        object. threads: None takes all cores; the result is the same.
+        Raises InputError for what the solver does not take.
+        """
+        if isinstance(solver, str):
+            words = [f"solver={solver}", *(f"solver.{name}={json.dumps(value)}" for name, value in settings.items())]
+            solver = solver_of(compose_config(words, None))
+        elif settings:
+            raise InputError(f"{', '.join(settings)}: a solver that is given as an object has its settings already")
+        solver.check(bits=self.bits, weights=[self.num_weights])
+        with thread_pool.threads(threads or thread_pool.available_threads()):
+            return solver.resolve_schedules(0, 1).solve(self, seed=seed)
+
+
+def _finite(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.array(values, dtype=np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise InputError(f"weights of shape {array.shape}: give {shape}, all finite")
+    return array

@@ -1,0 +1,113 @@
+"""Estimators for scikit-learn: a small network on tables of numbers, trained by annealing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from annealtrain.data.loader import Loader
+from annealtrain.nn.layers import Linear
+from annealtrain.nn.network import Network
+from annealtrain.optimizers.gauss_newton import GaussNewton
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Array, Row
+from annealtrain.runtime.validation import Rule, check_all, number, optional, whole
+from annealtrain.schedule import ConstantSchedule
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.training.callback import Checkpoint
+from annealtrain.training.trainer import Trainer
+
+RULES = {
+    "hidden": Rule(
+        "a list of whole numbers of at least 1, one a hidden layer",
+        lambda value: isinstance(value, Sequence) and all(whole().holds(units) for units in value),
+    ),
+    "epochs": whole(),
+    "bits": whole(1, 16),
+    "L": number(above=0),
+    "num_sweeps": whole(),
+    "ridge": number(0),
+    "alpha": number(0, 1),
+    "random_state": optional(whole(0)),
+    "threads": optional(whole()),
+}
+
+
+class AnnealClassifier(ClassifierMixin, BaseEstimator):
+    """A network of fully connected layers whose every step is an Ising Hamiltonian (see optimizers.gauss_newton).
+
+    Columns are standardised, outputs fitted to one-hot targets; a row's class is that of its largest output.
+
+    hidden: units of each hidden layer; () is a linear classifier. epochs: passes over all rows. bits: of a step, not of
+    the network. L: how far a weight may go in the first step; what the steps achieve decides from there on.
+    num_sweeps: of simulated annealing. ridge: adds ridge |W|^2 to the loss. alpha: negative slope of LeakyReLU.
+    random_state: a whole number; None is 0: the same data give the same network. threads: None takes all cores; the
+    result is the same.
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (32,),
+        *,
+        epochs: int = 20,
+        bits: int = 8,
+        L: float = 0.1,
+        num_sweeps: int = 5,
+        ridge: float = 1e-2,
+        alpha: float = 0.1,
+        random_state: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.hidden, self.epochs, self.bits, self.L, self.num_sweeps = hidden, epochs, bits, L, num_sweeps
+        self.ridge, self.alpha, self.random_state, self.threads = ridge, alpha, random_state, threads
+
+    def fit(self, X: Any, y: Any) -> "AnnealClassifier":
+        """Train on X (rows, columns), numbers, and y (rows,), classes of any kind; return this classifier.
+
+        Raises ValueError for settings out of their limits, or data that are not such arrays.
+        """
+        check_all(self.get_params(), RULES)
+        X, y = validate_data(self, X, y)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y has one class, {self.classes_[0]!r}: a classifier needs at least 2")
+        self._mean = X.mean(axis=0)
+        scale = X.std(axis=0)
+        self._scale = np.where(scale > 0, scale, 1.0)
+        seed = self.random_state or 0
+        layers = [Linear(units) for units in (*self.hidden, len(self.classes_))]
+        self._network = Network(layers, (X.shape[1],), len(self.classes_), alpha=self.alpha, bias=True, seed=seed)
+        solver = SimulatedAnnealing(self.num_sweeps)
+        optimizer = GaussNewton(self.ridge, solver=solver, half_range=ConstantSchedule(self.L), bits=self.bits)
+        sets = {"train": Loader(self._inputs(X), labels)}
+        with thread_pool.threads(self.threads or thread_pool.available_threads()):
+            Trainer(self._network, sets, optimizer, epochs=self.epochs, seed=seed).run(_Unheard())
+        self.n_iter_ = self.epochs
+        return self
+
+    def _inputs(self, X: Array) -> Array:
+        return ((X - self._mean) / self._scale).astype(np.float64)
+
+    def decision_function(self, X: Any) -> Array:
+        """Return the outputs (rows, classes); of two classes their difference (rows,), above 0: the second."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False)
+        outputs = self._network.predict(self._inputs(X)).astype(np.float64)
+        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+    def predict(self, X: Any) -> Array:
+        """Return the class of each row, (rows,)."""
+        found = self.decision_function(X)
+        return self.classes_[found.argmax(axis=1) if found.ndim == 2 else (found > 0).astype(int)]
+
+
+class _Unheard:
+    """An observer that keeps nothing."""
+
+    def epoch_done(self, row: Row, solves: list[Row], checkpoint: Checkpoint) -> None: ...
+
+    def solving(self, epoch: int, layer: int, done: float) -> None: ...

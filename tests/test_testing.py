@@ -1,0 +1,240 @@
+"""The contracts themselves: whatever breaks a promise fails the check that is for it, and no other's promise does."""
+
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+import pytest
+
+from annealtrain.nn.layers import Linear
+from annealtrain.optimizers.kronecker import Kronecker
+from annealtrain.optimizers.layerwise import Layerwise
+from annealtrain.optimizers.targets import DifferenceTargets
+from annealtrain.runtime.random_streams import generator
+from annealtrain.solvers.exact import Exact
+from annealtrain.solvers.solver import Solver
+from annealtrain.testing import OptimizerContract, SolverContract, TrainableLayerContract
+
+
+def failures(contract) -> set[str]:
+    """Return the names of a contract's checks that fail."""
+    found = set()
+    for name in dir(contract):
+        if name.startswith("test_"):
+            try:
+                getattr(contract(), name)()
+            except AssertionError:
+                found.add(name)
+    return found
+
+
+def made(contract, kind, **flags):
+    """Return a contract of what kind() or kind(**annealing) makes."""
+    return type("Made", (contract,), {"make": lambda self, **given: kind(**given), **flags})
+
+
+class Unseeded(Exact):
+    calls = count()
+
+    def sample(self, form, seed):
+        levels = generator(next(self.calls)).integers(0, 2**form.bits, (1, form.S0.size))
+        return np.where(form.live, levels, 0), {}
+
+
+class Lazy(Solver):
+    def sample(self, form, seed):
+        return form.nearest_levels(form.S0)[None], {}
+
+
+class Unsorted(Exact):
+    def solve(self, problem, **given):
+        result = super().solve(problem, **given)
+        twice = {name: np.repeat(getattr(result, name), 2, axis=1) for name in ("levels", "weights", "energies")}
+        low = problem.encoding.offsets(0)
+        twice["levels"][:, 0], twice["weights"][:, 0] = 0, problem.S0 + low
+        return replace(result, **twice)
+
+
+class Silent(Exact):
+    def solve(self, problem, *, seed=0, progress=None):
+        return super().solve(problem, seed=seed)
+
+
+class Neighbourly(Exact):
+    """Gives each unit what the next one should have."""
+
+    def sample_batch(self, forms, seeds):
+        found = super().sample_batch(forms, seeds)
+        return found[1:] + found[:1]
+
+
+class Optimistic(Exact):
+    def solve(self, problem, **given):
+        result = super().solve(problem, **given)
+        return replace(result, lower_bounds=result.energies[:, 0] + 1)
+
+
+EXACT = {"is_random": False, "reaches_ground_state": True}
+SEEDS = "test_another_seed_is_another_result_unless_nothing_is_random"
+THREADS = "test_the_same_seed_is_the_same_result_on_any_number_of_threads"
+GROUND = "test_no_energy_is_below_the_ground_state_which_is_reached_where_promised"
+
+
+@pytest.mark.parametrize(
+    ("contract", "among"),
+    [
+        (made(SolverContract, Exact, **EXACT), set()),
+        (made(SolverContract, Exact), {SEEDS}),
+        (made(SolverContract, Lazy, is_random=False), {"test_one_spin_takes_the_lower_of_its_two_energies"}),
+        (made(SolverContract, Lazy, **EXACT), {GROUND}),
+        (made(SolverContract, Unseeded), {THREADS, "test_units_do_not_depend_on_their_neighbours"}),
+        (made(SolverContract, Unsorted, **EXACT), {THREADS, GROUND}),
+        (made(SolverContract, Silent, **EXACT), {"test_progress_is_told_of_each_unit_or_between_sweeps"}),
+        (made(SolverContract, Neighbourly, **EXACT), {"test_units_do_not_depend_on_their_neighbours"}),
+        (made(SolverContract, Optimistic, **EXACT), {THREADS, GROUND}),
+    ],
+)
+def test_a_solver_that_breaks_a_promise_fails(contract, among):
+    found = failures(contract)
+    assert among <= found
+    assert bool(found) == bool(among)
+
+
+class Doubled(Linear):
+    def adjoint(self, y):
+        return 2 * super().adjoint(y)
+
+
+class Transposed(Linear):
+    def inverse(self):
+        return self.adjoint
+
+
+class Double(Linear):
+    def forward(self, x):
+        return super().forward(x).astype(np.float64)
+
+
+class Centred(Linear):
+    def forward(self, x):
+        return super().forward(x - x.mean(axis=0))
+
+
+class Curved(Linear):
+    def forward(self, x):
+        return super().forward(x) ** 3
+
+
+class Unbiased(Linear):
+    def gradient(self, x, dz):
+        found = super().gradient(x, dz)
+        found[:, -1] = 0
+        return found
+
+
+class Late(Linear):
+    """Its inverse is that of the weights at each call."""
+
+    def inverse(self):
+        return lambda y: Linear.inverse(self)(y)
+
+
+class Scrambled(Linear):
+    def unfold(self, x):
+        return super().unfold(x)[::-1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "among"),
+    [
+        (Linear, set()),
+        (Doubled, {"test_adjoint_is_the_transposed_map"}),
+        (Transposed, {"test_inverse_meets_the_penrose_conditions_where_it_is_exact"}),
+        (Double, {"test_single_and_double_precision_are_kept"}),
+        (Centred, {"test_shapes_are_those_that_connect_tells_and_samples_do_not_mix"}),
+        (Curved, {"test_forward_is_linear_but_for_its_threshold"}),
+        (Unbiased, {"test_gradients_are_the_differences_that_weights_make"}),
+        (Late, {"test_inverse_is_that_of_the_weights_it_was_made_with"}),
+        (Scrambled, {"test_what_units_see_times_their_weights_is_what_they_give"}),
+    ],
+)
+def test_a_layer_that_breaks_a_promise_fails(kind, among):
+    found = failures(made(TrainableLayerContract, lambda: kind(4), in_shape=(6,)))
+    assert among <= found
+    assert bool(found) == bool(among)
+
+
+def difference(kind):
+    return lambda **annealing: kind(DifferenceTargets(), **annealing)
+
+
+class Idle(Layerwise):
+    def step(self, batch, step, progress):
+        weights = [layer.weights for layer in self.network.trainable]
+        rows = super().step(batch, step, progress)
+        for layer, before in zip(self.network.trainable, weights, strict=True):
+            layer.weights = before
+        return rows
+
+
+class Overshooting(Layerwise):
+    def step(self, batch, step, progress):
+        weights = [layer.weights for layer in self.network.trainable]
+        rows = super().step(batch, step, progress)
+        for layer, before in zip(self.network.trainable, weights, strict=True):
+            layer.weights = before + 1.5 * (layer.weights - before)
+        return rows
+
+
+class Boastful(Layerwise):
+    def step(self, batch, step, progress):
+        return super().step(batch, step, lambda layer, share: progress(layer, 2 * share))
+
+
+class Forgetful(Kronecker):
+    def state(self):
+        return {}
+
+    def restore(self, state):
+        pass
+
+
+class Careless(Kronecker):
+    """Hands out the arrays that it goes on changing."""
+
+    def state(self):
+        return super().state() | {f"gradient_{k}": array for k, array in enumerate(self._gradient.sums)}
+
+
+class Unchecked(Layerwise):
+    def check(self, network):
+        pass
+
+
+class Halved(Layerwise):
+    """Promises the problems of half the range."""
+
+    def next_problem(self, k, batch, step):
+        problem = super().next_problem(k, batch, step)
+        problem.half_range /= 2
+        return problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "among"),
+    [
+        (difference(Layerwise), set()),
+        (Kronecker, set()),
+        (difference(Idle), {"test_six_steps_lower_the_loss"}),
+        (difference(Overshooting), {"test_a_step_moves_every_layer_and_no_weight_beyond_its_range"}),
+        (difference(Halved), {"test_the_next_problem_is_what_is_solved_next"}),
+        (difference(Boastful), {"test_progress_is_a_share_of_a_layer"}),
+        (Forgetful, {"test_it_goes_on_from_its_state_to_the_same_bits"}),
+        (Careless, {"test_it_goes_on_from_its_state_to_the_same_bits"}),
+        (difference(Unchecked), {"test_a_range_for_another_number_of_layers_is_refused"}),
+    ],
+)
+def test_an_optimizer_that_breaks_a_promise_fails(kind, among):
+    found = failures(made(OptimizerContract, kind))
+    assert among <= found
+    assert bool(found) == bool(among)
