@@ -115,6 +115,13 @@ def own_solvers(folder: Path) -> None:
 def test_each_solver_is_a_row(cli, tmp_path: Path, monkeypatch):
     own_solvers(tmp_path)
     monkeypatch.setattr(bench_solvers, "solver_names", lambda _: ["exact", "sa", "raise", "die"])
+    measure = bench_solvers.measure
+
+    def here(task: Task, name: str, timeout_s: float) -> dict:
+        """What the process of a solver does, in this one; but for one that trains and one that ends."""
+        return measure(task, name, timeout_s) if name in ("sa", "die") else bench_solvers.outcome(task, name)
+
+    monkeypatch.setattr(bench_solvers, "measure", here)
     arguments = ["bits=2", "layer=1", "--repeats=2", "--timeout=500", "--output=here", "--config-dir=own"]
     outcome = cli("bench", "solvers", *SMALL, *arguments)
     assert outcome.code == 0, outcome

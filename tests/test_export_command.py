@@ -40,9 +40,8 @@ def test_a_runs_hamiltonian_is_the_next_one_at_its_last_weights(cli, run):
 
 @pytest.mark.parametrize("optimizer", ["gauss_newton", "kronecker"])
 def test_the_hamiltonian_of_a_change_of_the_weights(cli, tmp_path, optimizer):
-    outcome = cli(
-        "export", *SMALL, f"optimizer={optimizer}", "--format=bqm", "--layer=1", "--unit=3", "--output", "x.bqm"
-    )
+    settings, where = [*SMALL, f"optimizer={optimizer}"], ["--layer=1", "--unit=3", "--output", "x.bqm"]
+    outcome = cli("export", *settings, "--format=bqm", *where)
     assert (outcome.code, outcome.err) == (0, "")
     model = dimod.BinaryQuadraticModel.from_file(io.BytesIO((tmp_path / "x.bqm").read_bytes()))
     form = ready(composed(f"optimizer={optimizer}"))[0].next_problem(1, epoch=0).unit(3)

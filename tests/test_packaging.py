@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tarfile
@@ -13,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from conftest import finished, started
 
 ROOT = Path(__file__).resolve().parents[1]
 YAML = {path.relative_to(ROOT / "configs").as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
@@ -20,14 +20,12 @@ PARTS = ("annealtrain", "configs", "csrc", "tests")
 TRAIN = ("train", "model=linear_small", "samples=100", "epochs=1", "threads=1", "hydra.run.dir=run")
 
 
-def call(*command: object, cwd: Path) -> str:
+def call(*command: object, cwd: Path, **variables: str) -> str:
     """Run a command outside of this process's own imports; return what it says."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
+    cleared = {name: "" for name in os.environ if name.startswith("PYTHON")}
+    outcome = finished(started([str(word) for word in command], cwd, **cleared, **variables), timeout=600)
+    assert outcome.code == 0, f"{outcome.out}\n{outcome.err}"
+    return outcome.out
 
 
 def install(wheel: Path, folder: Path) -> Path:
@@ -40,7 +38,7 @@ def install(wheel: Path, folder: Path) -> Path:
     pip = (sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--no-index", "--no-deps")
     call(*pip, "--quiet", "--disable-pip-version-check", wheel, cwd=folder.parent)
     (site_packages,) = folder.glob("lib/python*/site-packages")
-    borrowed = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    borrowed = dict.fromkeys(path for path in sys.path if Path(path).name == "site-packages")
     (site_packages / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
     return scripts
 
@@ -89,11 +87,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def built(source: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The wheel and the editable wheel of the unpacked sources, built side by side without network."""
     script = "import sys, build; print(build.ProjectBuilder('.').build(sys.argv[1], 'out'))"
+    # It is not what the compiler makes of the kernel that is tested here: without optimising, it takes a third.
+    compiler = tmp_path_factory.mktemp("compiler") / "cc"
+    compiler.write_text(f'#!/bin/sh\nexec {sysconfig.get_config_var("CC") or "cc"} "$@" -O0\n')
+    compiler.chmod(0o755)
 
     def build(kind: str) -> Path:
         folder = tmp_path_factory.mktemp(kind) / "checkout"
         shutil.copytree(source[1], folder)
-        return Path(call(sys.executable, "-c", script, kind, cwd=folder).splitlines()[-1])
+        return Path(call(sys.executable, "-c", script, kind, cwd=folder, CC=str(compiler)).splitlines()[-1])
 
     kinds = ("wheel", "editable")
     with ThreadPoolExecutor() as pool:

@@ -335,8 +335,8 @@ def figure_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_killed_figure_ends_as_one_left_alone(moment: str, cli: Callable, figure_alone: Path, tmp_path: Path) -> None:
     require("launcher", "joblib", "sweep")
     pytest.importorskip("matplotlib")
-    settings = [*FIGURE, "sweep/launcher=joblib", "--output=killed"]
-    killed, jobs_ended = process(settings, tmp_path), 1 if moment == "a job has ended" else 4
+    jobs_ended, launcher = {"a job has ended": (1, "joblib"), "all jobs have ended": (4, "basic")}[moment]
+    killed = process([*FIGURE, f"sweep/launcher={launcher}", "--output=killed"], tmp_path)
     until(lambda: len([*(tmp_path / "killed").rglob("result.json")]) >= jobs_ended, killed)
     killed.kill()
     killed.wait(LIMIT_S)  # its workers finish the jobs that they are at

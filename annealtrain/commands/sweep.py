@@ -108,6 +108,8 @@ def figure_words(arguments: Sequence[str]) -> list[str]:
     if given.get("sweep") != "figure":
         return list(arguments)
     name, seeds = given.get("figure", ""), given.get("seeds", "10")
+    if not name:
+        raise InputError(f"sweep=figure needs a figure=NAME, one of {', '.join(paper.PAPER)}")
     paper.check_name(name)
     if not seeds.isdecimal() or int(seeds) < 1:
         raise InputError(f"seeds={seeds} is not a whole number of at least 1")

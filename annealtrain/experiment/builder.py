@@ -111,10 +111,14 @@ def optimizer_of(config: Config) -> Optimizer:
         given["half_range"] = create(config.get("schedule"), "schedule", Schedule)
         given["bits"] = config["bits"]
     elif unread := [group for group in ("solver", "schedule") if config.get(group) is not None]:
-        words = " ".join(f"{group}=null" for group in unread)
-        raise InputError(f"optimizer {name} anneals nothing and reads no {' and no '.join(unread)}: add {words}")
-    made = _instantiate(node | {"_partial_": True}, "optimizer")(**given)
-    return _of_kind(made, node, "optimizer", Optimizer)
+        words = " ".join(f"'~{group}'" for group in unread)
+        remedy = f"leave {' and '.join(unread)} out, or add {words} where an experiment has set it"
+        raise InputError(f"optimizer {name} anneals nothing and reads no {' and no '.join(unread)}: {remedy}")
+    make = _instantiate(node | {"_partial_": True}, "optimizer")
+    try:
+        return _of_kind(make(**given), node, "optimizer", Optimizer)
+    except TypeError as error:  # of an argument that its constructor has not
+        raise InputError(f"optimizer cannot be built: {_one_line(error)}: see annealtrain train --help") from error
 
 
 def solver_of(config: Config) -> Solver:

@@ -25,31 +25,39 @@ PLUGINS = {
 }
 
 
-# Words of version 0.1.0, and what they are called now: of whole keys, of the first part of keys, of options.
+# Words of version 0.1.0, and what they are called now.
 OLD_GROUPS = {"targets": "optimizer"}
-OLD_OPTIONS = {("solver", "backprop"): "optimizer", ("solver", "backprop_tuned"): "optimizer"}
-OLD_KEYS = {f"solver.{name}": f"optimizer.{name}" for name in ("learning_rate", "loss", "weight_decay", "batch_size")}
+OLD_OPTIONS = ("backprop", "backprop_tuned")  # of the group solver
+OLD_KEYS = {f"solver.{name}": f"optimizer.{name}" for name in ("learning_rate", "loss", "weight_decay", "threads")}
 
 
 def refuse_old_words(overrides: Sequence[str]) -> None:
     """Raise InputError for a word of an older version, in one line with the word for it now."""
     for word in overrides:
-        key, _, value = word.lstrip("+~").partition("=")
-        first, _, rest = key.partition(".")
-        new = OLD_GROUPS.get(first) or OLD_OPTIONS.get((key, value.split(",")[0]))
-        name = (
-            f"{new}.{rest}"
-            if new and rest
-            else new
-            or next(
-                (OLD_KEYS[old] + key.removeprefix(old) for old in OLD_KEYS if key == old or key.startswith(old + ".")),
-                None,
-            )
-        )
-        if name:
-            raise InputError(f"{word}: this is called {name}={value} now")
-        if key == "sweep" and value.startswith("fig") and value != "figure":
-            raise InputError(f"{word}: this is called sweep=figure figure={value} now")
+        if new := _new_word(word):
+            raise InputError(f"{word}: this is called {new} now")
+
+
+def _new_word(word: str) -> str | None:
+    """Return what an override of an older version is called now, None for one that is not old."""
+    key, _, value = word.lstrip("+~").partition("=")
+    first, _, rest = key.partition(".")
+    if first in OLD_GROUPS:
+        return f"{OLD_GROUPS[first]}{'.' if rest else ''}{rest}={value}"
+    if key == "solver" and (old := [option for option in value.split(",") if option in OLD_OPTIONS]):
+        return f"optimizer={','.join(old)}"
+    if key == "sweep" and (
+        figures := [name for name in value.split(",") if name.startswith("fig") and name != "figure"]
+    ):
+        return f"sweep=figure figure={figures[0]}"
+    return next(
+        (
+            new + key.removeprefix(old) + "=" + value
+            for old, new in OLD_KEYS.items()
+            if key == old or key.startswith(old + ".")
+        ),
+        None,
+    )
 
 
 def compose_config(overrides: list[str], config_dir: str | None) -> Config:
@@ -82,6 +90,8 @@ def explain(error: BaseException) -> str:
         return f"{group}={name} is not known{nearest(name, error.options)}: choose one of {listed}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         key = str(cause.full_key)
+        if key in ("figure", "seeds"):
+            return f"{key}= is read by the sweep of a figure: sweep=figure figure=fig5b seeds=3"
         if " not in " in str(cause):  # the keys of a YAML, or of Hydra's own settings
             parent, _, name = key.rpartition(".")
             known = list(_keys(cause.parent_node)) + (_groups() if not parent else [])

@@ -44,7 +44,9 @@ def check_values(config: Config) -> None:
     """Raise InputError for a missing setting, one of an older version, or a plain value outside its limits."""
     for old, new in RENAMED.items():
         if old in config:
-            raise InputError(f"{old}: this setting of an older version is called {new} now")
+            raise InputError(
+                f"{old}: this setting of version 0.1.0 is called {new} now: start the run anew, or take that version"
+            )
     for name in (*NODES, *RULES):
         if name not in config:
             raise InputError(f"the configuration has no {name!r}: annealtrain train --help lists what a run needs")

@@ -79,7 +79,7 @@ def unknown_layer(layer: Layer, kind: str) -> InputError:
     return InputError(f"--format {kind} has no counterpart of {type(layer).__name__}: it knows {known}")
 
 
-_NO_FORM = "solver=backprop has no form of the layer {}: train it by annealing, solver=sa"
+_NO_FORM = "optimizer=backprop has no form of the layer {}: train it by annealing, optimizer=gauss_newton"
 
 
 class TorchNetwork:
@@ -120,7 +120,7 @@ def import_torch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        raise InputError("solver=backprop needs PyTorch: pip install 'annealtrain[torch]'") from error
+        raise InputError("optimizer=backprop needs PyTorch: pip install 'annealtrain[torch]'") from error
 
 
 def _trainable(layer: TrainableLayer, x: Tensor, weights: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def sweep_sections(found: Sequence[Run], foreign: Sequence[str], command: str | 
 def sweep_command(folder: Path) -> str | None:
     """Return the command of the latest sweep into a folder, from what Hydra's sweeper left there; None if not known.
 
-    A sweep by name (`sweep=fig5b`) may depend on the environment, so that its command alone would not tell.
+    That of a figure is spelled out already, methods and seeds.
     """
     import yaml
 
@@ -117,8 +117,7 @@ def sweep_command(folder: Path) -> str | None:
         own += [f"--config-dir={source['path']}" for source in sources if source["provider"] == "command-line"]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return None
-    if "hydra.mode=MULTIRUN" not in own or any(word.startswith("sweep=") for word in words):
-        return None
+    words = [word for word in words if word != "sweep=figure"]
     own = [word for word in own if not word.startswith(("hydra.mode=", "hydra.job.config.override_dirname."))]
     return shlex.join(["annealtrain", "train", "--multirun", *words, *own])
 
