@@ -248,7 +248,15 @@ def test_bad_plain_values() -> None:
                 config.check_values({**settings, name: value})
             assert f"{name}={written(value)} is not" in str(caught.value)
             assert limit in str(caught.value)
-    referred = ("data_dir", "annealing", "half_range", "pinv", "pool_crop")  # what only other lines refer to
+    referred = (
+        "data_dir",
+        "annealing",
+        "half_range",
+        "pinv",
+        "gauss_newton",
+        "kronecker",
+        "pool_crop",
+    )  # by other lines
     for name in settings:
         if name not in (*referred, "solver", "schedule"):  # which backpropagation has not
             with pytest.raises(InputError, match=f"no '{name}'"):

@@ -345,11 +345,8 @@ def test_an_experiment_of_the_paper_changes_the_values_of_the_papers_optimizers_
 
 
 def test_an_experiment_holds_over_an_optimizers_own_values_and_the_command_line_over_both() -> None:
-    settings = ["experiment=best/all_mnist", *HERE]
-    experiment = build(composed(*settings))
-    held = OWN["kronecker"]._replace(half_range=(0.002, 0.0005))
-    assert_is(experiment, held)
-    assert experiment.config["averaging"] == 0.99
+    settings = ["experiment=best/conv", *HERE]
+    assert_is(build(composed(*settings)), OWN["kronecker"]._replace(half_range=(0.005, 0.0005), batch_size=50))
     own = ["half_range.first=0.3", "half_range.last=0.1", "annealing.num_sweeps=7", "batch_size=16"]
     moves = ["annealing.move=slice", "annealing.start=random", "schedule=geometric"]
     mine = Own(Kronecker, (0.3, 0.1), 7, 16, "slice", "random", GeometricSchedule)
@@ -357,15 +354,14 @@ def test_an_experiment_holds_over_an_optimizers_own_values_and_the_command_line_
     assert_is(build(composed(*own, *moves, *settings)), mine)  # wherever they stand
 
 
-@pytest.mark.parametrize("first", ["experiment", "optimizer"])
-def test_an_experiments_value_is_told_from_an_optimizers_whatever_stands_first(first: str) -> None:
-    words = sorted(["experiment=best/three_linear", "optimizer=kronecker"], reverse=first == "optimizer")
-    assert words[0].startswith(first)
-    config = composed(*words, "optimizer.damping=0.5")
-    # The experiment's range and ridge hold, its optimizer yields to the one that is named.
-    assert config["half_range"] == {"first": 0.05, "last": 0.0005}
-    assert config["optimizer"]["_target_"] == "annealtrain.optimizers.kronecker.Kronecker"
-    assert config["optimizer"]["damping"] == 0.5
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_experiments_values_for_one_optimizer_are_not_anothers(is_first: bool) -> None:
+    words = ["experiment=best/linear", *HERE]
+    named = [*words, "optimizer=kronecker"] if is_first else ["optimizer=kronecker", *words]
+    assert_is(build(composed(*named)), OWN["kronecker"])
+    own = build(composed(*words))
+    assert_is(own, OWN["gauss_newton"]._replace(half_range=(0.02, 0.001)))
+    assert own.optimizer.ridge == 0.03
 
 
 @pytest.mark.parametrize("name", ["backprop", "backprop_tuned"])
@@ -385,9 +381,21 @@ def test_backpropagation_has_no_solver_and_no_schedule(name: str) -> None:
 @pytest.mark.parametrize("words", [["solver=sa"], ["schedule=linear"], ["solver=sa", "schedule=linear"]])
 def test_backpropagation_refuses_a_solver_and_a_schedule(words: list[str]) -> None:
     nodes = [word.partition("=")[0] for word in words]
-    remedy = " ".join(f"{node}=null" for node in nodes)
-    with pytest.raises(InputError, match=f"anneals nothing and reads no {' and no '.join(nodes)}: add {remedy}$"):
+    remedy = [f"'~{node}'" for node in nodes]
+    said = f"anneals nothing and reads no {' and no '.join(nodes)}: leave {' and '.join(nodes)} out, or add "
+    with pytest.raises(InputError) as caught:
         build(composed("optimizer=backprop", *words, *HERE))
+    assert str(caught.value).endswith(f"{said}{' '.join(remedy)} where an experiment has set it")
+
+
+def test_a_users_experiment_with_a_solver_can_be_trained_by_backpropagation(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    own = "# @package _global_\ndefaults:\n  - override /solver: sa\n"
+    (tmp_path / "mine" / "experiment" / "own.yaml").write_text(own)
+    words = ["--config-dir=mine", "experiment=own", "optimizer=backprop", "model=two_linear_small", *HERE, "epochs=1"]
+    refusal = cli("train", *words).err
+    assert "reads no solver: leave solver out, or add '~solver' where an experiment has set it" in refusal
+    assert cli("train", *words, "~solver").code == 0
 
 
 METHODS = {
@@ -454,6 +462,8 @@ def test_circuits_serve_a_small_layer() -> None:
         ("solver.loss=mse", "optimizer.loss=mse"),
         ("solver.weight_decay=0", "optimizer.weight_decay=0"),
         ("solver.batch_size=2", "optimizer.batch_size=2"),
+        ("solver.threads=2", "optimizer.threads=2"),
+        ("solver=sa,backprop", "optimizer=backprop"),
         ("sweep=fig5b", "sweep=figure figure=fig5b"),
         ("sweep=fig6a_2024", "sweep=figure figure=fig6a_2024"),
     ],

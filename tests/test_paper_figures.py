@@ -10,7 +10,7 @@ from conftest import SMALL, table
 from run_folders import VALUES, write_run
 
 from annealtrain.errors import InputError
-from annealtrain.reports import paper, paper_figures
+from annealtrain.reports import paper, paper_figures, style
 from annealtrain.runs import collection
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,11 +50,9 @@ def test_curves_hold_a_row_an_epoch_in_the_order_of_the_methods(tmp_path: Path) 
 
 
 def test_what_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import matplotlib.pyplot as plt
-
     rows = paper_figures.curves(collection.find(sweep(tmp_path, "pinv", "difference"))[0])
-    drawn = []
-    monkeypatch.setattr(plt, "close", drawn.append)
+    drawn, save = [], style.save
+    monkeypatch.setattr(style, "save", lambda figure, path: (drawn.append(figure), save(figure, path)))
     paths = paper_figures.draw("fig5b", rows, tmp_path)
     assert [path.name for path in paths] == ["fig5b.png", "fig5b.pdf"]
     assert all(path.stat().st_size > 1000 for path in paths)
@@ -66,8 +64,6 @@ def test_what_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.allclose(sorted(heights), sorted([0.71, 0.81, 0.883, 0.889]))
     assert {text.get_text() for text in axis.texts} == {"paper: annealing .883", "paper: backprop. .889"}
     assert "Three linear layers" in axis.get_title(loc="left")
-    monkeypatch.undo()
-    plt.close(figure)
 
 
 def test_labels_are_kept_apart() -> None:

@@ -30,7 +30,8 @@ def write_solves(folder: Path, **columns: list[float]) -> None:
 
 
 def titles(run: collection.Run) -> list[str]:
-    with style.styled(), run_plots.drawn(run) as figure:
+    with style.styled():
+        figure = run_plots.drawn(run)
         return [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
 
 
@@ -51,7 +52,8 @@ def test_a_panel_for_each_column_that_is_there(tmp_path: Path) -> None:
 def test_lines_hold_the_values_of_the_files(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     write_solves(folder, raised_share=[0.1, 0.9, 0.0, 1.0])
-    with style.styled(), run_plots.drawn(collection.read_run(folder)) as figure:
+    with style.styled():
+        figure = run_plots.drawn(collection.read_run(folder))
         accuracy, loss, raised = figure.axes[:3]
         lines = {line.get_label(): line.get_ydata() for line in accuracy.get_lines()}
         assert np.allclose(lines["validation 0.600"], VALUES)
@@ -64,7 +66,8 @@ def test_lines_hold_the_values_of_the_files(tmp_path: Path) -> None:
 def test_several_solves_of_a_layer_in_an_epoch_are_averaged(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "solves.csv").write_text("epoch,layer,backtracks\n1,0,1\n1,0,2\n2,0,\n3,0,nan\n")
-    with style.styled(), run_plots.drawn(collection.read_run(folder)) as figure:
+    with style.styled():
+        figure = run_plots.drawn(collection.read_run(folder))
         assert figure.axes[2].get_lines()[0].get_xydata().tolist() == [[1, 1.5]]
 
 

@@ -269,7 +269,7 @@ def test_a_figures_sweep_is_many_runs_and_leaves_other_words_alone() -> None:
     ("words", "said"),
     [
         (["figure=fig5e"], "no figure 'fig5e'; did you mean 'fig"),
-        ([], "no figure ''"),
+        ([], "sweep=figure needs a figure=NAME, one of fig1a, fig1b, "),
         (["figure=fig5b", "seeds=0"], "seeds=0 is not a whole number of at least 1"),
         (["figure=fig5b", "seeds=few"], "seeds=few is not a whole number of at least 1"),
     ],

@@ -28,7 +28,8 @@ PLUGINS = {
 # Words of version 0.1.0, and what they are called now.
 OLD_GROUPS = {"targets": "optimizer"}
 OLD_OPTIONS = ("backprop", "backprop_tuned")  # of the group solver
-OLD_KEYS = {f"solver.{name}": f"optimizer.{name}" for name in ("learning_rate", "loss", "weight_decay", "threads")}
+OF_BACKPROP = ("learning_rate", "batch_size", "loss", "weight_decay", "threads")
+OLD_KEYS = {f"solver.{name}": f"optimizer.{name}" for name in OF_BACKPROP}
 
 
 def refuse_old_words(overrides: Sequence[str]) -> None:
