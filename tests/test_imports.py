@@ -1,244 +1,98 @@
-"""The import rules of the architecture, read from the sources; and what `import annealtrain.cli` loads."""
+"""What importing loads, and the shape of the house; which room may import which is the import linter's to hold."""
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
+import house
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "annealtrain"
-NAME = PACKAGE.name
-
-# Each module sees only what lies below it, in another group; a group's modules do not see each other, but for SIBLINGS.
-HOUSE = [
-    {"__main__"},
-    {"cli"},
-    {"exporting", "compare"},
-    {"hydra_app"},
-    {"sweeps"},
-    {"train"},
-    {"parts"},
-    {"trainer", "backprop", "estimate", "display", "report", "export", "export_network", "library"},
-    {"figures"},
-    {"library_input"},
-    {"plots"},
-    {"runs"},
-    {"targets", "gauss_newton", "kronecker"},
-    {"jacobian"},
-    {"update", "averages"},
-    {"network"},
-    {"layers"},
-    {"convolution", "spectral_pool"},
-    {"layer"},
-    {
-        "solvers",
-        "solvers.reference",
-        "solvers.anneal",
-        "solvers.classical",
-        "solvers.ocean",
-        "solvers.dwave",
-        "solvers.embedding",
-        "solvers.qpu",
-        "solvers.itemc",
-        "solvers.circuit",
-        "solvers.qiskit_device",
-        "solvers.chains",
-        "solvers.quantum",
-        "solvers.rows",
-        "solvers.together",
-        "solvers.settings",
-        "solvers.base",
-    },
-    {"problem"},
-    {"quadratic", "grams"},
-    {"pictures"},
-    {"datasets"},
-    {"processes"},
-    {"schedule", "recorder", "memory", "parallel", "image_files", "_anneal"},
-    {"errors"},
-    {""},  # annealtrain/__init__.py: the version
-]
-SIBLINGS = {
-    "compare": {"exporting"},
-    "solvers.reference": {"solvers.anneal", "solvers.chains", "solvers.base"},
-    "solvers.anneal": {"solvers.rows", "solvers.together", "solvers.chains", "solvers.settings", "solvers.base"},
-    "solvers.rows": {"solvers.chains", "solvers.base"},
-    "solvers.together": {"solvers.chains", "solvers.base"},
-    "solvers.quantum": {"solvers.anneal", "solvers.chains", "solvers.settings", "solvers.base"},
-    "solvers.settings": {"solvers.base"},
-    "solvers.chains": {"solvers.base"},
-    "solvers.classical": {"solvers.settings", "solvers.base"},
-    "solvers.ocean": {"solvers.anneal", "solvers.settings", "solvers.base"},
-    "solvers.dwave": {"solvers.embedding", "solvers.qpu", "solvers.settings", "solvers.base"},
-    "solvers.qiskit_device": {"solvers.circuit"},
-    "solvers.itemc": {"solvers.qiskit_device", "solvers.circuit", "solvers.settings", "solvers.base"},
-}
-# Not upwards, and not these either. Runs and figures read files only.
-MATHS = {"trainer", "targets", "network", "layers", "solvers", "problem"}
-NEVER = {
-    "runs": MATHS,
-    "figures": MATHS,
-    "plots": MATHS,
-    "targets": {"problem", "solvers", "datasets", "recorder"},
-    "network": {"problem", "solvers", "datasets", "recorder"},
-    "layers": {"problem", "solvers", "datasets", "recorder"},
-    "solvers": {"datasets", "recorder"},
-    "problem": {"datasets", "recorder", "schedule"},
-    "trainer": {"datasets", "recorder"},
-}
-ONLY_ERRORS = {"schedule", "recorder"}
 LATE = {
-    "torch",
-    "torchvision",
-    "dwave",
-    "dimod",
-    "minorminer",
-    "networkx",
-    "matplotlib",
-    "sklearn",
-    "rich",
-    "pandas",
-    "qiskit",
-    "qiskit_aer",
-    "qiskit_ibm_runtime",
+    *("torch", "torchvision", "dwave", "dimod", "minorminer", "networkx", "matplotlib", "sklearn", "rich", "pandas"),
+    *("qiskit", "qiskit_aer", "qiskit_ibm_runtime", "onnx", "onnxruntime", "pytest"),
 }
 HYDRA = {"hydra", "omegaconf"}
-
-SOURCES = {
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix("."): path
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
-# Compiled modules have a stub in place of a source.
-STUBS = {path.stem for path in PACKAGE.glob("*.pyi")}
+MODULES = house.modules()
+IS_SKLEARNS = {"commands.estimators"}  # made of scikit-learn's base classes, imported when it is asked for
 
 
-def is_for_types_only(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-
-
-def imports_in(node: ast.AST, *, late: bool) -> Iterator[ast.Import | ast.ImportFrom]:
-    """The import statements that run with the module, and with late=True those inside its functions too."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import | ast.ImportFrom):
-            yield child
-        elif is_for_types_only(child):
-            for alternative in child.orelse:
-                yield from imports_in(ast.Module([alternative], []), late=late)
-        elif late or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from imports_in(child, late=late)
-
-
-def imported(source: str, module: str, *, late: bool) -> set[str]:
-    """The full names of what `source` imports: modules, and names taken from modules."""
-    is_package = module == "" or any(other.startswith(module + ".") for other in SOURCES)
-    here = [NAME, *filter(None, module.split("."))]
-    found = set()
-    for statement in imports_in(ast.parse(source), late=late):
-        if isinstance(statement, ast.Import):
-            found |= {alias.name for alias in statement.names}
-        else:
-            above = here[: len(here) - statement.level + is_package] if statement.level else []
-            base = ".".join([*above, *filter(None, [statement.module])])
-            found |= {base} | {f"{base}.{alias.name}" for alias in statement.names}
+def at_once(source: str) -> set[str]:
+    """The packages whose import runs with a module: outside functions and `if TYPE_CHECKING`."""
+    found, waiting = set(), list(ast.parse(source).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
     return found
 
 
-def outside(source: str, module: str, *, late: bool) -> set[str]:
-    return {name.split(".")[0] for name in imported(source, module, late=late)} - {NAME}
-
-
-def inside(source: str, module: str) -> set[str]:
-    """Which of our modules `source` imports, anywhere in it."""
-    names = {name.removeprefix(NAME).removeprefix(".") for name in ours(source, module)}
-    return {name for name in names if name in SOURCES or name in STUBS} - ({module} if module else set())
-
-
-def ours(source: str, module: str) -> set[str]:
-    return {name for name in imported(source, module, late=True) if name == NAME or name.startswith(NAME + ".")}
-
-
-def floor(module: str) -> int:
-    return next(number for number, group in enumerate(HOUSE) if module in group)
-
-
-def is_in(module: str, groups: set[str]) -> bool:
-    return module in groups or module.split(".")[0] in groups
-
-
-def read(module: str) -> str:
-    return SOURCES[module].read_text()
-
-
-def test_every_module_has_its_place():
-    known = set().union(*HOUSE)
-    missing = [module for module in [*SOURCES, *STUBS] if module not in known]
-    assert not missing, f"give {missing} a place in HOUSE, as the architecture draws it"
-
-
-@pytest.mark.parametrize("module", SOURCES)
-def test_imports_run_one_way(module):
-    for other in inside(read(module), module):
-        allowed = floor(other) > floor(module) or other in SIBLINGS.get(module, ()) or other == "solvers"
-        assert allowed, f"{module} imports {other}, which is not below it"
-        for group, forbidden in NEVER.items():
-            assert not (is_in(module, {group}) and is_in(other, forbidden)), f"{module} imports {other}"
-
-
-@pytest.mark.parametrize("module", sorted(ONLY_ERRORS))
-def test_schedule_and_recorder_import_nothing_of_ours(module):
-    assert inside(read(module), module) <= {"", "errors"}
-
-
-@pytest.mark.parametrize("module", SOURCES)
-def test_heavy_packages_are_imported_where_they_are_used(module):
-    assert not outside(read(module), module, late=False) & LATE
-
-
-@pytest.mark.parametrize("module", sorted(set(SOURCES) - {"train", "parts", "hydra_app", "sweeps"}))
-def test_hydra_is_known_in_four_modules_only(module):
-    assert not outside(read(module), module, late=True) & HYDRA
+@pytest.mark.parametrize("module", sorted(set(MODULES) - IS_SKLEARNS))
+def test_heavy_packages_are_imported_where_they_are_used(module: str) -> None:
+    assert not at_once(MODULES[module].read_text()) & LATE
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "late", "expected"),
+    ("source", "expected"),
     [
-        ("targets", "import torch.nn as nn", False, {"torch.nn"}),
-        ("targets", "def f():\n    import torch", False, set()),
-        ("targets", "def f():\n    import torch", True, {"torch"}),
-        ("targets", "try:\n    import torch\nexcept ImportError:\n    torch = None", False, {"torch"}),
-        ("targets", "class A:\n    from torch import nn", False, {"torch", "torch.nn"}),
-        ("targets", "if TYPE_CHECKING:\n    import dimod\nelse:\n    import rich", True, {"rich"}),
-        ("targets", "from annealtrain import train", True, {"annealtrain", "annealtrain.commands.train"}),
-        ("targets", "from . import train", True, {"annealtrain", "annealtrain.commands.train"}),
-        ("solvers.anneal", "from .base import stream", True, {f"{NAME}.solvers.base", f"{NAME}.solvers.base.stream"}),
-        ("solvers.anneal", "from ..train import x", True, {f"{NAME}.train", f"{NAME}.train.x"}),
-        ("solvers", "from .base import stream", True, {f"{NAME}.solvers.base", f"{NAME}.solvers.base.stream"}),
+        ("import torch.nn as nn", {"torch"}),
+        ("def f():\n    import torch", set()),
+        ("try:\n    import torch\nexcept ImportError:\n    torch = None", {"torch"}),
+        ("class A:\n    from torch import nn", {"torch"}),
+        ("if TYPE_CHECKING:\n    import dimod\nelse:\n    import rich", {"rich"}),
     ],
 )
-def test_this_reader_of_imports(module, source, late, expected):
-    assert imported(source, module, late=late) == expected
+def test_this_reader_of_imports(source: str, expected: set[str]) -> None:
+    assert at_once(source) == expected
 
 
-def test_this_reader_finds_the_known_imports():
-    assert inside(read("trainer"), "trainer") >= {"network", "problem", "solvers.base", "targets"}
-    assert inside(read("cli"), "cli") >= {"hydra_app", "train", "datasets", "errors"}
-    assert outside(read("hydra_app"), "hydra_app", late=False) >= HYDRA
-    assert "sklearn" in outside(read("datasets"), "datasets", late=True)
+def loaded(modules: str, heavy: set[str]) -> str:
+    code = f"import sys, {modules}; print([name for name in {sorted(heavy)} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return told.stdout.strip()
 
 
 @pytest.mark.parametrize("module", ["annealtrain", "annealtrain.cli"])
-def test_the_command_line_starts_with_the_standard_library_alone(module):
-    heavy = sorted({"numpy", "scipy", "threadpoolctl"} | HYDRA | LATE)
-    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert told.stdout.strip() == "[]"
+def test_the_command_line_starts_with_the_standard_library_alone(module: str) -> None:
+    assert loaded(module, {"numpy", "scipy", "threadpoolctl"} | HYDRA | LATE) == "[]"
 
 
-def test_a_network_needs_neither_hydra_nor_torch():
-    heavy = sorted(HYDRA | LATE)
-    modules = ", ".join(f"{NAME}.{module}" for module in ("trainer", "estimate", "solvers.anneal", "recorder"))
-    code = f"import sys, {modules}; print([name for name in {heavy} if name in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert told.stdout.strip() == "[]"
+def test_training_needs_neither_hydra_nor_torch() -> None:
+    names = ("training.trainer", "optimizers.gauss_newton", "optimizers.kronecker", "optimizers.backprop")
+    names += ("solvers.annealing.simulated_annealing", "runs.recorder", "reports.run_plots")
+    assert loaded(", ".join(f"annealtrain.{name}" for name in names), HYDRA | LATE) == "[]"
+
+
+# The house
+
+
+def test_the_house_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert house.main() == 0, capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("floor 10  __main__")
+    assert " rooms (at most 20), " in told[-1]
+
+
+def test_a_circle_is_found_and_floors_are_counted() -> None:
+    assert house.circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
+    assert house.circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    assert house.floors({"a": {"b", "c"}, "b": {"c"}, "c": set(), "d": set()}) == {"a": 3, "b": 2, "c": 1, "d": 1}
+
+
+def test_imports_are_read_as_modules_of_the_house() -> None:
+    edges = house.graph(MODULES)
+    assert edges["optimizers.kronecker"] >= {"optimizers.moving_average", "solvers.solver", "nn.forward"}
+    assert "experiment.builder" in edges["commands.train"]
+    assert edges["errors"] == set()
+
+
+def test_long_parts_are_named(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house, "PACKAGE", tmp_path)
+    path = tmp_path / "long.py"
+    path.write_text("def f():\n" + "    x = 1\n" * 50 + "x = 1\n" * 250)
+    assert list(house.long_parts({"long": path})) == ["long.py has 301 lines", "long.py: f has 51 lines"]
