@@ -24,8 +24,10 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from run_folders import write_run
 
-from annealtrain.cli import main
-from annealtrain.experiment.compose import compose_config
+pytest.register_assert_rewrite("annealtrain.testing")
+
+from annealtrain.cli import main  # noqa: E402
+from annealtrain.experiment.compose import compose_config  # noqa: E402
 
 # A script that starts the tests in its background leaves Ctrl-C ignored, also in the programs that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
