@@ -1,5 +1,7 @@
 # make train        install into .venv and train LeNet on the embedded digits
-# make test         install what the tests need and run them all
+# make test         install what the tests need and run them all, TEST_JOBS=2 at a time
+# make test-quick   those of them that take less than a third of a second each: for every commit
+# make slow-tests   measure which tests take longer, into tests/slow_tests.txt
 # make lint         ruff, mypy, the import rule, and the rooms, arrows and floors of the house
 # make sanitize     build the kernel with AddressSanitizer and run its tests
 # make bench        time the kernel beside its peers (15 to 20 minutes; into outputs/bench)
@@ -17,10 +19,12 @@ FIGURES := fig1a fig1b fig2a fig2b fig3a fig3b fig4a fig4b fig5a fig5b fig5c fig
   fig6a_2024 fig6b_2024 fig6c_2024 fig6d_2024 fig7 fig8
 SEEDS ?= 10
 JOBS ?= 2
+TEST_JOBS ?= 2
+PARALLEL = --numprocesses $(TEST_JOBS) --dist loadgroup
 
 TEST_EXTRAS := test,torch,dwave,gate,sweep,ray,export,bench
 
-.PHONY: help train test lint sanitize bench bench-train bench-layers figures $(FIGURES) clean
+.PHONY: help train test test-quick slow-tests lint sanitize bench bench-train bench-layers figures $(FIGURES) clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -29,7 +33,13 @@ train: $(VENV)/installed
 	$(BIN)/annealtrain train model=lenet solver=sa
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+test-quick: $(VENV)/installed-test
+	$(BIN)/python -m pytest $(PARALLEL) --quiet -m "not slow"
+
+slow-tests: $(VENV)/installed-test
+	$(BIN)/python -m pytest --measure
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -29,6 +29,59 @@ pytest.register_assert_rewrite("annealtrain.testing")
 from annealtrain.cli import main  # noqa: E402
 from annealtrain.experiment.compose import compose_config  # noqa: E402
 
+# Each test that has taken more processor seconds than SLOW, as `make slow-tests` measured them; `make test-quick`
+# leaves them out.
+SLOW, SLOW_TESTS = 0.3, Path(__file__).with_name("slow_tests.txt")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--measure", action="store_true", help=f"write the tests of more than {SLOW} s to {SLOW_TESTS}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = {line.split(maxsplit=1)[1] for line in SLOW_TESTS.read_text().splitlines()}
+    for item in items:
+        if _name(item.nodeid) in slow:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    item.stash[STARTED_AT] = _processor_s()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    if call.when == "teardown":
+        item.user_properties.append(("processor_s", _processor_s() - item.stash[STARTED_AT]))
+    return (yield)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "teardown":
+        MEASURED[_name(report.nodeid)] = dict(report.user_properties).get("processor_s", 0.0)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("measure") and not hasattr(session.config, "workerinput"):
+        slow = sorted(((seconds, name) for name, seconds in MEASURED.items() if seconds > SLOW), reverse=True)
+        SLOW_TESTS.write_text("".join(f"{seconds:.1f} {name}\n" for seconds, name in slow))
+
+
+MEASURED: dict[str, float] = {}
+STARTED_AT = pytest.StashKey[float]()
+
+
+def _name(nodeid: str) -> str:
+    return nodeid.removeprefix("tests/").partition("@")[0]  # xdist adds @group
+
+
+def _processor_s() -> float:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return own.ru_utime + own.ru_stime + ended_cpu_s()
+
+
 # A script that starts the tests in its background leaves Ctrl-C ignored, also in the programs that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

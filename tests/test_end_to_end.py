@@ -15,6 +15,7 @@ from conftest import SMALL, assert_same_run, composed, cpu_s, ended_cpu_s, finis
 import annealtrain
 from annealtrain.commands import train
 from annealtrain.experiment import config
+from annealtrain.experiment.builder import Experiment
 from annealtrain.runs import checkpoint, tables
 from annealtrain.runs.recorder import RunRecorder
 
@@ -391,7 +392,7 @@ def test_ctrl_c_before_anything_is_written_leaves_no_folder(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "build", interrupted)
+    monkeypatch.setattr(Experiment, "build", interrupted)
     outcome = cli("train", *SMALL)
     assert (outcome.code, outcome.err) == (130, "annealtrain train: interrupted\n")
     assert not any(tmp_path.iterdir())

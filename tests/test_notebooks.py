@@ -11,6 +11,9 @@ import pytest
 nbformat = pytest.importorskip("nbformat", reason="nbclient is not installed: pip install 'annealtrain[test]'")
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: pip install 'annealtrain[test]'")
 
+# Its cells are run once, for all of these tests.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("quickstart")]
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LIMIT_S = 300  # a cell
 

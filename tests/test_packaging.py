@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import finished, started
 
+pytestmark = pytest.mark.xdist_group("packages")
 ROOT = Path(__file__).resolve().parents[1]
 YAML = {path.relative_to(ROOT / "configs").as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
 PARTS = ("annealtrain", "configs", "csrc", "tests")

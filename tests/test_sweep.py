@@ -331,6 +331,7 @@ def figure_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("killed figures")
 @pytest.mark.parametrize("moment", ["a job has ended", "all jobs have ended"])
 def test_a_killed_figure_ends_as_one_left_alone(moment: str, cli: Callable, figure_alone: Path, tmp_path: Path) -> None:
     require("launcher", "joblib", "sweep")
