@@ -35,7 +35,9 @@ RunRecorder.save = dying
 main(words)
 """
 
-PINV = "optimizer=pinv half_range.first=0.2 half_range.last=0.001 pinv.gain=2.0 annealing.num_sweeps=10"
+PINV = (
+    "optimizer=pinv optimizer.ridge=0 half_range.first=0.2 half_range.last=0.001 pinv.gain=2.0 annealing.num_sweeps=10"
+)
 DIFFERENCE = "optimizer=difference half_range.first=0.1 half_range.last=0.001 annealing.num_sweeps=20"
 GAUSS_NEWTON = "optimizer=gauss_newton half_range.first=0.05 annealing.num_sweeps=5"
 KRONECKER = (

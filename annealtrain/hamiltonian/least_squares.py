@@ -49,7 +49,7 @@ class LeastSquares:
         return J
 
     def prepare(self) -> None:
-        """Form what units have in common here, on all threads: one by one, each unit's thread would do it again."""
+        """Form the J that all units share, on all threads: left to the units, each thread would form it again."""
         if self.grams is None and self.factor_values and self.factor_values[0]:
             _ = self.gram
 

@@ -117,7 +117,7 @@ class Layerwise(Optimizer):
 
 def pinv(
     amplitude: float = 10.0,
-    gain: float | Sequence[float] = 1.0,
+    gain: float | Sequence[float] | None = 1.0,
     inverse_activation: bool = False,
     ridge: float = 0.0,
     *,
@@ -132,7 +132,7 @@ def pinv(
 
 def pinv_weighted(
     amplitude: float = 10.0,
-    gain: float | Sequence[float] = 1.0,
+    gain: float | Sequence[float] | None = 1.0,
     inverse_activation: bool = False,
     ridge: float = 0.0,
     *,

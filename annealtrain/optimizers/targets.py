@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from annealtrain.errors import InputError
+from annealtrain.nn.conv2d import Conv2d
 from annealtrain.nn.forward import ActivationCache
 from annealtrain.nn.network import Network
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import YES_OR_NO, checked, each_of, either, number
+from annealtrain.runtime.validation import YES_OR_NO, checked, each_of, either, number, optional
 
 GAIN = number(0, 1e6)
+CONVOLUTION_GAIN = 20.0  # of the LeNets in the paper
 
 
 class Targets:
@@ -39,15 +41,16 @@ class Targets:
 class PseudoInverseTargets(Targets):
     """`optimizer=pinv`, the paper: t_k = gain_k unpool(W_{k+1}^+ t_{k+1}), once an epoch (steps 2 and 4).
 
-    gain: one factor for all layers, or one for layer 0, 1, ...; layers beyond the list have 1.
+    gain: one factor for all layers, or one for layer 0, 1, ...; layers beyond the list have 1. None: 20 for targets
+    that come back through a convolution, whose Fourier inverse makes them several times smaller, 1 for others.
     inverse_activation: divide by gamma before each inverse, as Eq. (24) does and the author's code does not.
     """
 
-    @checked("optimizer.", gain=either(GAIN, each_of(GAIN)), inverse_activation=YES_OR_NO)
+    @checked("optimizer.", gain=optional(either(GAIN, each_of(GAIN))), inverse_activation=YES_OR_NO)
     def __init__(
         self,
         amplitude: float = 10.0,
-        gain: float | Sequence[float] = 1.0,
+        gain: float | Sequence[float] | None = 1.0,
         inverse_activation: bool = False,
         ridge: float = 0.0,
     ) -> None:
@@ -62,7 +65,9 @@ class PseudoInverseTargets(Targets):
         if isinstance(self.gain, Sequence) and len(self.gain) > hidden:
             raise InputError(f"optimizer.gain has {len(self.gain)} values, the model {hidden} hidden layers")
 
-    def _gain(self, k: int) -> float:
+    def _gain(self, k: int, network: Network) -> float:
+        if self.gain is None:
+            return CONVOLUTION_GAIN if isinstance(network.trainable[k + 1], Conv2d) else 1.0
         if not isinstance(self.gain, Sequence):
             return self.gain
         return self.gain[k] if k < len(self.gain) else 1.0
@@ -76,7 +81,7 @@ class PseudoInverseTargets(Targets):
                 gamma = state.activation_derivative(k + 1)
                 t = t if gamma is None else t / gamma
             # W x - theta = t, so the inverse sees t + theta.
-            t = inverses[k + 1](t - network.trainable[k + 1].offset(t.dtype)) * t.dtype.type(self._gain(k))
+            t = inverses[k + 1](t - network.trainable[k + 1].offset(t.dtype)) * t.dtype.type(self._gain(k, network))
             self._targets.insert(0, t)
 
     def of_layer(self, k: int, state: ActivationCache) -> tuple[Array, Array | None]:

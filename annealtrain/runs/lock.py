@@ -10,15 +10,15 @@ from typing import TextIO
 from annealtrain.errors import InputError
 
 LOCK = ".lock"
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems that a network shares, some
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of some file systems that a network shares
 
 
 @contextmanager
 def exclusive(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Keep other processes out of a run folder; waiting() is called once if one is at work there, and waited for.
+    """Keep other processes out of a run folder while the body runs.
 
-    The worker of a sweep that was killed, say, which goes on to the end of its run. Where the file system has no
-    locks, nobody is kept out.
+    If another process is at work there, such as a worker that outlived its killed sweep, waiting() is called once and
+    the body begins when that process has ended its run. Where the file system has no locks, nobody is kept out.
     """
     path = folder / LOCK
     try:

@@ -11,7 +11,7 @@ from annealtrain.errors import InputError
 
 
 def available_bytes() -> int | None:
-    """Return the bytes that can still be allocated (system and control group), or None where no one tells."""
+    """Return the bytes that can still be allocated (system and control group), None where that is not known."""
     limits = []
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():

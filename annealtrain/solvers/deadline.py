@@ -8,7 +8,8 @@ from collections.abc import Callable
 class Watch:
     """What a solve looks at between blocks of sweeps: its deadline (perf_counter), and whom to tell how far it is.
 
-    tell(k): of the units' work, k units' worth is done; from any thread, one call at a time. chains: reads a unit.
+    tell(k): the work of k units is done, k need not be whole; called from any thread, one call at a time.
+    chains: reads of each unit, so that one chain is 1 / chains of a unit's work.
     """
 
     def __init__(

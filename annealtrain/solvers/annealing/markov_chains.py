@@ -1,4 +1,4 @@
-"""Markov chains on the compiled kernel: one alone, or several that share J side by side. The same bits either way."""
+"""Markov chains on the compiled kernel, one after another; lanes.py runs several that share J side by side."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
