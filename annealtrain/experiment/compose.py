@@ -114,7 +114,7 @@ def explain(error: BaseException) -> str:
                 return f"{key}: this run has no {name} that could have settings"
             found = nearest(name, known).replace("'?", f"'{' in ' + parent if parent else ''}?")
             return f"no setting {key!r}{found}: annealtrain train --help lists all"
-        if named := re.search(r"node '([\w.]+)' is not a container", str(cause)):
+        if named := re.search(r"node .([\w.]+). is not a container", str(cause)):
             return f"{named[1]}= is a group of settings, not a value: set those in it, such as {named[1]}.first="
         return f"{key}: {' '.join(str(cause).split('full_key')[0].split())}"
     if isinstance(error, ConfigCompositionException) and (named := re.search("Could not override '([^'@]+)", first)):
