@@ -8,7 +8,7 @@ the words: spin, level, unit, site, read, sweep, range L, Hamiltonian, coupling,
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "train": "annealtrain.commands.api",

@@ -11,7 +11,9 @@ run.evaluate()
 
 import json
 import logging
+import re
 import shlex
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from os import PathLike
@@ -20,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annealtrain.commands.hydra_app import remove_if_empty
 from annealtrain.commands.train import train as run_training
 from annealtrain.errors import InputError
-from annealtrain.experiment.builder import ready, solver_of
+from annealtrain.experiment.builder import Experiment, ready, solver_of
 from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import Config, saved_config
 from annealtrain.hamiltonian import layer_problem
@@ -51,13 +54,48 @@ def train(
     resume=True. config_dir: a folder of YAML of your own. Ctrl-C keeps the epochs that are done.
     Raises InputError, a ValueError, in one line for what cannot be trained.
     """
-    words = [*overrides, *(f"{name}={json.dumps(value)}" for name, value in settings.items())]
+    words = [*(_word(word) for word in overrides), *_words("", settings)]
     config = compose_config(words, config_dir)
     where = Path(folder) if folder is not None else Path("outputs") / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
-    where.mkdir(parents=True, exist_ok=True)
     own = [f"--config-dir={config_dir}"] if config_dir else []
-    run_training(config, where, shlex.join(["annealtrain", "train", *own, *words]), tell=log.debug)
+    try:
+        Experiment(config)  # before a folder is made
+        where.mkdir(parents=True, exist_ok=True)
+        run_training(config, where, shlex.join(["annealtrain", "train", *own, *words]), tell=log.debug)
+    except InputError as error:
+        remove_if_empty(where)
+        raise InputError(str(error).replace("another hydra.run.dir", "another folder")) from error
+    except OSError as error:
+        raise InputError(f"cannot use the folder {where} ({error.strerror}): choose another folder") from error
     return Run(where)
+
+
+def _word(word: Any) -> str:
+    if not isinstance(word, str) or word.startswith("-"):
+        raise InputError(f"{word!r} is not a setting: write 'key=value', or key=value as an argument")
+    return word
+
+
+def _words(prefix: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return settings as words of the command line; those of a mapping under its name."""
+    words = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            words += _words(f"{prefix}{name}.", value)
+        elif isinstance(value, str) and re.fullmatch(r"[\w./-]+", value):
+            words.append(f"{prefix}{name}={value}")
+        else:
+            words.append(f"{prefix}{name}={json.dumps(value, default=_plain)}")
+    return words
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's numbers and arrays, and paths, as JSON has them."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, PathLike):
+        return str(value)
+    raise InputError(f"{value!r} cannot be the value of a setting: give a number, a text, or a list of them")
 
 
 def load(folder: str | PathLike[str]) -> "Run":
@@ -113,11 +151,10 @@ class Run:
             figure = run_plots.drawn(self._files)
             image = style.png(figure)
 
-        class Shown(Figure):  # whatever backend there is, or none
-            def _repr_png_(self) -> bytes:
-                return image
+        def shown(_: Figure) -> bytes:
+            return image
 
-        figure.__class__ = Shown
+        figure.__class__ = type("Figure", (Figure,), {"_repr_png_": shown})  # whatever backend there is, or none
         return figure
 
     @cached_property
@@ -151,7 +188,7 @@ class Run:
 
     def _layer(self, layer: int) -> Any:
         if not 0 <= layer < self.num_layers:
-            raise InputError(f"layer {layer}: the network has {self.num_layers} trainable layers, from 0")
+            raise InputError(f"layer {layer}: trainable layers are counted from 0 to {self.num_layers - 1}")
         return self._trainer[0].network.trainable[layer]
 
     def evaluate(self) -> Row:
@@ -193,8 +230,10 @@ class LayerProblem(layer_problem.LayerProblem):
         Raises InputError for what the solver does not take.
         """
         if isinstance(solver, str):
-            words = [f"solver={solver}", *(f"solver.{name}={json.dumps(value)}" for name, value in settings.items())]
+            words = [f"solver={solver}", *_words("solver.", settings)]
             solver = solver_of(compose_config(words, None))
+        elif not isinstance(solver, Solver):
+            raise InputError(f"{solver!r} is not a solver: give its name, such as 'sa', or an object")
         elif settings:
             raise InputError(f"{', '.join(settings)}: a solver that is given as an object has its settings already")
         solver.check(bits=self.bits, weights=[self.num_weights])

@@ -64,7 +64,7 @@ def layer_problem(trainer: Trainer, layer: int, epoch: int, unit: int = 0) -> La
     """Return what `epoch` would solve in a layer; InputError for a layer or a unit that the network has not."""
     layers = trainer.network.trainable
     if not 0 <= layer < len(layers):
-        raise InputError(f"layer {layer}: the network has {len(layers)} trainable layers, 0 to {len(layers) - 1}")
+        raise InputError(f"layer {layer}: trainable layers are counted from 0 to {len(layers) - 1}")
     units = layers[layer].weight_shape[0]
     if not 0 <= unit < units:
         raise InputError(f"unit {unit}: layer {layer} has {units} units, 0 to {units - 1}")

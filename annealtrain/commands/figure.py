@@ -5,6 +5,7 @@ from pathlib import Path
 
 from annealtrain.commands.hydra_app import run_hydra
 from annealtrain.commands.sweep import INDIFFERENT
+from annealtrain.errors import InputError
 from annealtrain.reports import paper_figures
 from annealtrain.reports.paper import check_name
 
@@ -15,11 +16,15 @@ def figure(name: str, overrides: Sequence[str], seeds: int, output: Path) -> int
     Finished runs are kept. overrides: as for annealtrain train. Raises InputError for a name that the paper has not.
     """
     check_name(name)
+    keys = [word.lstrip("+").partition("=")[0] for word in overrides]
+    if taken := {"optimizer", "solver"} & set(keys):
+        raise InputError(
+            f"{min(taken)}=: a figure compares methods, each an optimizer and a solver: narrow it by method="
+        )
     folder = output / "figures" / name
     words = ["sweep=figure", f"figure={name}", f"seeds={seeds}", *overrides, f"hydra.sweep.dir={folder}/runs"]
     if code := run_hydra(words):
         return code
-    keys = [word.lstrip("+").partition("=")[0] for word in overrides]
     is_papers = all(key in INDIFFERENT or key.startswith(("hydra.", "hydra/")) for key in keys)
     # The figure of other settings is not the paper's: its curves stay beside it.
     reference = (output if is_papers else folder) / "reference"

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from annealtrain.commands import sweep
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
-from annealtrain.experiment.compose import CONFIGS, explain, refuse_old_words
+from annealtrain.experiment.compose import CONFIGS, explain, refuse_doubled_words, refuse_old_words
 from annealtrain.experiment.config import plain
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ def run_hydra(arguments: list[str]) -> int:
     Raises InputError for what Hydra or the run refuses.
     """
     refuse_old_words(arguments)
+    refuse_doubled_words(arguments)
     arguments = sweep.figure_words(arguments)
     if fixed := sweep.fixed_keys(arguments):
         unnamed = ",".join([*sweep.UNNAMED, *fixed])

@@ -94,9 +94,10 @@ def check_fixed(folder: Path, overrides: Sequence[str], excluded: Sequence[str])
     held = tables.read_json(folder / FIXED) if (folder / FIXED).exists() else fixed
     if different := [key for key in sorted(held.keys() | fixed) if held.get(key) != words.get(key)]:
         now, then = (
-            " ".join(f"{key}={of[key]}" if key in of else f"no {key}=" for key in different) for of in (words, held)
+            " ".join(f"{key}={of[key]}" if key in of else f"without {key}=" for key in different)
+            for of in (words, held)
         )
-        raise InputError(f"sweep folder {folder} was made with {then}, not {now}: choose another hydra.sweep.dir")
+        raise InputError(f"sweep folder {folder} was made {then}; this sweep is {now}: choose another hydra.sweep.dir")
 
 
 def figure_words(arguments: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Row
-from annealtrain.training.callback import Checkpoint, risen_loss
+from annealtrain.training.callback import Checkpoint, unfallen_loss
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _tell_waiting(folder: Path) -> None:
 
 
 class _Observers:
-    """Passes a trainer's news to the record first, then to the display; keeps warnings of steps that are too large."""
+    """Passes a trainer's news to the record first, then to the display; knows whether the loss has fallen."""
 
     def __init__(self, record: RunRecorder, display: Display, step_setting: str) -> None:
         self.record, self.display, self.step_setting = record, display, step_setting
@@ -89,7 +89,8 @@ class _Observers:
     def epoch_done(self, row: Row, solves: list[Row], checkpoint: Checkpoint) -> None:
         self.record.save(row, solves, checkpoint.weights, checkpoint.state)
         self.display.epoch_done(row, solves)
-        self.warning = risen_loss(self.record.first_row, row, self.step_setting) or self.warning
+        if row["epoch"]:
+            self.warning = unfallen_loss(self.record.first_row, row, self.step_setting)
 
     def solving(self, epoch: int, layer: int, done: float) -> None:
         self.display.solving(epoch, layer, done)

@@ -22,6 +22,7 @@ from annealtrain.solvers.solver import Solver
 from annealtrain.training.trainer import Trainer
 
 IMAGE_SIZE = (32, 32)
+DEFAULTS = {"solver": "sa", "schedule": "geometric", "optimizer": "gauss_newton"}  # named where one is missing
 
 
 class Experiment:
@@ -104,7 +105,7 @@ def optimizer_of(config: Config) -> Optimizer:
         target = get_object(node["_target_"])
     except Exception as error:  # whatever importing a module of the user's raises
         raise InputError(f"optimizer cannot be built: {_one_line(error)}: see annealtrain train --help") from error
-    name = node["_target_"]
+    name = node["_target_"].rpartition(".")[2]
     given: dict[str, Any] = {}
     if "solver" in signature(target).parameters:
         given["solver"] = solver_of(config)
@@ -134,6 +135,8 @@ def create(node: Any, what: str, kind: type) -> Any:
 
 def _described(node: Any, what: str) -> dict[str, Any]:
     if not isinstance(node, dict) or "_target_" not in node:
+        if node is None:
+            raise InputError(f"this run needs a {what}: add {what}={DEFAULTS.get(what, '...')}")
         raise InputError(f"{what} has no _target_: choose one of the group, such as annealtrain train {what}=...")
     return node
 

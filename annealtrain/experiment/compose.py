@@ -32,6 +32,15 @@ OF_BACKPROP = ("learning_rate", "batch_size", "loss", "weight_decay", "threads")
 OLD_KEYS = {f"solver.{name}": f"optimizer.{name}" for name in OF_BACKPROP}
 
 
+def refuse_doubled_words(overrides: Sequence[str]) -> None:
+    """Raise InputError where a method stands beside the optimizer or the solver that it is a name for."""
+    keys = {word.partition("=")[0] for word in overrides if "=" in word and not word.endswith("=null")}
+    if "method" in keys and (beside := [key for key in ("optimizer", "solver") if key in keys]):
+        raise InputError(
+            f"method= names an optimizer and a solver at once: leave {' and '.join(beside)} out, or method"
+        )
+
+
 def refuse_old_words(overrides: Sequence[str]) -> None:
     """Raise InputError for a word of an older version, in one line with the word for it now."""
     for word in overrides:
@@ -64,6 +73,7 @@ def _new_word(word: str) -> str | None:
 def compose_config(overrides: list[str], config_dir: str | None) -> Config:
     """Return the configuration that `annealtrain train` would run with these overrides."""
     refuse_old_words(overrides)
+    refuse_doubled_words(overrides)
     if config_dir:
         folder = os.path.abspath(config_dir)
         if not os.path.isdir(folder):
@@ -86,9 +96,13 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         if extra := PLUGINS.get(str(error.missing_cfg_file)):
             return f"{error.missing_cfg_file} is not installed: pip install 'annealtrain[{extra}]'"
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        listed = ", ".join(sorted(error.options))
-        return f"{group}={name} is not known{nearest(name, error.options)}: choose one of {listed}"
+        group, _, name = str(error.missing_cfg_file).partition("/")
+        options = sorted({*error.options, *_options(group)})
+        if elsewhere := [
+            other for other in ("optimizer", "solver", "method") if other != group and name in _options(other)
+        ]:
+            return f"{group}={name} is not known: write {elsewhere[0]}={name}"
+        return f"{group}={name} is not known{nearest(name, options)}: choose one of {', '.join(options)}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         key = str(cause.full_key)
         if key in ("figure", "seeds"):
@@ -96,11 +110,17 @@ def explain(error: BaseException) -> str:
         if " not in " in str(cause):  # the keys of a YAML, or of Hydra's own settings
             parent, _, name = key.rpartition(".")
             known = list(_keys(cause.parent_node)) + (_groups() if not parent else [])
+            if name in known:
+                return f"{key}: this run has no {name} that could have settings"
             found = nearest(name, known).replace("'?", f"'{' in ' + parent if parent else ''}?")
             return f"no setting {key!r}{found}: annealtrain train --help lists all"
+        if named := re.search(r"node '([\w.]+)' is not a container", str(cause)):
+            return f"{named[1]}= is a group of settings, not a value: set those in it, such as {named[1]}.first="
         return f"{key}: {' '.join(str(cause).split('full_key')[0].split())}"
     if isinstance(error, ConfigCompositionException) and (named := re.search("Could not override '([^'@]+)", first)):
         name = named[1].lstrip("/")
+        if name in _groups():
+            return f"a YAML that overrides the group {name} must begin with the line '# @package _global_'"
         if name in OLD_GROUPS:
             return f"the group {name} is called {OLD_GROUPS[name]} now: override /{OLD_GROUPS[name]}"
         return f"no group {name!r}{nearest(name, _groups())}: annealtrain train --help lists all"
@@ -113,6 +133,16 @@ def explain(error: BaseException) -> str:
 
 def _keys(node: Any) -> Iterable[str]:
     return map(str, node.keys()) if isinstance(node, DictConfig) else ()
+
+
+def _options(group: str) -> list[str]:
+    """Return the names of a group's options, those in folders of its own as FOLDER/NAME."""
+    here = files(CONFIGS) / group
+    entries = list(here.iterdir()) if here.is_dir() else []
+    below = [
+        f"{entry.name}/{name}" for entry in entries if entry.is_dir() for name in _options(f"{group}/{entry.name}")
+    ]
+    return [entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")] + below
 
 
 def _groups() -> list[str]:

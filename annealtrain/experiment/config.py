@@ -45,8 +45,8 @@ def check_values(config: Config) -> None:
     for old, new in RENAMED.items():
         if old in config:
             raise InputError(
-                f"{old}: this setting of an older version (0.1.0) is called {new} now: "
-                "start the run anew, or take that version for it"
+                f"{old}: this setting is called {new} since 0.2.0: "
+                f"write {new}, or take version 0.1.0 for a run that it made"
             )
     for name in (*NODES, *RULES):
         if name not in config:

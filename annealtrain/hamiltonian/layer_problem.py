@@ -196,6 +196,8 @@ class LayerProblem:
 
     def unit(self, i: int) -> QuadraticForm:
         """Return unit i's quadratic form; where J differs between units it is built here, at each call."""
+        if not 0 <= i < self.num_units:
+            raise ValueError(f"unit {i}: there are {self.num_units} units, 0 to {self.num_units - 1}")
         couplings = self._couplings if isinstance(self._couplings, Couplings) else self._couplings(i)
         h, E0, S0 = self.h[i], float(self.E0[i]), self.S0[i]
         if couplings.ridge:

@@ -72,7 +72,13 @@ def condition_number(J: Array) -> float | None:
     live = J.diagonal() > 0
     if len(J) > MAX_CONDITION or not live.any():
         return None
-    spectrum = np.linalg.eigvalsh(J[np.ix_(live, live)])
+    own = J[np.ix_(live, live)]
+    if not np.isfinite(own).all():
+        return None
+    try:
+        spectrum = np.linalg.eigvalsh(own)
+    except np.linalg.LinAlgError:  # numbers too far apart to be told from each other
+        return None
     return float(spectrum[-1] / max(spectrum[0], spectrum[-1] * np.finfo(np.float64).eps))
 
 

@@ -45,11 +45,11 @@ class Layerwise(Optimizer):
         state = ActivationCache(self.network, batch.inputs)
         with self.timer.stage("targets_s"):
             self.targets.start_epoch(state, batch.outputs)
-        loss, rows = self._true_loss(state, batch), []
+        loss, rows = self._true_loss(state, batch, step.epoch), []
         for k in range(len(self.network.trainable)):
             before = loss
             rows.append(self._train_layer(k, step, state, progress))
-            loss = self._true_loss(state, batch)
+            loss = self._true_loss(state, batch, step.epoch)
             rows[-1] |= {"actual_change": loss - before, "raised_share": float(loss > before)}
         return rows
 
@@ -58,10 +58,13 @@ class Layerwise(Optimizer):
         self.targets.start_epoch(state, batch.outputs)
         return self.layer_problem(k, state, step)
 
-    def _true_loss(self, state: ActivationCache, batch: Batch) -> float:
+    def _true_loss(self, state: ActivationCache, batch: Batch, epoch: int) -> float:
         """Return the loss of the network, which the layers' own losses only stand for."""
         with self.timer.stage("evaluate_s"):
-            return float(((state.outputs() - batch.outputs).astype(np.float64) ** 2).sum() / len(batch.outputs))
+            loss = float(((state.outputs() - batch.outputs).astype(np.float64) ** 2).sum() / len(batch.outputs))
+        if not np.isfinite(loss):
+            raise InputError(f"training left the range of numbers in epoch {epoch + 1}: lower half_range.first")
+        return loss
 
     def _train_layer(self, k: int, step: Step, state: ActivationCache, progress: Progress) -> Row:
         problem = self.layer_problem(k, state, step)

@@ -58,7 +58,7 @@ class Optimizer:
     amplitude: float = 1.0
     is_unit_by_unit: bool = False
     solves_for_changes: bool = False
-    step_setting: str = "half_range.first"
+    step_setting: str = "the range L (half_range.first and last, or the schedule's own values)"
 
     def check(self, network: Network) -> None:
         """Raise InputError if this optimizer, its range or its solver cannot serve the network."""

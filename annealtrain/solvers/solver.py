@@ -70,6 +70,8 @@ class SolveResult:
         """Return the reads of one unit as dimod has them: spins j n + a, energies the loss; dead weights included."""
         import dimod
 
+        if not 0 <= unit < len(self.levels):
+            raise ValueError(f"unit {unit}: there are {len(self.levels)} units, 0 to {len(self.levels) - 1}")
         spins = Encoding(1.0, self.bits).spins(self.levels[unit])
         return dimod.SampleSet.from_samples(spins, "SPIN", energy=self.energies[unit])
 

@@ -14,16 +14,16 @@ class Checkpoint:
     state: dict[str, Array]
 
 
-def risen_loss(first: Row, row: Row, setting: str) -> str | None:
-    """Return a line on an epoch whose loss is above that of the first weights, None where it is not.
+def unfallen_loss(first: Row, last: Row, setting: str) -> str | None:
+    """Return a line on a run whose loss has not fallen, None where it has.
 
-    first: the metrics of epoch 0. setting: what would make the steps smaller.
+    first, last: the metrics of epoch 0 and of the last one. setting: what would make the steps smaller.
     """
-    if row["train_loss"] <= first["train_loss"]:
+    if last["train_loss"] < first["train_loss"]:
         return None
     return (
-        f"epoch {row['epoch']}: the loss is {row['train_loss']:.4g}, that of the first weights was "
-        f"{first['train_loss']:.4g}: the steps are larger than the loss allows, lower {setting}"
+        f"the loss after epoch {last['epoch']} is {last['train_loss']:.4g}, no less than the "
+        f"{first['train_loss']:.4g} of the first weights: the steps are larger than it allows, lower {setting}"
     )
 
 
