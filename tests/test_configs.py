@@ -252,7 +252,7 @@ def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
     modes = optimizer.targets
     assert type(modes) is PseudoInverseTargets
     assert (modes.amplitude, modes.inverse_activation, modes.ridge) == (expected.amplitude, False, 0)
-    gains = [modes._gain(k) for k in range(len(weights) - 1)]
+    gains = [modes._gain(k, parts.network) for k in range(len(weights) - 1)]
     assert gains == [*expected.gain, *[1] * (len(gains) - len(expected.gain))]
     assert type(optimizer.solver) is simulated_annealing.SimulatedAnnealing
     for epoch in range(20):
@@ -302,8 +302,8 @@ class Own(NamedTuple):
 
 # The range and the sweeps of README's table; kronecker: greedy sweeps from the present weights, in batches.
 OWN = {
-    "pinv": Own(PseudoInverseTargets, (0.05, 0.001), 20),
-    "pinv_weighted": Own(WeightedPseudoInverseTargets, (0.05, 0.001), 20),
+    "pinv": Own(PseudoInverseTargets, (0.2, 1e-5), 20),
+    "pinv_weighted": Own(WeightedPseudoInverseTargets, (0.2, 1e-5), 20),
     "difference": Own(DifferenceTargets, (0.1, 0.001), 100),
     "gauss_newton": Own(GaussNewton, (0.05, 0.001), 5),
     "kronecker": Own(Kronecker, (0.002, 0.0005), 2, 128, "greedy", "present", LinearSchedule),
@@ -339,7 +339,8 @@ def test_an_experiment_of_the_paper_changes_the_values_of_the_papers_optimizers_
     if name.startswith("pinv"):
         paper = OWN[name]._replace(half_range=EXPERIMENTS["fig5b"].half_range, num_sweeps=4)
         assert_is(experiment, paper, beta=True, order="random")
-        assert [experiment.optimizer.targets._gain(k) for k in (0, 1)] == [2, 1]
+        assert experiment.optimizer.targets.ridge == 0
+        assert [experiment.optimizer.targets._gain(k, experiment.network) for k in (0, 1)] == [2, 1]
     else:
         assert_is(experiment, OWN[name])
 
@@ -532,8 +533,8 @@ def test_solvers(name: str, kind: type, settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("pinv", {"amplitude": 10, "gain": 1, "inverse_activation": False, "ridge": 0}),
-        ("pinv_weighted", {"amplitude": 10, "gain": 1, "ridge": 0}),
+        ("pinv", {"amplitude": 10, "gain": None, "inverse_activation": False, "ridge": 1}),
+        ("pinv_weighted", {"amplitude": 10, "gain": None, "ridge": 1}),
         ("difference", {"amplitude": 1, "eta": 1, "ridge": 0}),
         ("gauss_newton", {"ridge": 3e-4, "adaptive": True}),
         ("kronecker", {"eta": 0.3, "damping": 0.1, "momentum": 0.9, "memory": 0.95, "every": 16}),

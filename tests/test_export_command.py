@@ -44,7 +44,7 @@ def test_the_hamiltonian_of_a_change_of_the_weights(cli, tmp_path, optimizer):
     outcome = cli("export", *settings, "--format=bqm", *where)
     assert (outcome.code, outcome.err) == (0, "")
     model = dimod.BinaryQuadraticModel.from_file(io.BytesIO((tmp_path / "x.bqm").read_bytes()))
-    form = ready(composed(f"optimizer={optimizer}"))[0].next_problem(1, epoch=0).unit(3)
+    form = ready(composed(*settings))[0].next_problem(1, epoch=0).unit(3)
     assert not form.S0.any()
     levels = np.random.default_rng(0).integers(0, 8, (20, 8))
     found = model.energies((form.encoding.spins(levels), range(24)))
