@@ -123,7 +123,7 @@ def test_a_problem_of_lists_has_solve_too() -> None:
         (lambda run: annealtrain.train(epohs=3), "no setting 'epohs'; did you mean 'epochs'?"),
         (lambda run: annealtrain.train("targets=pinv"), "this is called optimizer=pinv now"),
         (lambda run: annealtrain.load("nowhere"), "nowhere is not a run folder"),
-        (lambda run: run.problem(layer=3), "layer 3: the network has 3 trainable layers"),
+        (lambda run: run.problem(layer=3), "layer 3: trainable layers are counted from 0 to 2"),
         (lambda run: run.set_unit(0, 128, np.zeros(64)), "unit 128: layer 0 has 128 units, 0 to 127"),
         (lambda run: run.set_unit(0, 0, [1.0]), r"weights of shape \(1,\): give \(64,\), all finite"),
         (lambda run: run.set_weights(2, np.full((10, 64), np.nan)), "all finite"),

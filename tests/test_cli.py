@@ -198,7 +198,7 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
         (["samples=1000", "validation=398"], ["samples=1000", "validation=398", "1397", "samples=999"]),
         (["solver=exact", "bits=4"], ["layer 0 needs 32 spins", "at most 24", "lower bits"]),
         (["x=["], ["'x=['", "key=value"]),
-        (["~solver"], ["solver has no _target_", "annealtrain train solver="]),
+        (["~solver"], ["this run needs a solver: add solver=sa"]),
         (["~optimizer"], ["'optimizer'", "--help"]),
         (["~bits"], ["'bits'", "--help"]),
         (["solver._target_=no_such_module.Best"], ["solver", "no_such_module"]),

@@ -97,7 +97,7 @@ def check_fixed(folder: Path, overrides: Sequence[str], excluded: Sequence[str])
             " ".join(f"{key}={of[key]}" if key in of else f"without {key}=" for key in different)
             for of in (words, held)
         )
-        raise InputError(f"sweep folder {folder} was made {then}; this sweep is {now}: choose another hydra.sweep.dir")
+        raise InputError(f"sweep folder {folder} is of {then}, this sweep of {now}: choose another hydra.sweep.dir")
 
 
 def figure_words(arguments: Sequence[str]) -> list[str]:
