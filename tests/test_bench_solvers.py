@@ -209,7 +209,7 @@ def test_names_are_those_of_the_group_and_the_users_own(tmp_path):
     ("arguments", "message"),
     [
         (["layer=one"], "layer=one is not a whole number"),
-        (["layer=2"], "layer 2: the network has 2 trainable layers, 0 to 1"),
+        (["layer=2"], "layer 2: trainable layers are counted from 0 to 1"),
         (["--repeats=0"], "--repeats 0 is not a whole number of at least 1"),
         (["--timeout=0"], "--timeout 0.0 is not a number of seconds above 0"),
         (["solver=saa"], "solver=saa is not known; did you mean"),

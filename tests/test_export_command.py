@@ -113,7 +113,7 @@ def test_a_file_is_replaced_only_if_that_is_asked_for(cli, run):
         (["bits=2", "--format", "onnx", "--output", "x"], "--format onnx writes a trained network: give a run folder"),
         (
             [*SMALL, "--format", "lp", "--output", "x", "--layer", "2"],
-            "layer 2: the network has 2 trainable layers, 0 to 1",
+            "layer 2: trainable layers are counted from 0 to 1",
         ),
         ([*SMALL, "--format", "lp", "--output", "x", "--unit", "8"], "unit 8: layer 0 has 8 units, 0 to 7"),
         ([*SMALL, "--format", "lp", "--output", "no/x"], "there is no folder no: make it"),
