@@ -198,6 +198,8 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
         (["samples=1000", "validation=398"], ["samples=1000", "validation=398", "1397", "samples=999"]),
         (["solver=exact", "bits=4"], ["layer 0 needs 32 spins", "at most 24", "lower bits"]),
         (["x=["], ["'x=['", "key=value"]),
+        (["method=pinv", "solver=descent"], ["method= names an optimizer and a solver at once: leave solver out"]),
+        (["method=pinv", "optimizer=pinv", "solver=sa"], ["at once: leave optimizer and solver out, or method"]),
         (["~solver"], ["this run needs a solver: add solver=sa"]),
         (["~optimizer"], ["'optimizer'", "--help"]),
         (["~bits"], ["'bits'", "--help"]),

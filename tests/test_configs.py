@@ -422,8 +422,11 @@ def test_a_method_overrides_an_experiment_and_yields_to_the_command_line(method:
     assert math.isclose(optimizer.half_range.value(10, 20), middle)
     solver = optimizer.solver.resolve_schedules(0, 20)
     assert solver.num_sweeps == (4 if name == "pinv" else OWN[name].num_sweeps)  # type: ignore[attr-defined]
-    other = build(composed("experiment=fig5b", f"method={method}", "solver=descent", *HERE))
-    assert type(other.optimizer.solver) is coordinate_descent.CoordinateDescent
+    for beside in ("solver=descent", "optimizer=pinv"):
+        with pytest.raises(InputError, match=f"leave {beside.partition('=')[0]} out, or method"):
+            composed("experiment=fig5b", f"method={method}", beside, *HERE)
+    other = build(composed("experiment=fig5b", f"method={method}", "half_range.first=0.4", "bits=2", *HERE)).optimizer
+    assert (other.bits, other.half_range.value(0, 20)) == (2, 0.4)
 
 
 def test_a_method_of_backpropagation_stands_over_an_experiments_solver() -> None:
