@@ -139,11 +139,17 @@ def test_the_size_of_the_numbers_does_not_matter(move, size, wide):
     assert np.ldexp(tiny.energies[0, 0], -size) == pytest.approx(3 * (levels**2 + levels).min())
 
 
-def test_the_example_of_the_readme_runs(capsys):
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-    exec(compile(example, "README.md", "exec"), {})
-    assert len(capsys.readouterr().out.split()) > 50
+README = (Path(__file__).parent.parent / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("number, numbers_printed", [(0, 3), (1, 50)])
+def test_the_examples_of_the_readme_run(number, numbers_printed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert len(EXAMPLES) == 2
+    exec(compile(EXAMPLES[number], "README.md", "exec"), {})
+    printed = re.findall(r"\d+\.\d+", capsys.readouterr().out)
+    assert len(printed) >= numbers_printed
 
 
 def test_trivial_problems():
