@@ -143,7 +143,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("number, numbers_printed", [(0, 3), (1, 50)])
+@pytest.mark.parametrize(("number", "numbers_printed"), [(0, 3), (1, 50)])
 def test_the_examples_of_the_readme_run(number, numbers_printed, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert len(EXAMPLES) == 2

@@ -94,8 +94,7 @@ def check_fixed(folder: Path, overrides: Sequence[str], excluded: Sequence[str])
     held = tables.read_json(folder / FIXED) if (folder / FIXED).exists() else fixed
     if different := [key for key in sorted(held.keys() | fixed) if held.get(key) != words.get(key)]:
         now, then = (
-            " ".join(f"{key}={of[key]}" if key in of else f"no {key}=" for key in different)
-            for of in (words, held)
+            " ".join(f"{key}={of[key]}" if key in of else f"no {key}=" for key in different) for of in (words, held)
         )
         raise InputError(f"sweep folder {folder} is of {then}, this sweep of {now}: choose another hydra.sweep.dir")
 
