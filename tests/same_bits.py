@@ -2,6 +2,7 @@
 
     python tests/same_bits.py run FOLDER [NAME ...]      run them (all, or those named) into a new folder
     python tests/same_bits.py compare FOLDER OTHER       tell the first difference of each, exit code 1 if there is one
+    python tests/same_bits.py machine                    print which fingerprints are this machine's
     python tests/same_bits.py digest FOLDER              print their fingerprints, as in same_bits.json
 
 metrics.csv and solves.csv are compared, but for times. The runs on image files read them from $ANNEALTRAIN_DATA.
@@ -108,7 +109,16 @@ def digest(folder: Path) -> str:
 
 
 def machine() -> str:
-    """Return what the last bits depend on: BLAS kernels, vector registers, NumPy's version."""
+    """Return what the last bits depend on: BLAS kernels, vector registers, NumPy's version.
+
+    A process of its own looks: this one may have other libraries' BLAS in it.
+    """
+    command = [sys.executable, str(HERE / "same_bits.py"), "machine"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT_S).stdout.strip()
+
+
+def here() -> str:
+    """Return what the last bits of this process depend on."""
     import numpy as np
     import scipy.linalg  # noqa: F401 (brings its own BLAS)
     from numpy._core._multiarray_umath import __cpu_features__ as features
@@ -139,6 +149,9 @@ def main(words: list[str]) -> int:
         for name in words[2:] or NAMES:
             run(name, Path(words[1]).absolute())
             print(f"{name}: {digest(Path(words[1]) / name)}", flush=True)
+        return 0
+    if words == ["machine"]:
+        print(here())
         return 0
     if words[:1] == ["digest"] and len(words) == 2:
         found = {name: digest(Path(words[1]) / name) for name in NAMES if (Path(words[1]) / name).exists()}

@@ -91,7 +91,11 @@ def test_a_ridge_reaches_the_problem():
 
 def test_numbers_out_of_range_end_in_one_line():
     run = trainer(pinv, schedule=ConstantSchedule(1e38))
-    with np.errstate(all="ignore"), pytest.raises(InputError, match=r"epoch 1, layer 1 \(h has values .* not finite\)"):
+    with np.errstate(all="ignore"), pytest.raises(InputError, match=r"in epoch 1: lower half_range.first"):
+        run.run(Log())
+    run = trainer(pinv)
+    run.network.trainable[1].weights = 1e-39 * run.network.trainable[1].weights  # their pseudoinverse overflows
+    with np.errstate(all="ignore"), pytest.raises(InputError, match=r"epoch 1, layer 0 \(h has values .* not finite\)"):
         run.run(Log())
 
 
