@@ -306,7 +306,7 @@ OWN = {
     "pinv_weighted": Own(WeightedPseudoInverseTargets, (0.05, 1e-5), 20),
     "difference": Own(DifferenceTargets, (0.1, 0.001), 100),
     "gauss_newton": Own(GaussNewton, (0.05, 0.001), 5),
-    "kronecker": Own(Kronecker, (0.002, 0.0005), 2, 128, "greedy", "present", LinearSchedule),
+    "kronecker": Own(Kronecker, (0.002, 0.0005), 2, 64, "greedy", "present", LinearSchedule),
 }
 
 
