@@ -84,14 +84,15 @@ def checked(prefix: str, **rules: Rule) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
-        arguments = signature(function)
+        arguments = signature(function).parameters
+        defaults = {name: one.default for name, one in arguments.items() if one.default is not one.empty}
 
         @wraps(function)
         def checking(*given: Any, **named: Any) -> Any:
-            bound = arguments.bind(*given, **named)
-            bound.apply_defaults()
+            values = defaults | dict(zip(arguments, given, strict=False)) | named  # bind() takes four times as long
             for name, rule in rules.items():
-                rule.check(prefix + name, bound.arguments[name])
+                if name in values:  # Python itself tells of one that is missing
+                    rule.check(prefix + name, values[name])
             return function(*given, **named)
 
         return checking  # type: ignore[return-value]
