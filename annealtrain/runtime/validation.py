@@ -84,15 +84,16 @@ def checked(prefix: str, **rules: Rule) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
-        arguments = signature(function).parameters
-        defaults = {name: one.default for name, one in arguments.items() if one.default is not one.empty}
+        taken = signature(function)
+        defaults = {name: one.default for name, one in taken.parameters.items() if one.default is not one.empty}
 
         @wraps(function)
         def checking(*given: Any, **named: Any) -> Any:
-            values = defaults | dict(zip(arguments, given, strict=False)) | named  # bind() takes four times as long
+            values = defaults | dict(zip(taken.parameters, given, strict=False)) | named
+            if values.keys() != taken.parameters.keys():
+                taken.bind(*given, **named)  # its TypeError says what is missing or too much; always, it takes long
             for name, rule in rules.items():
-                if name in values:  # Python itself tells of one that is missing
-                    rule.check(prefix + name, values[name])
+                rule.check(prefix + name, values[name])
             return function(*given, **named)
 
         return checking  # type: ignore[return-value]
