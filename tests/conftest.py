@@ -327,3 +327,18 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "notes.txt").write_text("not looked at")
     return tmp_path
+
+
+MOODY = """
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+
+class Moody(SimulatedAnnealing):
+    def __init__(self, mood, **settings):
+        super().__init__(**settings)
+        self.mood = mood
+
+    def resolve_schedules(self, epoch, epochs):
+        if self.mood == 1 and epoch == 1:
+            raise ValueError("not in the mood for epoch 1")
+        return super().resolve_schedules(epoch, epochs)
+"""

@@ -1,4 +1,4 @@
-"""Twelve runs whose numbers a change of the code's shape must leave alone, to the last bit.
+"""Runs whose numbers a change of the code's shape must leave alone, to the last bit.
 
     python tests/same_bits.py run FOLDER [NAME ...]      run them (all, or those named) into a new folder
     python tests/same_bits.py compare FOLDER OTHER       tell the first difference of each, exit code 1 if there is one
@@ -20,7 +20,6 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 STORE = HERE / "same_bits.json"
-COLUMNS: dict[str, str] = {}  # today's names of columns that were called otherwise when the fingerprints were taken
 DATA = "data_dir=${oc.env:ANNEALTRAIN_DATA}"
 LIMIT_S = 600
 DYING = """
@@ -96,7 +95,7 @@ def tables(folder: Path) -> Iterator[tuple[str, list[dict[str, str]]]]:
     for path in sorted([*folder.rglob("metrics.csv"), *folder.rglob("solves.csv")]):
         with open(path, newline="") as file:
             rows = [
-                {COLUMNS.get(key, key): text for key, text in row.items() if not key.endswith(("_s", "_ns"))}
+                {key: text for key, text in row.items() if not key.endswith(("_s", "_ns"))}
                 for row in csv.DictReader(file)
             ]
         yield path.relative_to(folder).as_posix(), rows

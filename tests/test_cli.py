@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, composed, ended_cpu_s, finished, process, table, write_mnist
+from conftest import MOODY, SMALL, composed, ended_cpu_s, finished, process, table, write_mnist
 
 import annealtrain
 from annealtrain.cli import COMMANDS, main
@@ -142,21 +142,6 @@ def test_info_defaults(cli: Callable) -> None:
     assert (outcome.code, outcome.err) == (0, "")
     chosen = ("model/lenet", "dataset/digits", "solver/sa", "optimizer/gauss_newton", "schedule/geometric")
     assert all(name in outcome.out for name in chosen)
-
-
-MOODY = """
-from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
-
-class Moody(SimulatedAnnealing):
-    def __init__(self, mood, **settings):
-        super().__init__(**settings)
-        self.mood = mood
-
-    def resolve_schedules(self, epoch, epochs):
-        if self.mood == 1 and epoch == 1:
-            raise ValueError("not in the mood for epoch 1")
-        return super().resolve_schedules(epoch, epochs)
-"""
 
 
 def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 from dwave.samplers import SimulatedAnnealingSampler, SteepestDescentSolver
+from small_network import network
 
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
-from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d
+from annealtrain.nn.layers import Flatten, Linear
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.gauss_newton import GaussNewton
 from annealtrain.runtime import thread_pool
@@ -20,15 +21,6 @@ from annealtrain.solvers.dimod_samplers import DimodSolver
 from annealtrain.solvers.exact import Exact
 from annealtrain.testing import OptimizerContract
 from annealtrain.training.trainer import Trainer
-
-
-def network(alpha=0.1, bias=False, seed=0):
-    """A convolution with several sites, a pool, a convolution with one site, and two linear layers."""
-    layers = [Conv2d(3, 3), SpectralPool2d([3, 3]), Conv2d(5, 3), Flatten(), Linear(4), Linear(3)]
-    made = Network(layers, (2, 7, 7), 3, alpha=alpha, bias=bias, seed=seed)
-    for layer in made.trainable:  # thresholds too
-        layer.weights = layer.weights + 0.05 * np.random.default_rng(1).normal(size=layer.weights.shape)
-    return made
 
 
 class TestGaussNewton(OptimizerContract):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import LIMIT_S, SMALL, assert_same_run, composed, finished, process, table, until
+from conftest import LIMIT_S, MOODY, SMALL, assert_same_run, composed, finished, process, table, until
 
 from annealtrain.commands import sweep
 from annealtrain.errors import InputError
@@ -164,21 +164,6 @@ def test_a_job_tells_where_its_own_yaml_lies(cli: Callable, tmp_path: Path) -> N
     assert cli(*command[1:], "hydra.run.dir=alone").code == 0
     assert_same_run(tmp_path / "sweep" / "seed=4", tmp_path / "alone")
     assert {row["bits"] for row in table(tmp_path / "alone" / "solves.csv")} == {"2"}
-
-
-MOODY = """
-from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
-
-class Moody(SimulatedAnnealing):
-    def __init__(self, mood, **settings):
-        super().__init__(**settings)
-        self.mood = mood
-
-    def resolve_schedules(self, epoch, epochs):
-        if self.mood == 1 and epoch == 1:
-            raise ValueError("not in the mood for epoch 1")
-        return super().resolve_schedules(epoch, epochs)
-"""
 
 
 def test_a_failed_job_leaves_its_traceback_and_lets_the_others_run(cli: Callable, tmp_path: Path) -> None:

@@ -92,8 +92,7 @@ def checked(prefix: str, **rules: Rule) -> Callable[[Function], Function]:
             values = defaults | dict(zip(taken.parameters, given, strict=False)) | named
             if values.keys() != taken.parameters.keys():
                 taken.bind(*given, **named)  # its TypeError says what is missing or too much; always, it takes long
-            for name, rule in rules.items():
-                rule.check(prefix + name, values[name])
+            check_all(values, rules, prefix)
             return function(*given, **named)
 
         return checking  # type: ignore[return-value]
@@ -101,10 +100,10 @@ def checked(prefix: str, **rules: Rule) -> Callable[[Function], Function]:
     return decorate
 
 
-def check_all(values: dict[str, Any], rules: dict[str, Rule]) -> None:
-    """Raise InputError for the first of some named values that is not what its rule asks."""
+def check_all(values: dict[str, Any], rules: dict[str, Rule], prefix: str = "") -> None:
+    """Raise InputError for the first of some named values that is not what its rule asks. prefix: of their names."""
     for name, rule in rules.items():
-        rule.check(name, values[name])
+        rule.check(prefix + name, values[name])
 
 
 def is_whole(value: Any) -> bool:
