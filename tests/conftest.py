@@ -21,7 +21,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from run_folders import write_run
 
 pytest.register_assert_rewrite("annealtrain.testing")
@@ -94,6 +97,35 @@ SMALL = (
     "annealing.num_sweeps=3",
     "threads=1",
 )
+
+
+def _read_once() -> None:
+    """Share what Hydra reads of packages' YAML among the tests, and compose once a call where nothing sets its mode.
+
+    Each of its hundreds of calls here would otherwise read some twenty files, and compose a first time to learn
+    whether it is to sweep. Processes of the tests do both; folders of a user's own are always read anew.
+    """
+    load, mode, held = ConfigRepository.load_config, Hydra.get_mode, {}
+
+    def load_config(self: ConfigRepository, config_path: str) -> Any:
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is None or source.scheme() != "pkg":
+            return load(self, config_path)
+        key = (source.path, config_path)
+        if key not in held:
+            held[key] = load(self, config_path)
+        return copy.deepcopy(held[key])  # what is composed of it is changed
+
+    def get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
+        own = any(at.path.startswith("file:") for at in self.config_loader.get_search_path().get_path() if at.path)
+        if own or any(word.lstrip("+").startswith(("hydra.mode", "hydra/", "sweep")) for word in overrides):
+            return mode(self, config_name, overrides)
+        return None
+
+    ConfigRepository.load_config, Hydra.get_mode = load_config, get_mode  # type: ignore[method-assign]
+
+
+_read_once()
 
 
 @dataclass(frozen=True)

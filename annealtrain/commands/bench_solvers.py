@@ -142,7 +142,8 @@ def ground_energies(problem: LayerProblem) -> Array | None:
 
 def measure(task: Task, name: str, timeout_s: float) -> Found:
     """Return what a process of its own says of one solver, or {"note": why it says nothing}."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once for all solvers
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(task, name, there))
     process.start()

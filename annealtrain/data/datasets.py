@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +55,23 @@ class Dataset:
 
 def digits() -> Dataset:
     """Return scikit-learn's 1,797 digits, 1 x 8 x 8: 1,397 for training and always the same 400 for test."""
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(labels))  # neighbours share a writer
-    images, labels = pixels[order].reshape(-1, 1, 8, 8).astype(np.uint8), labels[order].astype(np.int64)
+    table = _digits_table()
+    table = table[np.random.default_rng(0).permutation(len(table))]  # neighbours share a writer
+    images, labels = table[:, :-1].reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64)
     train, test = (images[:-400], labels[:-400]), (images[-400:], labels[-400:])
     return Dataset("digits", 10, *train, *test, scale=16.0, default_validation=140)
+
+
+def _digits_table() -> np.ndarray:
+    """Return pixels and label of each digit (1797, 65) uint8, from scikit-learn's file: importing it takes a second."""
+    package = find_spec("sklearn")
+    folders = package.submodule_search_locations if package else None
+    path = Path(*folders or (), "datasets", "data", "digits.csv.gz")
+    if path.is_file():
+        return np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    from sklearn.datasets import load_digits  # where a version keeps it elsewhere
+
+    return np.column_stack(load_digits(return_X_y=True)).astype(np.uint8)
 
 
 def mnist(data_dir: StrPath | None = None) -> Dataset:
