@@ -99,7 +99,7 @@ class QuadraticForm:
     def live(self) -> Array:
         return self.couplings.live
 
-    @property
+    @cached_property
     def encoding(self) -> Encoding:
         """How levels, spins and weights stand for each other."""
         return Encoding(self.half_range, self.bits)

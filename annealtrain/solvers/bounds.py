@@ -32,5 +32,5 @@ def descend(form: QuadraticForm, start: Array, step: float, max_sweeps: int, tol
 def lower_bound(form: QuadraticForm, weights: Array) -> float:
     """Return a certified lower bound of a convex form's energy in its box: the dual bound after box descent."""
     scale = abs(float(form.energy(form.S0))) + abs(form.E0)
-    sweeps = int(np.clip(BOUND_WORK / max(form.couplings.indices.size, 1) ** 2, 50, 2000))
+    sweeps = int(min(max(BOUND_WORK / max(form.couplings.indices.size, 1) ** 2, 50), 2000))
     return form.dual_bound(descend(form, weights, 0.0, sweeps, 1e-10 * scale))
