@@ -6,6 +6,7 @@ import functools
 import importlib
 import logging
 import os
+import pickle
 import resource
 import signal
 import struct
@@ -113,8 +114,8 @@ def _read_once() -> None:
             return load(self, config_path)
         key = (source.path, config_path)
         if key not in held:
-            held[key] = load(self, config_path)
-        return copy.deepcopy(held[key])  # what is composed of it is changed
+            held[key] = pickle.dumps(load(self, config_path))
+        return pickle.loads(held[key])  # anew: what is composed of it changes it
 
     def get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
         own = any(at.path.startswith("file:") for at in self.config_loader.get_search_path().get_path() if at.path)
