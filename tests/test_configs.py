@@ -303,7 +303,7 @@ class Own(NamedTuple):
 # The range and the sweeps of README's table; kronecker: greedy sweeps from the present weights, in batches.
 OWN = {
     "pinv": Own(PseudoInverseTargets, (0.05, 1e-5), 20),
-    "pinv_weighted": Own(WeightedPseudoInverseTargets, (0.05, 1e-5), 20),
+    "pinv_weighted": Own(WeightedPseudoInverseTargets, (0.2, 1e-4), 20),
     "difference": Own(DifferenceTargets, (0.1, 0.001), 100),
     "gauss_newton": Own(GaussNewton, (0.05, 0.001), 5),
     "kronecker": Own(Kronecker, (0.002, 0.0005), 2, 64, "greedy", "present", LinearSchedule),
