@@ -113,10 +113,22 @@ def is_swept(word: str) -> bool:
 
 
 @pytest.fixture
-def trained(cli: Callable, tmp_path: Path) -> Path:
-    small = [f"{name}={value}" for name, value in SMALL.items()]
-    assert cli("train", "model=lenet", *small, "hydra.run.dir=RUN_FOLDER").code == 0
-    return tmp_path / "RUN_FOLDER"
+def trained(cli: Callable, tmp_path: Path, once: Path) -> Path:
+    """A run in RUN_FOLDER, trained by the first test that asks for one, a copy for each of the others."""
+    folder = tmp_path / "RUN_FOLDER"
+    if not (once / "run").is_dir():
+        small = [f"{name}={value}" for name, value in SMALL.items()]
+        assert cli("train", "model=lenet", *small, "hydra.run.dir=RUN_FOLDER").code == 0
+        shutil.copytree(folder, once / "run")
+    else:
+        shutil.copytree(once / "run", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the tests of this module share."""
+    return tmp_path_factory.mktemp("once")
 
 
 def test_there_are_commands() -> None:
