@@ -169,7 +169,7 @@ class Run:
             return self._threaded(ready, config, self.folder)
 
     def _threaded(self, job: Any, *arguments: Any) -> Any:
-        with thread_pool.threads(self.config["threads"] or thread_pool.available_threads()):
+        with thread_pool.threads(self.config.get("threads") or thread_pool.available_threads()):
             return job(*arguments)
 
     @property
