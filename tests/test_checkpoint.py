@@ -25,7 +25,7 @@ def test_checkpoints_hold_weights_and_epoch_and_nothing_to_run(tmp_path: Path) -
 def test_more_than_ten_layers_keep_their_order(tmp_path: Path) -> None:
     record = RunRecorder(tmp_path)
     record.begin("", META, resume=False)
-    record.save(row(0), [], [np.full((1, 1), k) for k in range(12)])
+    record.save(row(0), [], [np.full((1, 1), float(k)) for k in range(12)])
     assert [int(a[0, 0]) for a in read_checkpoint(tmp_path / LAST)[0]] == list(range(12))
 
 

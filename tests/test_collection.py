@@ -33,7 +33,7 @@ def test_finds_runs_and_names_what_it_leaves_out(tree: Path) -> None:
         ("result.json", "{", "result.json cannot be read"),
         ("result.json", "{}", "result.json is not what a run writes"),
         ("meta.json", "nonsense", "meta.json cannot be read"),
-        ("config.yaml", "just words", "config.yaml is not what a run writes"),
+        ("config.yaml", "just words", "it is not a mapping"),
     ],
 )
 def test_a_damaged_run_is_told_by_its_file(tmp_path: Path, name: str, text: str, said: str) -> None:

@@ -157,8 +157,8 @@ def test_many_groups_are_drawn_in_part(tmp_path: Path) -> None:
 
 
 def test_a_run_without_validation_images(tmp_path: Path) -> None:
-    text = (write_run(tmp_path / "a") / "metrics.csv").read_text().replace("val_accuracy", "other")
-    for folder in (tmp_path / "a", write_run(tmp_path / "b", seed=1)):
+    text = (write_run(tmp_path / "a", finished=False) / "metrics.csv").read_text().replace("val_accuracy", "other")
+    for folder in (tmp_path / "a", write_run(tmp_path / "b", finished=False, seed=1)):
         (folder / "metrics.csv").write_text(text)
     assert "test last" in read(html.write_report(tmp_path)).cells
     read(html.write_report(tmp_path / "a"))

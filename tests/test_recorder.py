@@ -1,5 +1,6 @@
 """The run folder of one run: its files, how it goes on, and what it leaves alone."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -30,6 +31,10 @@ def test_files_of_a_run(tmp_path: Path) -> None:
     ]
     scores = ("epoch", "train_loss", "train_accuracy", "val_accuracy", "test_accuracy")
     assert result == read_json(tmp_path / "result.json")
+    sums = result.pop("checksums")
+    assert sums.keys() == names
+    for name in names - {"result.json"}:
+        assert sums[name] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
     assert result == {
         "last": {name: row(3)[name] for name in scores},
         "best_validation": {name: row(1)[name] for name in scores},
@@ -67,7 +72,7 @@ def test_resume_takes_over_rows_up_to_the_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_while_it_begins_begins_anew(tmp_path: Path) -> None:
-    for name in (".config.yaml.part", ".meta.json.part", ".lock", "train.log"):
+    for name in (".config.yaml.0123abcd.part", ".meta.json.4567cdef.part", ".lock", "train.log"):
         (tmp_path / name).touch()
     (tmp_path / "config.yaml").write_text("bits: 3\n")
     with pytest.raises(InputError, match="holds other files"):

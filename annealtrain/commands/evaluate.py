@@ -5,7 +5,8 @@ from pathlib import Path
 from annealtrain.errors import InputError
 from annealtrain.experiment.builder import build
 from annealtrain.experiment.config import saved_config
-from annealtrain.runs import checkpoint, recorder, tables
+from annealtrain.runs import checkpoint, collection
+from annealtrain.runs.contents import finite
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
 
@@ -13,9 +14,11 @@ from annealtrain.runtime.array_types import Row
 def evaluate(folder: Path) -> bool:
     """Score a finished run's weights again; print both results, return whether they are equal to the last bit."""
     config = saved_config(folder)
-    if not (folder / recorder.RESULT).exists():
-        raise InputError(f"the run in {folder} is not finished: annealtrain resume {folder}")
-    result = tables.read_json(folder / recorder.RESULT, "last", "best_validation")
+    result = collection.read_run(folder).result
+    if result is None:
+        raise InputError(f"the run in {folder} is not finished: {collection.resume_command(folder)}")
+    if "checksums" not in result:
+        print("made by a version that kept no checksums: whether a file was changed since cannot be told")
     experiment = build(config)
     same = True
     with thread_pool.threads(experiment.threads):
@@ -24,7 +27,8 @@ def evaluate(folder: Path) -> bool:
             if not result[kind]:
                 continue
             epoch = experiment.take_weights(folder / name)
-            scores = {"epoch": epoch, **trainer.scores()}
+            held = {"epoch": epoch, **trainer.scores()}
+            scores = {key: value for key, value in held.items() if finite(value) is not None}
             recorded = {key: value for key, value in result[kind].items() if value is not None}
             is_same = scores == recorded
             same = same and is_same

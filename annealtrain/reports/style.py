@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annealtrain.runtime import files
+from annealtrain.runtime.foreign_text import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -51,15 +54,26 @@ def class_name(target: Any) -> str:
 
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure; the same figure gives the same bytes."""
-    keys = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
-    figure.savefig(path, metadata=keys[path.suffix])
+    files.write_atomically(path, rendered(figure, path.suffix[1:]), "make room there, or give another folder")
 
 
 def png(figure: "Figure") -> bytes:
     """Return a figure as the content of a PNG file."""
+    return rendered(figure, "png")
+
+
+def rendered(figure: "Figure", kind: str) -> bytes:
+    """Return a figure as the content of a file of a kind: png, pdf or svg."""
+    keys: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format=kind, metadata=keys[kind])
     return buffer.getvalue()
+
+
+def plain(text: str, most: int = 200) -> str:
+    """Return a text of a run as a figure shows it: on one line, not too long, and never as mathematics."""
+    text = printable(text)
+    return (text if len(text) <= most else f"{text[:most]}...").replace("$", r"\$")
 
 
 def whole_numbers(axis: "Axes") -> None:
