@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SMALL, assert_same_run, composed, cpu_s, ended_cpu_s, finished, process, table, until, weights
+from run_folders import reseal
 
 import annealtrain
 from annealtrain.commands import train
@@ -431,6 +432,7 @@ def test_eval_reproduces_the_result_exactly(cli: Callable, scored: Path) -> None
     for threads in ("1", "2", "null"):
         config = scored / "config.yaml"
         config.write_text(config.read_text().replace("threads: 1", f"threads: {threads}"))
+        reseal(scored)
         outcome = cli("eval", "run")
         assert (outcome.code, outcome.err) == (0, "")
         lines = outcome.out.splitlines()
@@ -440,6 +442,7 @@ def test_eval_reproduces_the_result_exactly(cli: Callable, scored: Path) -> None
             assert line.startswith(f"{name} (epoch {result[kind]['epoch']}):  ")
             assert all(f"{key} {value!r}" in line for key, value in result[kind].items() if key != "epoch")
         config.write_bytes(before["config.yaml"])
+        (scored / "result.json").write_bytes(before["result.json"])
     assert {path.name: path.read_bytes() for path in scored.iterdir()} == before
 
 
@@ -448,6 +451,10 @@ def test_eval_notices_changed_weights(cli: Callable, scored: Path, which: str) -
     held, epoch = checkpoint.read_checkpoint(scored / f"{which}.npz")
     held[0][0, 0] += 1e-3
     RunRecorder(scored)._write_checkpoint(f"{which}.npz", epoch, held)
+    refused = cli("eval", "run")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"annealtrain eval: run/{which}.npz: it is not what the run wrote: restore it")
+    reseal(scored)
     outcome = cli("eval", "run")
     assert outcome.code == 1
     notes = outcome.out.splitlines()[1::2]
@@ -456,9 +463,32 @@ def test_eval_notices_changed_weights(cli: Callable, scored: Path, which: str) -
 
 def test_eval_notices_a_changed_result(cli: Callable, scored: Path) -> None:
     result = tables.read_json(scored / "result.json")
-    result["last"]["test_accuracy"] = float(np.nextafter(result["last"]["test_accuracy"], 1))
+    before = result["last"]["test_accuracy"]
+    result["last"]["test_accuracy"] = after = float(np.nextafter(before, 1))
     (scored / "result.json").write_text(json.dumps(result))
-    assert cli("eval", "run").code == 1
+    refused = cli("eval", "run")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "last is not the epoch 2 of the metrics" in refused.err
+    head, _, last = (scored / "metrics.csv").read_text().rstrip("\n").rpartition("\n")
+    (scored / "metrics.csv").write_text(f"{head}\n{last.replace(repr(before), repr(after))}\n")
+    assert "result.json: it is not what the run wrote" in cli("eval", "run").err
+    reseal(scored)
+    outcome = cli("eval", "run")
+    assert outcome.code == 1
+    assert f"NOT as recorded:  train_loss {result['last']['train_loss']!r}" in outcome.out
+
+
+def test_eval_of_a_run_of_an_older_version_says_that_it_has_no_checksums(cli: Callable, scored: Path) -> None:
+    result = tables.read_json(scored / "result.json")
+    del result["checksums"]
+    (scored / "result.json").write_text(json.dumps(result))
+    outcome = cli("eval", "run")
+    assert outcome.code == 0
+    said, *lines = outcome.out.splitlines()
+    assert said == "made by a version that kept no checksums: whether a file was changed since cannot be told"
+    assert lines[1] == lines[3] == "  the same as recorded"
+    (scored / "result.json").write_text(json.dumps(result | {"checksumt": {}}))  # a letter that has changed
+    assert "checksumt is nothing that a run has" in cli("eval", "run").err
 
 
 def test_eval_of_an_unfinished_or_damaged_run_is_one_line(cli: Callable, scored: Path) -> None:
@@ -466,7 +496,7 @@ def test_eval_of_an_unfinished_or_damaged_run_is_one_line(cli: Callable, scored:
     (scored / "last.npz").write_bytes(held[:-100])
     outcome = cli("eval", "run")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "last.npz cannot be read" in outcome.err
+    assert "last.npz: it is not what the run wrote" in outcome.err
     (scored / "last.npz").write_bytes(held)
     (scored / "result.json").write_text("{}")
     for command in ("eval", "resume"):

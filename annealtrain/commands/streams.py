@@ -1,6 +1,7 @@
 """Standard output and errors as commands need them: open, taking any text, and a full one told in one line."""
 
 import errno
+import io
 import logging
 import os
 import sys
@@ -69,8 +70,12 @@ def let_go() -> None:
 
 
 def _flushes() -> bool:
+    """Whether standard output still takes a byte: it may have no buffer that could be flushed."""
     try:
         sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"\n")
+    except io.UnsupportedOperation:  # no file, as in a notebook
+        return True
     except OSError:
         let_go()
         return False
