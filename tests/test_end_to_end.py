@@ -521,3 +521,53 @@ def test_what_a_users_solver_logs_is_kept_and_refuses_nothing(cli: Callable, tmp
     outcome = cli("train", *SMALL, "solver._target_=talking.Talking", "hydra.run.dir=run")
     assert outcome.code == 0, outcome
     assert "made with ['beta', " in (tmp_path / "run" / "train.log").read_text()
+
+
+DIVERGING = ("method=backprop", "optimizer.learning_rate=1e30", *SMALL[:4])
+
+
+def test_a_diverged_run_ends_in_one_line_and_is_what_it_says(cli: Callable, tmp_path: Path) -> None:
+    for _ in range(2):  # the second time it is there
+        outcome = cli("train", *DIVERGING, "epochs=3", "hydra.run.dir=run")
+        assert (outcome.code, outcome.out) == (1, "")
+        said = "the run has diverged: its loss in epoch 1 is no finite number: lower optimizer.learning_rate"
+        assert outcome.err == f"annealtrain train: {said}; run folder: {tmp_path}/run\n"
+
+    def no_number(text: str) -> None:
+        raise AssertionError(text)
+
+    result = json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=no_number)
+    assert (result["last"]["epoch"], result["last"]["train_loss"], result["warning"]) == (1, None, said)
+    assert [row["train_loss"] for row in table(tmp_path / "run" / "metrics.csv")][1:] == ["nan"]
+    assert cli("eval", "run").out.count("the same as recorded") == 2
+    assert cli("collect", "run").code == 0
+    assert cli("resume", "run").code == 1
+    assert cli("train", *DIVERGING, "epochs=1", "-m", "seed=0", "hydra.sweep.dir=sweep").code == 1
+
+
+def test_a_run_that_leaves_the_range_of_numbers_in_a_solve_fails_in_one_line(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("train", *SMALL, "method=pinv", "schedule.first=1e30", "schedule.last=1e30", "hydra.run.dir=run")
+    assert (outcome.code, outcome.out) == (1, "")
+    said = "training left the range of numbers in epoch 1: lower half_range.first"
+    assert outcome.err == f"annealtrain train: {said}\n"
+
+
+def test_resume_refuses_a_checkpoint_whose_state_is_of_another_kind(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*SMALL, "averaging=0.5", "hydra.run.dir=run")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecorder, "finish", interrupted)
+        assert cli("train", *words).code == 130
+    with np.load(tmp_path / "run" / "last.npz") as held:
+        arrays = dict(held)
+    name = next(name for name in arrays if name.startswith("state_average_0"))
+    for wrong in (np.zeros((2, 2, 2)), np.array("text")):
+        np.savez(tmp_path / "run" / "last.npz", **arrays | {name: wrong})
+        outcome = cli("resume", "run")
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert "run/last.npz cannot be read (ValueError: average_0 holds" in outcome.err

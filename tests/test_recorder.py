@@ -81,6 +81,28 @@ def test_a_run_killed_while_it_begins_begins_anew(tmp_path: Path) -> None:
     assert read_json(tmp_path / "meta.json") == {**META, "resumed_at": []}
 
 
+def test_resume_removes_what_was_being_written(tmp_path: Path) -> None:
+    started(tmp_path, 1)
+    (tmp_path / ".last.npz.0123abcd.part").touch()
+    foreign = {".last.npz.mine.part", ".notes.0123abcd.part"}
+    for name in foreign:
+        (tmp_path / name).touch()
+    assert RunRecorder(tmp_path).begin("", META, resume=True) == 1
+    assert {path.name for path in tmp_path.glob("*.part")} == foreign
+
+
+def test_resume_misses_a_checkpoint_that_there_was(tmp_path: Path) -> None:
+    started(tmp_path, 2)
+    best = (tmp_path / BEST).read_bytes()
+    (tmp_path / BEST).write_bytes((tmp_path / LAST).read_bytes())
+    with pytest.raises(InputError, match=r"best\.npz is of epoch 2, the best is 1"):
+        RunRecorder(tmp_path).begin("", META, resume=True)
+    (tmp_path / BEST).write_bytes(best)
+    (tmp_path / LAST).unlink()
+    with pytest.raises(InputError, match=r"last\.npz is missing, the run in .* has come further"):
+        RunRecorder(tmp_path).begin("", META, resume=True)
+
+
 def test_resume_of_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
     RunRecorder(tmp_path).begin("", META, resume=False)
     record = RunRecorder(tmp_path)

@@ -63,6 +63,17 @@ def test_lines_hold_the_values_of_the_files(tmp_path: Path) -> None:
     assert plt.get_fignums() == []
 
 
+def test_an_accuracy_of_zero_is_drawn(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", finished=False)
+    (folder / "metrics.csv").write_text("epoch,train_loss,train_accuracy,test_accuracy\n0,1.0,0.0,\n1,nan,0.0,0\n")
+    with style.styled():
+        accuracy, loss = run_plots.drawn(collection.read_run(folder)).axes[:2]
+        lines = {line.get_label(): line.get_xydata().tolist() for line in accuracy.get_lines()}
+        assert lines == {"training 0.000": [[0, 0], [1, 0]], "test 0.000": [[1, 0]]}
+        assert accuracy.get_ylim()[0] < 0
+        assert loss.get_lines()[0].get_xydata().tolist() == [[0, 1]]
+
+
 def test_several_solves_of_a_layer_in_an_epoch_are_averaged(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "solves.csv").write_text("epoch,layer,backtracks\n1,0,1\n1,0,2\n2,0,\n3,0,nan\n")

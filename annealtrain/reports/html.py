@@ -190,7 +190,7 @@ def _curves(found: Sequence[Run]) -> str:
         picture = image(figure, "accuracy of each group over the epochs")
     more = len(summary.groups(found)) - len(held)
     notes = [f"{more} more groups are in the table only."] if more else []
-    notes += [f"{len(without)} runs without this accuracy are in the table only."] if without else []
+    notes += [f"Runs without this accuracy, in the table only: {len(without)}."] if without else []
     return picture + "".join(f'<p class="note">{note}</p>' for note in notes)
 
 

@@ -101,8 +101,9 @@ def opened(path: Path, *, follow: bool = False) -> BinaryIO:
 def read_bytes(path: Path, most: int, *, follow: bool = False) -> bytes:
     """Return a file's content, opened as `opened` does; OSError for more than `most` bytes too."""
     with opened(path, follow=follow) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+        is_whole = os.fstat(file.fileno()).st_size <= most
+        content = file.read(most + 1) if is_whole else b""
+    if not is_whole or len(content) > most:  # it may have grown
         raise OSError(0, f"it is larger than {most / 1e6:g} MB", str(path))
     return content
 
