@@ -14,7 +14,7 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.runtime import files
 
-MOST, MOST_BATCH = 2_000_000_000, 200_000_000  # bytes, of an IDX file and of a CIFAR-10 batch of 31 MB
+MOST = 200_000_000  # bytes of an IDX file of 47 MB, or of a CIFAR-10 batch of 31 MB
 MOST_KEPT = 1_000_000  # objects of a pickled batch
 
 
@@ -111,7 +111,7 @@ def _check_memo(file: io.BytesIO) -> None:
 def cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return images (n, 3, 32, 32) uint8 and labels (n,) int64 of one batch file."""
     try:
-        file = io.BytesIO(files.read_bytes(path, MOST_BATCH, follow=True))
+        file = io.BytesIO(files.read_bytes(path, MOST, follow=True))
         _check_memo(file)
         content = _InertUnpickler(file, encoding="bytes").load()
         if file.read(1):

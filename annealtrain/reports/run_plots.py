@@ -1,13 +1,13 @@
 """Draw one run: its accuracies and loss, and layer by layer what its solves report."""
 
 from collections.abc import Iterator, Sequence
-from math import ceil, floor, isfinite
+from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from annealtrain.reports.style import class_name, plain, save, scale, styled, whole_numbers
+from annealtrain.reports.style import class_name, drawable, plain, save, scale, styled, whole_numbers
 from annealtrain.runs import contents
 from annealtrain.runs.collection import Run, read_run
 from annealtrain.runtime import files
@@ -115,7 +115,7 @@ def _accuracy(axis: "Axes", run: Run) -> None:
 
 def _loss(axis: "Axes", run: Run) -> None:
     held = [(row["epoch"], row.get("train_loss")) for row in run.metrics]
-    points = [(epoch, value) for epoch, value in held if value is not None and isfinite(value)]
+    points = [(epoch, value) for epoch, value in held if drawable(value)]
     axis.plot(*zip(*points, strict=True), color="#333333", marker="o")
     axis.set_title("training loss of the network")
     scale(axis, "log", [value for _, value in points])
@@ -137,7 +137,7 @@ def _panel(axis: "Axes", panel: Panel, solves: Sequence[Row], layers: Sequence[i
 
 
 def _mean(values: Iterator[Any]) -> float | None:
-    held = [value for value in values if isinstance(value, int | float) and isfinite(value)]
+    held = [value for value in values if drawable(value)]
     return float(np.mean(held)) if held else None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import floor, log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -74,6 +74,11 @@ def plain(text: str, most: int = 200) -> str:
     """Return a text of a run as a figure shows it: on one line, not too long, and never as mathematics."""
     text = printable(text)
     return (text if len(text) <= most else f"{text[:most]}...").replace("$", r"\$")
+
+
+def drawable(value: Any) -> TypeGuard[float]:
+    """Whether a value is a number that axes can show: finite, and neither so large nor so small that they overflow."""
+    return isinstance(value, int | float) and (value == 0 or 1e-100 < abs(value) < 1e100)
 
 
 def whole_numbers(axis: "Axes") -> None:

@@ -14,6 +14,7 @@ from annealtrain.runtime.array_types import Row
 from annealtrain.runtime.foreign_text import NUMBER, cell, printable
 
 MOST_JSON, MOST_ROWS = 16_000_000, 256_000_000  # bytes; a run of 100,000 epochs has some 30 MB of rows
+MOST_DEPTH = 40
 START_ANEW = "start the run anew in another folder"
 
 
@@ -25,10 +26,24 @@ def read_json(path: Path, *names: str) -> Row:
         raise unreadable(path, error) from error
     if not isinstance(content, dict):
         raise not_of_a_run(path, "no object")
+    if _is_deep(content):
+        raise not_of_a_run(path, f"nested deeper than {MOST_DEPTH} levels")
     for name in names:
         if name not in content:
             raise not_of_a_run(path, f"no {name}")
     return content
+
+
+def _is_deep(content: Any) -> bool:
+    level = [content]
+    for _ in range(MOST_DEPTH):
+        level = [
+            part
+            for value in level
+            if isinstance(value, dict | list)
+            for part in (value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(level)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -61,7 +76,8 @@ def _value(text: str) -> Any:
         return None
     if not NUMBER.fullmatch(text):
         return text
-    return float(text) if set(text) & set(".eEnif") else int(text)
+    is_float = bool(set(text) & set(".eEnif")) or len(text) > 18  # beyond what 64 bits hold
+    return float(text) if is_float else int(text)
 
 
 def csv_text(rows: list[Row]) -> str:
