@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import shlex
 import shutil
@@ -157,11 +158,42 @@ def test_many_groups_are_drawn_in_part(tmp_path: Path) -> None:
 
 
 def test_a_run_without_validation_images(tmp_path: Path) -> None:
-    text = (write_run(tmp_path / "a") / "metrics.csv").read_text().replace("val_accuracy", "other")
-    for folder in (tmp_path / "a", write_run(tmp_path / "b", seed=1)):
+    text = (write_run(tmp_path / "a", finished=False) / "metrics.csv").read_text().replace("val_accuracy", "other")
+    for folder in (tmp_path / "a", write_run(tmp_path / "b", finished=False, seed=1)):
         (folder / "metrics.csv").write_text(text)
     assert "test last" in read(html.write_report(tmp_path)).cells
     read(html.write_report(tmp_path / "a"))
+
+
+def test_runs_with_and_without_validation_images(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    for name, scores in (("b", "1.0,0.5"), ("c", ",")):
+        folder = write_run(tmp_path / name, finished=False, bits=3)
+        (folder / "metrics.csv").write_text(f"epoch,train_loss,test_accuracy\n0,{scores}\n1,{scores}\n")
+    page = read(html.write_report(tmp_path))
+    assert "Runs without this accuracy, in the table only: 1." in page.text  # c: the others are drawn by their tests
+    for name in ("a", "b", "c"):
+        (tmp_path / name / "result.json").unlink(missing_ok=True)
+        (tmp_path / name / "metrics.csv").write_text("epoch\n0\n")
+    assert "No run has accuracies" in read(html.write_report(tmp_path)).text
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "run")
+    (tmp_path / "run" / "report.html").write_text("whole")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for command, name in (("report", "report.html"), ("plot", "run.png"), ("collect", "runs.csv")):
+        outcome = cli(command, "run")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith(f"annealtrain {command}: cannot write run/{name} (No space left on device): ")
+    assert (tmp_path / "run" / "report.html").read_text() == "whole"
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_text_of_a_setting_is_escaped(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def run_hydra(arguments: list[str]) -> int:
     # Hydra's parser wants its flags before or after the overrides, not between them.
     sys.argv = ["annealtrain", *sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
-    refused: list[InputError] = []
+    refused: list[InputError | OSError] = []
     is_composed = False
     sweep.Watch.folder = None
 
@@ -55,7 +55,7 @@ def run_hydra(arguments: list[str]) -> int:
             return sweep.run_job(settings.sweep.subdir, _folder(), lambda: _train_in_sweep(composed))
         try:
             return _job(composed)
-        except InputError as error:
+        except (InputError, OSError) as error:
             refused.append(error)  # raised below: Hydra would print a line of its own before ours
             return float("nan")
 

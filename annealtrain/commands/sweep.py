@@ -60,7 +60,7 @@ def run_job(name: str, folder: Path, train: Callable[[], float]) -> float:
         outcome += f"  warning: {result['warning']}" if result.get("warning") else ""
     line = f"{name}  {outcome}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / STATUS).write_text(line + "\n")
+    files.write_text(folder / STATUS, line + "\n", "make room there, or choose another hydra.sweep.dir")
     print(line, flush=True)
     return score
 
@@ -68,7 +68,7 @@ def run_job(name: str, folder: Path, train: Callable[[], float]) -> float:
 def conclude() -> int:
     """Print how the jobs of the sweep just run have ended; return the exit code, 1 if one of them failed."""
     assert Watch.folder is not None
-    lines = [path.read_text().rstrip() for path in sorted(Watch.folder.rglob(STATUS))]
+    lines = [path.read_text(encoding="utf-8").rstrip() for path in sorted(Watch.folder.rglob(STATUS))]
     failed = [line for line in lines if f"  {FAILED}: " in line]
     if not Watch.is_shown:
         print("\n".join(lines))

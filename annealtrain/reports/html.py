@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from annealtrain.reports import run_plots, style
 from annealtrain.runs import collection, summary, tables, yaml_files
 from annealtrain.runs.collection import Run
+from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_CURVES = 12  # groups drawn in one figure; more are in the table only
+ROOM = "make room there, or copy the runs elsewhere"
 VERSIONS = ("annealtrain", "git_revision", "python", "machine", "cores")  # of meta.json, beside its packages
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
@@ -33,11 +35,12 @@ footer, .note { color: #666; font-size: .85rem; }
 def write_report(folder: Path) -> Path:
     """Write report.html into the folder of a run or of a sweep, return its path; InputError where there is no run."""
     found, foreign = collection.find(folder)
+    path = folder / "report.html"
+    files.require_writable(path, ROOM)
     is_run = len(found) == 1 and found[0].folder == folder
     title = run_plots.headline(found[0]) if is_run else f"{len(found)} runs in {'/'.join(folder.resolve().parts[-2:])}"
     body = run_sections(found[0]) if is_run else sweep_sections(found, foreign, sweep_command(folder))
-    path = folder / "report.html"
-    path.write_text(page(title, body), encoding="utf-8")
+    files.write_text(path, page(title, body), ROOM)
     return path
 
 
@@ -143,8 +146,9 @@ def _scores(run: Run) -> str:
     for label, row in (("last epoch", run.last), ("best validation", run.best)):
         cells = ["" if row.get(name) is None else f"{row[name]:.4f}" for name in names]
         rows.append([f"{label} ({row['epoch']})", *cells])
-    seconds = run.result["seconds"] if run.result else sum(row.get("total_s") or 0.0 for row in run.metrics)
-    note = f'<p class="note">{run.state}, {seconds:.1f} s on {escape(str(run.meta.get("machine", "")))}</p>'
+    spent = sum(row.get("total_s") or 0.0 for row in run.metrics)
+    seconds = (run.result or {}).get("seconds") or spent
+    note = f'<p class="note">{escape(run.state)}, {seconds:.1f} s on {escape(str(run.meta.get("machine", "")))}</p>'
     return table(["", "training", "validation", "test", "training loss"], rows) + note
 
 
@@ -154,9 +158,12 @@ def _curves(found: Sequence[Run]) -> str:
     import numpy as np
     from matplotlib.figure import Figure
 
-    score = next(
-        name for name in ("val_accuracy", "test_accuracy", "train_accuracy") if found[0].last.get(name) is not None
-    )
+    scores = ("val_accuracy", "test_accuracy", "train_accuracy")
+    score = max(scores, key=lambda name: sum(run.last.get(name) is not None for run in found))  # the first of equals
+    without = [run for run in found if any(row.get(score) is None for row in run.metrics)]
+    if len(without) == len(found):
+        return '<p class="note">No run has accuracies.</p>'
+    found = [run for run in found if run not in without]
     keys, held = summary.varying(found), list(summary.groups(found).items())[:MOST_CURVES]
     with style.styled():
         figure = Figure(figsize=(8.6, 4.6), layout="constrained")
@@ -167,7 +174,7 @@ def _curves(found: Sequence[Run]) -> str:
             lines = np.array([[row[score] for row in run.metrics[:epochs]] for run in members], float)
             middle, colour = lines.mean(axis=0), colours(number)
             label = ", ".join(f"{key} {tables.shown(v)}" for key, v in zip(keys, values, strict=True)) or "all"
-            axis.plot(range(epochs), middle, color=colour, marker="o", label=label)
+            axis.plot(range(epochs), middle, color=colour, marker="o", label=style.plain(label))
             if len(lines) > 1:
                 std = lines.std(axis=0, ddof=1)
                 axis.fill_between(range(epochs), middle - std, middle + std, color=colour, alpha=0.15, linewidth=0)
@@ -182,7 +189,9 @@ def _curves(found: Sequence[Run]) -> str:
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         picture = image(figure, "accuracy of each group over the epochs")
     more = len(summary.groups(found)) - len(held)
-    return picture + (f'<p class="note">{more} more groups are in the table only.</p>' if more else "")
+    notes = [f"{more} more groups are in the table only."] if more else []
+    notes += [f"Runs without this accuracy, in the table only: {len(without)}."] if without else []
+    return picture + "".join(f'<p class="note">{note}</p>' for note in notes)
 
 
 def _command(run: Run) -> str:
