@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import annealtrain
+from annealtrain.commands.interrupts import Heard, as_ctrl_c
 from annealtrain.commands.parser import parser_of
 from annealtrain.errors import InputError, nearest
 
@@ -29,7 +30,7 @@ Every command takes --help; annealtrain --version tells the version."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C)."""
+    """Run one command and return the exit code: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C), 143 (TERM), 129 (HUP)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # Bash completion calls the program without the command word: it stands in the line to complete.
     if "query=bash" in arguments and "COMP_LINE" in os.environ:
@@ -48,13 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     # Solvers and layers of the user's own live beside where they are called.
     sys.path.insert(0, os.getcwd())
+    with as_ctrl_c() as heard:
+        return _run(command, rest, heard)
+
+
+def _run(command: str, rest: list[str], heard: Heard) -> int:
     try:
         code = COMMANDS[command](rest)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return code
     except KeyboardInterrupt as interrupt:
         print(f"annealtrain {command}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
-        return 130
+        return heard.code
     except InputError as error:
         print(f"annealtrain {command}: {error}", file=sys.stderr)
         return 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import LIMIT_S, MOODY, SMALL, assert_same_run, composed, finished, process, table, until
 
-from annealtrain.commands import sweep
+from annealtrain.commands import job_folder, sweep, sweep_folder
 from annealtrain.errors import InputError
 from annealtrain.experiment.compose import compose_config
 from annealtrain.reports import paper
@@ -131,23 +131,21 @@ def test_a_sweep_that_never_began_does_not_hold_its_folder(cli: Callable) -> Non
     assert cli(*arguments).code == 0
     figure = ["sweep=figure", "figure=fig2b", *SMALL, "dataset=digits", "method=pinv", "seed=5"]
     other = cli("train", *figure, "hydra.sweep.dir=sweep")
-    assert "is of " in other.out
-    assert ", this sweep of " in other.out
+    assert (other.code, other.out) == (2, "")
+    assert "is of " in other.err
+    assert ", this sweep of " in other.err
 
 
-def test_a_folder_made_by_another_configuration_is_refused(cli: Callable, tmp_path: Path) -> None:
+def test_a_folder_made_by_another_configuration_is_refused(cli: Callable, refused: Callable, tmp_path: Path) -> None:
     assert cli("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep").code == 0
     before = (tmp_path / "sweep" / "seed=0" / "metrics.csv").read_bytes()
-    outcome = cli("train", *SMALL, "epochs=3", "--multirun", "seed=1,2", "hydra.sweep.dir=sweep")  # seed=2 is free
-    assert outcome.code == 1
-    assert "2 jobs, 2 failed" in outcome.out
-    assert "sweep is of epochs=2, this sweep of epochs=3: choose another hydra.sweep.dir" in outcome.out
-    assert not (tmp_path / "sweep" / "seed=2" / "meta.json").exists()
-    unnamed = cli("train", *SMALL[:3], *SMALL[4:], "--multirun", "seed=2,3", "hydra.sweep.dir=sweep")
-    assert ", this sweep of no epochs=" in unnamed.out
+    said = refused("train", *SMALL, "epochs=3", "--multirun", "seed=1,2", "hydra.sweep.dir=sweep")  # seed=2 is free
+    assert said == "sweep folder sweep is of epochs=2, this sweep of epochs=3: choose another hydra.sweep.dir"
+    unnamed = refused("train", *SMALL[:3], *SMALL[4:], "--multirun", "seed=2,3", "hydra.sweep.dir=sweep")
+    assert ", this sweep of no epochs=" in unnamed
     assert cli("train", *SMALL, "--multirun", "seed=4", "hydra.sweep.dir=sweep").code == 0  # one more
     assert cli("train", *SMALL, "--multirun", "seed=2,3", "hydra.sweep.dir=sweep", "threads=1").code == 0
-    (tmp_path / "sweep" / "sweep.json").unlink()  # as in a folder of an older version
+    shutil.rmtree(tmp_path / "sweep" / sweep_folder.CLAIM)  # as in a folder of an older version
     outcome = cli("train", *SMALL, "epochs=3", "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
     assert "2 jobs, 2 failed" in outcome.out
     assert f"{tmp_path}/sweep/seed=0 holds a run with other settings: choose another hydra.sweep.dir" in outcome.out
@@ -175,10 +173,10 @@ def test_a_failed_job_leaves_its_traceback_and_lets_the_others_run(cli: Callable
     assert "3 jobs, 1 failed" in outcome.out
     assert "seed=1  failed: ValueError: not in the mood for epoch 1" in outcome.out
     (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
-    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
-    assert [(job / "result.json").exists() for job in jobs] == [True, False, True]
-    assert len(table(jobs[1] / "metrics.csv")) == 2
-    logs = [(job / "train.log").read_text() if (job / "train.log").exists() else "" for job in jobs]
+    folders = [sweep / name for name in jobs(sweep)]
+    assert [(job / "result.json").exists() for job in folders] == [True, False, True]
+    assert len(table(folders[1] / "metrics.csv")) == 2
+    logs = [(job / "train.log").read_text() if (job / "train.log").exists() else "" for job in folders]
     assert "Traceback" in logs[1]
     assert 'moody.py", line' in logs[1]
     assert "ValueError: not in the mood for epoch 1" in logs[1]
@@ -207,11 +205,11 @@ def test_a_job_of_bad_input_leaves_its_line_and_lets_the_others_run(cli: Callabl
 
 
 def test_keys_that_do_not_vary() -> None:
-    assert sweep.fixed_keys(["-m", "seed=0,1", "bits=3", "+x.y=1", "hydra.sweep.dir=a"]) == ["bits", "x.y"]
-    assert sweep.fixed_keys(["sweep=search", "bits=3"]) == ["sweep", "bits"]
-    assert sweep.fixed_keys(["sweep=figure", "method=pinv", "seed=5", "bits=3"]) == ["sweep", "bits"]
-    assert sweep.fixed_keys(["bits=3", "model=lenet"]) == []
-    assert sweep.fixed_keys(["seed=range(3)", "x=["]) == []
+    assert job_folder.fixed_keys(["-m", "seed=0,1", "bits=3", "+x.y=1", "hydra.sweep.dir=a"]) == ["bits", "x.y"]
+    assert job_folder.fixed_keys(["sweep=search", "bits=3"]) == ["sweep", "bits"]
+    assert job_folder.fixed_keys(["sweep=figure", "method=pinv", "seed=5", "bits=3"]) == ["sweep", "bits"]
+    assert job_folder.fixed_keys(["bits=3", "model=lenet"]) == []
+    assert job_folder.fixed_keys(["seed=range(3)", "x=["]) == []
 
 
 @pytest.mark.parametrize("name", paper.PAPER)

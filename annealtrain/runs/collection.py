@@ -11,7 +11,7 @@ from annealtrain.errors import InputError
 from annealtrain.runs import recorder, tables
 from annealtrain.runtime.array_types import Row
 
-STATUS = "job.log"  # one line in the folder of a sweep's job: how it ended
+STATUS = "annealtrain-job.log"  # one line in the folder of a sweep's job: how it ended
 LOG = "train.log"  # what went wrong in a run, with its traceback
 
 

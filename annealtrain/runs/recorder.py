@@ -16,6 +16,7 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.runs.checkpoint import BEST, LAST, STATE, read_checkpoint
+from annealtrain.runs.foreign import is_hydras, is_own_log
 from annealtrain.runs.lock import LOCK
 from annealtrain.runs.tables import START_ANEW, csv_text, read_json, read_rows
 from annealtrain.runtime.array_types import Array, Row
@@ -57,8 +58,8 @@ class RunRecorder:
 
     @staticmethod
     def _is_of_a_start(path: Path, config_text: str) -> bool:
-        """Whether a file is a log, or what this very run leaves if it is killed before META is written."""
-        started = path.suffix == ".log" or path.name in (LOCK, f".{CONFIG}.part", f".{META}.part")
+        """Whether a file is a log of ours, or what this very run leaves if it is killed before META is written."""
+        started = path.name in (LOCK, f".{CONFIG}.part", f".{META}.part") or is_own_log(path) or is_hydras(path)
         return started or (path.name == CONFIG and path.read_text() == config_text)
 
     def _read_rows(self) -> int | None:
