@@ -30,12 +30,7 @@ def run_hydra(arguments: list[str]) -> int:
 
     Raises InputError for what Hydra or the run refuses.
     """
-    refuse_old_words(arguments)
-    refuse_doubled_words(arguments)
-    arguments = search.with_params(sweep.figure_words(arguments))
-    if naming := job_folder.naming_word(arguments):
-        at = next(k for k, word in enumerate(arguments) if "=" in word and not word.startswith("-"))
-        arguments = [*arguments[:at], naming, *arguments[at:]]
+    arguments = _spelled_out(arguments)
     # Hydra's parser wants its flags before or after the overrides, not between them.
     sys.argv = ["annealtrain", *sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
@@ -81,6 +76,17 @@ def run_hydra(arguments: list[str]) -> int:
     if refused:
         raise refused[0]
     return sweep.conclude(started) if sweep.Watch.entered else 0
+
+
+def _spelled_out(arguments: list[str]) -> list[str]:
+    """Return the arguments with a figure's sweep, what is searched over and the names of jobs put in Hydra's words."""
+    refuse_old_words(arguments)
+    refuse_doubled_words(arguments)
+    arguments = search.with_params(sweep.figure_words(arguments))
+    if naming := job_folder.naming_word(arguments):
+        at = next(k for k, word in enumerate(arguments) if "=" in word and not word.startswith("-"))
+        arguments = [*arguments[:at], naming, *arguments[at:]]
+    return arguments
 
 
 def _folder() -> Path:

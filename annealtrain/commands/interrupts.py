@@ -41,20 +41,19 @@ def as_ctrl_c() -> Iterator[Heard]:
 
 
 def left_to_this_process() -> None:
-    """Keep Ctrl-C from the processes that this one is about to start, and hear it here.
+    """Keep Ctrl-C and HUP from the processes that this one is about to start, and hear them here.
 
-    A terminal sends it to all of them, and each would write a traceback. What is blocked in this thread is blocked in
+    A terminal sends them to all of them, and each would write a traceback. What is blocked in this thread is blocked in
     the processes that it starts; another thread hears it. To be undone by the end of `as_ctrl_c`.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not hasattr(signal, "sigwait") or not is_main or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    if not hasattr(signal, "sigwait") or threading.current_thread() is not threading.main_thread():
         return
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    numbers = [number for number in (signal.SIGINT, signal.SIGHUP) if callable(signal.getsignal(number))]
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     if not any(thread.name == HEARING for thread in threading.enumerate()):
-        threading.Thread(target=_hear, name=HEARING, daemon=True).start()
+        threading.Thread(target=_hear, args=(numbers,), name=HEARING, daemon=True).start()
 
 
-def _hear() -> None:
+def _hear(numbers: list[signal.Signals]) -> None:
     while True:
-        signal.sigwait([signal.SIGINT])
-        _thread.interrupt_main()
+        _thread.interrupt_main(signal.sigwait(numbers))
