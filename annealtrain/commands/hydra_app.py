@@ -65,11 +65,7 @@ def run_hydra(arguments: list[str]) -> int:
             raise
         raise InputError(explain(error)) from error
     except KeyboardInterrupt as interrupt:
-        if sweep.Watch.entered and not str(interrupt):  # the jobs were in other processes
-            raise KeyboardInterrupt(
-                "interrupted: finished jobs and epochs are kept; the same command goes on"
-            ) from None
-        raise
+        raise sweep.interrupted(interrupt) from None
     finally:
         if sweep.Watch.entered:
             sweep.Watch.entered.leave()

@@ -56,4 +56,4 @@ def left_to_this_process() -> None:
 
 def _hear(numbers: list[signal.Signals]) -> None:
     while True:
-        _thread.interrupt_main(signal.sigwait(numbers))
+        _thread.interrupt_main(signal.Signals(signal.sigwait(numbers)))

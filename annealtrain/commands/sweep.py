@@ -91,6 +91,13 @@ def run_job(name: str, folder: Path, started: str, train: Callable[[Path], float
     return score
 
 
+def interrupted(interrupt: KeyboardInterrupt) -> KeyboardInterrupt:
+    """Return what to tell of an interrupt: as the run said it, or of a sweep whose jobs were in other processes."""
+    if Watch.entered is None or str(interrupt):
+        return interrupt
+    return KeyboardInterrupt("interrupted: finished jobs and epochs are kept; the same command goes on")
+
+
 def conclude(started: str) -> int:
     """Print how the jobs of the sweep just run have ended; return the exit code, 1 if one of them failed."""
     assert Watch.entered is not None
