@@ -67,8 +67,7 @@ def run_hydra(arguments: list[str]) -> int:
     except KeyboardInterrupt as interrupt:
         raise sweep.interrupted(interrupt) from None
     finally:
-        if sweep.Watch.entered:
-            sweep.Watch.entered.leave()
+        sweep.leave()
     if refused:
         raise refused[0]
     return sweep.conclude(started) if sweep.Watch.entered else 0

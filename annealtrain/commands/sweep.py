@@ -1,6 +1,7 @@
 """The jobs of a sweep: each goes on where it was, keeps its own error, and leaves one line; their sum at the end."""
 
 import logging
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from annealtrain.errors import InputError
 from annealtrain.reports import paper
 from annealtrain.runs import foreign, recorder, tables
 from annealtrain.runs.collection import STATUS
+from annealtrain.runtime.guardian import Guardian
 
 log = logging.getLogger(__name__)
 FAILED = "failed"
@@ -29,6 +31,7 @@ class Watch(Callback):
     """Told by Hydra that a run or a sweep is to begin, before anything is written: refuses what is not ours."""
 
     entered: sweep_folder.Entered | None = None
+    guardian: Guardian | None = None  # of the jobs in processes of their own
     is_shown = True  # whether this screen shows the lines of a sweep's jobs
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
@@ -48,6 +51,22 @@ class Watch(Callback):
             raise Refused from error
         if "basic_launcher" not in launcher:
             left_to_this_process()
+            if "slurm" not in launcher.lower():  # its jobs are Slurm's to end
+                Watch.guardian = Guardian(uuid.uuid4().hex)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        if Watch.guardian:
+            Watch.guardian.dismiss()
+            Watch.guardian = None
+
+
+def leave() -> None:
+    """Let another sweep into the folder of the one that ends, and leave none of its processes where it was cut short."""
+    if Watch.entered:
+        Watch.entered.leave()
+    if Watch.guardian:
+        Watch.guardian.call()
+        Watch.guardian = None
 
 
 def _words(config: DictConfig) -> tuple[dict[str, str], list[str]]:
