@@ -61,7 +61,7 @@ class Watch(Callback):
 
 
 def leave() -> None:
-    """Let another sweep into the folder of the one that ends, and leave none of its processes where it was cut short."""
+    """Let another sweep into the folder of the one that ends; end its processes where it was cut short."""
     if Watch.entered:
         Watch.entered.leave()
     if Watch.guardian:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 MARK = "ANNEALTRAIN_STARTED_BY"  # in the environment of what is to end, and so of all that it starts
 PATIENCE_S = 0.7  # left to them to end by themselves
+WELL, NOW = b"all is well", b"end them now"  # what the guarded process may say; nothing where it was killed
 LIMIT_S = 4.0  # then to what cleans up after them
 
 
@@ -34,11 +35,11 @@ class Guardian:
 
     def dismiss(self) -> None:
         """Let it go: all is well, and what still runs ends by itself."""
-        self._end(b"all is well")
+        self._end(WELL)
 
     def call(self) -> None:
         """Have it end now what has been started, and wait for that."""
-        self._end(b"")
+        self._end(NOW)
 
     def _end(self, message: bytes) -> None:
         os.environ.pop(MARK, None)
@@ -47,8 +48,11 @@ class Guardian:
         self._process = None
 
 
-def marked(mark: bytes) -> list[int]:
-    """Return the processes whose environment holds the mark, those first that work, then those that clean up."""
+def marked(mark: bytes, *, is_killed: bool) -> list[int]:
+    """Return the processes whose environment holds the mark: those that work; where there are none, what cleans up.
+
+    is_killed: the guarded process has ended, else what cleans up goes on with it.
+    """
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -57,15 +61,16 @@ def marked(mark: bytes) -> list[int]:
         except OSError:  # another user's, or it has ended
             continue
     workers = [pid for cleans_up, pid in found if not cleans_up]
-    return workers or [pid for _, pid in found]
+    return workers or [pid for _, pid in found if is_killed]
 
 
 def guard(mark: str) -> None:
     """Wait for the end of the process at the other end of standard input; end those that it has left."""
-    if sys.stdin.buffer.read():  # dismissed
+    said = sys.stdin.buffer.read()
+    if said == WELL:
         return
     entry, began = f"{MARK}={mark}".encode(), time.monotonic()
-    while (left := marked(entry)) and time.monotonic() - began < LIMIT_S:
+    while (left := marked(entry, is_killed=not said)) and time.monotonic() - began < LIMIT_S:
         if time.monotonic() - began > PATIENCE_S:
             for pid in left:
                 try:
