@@ -10,6 +10,7 @@ from typing import Any
 
 import annealtrain
 from annealtrain.commands import streams
+from annealtrain.commands.interrupts import Heard, as_ctrl_c
 from annealtrain.commands.parser import parser_of
 from annealtrain.errors import InputError, nearest
 
@@ -40,10 +41,15 @@ Every command takes --help; annealtrain --version tells the version."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C)."""
+    """Run one command and return the exit code: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C), 143 (TERM), 129 (HUP)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     streams.prepare()
     command = arguments[0] if arguments else "--help"
+    with as_ctrl_c() as heard:
+        return _told(command, arguments, heard)
+
+
+def _told(command: str, arguments: list[str], heard: Heard) -> int:
     try:
         try:
             code = _run(command, arguments)
@@ -53,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except KeyboardInterrupt as interrupt:
         streams.complain(command, str(interrupt) or "interrupted")
-        return 130
+        return heard.code
     except InputError as error:
         streams.complain(command, str(error))
         return error.code

@@ -128,7 +128,7 @@ def test_where_all_jobs_failed_their_logs_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         collection.find(tmp_path)
     first = f"no run with an epoch in {tmp_path} ({tmp_path}/seed=0: seed=0  failed: ValueError: no)"
-    assert str(caught.value) == f"{first}: see {tmp_path}/seed=0/job.log and 1 more"
+    assert str(caught.value) == f"{first}: see {tmp_path}/seed=0/{collection.STATUS} and 1 more"
     (tmp_path / "seed=1" / collection.LOG).write_text("Traceback")
     with pytest.raises(InputError, match=r"see \S+/seed=1/train.log$"):
         collection.find(tmp_path)

@@ -414,7 +414,7 @@ def test_ctrl_c_ends_a_whole_sweep(cli: Callable, tmp_path: Path, monkeypatch: p
     assert outcome.err.endswith(
         f"interrupted: 1 of 2 epochs are kept; to go on: annealtrain resume {tmp_path / 'sweep' / '0'}\n"
     )
-    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["0", "multirun.yaml", "sweep.json"]
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [".annealtrain-sweep", "0", "multirun.yaml"]
 
 
 # Scored again

@@ -11,6 +11,7 @@ from run_folders import META, damaged, layers, row, save, started
 from annealtrain.errors import InputError
 from annealtrain.runs import recorder
 from annealtrain.runs.checkpoint import BEST, LAST
+from annealtrain.runs.lock import LOCK
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runs.tables import read_json
 
@@ -72,7 +73,7 @@ def test_resume_takes_over_rows_up_to_the_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_while_it_begins_begins_anew(tmp_path: Path) -> None:
-    for name in (".config.yaml.0123abcd.part", ".meta.json.4567cdef.part", ".lock", "train.log"):
+    for name in (".config.yaml.0123abcd.part", ".meta.json.4567cdef.part", LOCK, "train.log"):
         (tmp_path / name).touch()
     (tmp_path / "config.yaml").write_text("bits: 3\n")
     with pytest.raises(InputError, match="holds other files"):
@@ -125,8 +126,16 @@ def test_a_foreign_folder_is_not_touched(tmp_path: Path, name: str) -> None:
 
 
 def test_a_log_does_not_make_a_folder_foreign(tmp_path: Path) -> None:
-    (tmp_path / "train.log").write_text("what a solver said when it was made\n")
+    said = "[2026-01-02 03:04:05,678][annealtrain.commands.hydra_app][ERROR] - what a solver said when it was made\n"
+    (tmp_path / "train.log").write_text(said)
     assert RunRecorder(tmp_path).begin("", META, resume=False) is None
+
+
+@pytest.mark.parametrize("text", ["mine\n", "[2026-01-02 03:04:05,678][theirs.main][INFO] - mine\n"])
+def test_a_log_of_another_program_does(tmp_path: Path, text: str) -> None:
+    (tmp_path / "train.log").write_text(text)
+    with pytest.raises(InputError, match="holds other files"):
+        RunRecorder(tmp_path).begin("", META, resume=False)
 
 
 def test_other_settings_and_unfinished_runs_are_not_touched(tmp_path: Path) -> None:

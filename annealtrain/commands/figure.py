@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from annealtrain.commands.hydra_app import run_hydra
-from annealtrain.commands.sweep import INDIFFERENT
+from annealtrain.commands.job_folder import INDIFFERENT
 from annealtrain.errors import InputError
 from annealtrain.reports import paper_figures
 from annealtrain.reports.paper import check_name

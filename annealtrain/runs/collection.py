@@ -16,7 +16,7 @@ from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
 from annealtrain.runtime.foreign_text import printable
 
-STATUS = "job.log"  # one line in the folder of a sweep's job: how it ended
+STATUS = "annealtrain-job.log"  # one line in the folder of a sweep's job: how it ended
 LOG = "train.log"  # what went wrong in a run, with its traceback
 
 
