@@ -119,7 +119,10 @@ def _export(arguments: list[str]) -> int:
     given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.export import export
 
-    folder = Path(given.run[0]) if len(given.run) == 1 and "=" not in given.run[0] else None
+    folders = [word for word in given.run if "=" not in word or Path(word).is_dir()]  # seed=0 is one in a sweep's
+    if folders and len(given.run) > 1:
+        raise InputError(f"{folders[0]} is a run folder: it stands alone, without other folders or settings")
+    folder = Path(folders[0]) if folders else None
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
     print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
     return 0

@@ -94,7 +94,6 @@ SMALL = (
     "validation=40",
     "epochs=2",
     "bits=3",
-    "annealing.num_sweeps=3",
     "threads=1",
 )
 

@@ -179,7 +179,9 @@ def solved(task: Task, name: str) -> Found:
     """Return energies and bounds (repeats, M), seconds and MB of a solver named in the group or in MORE."""
     if name == OPENJIJ and find_spec("openjij") is None:
         raise InputError("OpenJij is not installed: pip install 'annealtrain[bench]'")
-    config = compose_config([*task.overrides, *MORE.get(name, [f"solver={name}"])], task.config_dir)
+    # Settings of some solvers are in the task of all: `compare` has composed it, and something there reads each.
+    words = [*task.overrides, *MORE.get(name, [f"solver={name}"])]
+    config = compose_config(words, task.config_dir, is_shared=True)
     solver = solver_of(config).resolve_schedules(0, config["epochs"])
     with thread_pool.threads(config["threads"] or 1):
         # The trainer has the solver of the task's own settings: this one need not take the other layers.

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
-from annealtrain.commands import sweep
+from annealtrain.commands import sweep, train_flags
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
-from annealtrain.experiment.compose import CONFIGS, explain, refuse_doubled_words, refuse_old_words
-from annealtrain.experiment.config import plain
+from annealtrain.experiment import own_yaml
+from annealtrain.experiment.compose import CONFIGS, ERRORS, check_words, explain, finished
+from annealtrain.experiment.config import Config
+from annealtrain.experiment.swept_words import check_sweep, is_swept
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +28,16 @@ def run_hydra(arguments: list[str]) -> int:
 
     Raises InputError for what Hydra or the run refuses.
     """
-    refuse_old_words(arguments)
-    refuse_doubled_words(arguments)
-    arguments = sweep.figure_words(arguments)
-    if fixed := sweep.fixed_keys(arguments):
+    flags, words = train_flags.parted(arguments)
+    check_words(words)
+    words = sweep.figure_words(words)
+    if flags.keys() <= {"--multirun", "--run", "--config-dir"}:
+        _check_sweep(words, flags)
+    if fixed := sweep.fixed_keys(words):
         unnamed = ",".join([*sweep.UNNAMED, *fixed])
-        at = next(k for k, word in enumerate(arguments) if "=" in word and not word.startswith("-"))
-        arguments = [*arguments[:at], f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]", *arguments[at:]]
+        words = [f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]", *words]
     # Hydra's parser wants its flags before or after the overrides, not between them.
-    sys.argv = ["annealtrain", *sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))]
+    sys.argv = ["annealtrain", *train_flags.line_of(flags), *words]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
     refused: list[InputError] = []
     is_composed = False
@@ -56,15 +57,38 @@ def run_hydra(arguments: list[str]) -> int:
 
     try:
         hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="train")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(explain(error)) from error
-    except ValueError as error:  # Hydra has it for some overrides; a run's own goes on as it is
-        if is_composed:
+    except (*ERRORS, OSError) as error:  # of a composition; a run's own go on as they are
+        if is_composed or not (isinstance(error, ERRORS) or own_yaml.fault(error)):
             raise
         raise InputError(explain(error)) from error
     if refused:
         raise refused[0]
     return sweep.conclude() if sweep.Watch.folder else 0
+
+
+def _check_sweep(words: list[str], flags: dict[str, str | None]) -> None:
+    """Raise InputError for a sweep over nothing, or one whose settings nothing in it reads."""
+    keys = {word.lstrip("+").partition("=")[0] for word in words}
+    is_named = bool(
+        keys & {"sweep", "hydra.mode", "hydra/sweeper"} or any(key.startswith("hydra.sweeper.") for key in keys)
+    )
+    if (
+        "--multirun" in flags
+        and keys <= {*sweep.INDIFFERENT} | {key for key in keys if key.startswith("hydra.")}
+        and not is_swept(words)
+    ):
+        raise InputError("--multirun has nothing to sweep over: give a setting several values, such as seed=0,1,2")
+    if "--multirun" in flags or is_named:
+        check_sweep(words, flags.get("--config-dir"))
+
+
+def _configuration(composed: DictConfig) -> Config:
+    """Return the configuration of a run or a job that Hydra composed; InputError for settings that nothing reads."""
+    settings = HydraConfig.get()
+    own_yaml.check_own(settings)
+    # The jobs of a sweep share their words: `check_sweep` has seen that one of them reads each.
+    own = [] if settings.mode == RunMode.MULTIRUN else OmegaConf.to_container(settings.overrides.task, resolve=False)
+    return finished(composed, list(map(str, own)))  # type: ignore[arg-type]
 
 
 def _folder() -> Path:
@@ -90,10 +114,7 @@ def _train_in_sweep(composed: DictConfig) -> float:
     settings = HydraConfig.get()
     excluded = settings.job.config.override_dirname.exclude_keys
     sweep.check_fixed(Path(settings.runtime.cwd, settings.sweep.dir), settings.overrides.task, excluded)
-    try:
-        config = plain(composed)
-    except OmegaConfBaseException as error:
-        raise InputError(explain(error)) from error
+    config = _configuration(composed)
     if settings.runtime.choices.get("hydra/sweeper") == "optuna" and config["validation"] == 0:
         raise InputError("a search maximises the accuracy on validation images: validation=0 leaves none")
     quiet = False if config["progress"] == "auto" else config["progress"]
@@ -103,13 +124,10 @@ def _train_in_sweep(composed: DictConfig) -> float:
 def _job(composed: DictConfig) -> float:
     folder = _folder()
     try:
-        return train(plain(composed), folder, _command())
+        return train(_configuration(composed), folder, _command())
     except (InputError, KeyboardInterrupt):
         remove_if_empty(folder)
         raise
-    except OmegaConfBaseException as error:
-        remove_if_empty(folder)
-        raise InputError(explain(error)) from error
     except Exception:
         log.exception("this run failed")
         raise
