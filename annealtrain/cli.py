@@ -8,6 +8,7 @@ from pathlib import Path
 import annealtrain
 from annealtrain.commands.parser import parser_of
 from annealtrain.errors import InputError, nearest
+from annealtrain.runtime.address_space import require_address_space
 
 USAGE = """\
 annealtrain: train neural networks layer by layer with annealing instead of backpropagation
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Solvers and layers of the user's own live beside where they are called.
     sys.path.insert(0, os.getcwd())
     try:
+        require_address_space()
         code = COMMANDS[command](rest)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return code
@@ -57,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except InputError as error:
         print(f"annealtrain {command}: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        why = " ".join(str(error).split()) or "no more can be allocated"
+        print(f"annealtrain {command}: out of memory ({why}): take a smaller model or fewer samples", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has gone, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 FAILED = "failed"
 FIXED = "sweep.json"  # in a sweep's folder: the settings that its jobs share
 INDIFFERENT = ("data_dir", "sweep/launcher", "threads", "progress", "resume")  # leave the numbers alone
+MOST_SEEDS = 10_000
 UNNAMED = ("sweep", *INDIFFERENT)  # never part of a job's folder name
 
 
@@ -111,8 +112,10 @@ def figure_words(arguments: Sequence[str]) -> list[str]:
     if not name:
         raise InputError(f"sweep=figure needs a figure=NAME, one of {', '.join(paper.PAPER)}")
     paper.check_name(name)
-    if not seeds.isdecimal() or int(seeds) < 1:
-        raise InputError(f"seeds={seeds} is not a whole number of at least 1")
+    if not seeds.isdecimal() or len(seeds) > 5 or not 1 <= int(seeds) <= MOST_SEEDS:
+        raise InputError(
+            f"seeds={seeds} is not a whole number from 1 to {MOST_SEEDS}, each being a run of every method"
+        )
     words = {
         "experiment": name,
         "method": ",".join(paper.methods(name, has_qpu=_has_qpu(name) if "method" not in given else False)),

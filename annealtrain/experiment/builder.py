@@ -1,6 +1,6 @@
 """The objects of a run, built from its composed configuration and checked before any work."""
 
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from annealtrain.data.augmentation import Augment
 from annealtrain.data.datasets import Dataset
 from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, nearest
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.optimizer import Optimizer
@@ -23,6 +23,7 @@ from annealtrain.training.trainer import Trainer
 
 IMAGE_SIZE = (32, 32)
 DEFAULTS = {"solver": "sa", "schedule": "geometric", "optimizer": "gauss_newton"}  # named where one is missing
+OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
 class Experiment:
@@ -119,7 +120,7 @@ def optimizer_of(config: Config) -> Optimizer:
     try:
         return _of_kind(make(**given), node, "optimizer", Optimizer)
     except TypeError as error:  # of an argument that its constructor has not
-        raise InputError(f"optimizer cannot be built: {_one_line(error)}: see annealtrain train --help") from error
+        raise InputError(_unbuilt("optimizer", node, error)) from error
 
 
 def solver_of(config: Config) -> Solver:
@@ -156,7 +157,30 @@ def _instantiate(node: Any, what: str) -> Any:
             cause = cause.__cause__
         if isinstance(cause, InputError):
             raise cause from None
-        raise InputError(f"{what} cannot be built: {_one_line(cause)}: see annealtrain train --help") from error
+        raise InputError(_unbuilt(what, node, cause)) from error
+
+
+def _unbuilt(what: str, node: Any, error: BaseException) -> str:
+    """Return why a node cannot be built: the setting that its class has not, with the nearest that it has, or else."""
+    said = unknown_argument(what, node) if isinstance(error, TypeError) else None
+    return said or f"{what} cannot be built: {_one_line(error)}: see annealtrain train --help"
+
+
+def unknown_argument(key: str, node: Any) -> str | None:
+    """Return one line for the first setting at any depth of a node that its `_target_` does not take, None without."""
+    if isinstance(node, list):
+        found = (unknown_argument(f"{key}.{at}", below) for at, below in enumerate(node))
+        return next(filter(None, found), None)
+    if not isinstance(node, dict):
+        return None
+    if isinstance(node.get("_target_"), str):
+        taken = signature(get_object(node["_target_"])).parameters
+        is_open = any(one.kind is Parameter.VAR_KEYWORD for one in taken.values())
+        for name in node:
+            if name not in (*taken, *OF_HYDRA) and not is_open:
+                close = nearest(name, taken)
+                return f"no setting {f'{key}.{name}'!r}{close}: {node['_target_']} takes {', '.join(taken)}"
+    return next(filter(None, (unknown_argument(f"{key}.{name}", below) for name, below in node.items())), None)
 
 
 def _one_line(error: BaseException) -> str:
@@ -169,7 +193,7 @@ def network_of(config: Config, channels: int, classes: int) -> Network:
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
     settings = {name: config[name] for name in ("alpha", "bias", "conv_inverse", "seed")}
-    return Network(_instantiate(layers, "model"), (channels, *IMAGE_SIZE), classes, **settings)
+    return Network(_instantiate(layers, "model.layers"), (channels, *IMAGE_SIZE), classes, **settings)
 
 
 def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:

@@ -11,11 +11,7 @@ Path = tuple[str, ...]
 OF_MODEL = ("name", "layers")
 # Read by the program itself, each with all that is below it.
 ROOTS: tuple[Path, ...] = (
-    *(
-        (name,)
-        for name in (*RULES, *INDIFFERENT, "dataset", "optimizer", "solver", "schedule", "method")
-        if name != "augment"
-    ),
+    *((name,) for name in (*RULES, *INDIFFERENT, "dataset", "optimizer", "solver", "schedule") if name != "augment"),
     *(("augment", name) for name in ("shift", "flip")),
     *(("model", name) for name in OF_MODEL),
 )
@@ -32,6 +28,8 @@ def paths_read(config: Config) -> set[Path]:
     reading = _Reading(config)
     for root in ROOTS:
         reading.follow(root)
+    if isinstance(config.get("method"), str):  # a run's label; the settings of a YAML without its header are none
+        reading.follow(("method",))
     return reading.read
 
 
