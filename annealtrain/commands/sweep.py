@@ -114,7 +114,7 @@ def figure_words(arguments: Sequence[str]) -> list[str]:
     paper.check_name(name)
     if not seeds.isdecimal() or len(seeds) > 5 or not 1 <= int(seeds) <= MOST_SEEDS:
         raise InputError(
-            f"seeds={seeds} is not a whole number from 1 to {MOST_SEEDS}, each being a run of every method"
+            f"seeds={seeds} is not a whole number of at least 1 and at most {MOST_SEEDS}, as each is a run"
         )
     words = {
         "experiment": name,
