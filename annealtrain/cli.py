@@ -13,6 +13,7 @@ from annealtrain.commands import streams
 from annealtrain.commands.interrupts import Heard, as_ctrl_c
 from annealtrain.commands.parser import parser_of
 from annealtrain.errors import InputError, nearest
+from annealtrain.runtime.address_space import require_address_space
 
 # Of the commands that build what a run folder describes: it may come from others.
 TRUST: dict[str, Any] = {
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _told(command: str, arguments: list[str], heard: Heard) -> int:
     try:
+        require_address_space()
         try:
             code = _run(command, arguments)
         except SystemExit as end:  # of --help
@@ -63,6 +65,10 @@ def _told(command: str, arguments: list[str], heard: Heard) -> int:
     except InputError as error:
         streams.complain(command, str(error))
         return error.code
+    except MemoryError as error:
+        why = " ".join(str(error).split()) or "no more can be allocated"
+        streams.complain(command, f"out of memory ({why}): take a smaller model or fewer samples")
+        return 2
     except BrokenPipeError:  # the reader of our output has gone, as head does
         streams.let_go()
         return 1
@@ -138,7 +144,10 @@ def _export(arguments: list[str]) -> int:
     given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.export import export
 
-    folder = Path(given.run[0]) if len(given.run) == 1 and "=" not in given.run[0] else None
+    folders = [word for word in given.run if "=" not in word or Path(word).is_dir()]  # seed=0 is one in a sweep's
+    if folders and len(given.run) > 1:
+        raise InputError(f"{folders[0]} is a run folder: it stands alone, without other folders or settings")
+    folder = Path(folders[0]) if folders else None
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
     where["trusted"] = given.trust
     print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))

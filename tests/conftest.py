@@ -98,7 +98,6 @@ SMALL = (
     "validation=40",
     "epochs=2",
     "bits=3",
-    "annealing.num_sweeps=3",
     "threads=1",
 )
 

@@ -188,7 +188,7 @@ def test_trivial_problems():
         ({"J": [["a"]]}, "J is not an array of numbers"),
         ({"J": [[1.0, 2.0], [3.0]]}, "J is not an array of numbers"),
         ({"J": np.eye(2), "S0": [1e200, 0.0]}, "S0 is too far from 0"),
-        ({"J": np.eye(2), "L": 1e200}, "beyond what a float holds"),
+        ({"J": np.eye(2), "L": 1e200}, "at most 1e.18"),
         ({"J": np.eye(2), "L": None}, "L=null is not a number"),
         ({"J": np.eye(2), "L": np.ones(3)}, "L=array.* is not a number"),
         ({"J": np.eye(2), "bits": "8"}, "bits='8' is not a whole number"),

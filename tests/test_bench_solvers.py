@@ -188,7 +188,7 @@ def test_openjij_is_a_row_or_said_to_be_missing(monkeypatch):
         return sample(self, bqm, **given)
 
     monkeypatch.setattr(openjij.SASampler, "sample", recorded)
-    task = Task(list(SMALL), None, 1, 2)
+    task = Task([*SMALL, "annealing.num_sweeps=3"], None, 1, 2)
     assert bench_solvers.outcome(task, "dimod, OpenJij")["energies"].shape == (2, 10)
     assert [given["num_sweeps"] for given in seen] == [3] * 20  # those of annealing.num_sweeps
     monkeypatch.setattr(bench_solvers, "find_spec", lambda name: None)

@@ -193,8 +193,8 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
             ["solver._target_=annealtrain.solvers.annealing.simulated_annealing.Best"],
             ["solver", "annealtrain.solvers.annealing.simulated_annealing.Best"],
         ),
-        (["schedule._target_=annealtrain.schedule.ConstantSchedule"], ["schedule", "'value'"]),
-        (["+schedule.middle=1"], ["schedule", "'middle'"]),
+        (["schedule._target_=annealtrain.schedule.ConstantSchedule"], ["'schedule.first'", "takes value"]),
+        (["+schedule.middle=1"], ["'schedule.middle'", "takes first, last"]),
         (["solver.num_sweeps=0"], ["solver.num_sweeps=0", "at least 1"]),
         (["data_dir=${nowhere}"], ["data_dir", "nowhere"]),
         (["--config-dir=nowhere"], ["nowhere"]),
@@ -262,7 +262,7 @@ def test_bad_plain_values() -> None:
         (["Conv2d;out_channels:10;kernel_size:31"], ["output is 10x2x2", "10 classes"]),
         (["Flatten", "Linear;out_features:0"], ["out_features=0", "at least 1"]),
         (["Flatten", "Linear;features:10"], ["model", "'out_features'"]),
-        (["Flatten", "Linear;out_features:10;features:10"], ["model", "'features'"]),
+        (["Flatten", "Linear;out_features:10;features:10"], ["'model.layers.1.features'", "'out_features'"]),
     ],
 )
 def test_models_that_do_not_fit(refused: Callable, layers: list[str], parts: list[str]) -> None:
@@ -334,10 +334,10 @@ def test_run_folders_that_cannot_be_made_or_written(
         assert folder in line
         assert "hydra.run.dir" in line
 
-    def forbidden(path: Path, mode: str) -> None:
+    def forbidden(path: Path) -> int:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(lock, "open", forbidden, raising=False)
+    monkeypatch.setattr(lock, "_opened", forbidden)
     line = refused("train", *SMALL, "hydra.run.dir=locked")
     assert f"cannot write {tmp_path}/locked/.annealtrain-lock (Permission denied)" in line
     assert "hydra.run.dir" in line

@@ -550,15 +550,15 @@ def test_optimizers(name: str, settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "values"),
+    ("words", "kind", "values"),
     [
-        ("constant", ConstantSchedule, [0.01, 0.01, 0.01, 0.01]),
-        ("linear", LinearSchedule, [0.1, 0.07525, 0.0505, 0.02575]),
-        ("geometric", GeometricSchedule, [0.1, 0.1 * 10**-0.5, 0.01, 0.01 * 10**-0.5]),
+        (["schedule=constant"], ConstantSchedule, [0.01, 0.01, 0.01, 0.01]),
+        (["schedule=linear", "half_range.first=0.1"], LinearSchedule, [0.1, 0.07525, 0.0505, 0.02575]),
+        (["half_range.first=0.1"], GeometricSchedule, [0.1, 0.1 * 10**-0.5, 0.01, 0.01 * 10**-0.5]),
     ],
 )
-def test_schedules(name: str, kind: type, values: list[float]) -> None:
-    made = build(composed("model=linear_small", f"schedule={name}", "half_range.first=0.1", *HERE)).optimizer.half_range
+def test_schedules(words: list[str], kind: type, values: list[float]) -> None:
+    made = build(composed("model=linear_small", *words, *HERE)).optimizer.half_range
     assert type(made) is kind
     assert np.allclose([made.value(epoch, 4) for epoch in range(4)], values, rtol=1e-12)
 

@@ -60,6 +60,16 @@ SMALL = {"dataset": "digits", "samples": "30", "validation": "20", "epochs": "1"
 SHORT = {"hydra.sweeper.n_trials": "2"}
 
 
+ANNEALING = ("solver=sa", "solver=sqa", "solver=neal", "solver=reference")  # the solvers that read annealing.num_sweeps
+
+
+def small_for(words: list[str]) -> list[str]:
+    """The words of SMALL that a command with these words reads."""
+    solvers = [word for word in words if word.startswith("solver=") and not set(word.split(",")) & {*ANNEALING}]
+    is_other = solvers or any("backprop" in word and "," not in word for word in words)
+    return [f"{name}={value}" for name, value in SMALL.items() if not (is_other and name == "annealing.num_sweeps")]
+
+
 def key(word: str) -> str:
     return word.partition("=")[0]
 
@@ -74,7 +84,7 @@ def reduced(words: list[str]) -> list[str]:
     """The words of a training command with small settings; its launcher, solver and experiment stay."""
     kept = [f"{key(word)}={SHORT[key(word)]}" if key(word) in SHORT else few(word) for word in words]
     kept = [word for word in kept if key(word) not in {*SMALL, "data_dir"}]
-    small = [f"{name}={value}" for name, value in SMALL.items()]
+    small = small_for(words)
     if any("dwave" in word for word in words):
         small.append("model=two_linear_small")  # for the largest clique
     if "sweep=figure" in words:
@@ -256,8 +266,7 @@ def test_every_recorded_column_is_listed(line: str, cli: Callable, tmp_path: Pat
     for word, extra in (("backprop", "torch"), ("dwave", "dwave.system")):
         if word in line:
             pytest.importorskip(extra, reason=f"the extra {extra.partition('.')[0]} is not installed")
-    small = [f"{name}={value}" for name, value in SMALL.items()]
-    words = ["model=linear_small", "bits=2", *small, *line.split(), "hydra.run.dir=run"]
+    words = ["model=linear_small", "bits=2", *small_for(line.split()), *line.split(), "hydra.run.dir=run"]
     assert cli("train", *words).code == 0
     for name in ("metrics.csv", "solves.csv"):
         columns = set((tmp_path / "run" / name).read_text().splitlines()[0].split(","))

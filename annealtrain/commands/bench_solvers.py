@@ -63,6 +63,9 @@ class Row:
     note: str = ""
 
 
+MOST_REPEATS, MOST_SECONDS = 10_000, 86_400
+
+
 @dataclass(frozen=True)
 class Task:
     """What each solver is given, in a process of its own."""
@@ -91,10 +94,10 @@ def bench_solvers(
 def task_of(words: Sequence[str], config_dir: str | None, repeats: int) -> Task:
     """Return the task that `layer=K` and overrides of settings describe; layer 0 where none is given."""
     layers = [word.removeprefix("layer=") for word in words if word.startswith("layer=")] or ["0"]
-    if not layers[-1].isdecimal():
+    if not layers[-1].isdecimal() or len(layers[-1]) > 9:
         raise InputError(f"layer={layers[-1]} is not a whole number: layers are counted from 0")
-    if repeats < 1:
-        raise InputError(f"--repeats {repeats} is not a whole number of at least 1")
+    if not 1 <= repeats <= MOST_REPEATS:
+        raise InputError(f"--repeats {repeats} is not a whole number of at least 1 and at most {MOST_REPEATS}")
     return Task([word for word in words if not word.startswith("layer=")], config_dir, int(layers[-1]), repeats)
 
 
@@ -102,8 +105,8 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
     """Give a layer to every solver; write solvers.csv and solvers.png to `folder`, return what a screen shows."""
     from rich.console import Console
 
-    if not 0 < timeout_s < float("inf"):
-        raise InputError(f"--timeout {timeout_s} is not a number of seconds above 0")
+    if not 0 < timeout_s <= MOST_SECONDS:
+        raise InputError(f"--timeout {timeout_s} is not a number of seconds above 0 and at most {MOST_SECONDS}, a day")
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"folder {folder} is not empty: give --output another one")
     config = compose_config(task.overrides, task.config_dir)
@@ -183,7 +186,9 @@ def solved(task: Task, name: str) -> Found:
     """Return energies and bounds (repeats, M), seconds and MB of a solver named in the group or in MORE."""
     if name == OPENJIJ and find_spec("openjij") is None:
         raise InputError("OpenJij is not installed: pip install 'annealtrain[bench]'")
-    config = compose_config([*task.overrides, *MORE.get(name, [f"solver={name}"])], task.config_dir)
+    # Settings of some solvers are in the task of all: `compare` has composed it, and something there reads each.
+    words = [*task.overrides, *MORE.get(name, [f"solver={name}"])]
+    config = compose_config(words, task.config_dir, is_shared=True)
     solver = solver_of(config).resolve_schedules(0, config["epochs"])
     with thread_pool.threads(config["threads"] or 1):
         # The trainer has the solver of the task's own settings: this one need not take the other layers.

@@ -14,7 +14,7 @@ from annealtrain.nn.network import Network
 from annealtrain.optimizers.gauss_newton import GaussNewton
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.validation import Rule, check_all, number, optional, whole
+from annealtrain.runtime.validation import SEED, Rule, check_all, number, optional, whole
 from annealtrain.schedule import ConstantSchedule
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.training.callback import Checkpoint
@@ -25,14 +25,14 @@ RULES = {
         "a list of whole numbers of at least 1, one a hidden layer",
         lambda value: isinstance(value, Sequence) and all(whole().holds(units) for units in value),
     ),
-    "epochs": whole(),
+    "epochs": whole(1, 100_000),
     "bits": whole(1, 16),
     "L": number(above=0),
     "num_sweeps": whole(),
     "ridge": number(0),
     "alpha": number(0, 1),
-    "random_state": optional(whole(0)),
-    "threads": optional(whole()),
+    "random_state": optional(SEED),
+    "threads": optional(whole(1, 1024)),
 }
 
 

@@ -21,6 +21,7 @@ from annealtrain.runtime.guardian import Guardian
 
 log = logging.getLogger(__name__)
 FAILED = "failed"
+MOST_SEEDS = 10_000
 
 
 class Refused(BaseException):
@@ -143,8 +144,10 @@ def figure_words(arguments: Sequence[str]) -> list[str]:
     if not name:
         raise InputError(f"sweep=figure needs a figure=NAME, one of {', '.join(paper.PAPER)}")
     paper.check_name(name)
-    if not seeds.isdecimal() or int(seeds) < 1:
-        raise InputError(f"seeds={seeds} is not a whole number of at least 1")
+    if not seeds.isdecimal() or len(seeds) > 5 or not 1 <= int(seeds) <= MOST_SEEDS:
+        raise InputError(
+            f"seeds={seeds} is not a whole number of at least 1 and at most {MOST_SEEDS}, as each is a run"
+        )
     words = {
         "experiment": name,
         "method": ",".join(paper.methods(name, has_qpu=_has_qpu(name) if "method" not in given else False)),

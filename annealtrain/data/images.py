@@ -9,12 +9,12 @@ import numpy as np
 from annealtrain.data.datasets import Dataset
 from annealtrain.errors import InputError
 from annealtrain.runtime.random_streams import Stream, generator
-from annealtrain.runtime.validation import check_all, each_of, whole
+from annealtrain.runtime.validation import SEED, check_all, each_of, whole
 
 RULES = {
     "samples": whole(),
     "validation": whole(0),
-    "seed": whole(0),
+    "seed": SEED,
     "size": each_of(whole(), 2, "two whole numbers of at least 1, such as [32, 32]"),
 }
 

@@ -1,6 +1,6 @@
 """The objects of a run, built from its composed configuration and checked before any work."""
 
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from annealtrain.data.augmentation import Augment
 from annealtrain.data.datasets import Dataset
 from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, nearest
 from annealtrain.experiment import trust
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text
 from annealtrain.nn.network import Network
@@ -25,6 +25,7 @@ from annealtrain.training.trainer import Trainer
 
 IMAGE_SIZE = (32, 32)
 DEFAULTS = {"solver": "sa", "schedule": "geometric", "optimizer": "gauss_newton"}  # named where one is missing
+OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
 class Experiment:
@@ -163,8 +164,27 @@ def _instantiate(node: Any, what: str) -> Any:
         raise _unbuilt(what, node, cause) from error
 
 
+def unknown_argument(key: str, node: Any) -> str | None:
+    """Return one line for the first setting at any depth of a node that its `_target_` does not take, None without."""
+    if isinstance(node, list):
+        found = (unknown_argument(f"{key}.{at}", below) for at, below in enumerate(node))
+        return next(filter(None, found), None)
+    if not isinstance(node, dict):
+        return None
+    if isinstance(node.get("_target_"), str):
+        taken = signature(get_object(node["_target_"])).parameters
+        is_open = any(one.kind is Parameter.VAR_KEYWORD for one in taken.values())
+        for name in node:
+            if name not in (*taken, *OF_HYDRA) and not is_open:
+                close = nearest(name, taken)
+                return f"no setting {f'{key}.{name}'!r}{close}: {node['_target_']} takes {', '.join(taken)}"
+    return next(filter(None, (unknown_argument(f"{key}.{name}", below) for name, below in node.items())), None)
+
+
 def _unbuilt(what: str, node: Any, error: BaseException) -> InputError:
-    """Return the line for an object that cannot be made, whatever importing or making it has raised."""
+    """Return the line for an object that cannot be made: a setting that its class has not, or what it has raised."""
+    if isinstance(error, TypeError) and (unknown := unknown_argument(what, node)):
+        return InputError(unknown)
     said = " ".join(str(error).split()).removesuffix(".") + trust.hidden(node)
     return InputError(f"{what} cannot be built: {said}: see annealtrain train --help")
 
@@ -175,7 +195,7 @@ def network_of(config: Config, channels: int, classes: int) -> Network:
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
     settings = {name: config[name] for name in ("alpha", "bias", "conv_inverse", "seed")}
-    return Network(_instantiate(layers, "model"), (channels, *IMAGE_SIZE), classes, **settings)
+    return Network(_instantiate(layers, "model.layers"), (channels, *IMAGE_SIZE), classes, **settings)
 
 
 def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:

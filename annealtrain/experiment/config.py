@@ -37,6 +37,8 @@ RULES = {
     "progress": one_of(True, False, "auto"),
     "conv_inverse": one_of("fourier", "exact"),
 }
+TEXT = Rule("text", lambda value: isinstance(value, str))
+TEXTS = {"data_dir": optional(TEXT), "model.name": optional(TEXT)}  # which not every configuration has
 RENAMED = {"targets": "optimizer"}  # of groups, and the names that they have now
 # What changes how a run is done, but not its numbers.
 INDIFFERENT = ("resume", "progress", "threads", "data_dir")
@@ -54,6 +56,8 @@ def check_values(config: Config) -> None:
         if name not in config:
             raise InputError(f"the configuration has no {name!r}: annealtrain train --help lists what a run needs")
     check_all(config, RULES)
+    model = config["model"] if isinstance(config["model"], dict) else {}
+    check_all({"data_dir": config.get("data_dir"), "model.name": model.get("name")}, TEXTS)
 
 
 def config_hash(config: Config) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 
 from annealtrain.errors import InputError
-from annealtrain.nn.layer import PINV_CUTOFF, Shape, TrainableLayer, shape_text
+from annealtrain.nn.layer import PINV_CUTOFF, UNITS, Shape, TrainableLayer, shape_text
 from annealtrain.nn.layout import samples_first, samples_last
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.validation import checked, whole
@@ -24,7 +24,7 @@ class Conv2d(TrainableLayer):
 
     inverse_kind = "fourier"
 
-    @checked("Conv2d: ", out_channels=whole(), kernel_size=whole())
+    @checked("Conv2d: ", out_channels=UNITS, kernel_size=whole())
     def __init__(self, out_channels: int, kernel_size: int) -> None:
         self.out_channels, self.kernel_size = out_channels, kernel_size
 

@@ -13,6 +13,7 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.validation import each_of, whole
 
 Shape = tuple[int, ...]
+UNITS = whole(1, 65_536, "as more weights than memory holds would follow")
 SIZE = each_of(whole(), 2, "a pair of whole numbers of at least 1, such as [8, 8]")  # height and width
 PINV_CUTOFF = 1e-6  # singular values below this fraction of the largest are taken as 0, as float32 code does
 

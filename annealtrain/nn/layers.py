@@ -7,10 +7,10 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.nn.conv2d import Conv2d
-from annealtrain.nn.layer import PINV_CUTOFF, SIZE, Layer, Shape, TrainableLayer, shape_text
+from annealtrain.nn.layer import PINV_CUTOFF, SIZE, UNITS, Layer, Shape, TrainableLayer, shape_text
 from annealtrain.nn.spectral_pool import SpectralPool2d
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked, whole
+from annealtrain.runtime.validation import checked
 
 __all__ = ["Conv2d", "Flatten", "Layer", "Linear", "MaxPool2d", "Shape", "SpectralPool2d", "TrainableLayer"]
 
@@ -18,7 +18,7 @@ __all__ = ["Conv2d", "Flatten", "Layer", "Linear", "MaxPool2d", "Shape", "Spectr
 class Linear(TrainableLayer):
     """s = w q - theta, Eq. (1)."""
 
-    @checked("Linear: ", out_features=whole())
+    @checked("Linear: ", out_features=UNITS)
     def __init__(self, out_features: int) -> None:
         self.out_features = out_features
 

@@ -36,7 +36,7 @@ class Backpropagation(Optimizer):
         batch_size=optional(whole()),
         loss=one_of("mse", "cross_entropy"),
         weight_decay=number(0),
-        threads=whole(),
+        threads=whole(1, 1024, "as more threads only wait"),
     )
     def __init__(
         self,

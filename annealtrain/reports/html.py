@@ -173,6 +173,8 @@ def _figures(found: Sequence[Run], tell: Callable[[str], None]) -> list[str]:
     for number, name in enumerate(present, 1):
         tell(f"drawing {METRICS[name]} of {len(found)} runs ({number} of {len(present)})")
         pictures.append(_curves(found, name))
+    if not pictures:
+        pictures = ['<p class="note">No run has accuracies.</p>']
     more = len(summary.groups(found)) - MOST_CURVES
     return pictures + ([f'<p class="note">{more} more groups are in the table only.</p>'] if more > 0 else [])
 

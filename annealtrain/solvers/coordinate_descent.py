@@ -6,7 +6,7 @@ from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator
-from annealtrain.runtime.validation import checked, whole
+from annealtrain.runtime.validation import READS, checked, whole
 from annealtrain.solvers.bounds import descend
 from annealtrain.solvers.solver import Solver
 
@@ -17,7 +17,7 @@ class CoordinateDescent(Solver):
     num_starts: the first start is the grid's point closest to S0, the others are random; all are kept as reads.
     """
 
-    @checked("solver.", num_starts=whole(), max_sweeps=whole())
+    @checked("solver.", num_starts=READS, max_sweeps=whole())
     def __init__(self, num_starts: int = 1, max_sweeps: int = 1000) -> None:
         self.num_starts, self.max_sweeps = num_starts, max_sweeps
 

@@ -22,6 +22,7 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.process_pool import Workers
 from annealtrain.runtime.random_streams import Seed
 from annealtrain.runtime.validation import (
+    READS,
     YES_OR_NO,
     Rule,
     checked,
@@ -218,7 +219,7 @@ def beta_keywords(known: set[str]) -> Callable[[Keywords, float, float], Keyword
     return None
 
 
-@checked("solver.", num_sweeps=COUNT, num_reads=whole(), order=one_of(*ORDERS))
+@checked("solver.", num_sweeps=COUNT, num_reads=READS, order=one_of(*ORDERS))
 def neal(
     num_sweeps: int | Schedule = 100,
     num_reads: int = 1,
@@ -237,7 +238,7 @@ def neal(
     return DimodSolver(SimulatedAnnealingSampler(), options, beta_range, beta, processes)
 
 
-@checked("solver.", num_sweeps=COUNT, num_reads=whole(), field_range=first_and_last(number(above=0)))
+@checked("solver.", num_sweeps=COUNT, num_reads=READS, field_range=first_and_last(number(above=0)))
 def path_integral(
     num_sweeps: int | Schedule = 100,
     num_reads: int = 1,
@@ -263,7 +264,7 @@ def path_integral(
     return DimodSolver(PathIntegralAnnealingSampler(), options, beta_range, None, processes, fields)
 
 
-@checked("solver.", num_sweeps=whole(), num_restarts=whole(0), num_reads=whole())
+@checked("solver.", num_sweeps=whole(), num_restarts=whole(0), num_reads=READS)
 def tabu(
     num_sweeps: int = 100, num_restarts: int = 0, num_reads: int = 1, processes: bool | None = None
 ) -> DimodSolver:
@@ -278,7 +279,7 @@ def tabu(
     return DimodSolver(TabuSampler(), options, processes=processes)
 
 
-@checked("solver.", num_reads=whole())
+@checked("solver.", num_reads=READS)
 def steepest(num_reads: int = 10, processes: bool | None = None) -> DimodSolver:
     """Return `solver=steepest`: D-Wave's steepest descent of single spins, from num_reads random starts."""
     from dwave.samplers import SteepestDescentSampler

@@ -8,7 +8,7 @@ from annealtrain import _anneal
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked, number, one_of, optional, whole
+from annealtrain.runtime.validation import READS, SEED, checked, number, one_of, optional, whole
 from annealtrain.solvers.annealing.rescaling import betas, from_arrays, from_bqm
 from annealtrain.solvers.annealing.simulated_annealing import ORDERS, SimulatedAnnealing
 
@@ -37,12 +37,12 @@ class Annealed:
     L=number(above=0),
     bits=whole(1, MAX_BITS),
     num_sweeps=whole(),
-    num_reads=whole(),
+    num_reads=READS,
     move=one_of(*_anneal.MOVES),
     order=one_of(*ORDERS),
     time_limit_s=optional(number(above=0)),
-    seed=whole(0),
-    threads=optional(whole()),
+    seed=SEED,
+    threads=optional(whole(1, 1024)),
 )
 def anneal(
     J: "Array | dimod.BinaryQuadraticModel",

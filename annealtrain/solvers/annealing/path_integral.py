@@ -16,7 +16,7 @@ from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.memory import aligned
 from annealtrain.runtime.random_streams import Seed, stream
-from annealtrain.runtime.validation import checked, first_and_last, number, optional, whole
+from annealtrain.runtime.validation import READS, checked, first_and_last, number, optional, whole
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.annealing.markov_chains import (
     Chain,
@@ -49,8 +49,8 @@ class SimulatedQuantumAnnealing(Solver):
     @checked(
         "solver.",
         num_sweeps=COUNT,
-        num_slices=whole(),
-        num_reads=whole(),
+        num_slices=whole(1, 65_536, "as all slices are held at once"),
+        num_reads=READS,
         beta=optional(number(above=0)),
         gamma_range=optional(first_and_last(number(above=0))),
         time_limit_s=optional(number(above=0)),

@@ -12,7 +12,7 @@ from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
-from annealtrain.runtime.validation import checked, number, one_of, optional, whole
+from annealtrain.runtime.validation import READS, checked, number, one_of, optional
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.annealing.cost_model import (
     Executor,
@@ -65,7 +65,7 @@ class SimulatedAnnealing(Solver):
     @checked(
         "solver.",
         num_sweeps=COUNT,
-        num_reads=whole(),
+        num_reads=READS,
         **INVERSE_TEMPERATURES,
         move=one_of(*_anneal.MOVES),
         order=one_of(*ORDERS),

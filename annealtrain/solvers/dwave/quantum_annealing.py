@@ -12,7 +12,7 @@ from annealtrain.errors import InputError
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator, stream
-from annealtrain.runtime.validation import checked, each_of, either, number, one_of, whole
+from annealtrain.runtime.validation import READS, checked, each_of, either, number, one_of, whole
 from annealtrain.solvers.dwave.embedding import Tile, cache_folder, clique_limit, clique_tiles
 from annealtrain.solvers.dwave.qpu import (
     MOCKS,
@@ -50,12 +50,12 @@ class QuantumAnnealing(Solver):
 
     @checked(
         "solver.",
-        num_reads=whole(),
+        num_reads=READS,
         annealing_time_us=number(above=0),
         chain_strength=either(number(above=0), each_of(number(above=0))),
-        spin_reversals=whole(0),
+        spin_reversals=whole(0, 1000, "as each is a submission"),
         max_qpu_time_s=number(above=0),
-        max_retries=whole(0),
+        max_retries=whole(0, 1000),
         mock=one_of(*MOCKS, None),
         mock_sweeps=whole(),
     )

@@ -8,7 +8,7 @@ from annealtrain.errors import InputError
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked, number, one_of, whole
+from annealtrain.runtime.validation import READS, checked, number, one_of
 from annealtrain.solvers.gate_model.circuit import Circuit, amplitudes, block_polarisations, measure, mimicking_circuit
 from annealtrain.solvers.solver import Solver
 
@@ -25,7 +25,7 @@ class ImaginaryTimeCircuit(Solver):
     device: with backend=qiskit, one of Aer's simulators, an IBM machine, or its stand-in: see QiskitDevice.
     """
 
-    @checked("solver.", num_reads=whole(), tau=number(above=0), backend=one_of("statevector", "block", "qiskit"))
+    @checked("solver.", num_reads=READS, tau=number(above=0), backend=one_of("statevector", "block", "qiskit"))
     def __init__(
         self, num_reads: int = 20, tau: float = 1.0, backend: str = "statevector", device: str | None = None
     ) -> None:
