@@ -12,7 +12,7 @@ from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.schedule import GeometricSchedule, StepSchedule
-from annealtrain.solvers import dimod_samplers
+from annealtrain.solvers import dimod_costs, dimod_samplers
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
 from annealtrain.solvers.dimod_samplers import DimodSolver, known_keywords, neal, path_integral, steepest, tabu
 from annealtrain.solvers.exact import Exact
@@ -220,9 +220,8 @@ def test_a_model_beyond_memory_is_refused_before_it_is_built(monkeypatch):
 
 def test_a_run_beyond_memory_is_refused_before_any_work(cli, refused, monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**9)
-    monkeypatch.setitem(
-        dimod_samplers.SAMPLER_BYTES, "SimulatedAnnealingSampler", 0.7e9 / 24**2
-    )  # room for one unit's model
+    room = 0.7e9 / 24**2, 1e-9  # for one unit's model
+    monkeypatch.setitem(dimod_costs.COSTS, "SimulatedAnnealingSampler", room)
     run = ["train", *SMALL, "solver=neal", "optimizer=pinv", "epochs=1"]
     assert "layer 0 with 8 weights of 3 bits: SimulatedAnnealingSampler on 2 dense" in refused(*run, "threads=2")
     assert cli(*run, "threads=1").code == 0

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
@@ -70,6 +71,9 @@ def _new_word(word: str) -> str | None:
     )
 
 
+COMPOSING = threading.Lock()  # Hydra composes in one place for the whole process
+
+
 def compose_config(overrides: list[str], config_dir: str | None) -> Config:
     """Return the configuration that `annealtrain train` would run with these overrides."""
     refuse_old_words(overrides)
@@ -81,7 +85,7 @@ def compose_config(overrides: list[str], config_dir: str | None) -> Config:
         quoted = folder.replace("\\", "\\\\").replace('"', '\\"')
         overrides = [f'hydra.searchpath=["file://{quoted}"]', *overrides]
     try:
-        with hydra.initialize_config_module(CONFIGS, version_base="1.3"):
+        with COMPOSING, hydra.initialize_config_module(CONFIGS, version_base="1.3"):
             return plain(hydra.compose("train", overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise InputError(explain(error)) from error

@@ -1,0 +1,38 @@
+"""The end of a process with the one that started it, however that one ends."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+LOOK_S = 0.5  # how often the watch looks, where the system's kernel does not tell
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+
+
+def end_with_parent(parent: int) -> None:
+    """Kill this process as soon as the process `parent`, which has started it, has ended; at once if it has already.
+
+    Linux's kernel does it, in the midst of any call, when the parent's *thread* that has started this process ends:
+    that must be one that lives on. Elsewhere a thread looks, which a call that holds the interpreter's lock delays.
+    """
+    if not _ended_by_kernel():
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it was faster
+        os._exit(1)
+
+
+def _ended_by_kernel() -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        return bool(ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) == 0)
+    except (OSError, AttributeError):  # another C library
+        return False
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os._exit(1)
