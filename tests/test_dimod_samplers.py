@@ -1,5 +1,8 @@
 """dimod's samplers under the contract; their keywords, schedules, seeds and memory; worker processes."""
 
+import re
+import signal
+import threading
 import time
 
 import dimod
@@ -244,6 +247,58 @@ def test_large_units_go_to_processes(monkeypatch):
     assert not sent
     solver.solve(random_problem(M=1, N=65, bits=8))
     assert sent == [dimod_samplers.sampled_spins]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: neal(num_sweeps=100 * n),
+        lambda n: neal(num_sweeps=100, num_reads=n),
+        lambda n: tabu(num_sweeps=100 * n),
+        lambda n: tabu(num_sweeps=100, num_restarts=4 * n),
+        lambda n: path_integral(num_sweeps=100, num_reads=n),
+    ],
+)
+def test_long_calls_go_to_processes(monkeypatch, make):
+    """Some hold the interpreter's lock, and some hear Ctrl-C between two reads only."""
+    for count, goes in [(1, False), (200_000, True)]:
+        solver, sent = make(count), []
+        monkeypatch.setattr(solver.workers, "run", lambda job, sampler, form, _, sent=sent: sent.append(job) or ONES)
+        monkeypatch.setattr(dimod_samplers, "sampled_spins", lambda sampler, form, _: ONES)
+        solver.solve(random_problem(M=1, N=8, bits=2))
+        assert bool(sent) is goes
+
+
+ONES = np.ones((1, 16), dtype=np.int8)
+
+
+def test_ctrl_c_is_not_swallowed_by_a_sampler(monkeypatch):
+    """D-Wave's takes an error of the function that it asks for an end, and goes on without a word."""
+    given = []
+
+    def sample(sampler, form, keywords):
+        given.append(keywords)
+        return sampled(sampler, form, keywords)
+
+    sampled = dimod_samplers.sampled_spins
+    monkeypatch.setattr(dimod_samplers, "sampled_spins", sample)
+    threading.Timer(0.1, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(10_000):
+            neal(num_sweeps=1000, processes=False).solve(random_problem(M=1, N=8, bits=2))
+    assert "interrupt_function" not in given[0]
+    given.clear()
+    with thread_pool.threads(2):
+        neal(processes=False).solve(random_problem(M=2, N=8, bits=2, alpha=0.1))
+    assert all(keywords["interrupt_function"] is thread_pool.is_cancelled for keywords in given)
+
+
+def test_a_run_beyond_a_day_is_refused_before_any_work(refused):
+    run = ["train", *SMALL, "optimizer=pinv", "epochs=1", "annealing.num_sweeps=9"]
+    for solver, setting in [("neal", "num_reads"), ("descent", "num_starts"), ("sqa", "num_reads")]:
+        said = refused(*run, f"solver={solver}", f"solver.{setting}={10**12}")
+        assert "layer 0: " in said
+        assert re.search(rf"lower solver\..*{setting}", said)
 
 
 def test_samplers_that_keep_settings_are_not_called_by_two_threads_at_once():

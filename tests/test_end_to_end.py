@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shlex
 import signal
 from collections.abc import Callable
@@ -13,11 +14,12 @@ import pytest
 from conftest import SMALL, assert_same_run, composed, cpu_s, ended_cpu_s, finished, process, table, until, weights
 
 import annealtrain
-from annealtrain.commands import train
+from annealtrain.commands import evaluate, train
 from annealtrain.experiment import config
 from annealtrain.experiment.builder import Experiment
 from annealtrain.runs import checkpoint, tables
 from annealtrain.runs.recorder import RunRecorder
+from annealtrain.runtime import blas
 
 SCORES = ["epoch", "train_loss", "train_accuracy", "val_accuracy", "test_accuracy"]
 STAGES = ["forward_s", "targets_s", "build_s", "anneal_s", "bound_s", "evaluate_s", "total_s"]
@@ -459,6 +461,83 @@ def test_eval_notices_a_changed_result(cli: Callable, scored: Path) -> None:
     result["last"]["test_accuracy"] = float(np.nextafter(result["last"]["test_accuracy"], 1))
     (scored / "result.json").write_text(json.dumps(result))
     assert cli("eval", "run").code == 1
+
+
+OTHER = {"library": "openblas", "version": "0.3", "kernel": "Other"}
+
+
+def made_on(folder: Path, kernel: dict[str, str] | None) -> str:
+    """Let a run have been made on another kernel, of which its scores are another's rounding; return its text."""
+    meta, result = tables.read_json(folder / "meta.json"), tables.read_json(folder / "result.json")
+    for kind in ("last", "best_validation"):
+        result[kind]["train_loss"] *= 1 + 1e-6
+        result[kind]["test_accuracy"] += 1 / 360  # a tie among the test images
+    (folder / "meta.json").write_text(json.dumps(meta | {"blas": kernel}))
+    (folder / "result.json").write_text(json.dumps(result))
+    return "openblas 0.3 Other" if kernel else "one that is not recorded"
+
+
+@pytest.mark.parametrize("kernel", [OTHER, None])
+def test_eval_tells_the_rounding_of_another_blas_kernel_from_a_mismatch(
+    cli: Callable, scored: Path, kernel: dict[str, str] | None
+) -> None:
+    here = tables.read_json(scored / "meta.json")["blas"]
+    text = made_on(scored, kernel)
+    outcome = cli("eval", "run")
+    assert outcome.code == 0, outcome
+    notes = outcome.out.splitlines()[1::2]
+    said = f"  as recorded but for rounding: made on {text}, scored on {' '.join(here.values())}"
+    assert notes == [said, said]
+    # On the kernel that it was made on the same scores are not what was recorded.
+    meta = tables.read_json(scored / "meta.json")
+    (scored / "meta.json").write_text(json.dumps(meta | {"blas": here}))
+    assert cli("eval", "run").code == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "holds"),
+    [
+        ({}, True),
+        ({"a_accuracy": 0.52}, True),
+        ({"a_accuracy": 0.53}, False),
+        ({"train_loss": 2.0019}, True),
+        ({"train_loss": 2.003}, False),
+        ({"epoch": 2}, False),
+        ({"b_accuracy": 0.5}, False),
+    ],
+)
+def test_what_rounding_may_change(changed: dict[str, float], holds: bool) -> None:
+    """Two of 100 samples, a thousandth of the loss, and nothing else."""
+    recorded = {"epoch": 3, "train_loss": 2.0, "a_accuracy": 0.5}
+    assert evaluate.is_rounding(recorded | changed, recorded, {"a_accuracy": 100}) is holds
+
+
+def test_resume_warns_on_another_blas_kernel_and_keeps_both(cli: Callable, scored: Path) -> None:
+    (scored / "result.json").unlink()
+    here = tables.read_json(scored / "meta.json")["blas"]
+    for warns in (True, False):  # once: from then on it is one of the run's own
+        if warns:
+            made_on_other = tables.read_json(scored / "meta.json") | {"blas": OTHER}
+            (scored / "meta.json").write_text(json.dumps(made_on_other))
+        else:
+            (scored / "result.json").unlink()
+        outcome = cli("resume", "run")
+        assert outcome.code == 0, outcome
+        warning = f"begun on another BLAS kernel (openblas 0.3 Other; here {' '.join(here.values())}): sums are rounded"
+        assert (warning in outcome.err) is warns
+        assert outcome.err.count("\n") == int(warns)
+        meta = tables.read_json(scored / "meta.json")
+        assert (meta["blas"], meta["resumed_blas"]) == (OTHER, [here])
+
+
+def test_an_intact_run_is_as_recorded_on_another_kernel_of_openblas(cli: Callable, tmp_path: Path) -> None:
+    if not (here := blas.blas_kernel()) or here["library"] != "openblas" or platform.machine() != "x86_64":
+        pytest.skip("no OpenBLAS here that can be told its kernel")
+    assert cli("train", *SMALL, "epochs=1", "samples=400", "bits=6", "hydra.run.dir=run").code == 0
+    ended = finished(process(["eval", "run"], tmp_path, OPENBLAS_CORETYPE="Sandybridge"))
+    assert ended.code == 0, ended
+    assert " Sandybridge" in ended.out or "the same as recorded" in ended.out
+    assert "NOT" not in ended.out
 
 
 def test_eval_of_an_unfinished_or_damaged_run_is_one_line(cli: Callable, scored: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.runs.checkpoint import BEST, LAST, STATE, read_checkpoint
 from annealtrain.runs.lock import LOCK
+from annealtrain.runs.provenance import kernel_text, kernels_of, resumed_kernels
 from annealtrain.runs.tables import START_ANEW, csv_text, read_json, read_rows
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.files import write_atomically
@@ -31,6 +32,7 @@ class RunRecorder:
         self.folder = folder
         self._metrics: list[Row] = []
         self._solves: list[Row] = []
+        self.warning: str | None = None  # of going on with a run that was begun elsewhere
 
     def begin(self, config_text: str, meta: Row, *, resume: bool) -> int | None:
         """Write the configuration; return the epoch of the checkpoint to go on from, None for a new run.
@@ -52,7 +54,14 @@ class RunRecorder:
         if not resume:
             raise InputError(f"run folder {self.folder} holds an unfinished run: add resume=true, or {remedy}")
         start = self._read_rows()
-        self.write_json(META, held | {"resumed_at": [*held.get("resumed_at", []), meta["started_at"]]})
+        resumed = {"resumed_at": [*held.get("resumed_at", []), meta["started_at"]]}
+        made_on, here = kernels_of(held), kernel_text(meta.get("blas"))
+        if here not in made_on:
+            resumed["resumed_blas"] = [*resumed_kernels(held), meta.get("blas")]
+            self.warning = (
+                f"begun on another BLAS kernel ({', '.join(made_on)}; here {here}): sums are rounded otherwise"
+            )
+        self.write_json(META, held | resumed)
         return start
 
     @staticmethod

@@ -1,7 +1,9 @@
 """The end of a process with the one that started it, however that one ends."""
 
 import ctypes
+import fcntl
 import os
+import select
 import signal
 import sys
 import threading
@@ -21,6 +23,26 @@ def end_with_parent(parent: int) -> None:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     if os.getppid() != parent:  # it was faster
         os._exit(1)
+
+
+def end_with_pipe(end: int) -> None:
+    """Kill this process as soon as all writers of a pipe are gone, of which `end` is the reading end's file number.
+
+    For a process whose parent is not the one that has asked for it. Nothing may be written to the pipe.
+    """
+    if sys.platform == "linux":  # the kernel sends the signal, in the midst of any call
+        fcntl.fcntl(end, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(end, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_ASYNC)
+    else:
+        threading.Thread(target=_watch_pipe, args=(end,), daemon=True).start()
+    if select.select([end], [], [], 0)[0]:  # they were faster
+        os._exit(1)
+
+
+def _watch_pipe(end: int) -> None:
+    select.select([end], [], [])
+    os._exit(1)
 
 
 def _ended_by_kernel() -> bool:

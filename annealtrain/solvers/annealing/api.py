@@ -94,13 +94,12 @@ def anneal(
     told = (lambda units: progress(units / problem.num_units)) if progress else None
     with thread_pool.threads(threads or thread_pool.available_threads()):
         result = solver.solve(problem, seed=seed, progress=told)
-    levels, weights = result.levels, result.weights
     for i in range(problem.num_units):
-        _free_isolated(problem, i, levels[i], weights[i], seed)
-    weights = weights * unit.weight
+        _free_isolated(problem, i, result.levels[i], result.weights[i], seed)
+    weights = result.weights * unit.weight
     stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
     weights = (weights + 1) / 2 if is_binary else weights
-    return Annealed(levels, weights, result.energies * unit.energy, stats, variables)
+    return Annealed(result.levels, weights, result.energies * unit.energy, stats, variables)
 
 
 def _free_isolated(problem: LayerProblem, i: int, levels: Array, weights: Array, seed: int) -> None:
