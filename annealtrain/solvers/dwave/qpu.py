@@ -85,12 +85,12 @@ class Ordered:
 
     labels: list[Any]
     vectors: Any
-    vartype: str
+    vartype: Any
 
     @classmethod
     def of(cls, model: "dimod.BinaryQuadraticModel") -> "Ordered":
         labels = list(model.variables)
-        return cls(labels, model.to_numpy_vectors(variable_order=labels), model.vartype.name)
+        return cls(labels, model.to_numpy_vectors(variable_order=labels), model.vartype)
 
     def model(self) -> "dimod.BinaryQuadraticModel":
         import dimod
