@@ -2,11 +2,13 @@
 
 import functools
 import io
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import LIMIT_S, SMALL, members, started, until
 from rich.console import Console
 
 from annealtrain.commands import bench_solvers
@@ -147,6 +149,24 @@ def test_a_solver_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     task = Task([*SMALL], str(tmp_path / "own"), 0, 1)
     assert bench_solvers.measure(task, "sleep", 1.5) == {"note": "stopped after 1.5 s"}
+
+
+def test_a_solvers_process_ends_with_the_command_also_when_that_is_killed(tmp_path: Path):
+    """Nothing of its session is left: not the fork server, and not what that has started."""
+    (tmp_path / "mine.py").write_text(MINE + "\nopen('begun', 'w').close()\n")
+    (tmp_path / "own" / "solver").mkdir(parents=True)
+    (tmp_path / "own" / "solver" / "sleep.yaml").write_text("# x\n_target_: mine.Mine\nhow: sleep\n")
+    call = f"measure(Task({[*SMALL]}, {str(tmp_path / 'own')!r}, 0, 1), 'sleep', 100)"
+    code = f"import sys; sys.path.append('.'); from annealtrain.commands.bench_solvers import *; {call}"
+    command = started([sys.executable, "-c", code], tmp_path)
+    until((tmp_path / "begun").exists, command)
+    assert len(members(command.pid)) > 2
+    command.kill()
+    command.wait(LIMIT_S)
+    limit = time.monotonic() + LIMIT_S
+    while members(command.pid):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
 
 
 def test_what_a_solver_refuses_is_its_note():

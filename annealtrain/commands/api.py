@@ -35,6 +35,7 @@ from annealtrain.reports import run_plots, style
 from annealtrain.runs import collection, recorder, tables
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
+from annealtrain.runtime.validation import Rule, check_all, optional, reworded, whole
 from annealtrain.solvers.solver import Seed, Solver, SolveResult
 from annealtrain.training.trainer import Trainer
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
+SEED = Rule(whole(0).words, lambda value: isinstance(value, np.random.SeedSequence) or whole(0).holds(value))
 
 
 def train(
@@ -227,15 +229,18 @@ class LayerProblem(layer_problem.LayerProblem):
         made.__dict__ = problem.__dict__
         return made
 
+    @reworded({"solver.": "", "layer 0": "this problem"})
     def solve(
         self, solver: str | Solver = "sa", *, seed: Seed = 0, threads: int | None = None, **settings: Any
     ) -> SolveResult:
         """Return what a solver finds for all units, best read first.
 
         solver: a name of the group `solver`, such as "sa", "neal", "exact", with its settings, num_sweeps=200; or an
-        object. threads: None takes all cores; the result is the same.
-        Raises InputError for what the solver does not take.
+        object. threads: None takes all cores; the result is the same. Calls from several threads at once know nothing
+        of each other.
+        Raises InputError for what the solver does not take, and for work beyond the memory at hand or beyond days.
         """
+        check_all({"threads": threads, "seed": seed}, {"threads": optional(thread_pool.COUNT), "seed": SEED})
         if isinstance(solver, str):
             words = [f"solver={solver}", *_words("solver.", settings)]
             solver = solver_of(compose_config(words, None))

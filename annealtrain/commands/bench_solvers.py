@@ -3,6 +3,7 @@
 import csv
 import io
 import multiprocessing
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import files, safe_path, thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.foreign_text import cell
+from annealtrain.runtime.lifeline import end_with_pipe
 from annealtrain.runtime.memory import resettable_peak_mb
 from annealtrain.solvers.exact import MAX_SPINS, Exact
 from annealtrain.solvers.solver import relative_gap
@@ -169,6 +171,11 @@ def measure(task: Task, name: str, timeout_s: float) -> Found:
 
 def _child(task: Task, name: str, connection: Connection) -> None:
     safe_path.forget()
+    # The fork server is this process's parent, and lives as long as this one: the one that measures is to end both.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    end_with_pipe(parent.sentinel)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # that process hears Ctrl-C, and ends this one
     connection.send(outcome(task, name))
 
 

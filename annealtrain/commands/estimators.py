@@ -14,7 +14,7 @@ from annealtrain.nn.network import Network
 from annealtrain.optimizers.gauss_newton import GaussNewton
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.validation import SEED, Rule, check_all, number, optional, whole
+from annealtrain.runtime.validation import SEED, Rule, check_all, number, optional, reworded, whole
 from annealtrain.schedule import ConstantSchedule
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.training.callback import Checkpoint
@@ -32,7 +32,7 @@ RULES = {
     "ridge": number(0),
     "alpha": number(0, 1),
     "random_state": optional(SEED),
-    "threads": optional(whole(1, 1024)),
+    "threads": optional(thread_pool.COUNT),
 }
 
 
@@ -64,6 +64,7 @@ class AnnealClassifier(ClassifierMixin, BaseEstimator):
         self.hidden, self.epochs, self.bits, self.L, self.num_sweeps = hidden, epochs, bits, L, num_sweeps
         self.ridge, self.alpha, self.random_state, self.threads = ridge, alpha, random_state, threads
 
+    @reworded({"solver.": "", "half_range.first": "L", "optimizer.": ""})
     def fit(self, X: Any, y: Any) -> "AnnealClassifier":
         """Train on X (rows, columns), numbers, and y (rows,), classes of any kind; return this classifier.
 

@@ -62,6 +62,8 @@ def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:
         experiment.optimizer.prepare(experiment.network, experiment.steps)
     record = RunRecorder(folder)
     start = record.begin(experiment.text, meta, resume=config["resume"])
+    if start is not None and record.warning:
+        print(record.warning, file=sys.stderr, flush=True)
     if start is not None:
         experiment.take_weights(folder / checkpoint.LAST)
     memory.keep_freed()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
@@ -74,6 +75,9 @@ def _new_word(word: str) -> str | None:
     )
 
 
+COMPOSING = threading.Lock()  # Hydra composes in one place for the whole process
+
+
 def refuse_lists(words: Sequence[str]) -> None:
     """Raise InputError where a group is given a list in place of an option."""
     for key, _, value in (word.lstrip("+").partition("=") for word in words):
@@ -112,7 +116,7 @@ def compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
         quoted = folder.replace("\\", "\\\\").replace('"', '\\"')
         words = [f'hydra.searchpath=["file://{quoted}"]', *words]
     try:
-        with hydra.initialize_config_module(CONFIGS, version_base="1.3"):
+        with COMPOSING, hydra.initialize_config_module(CONFIGS, version_base="1.3"):
             composed = hydra.compose("train", words, return_hydra_config=True)
     except (*ERRORS, OSError) as error:
         raise InputError(explain(error)) from error

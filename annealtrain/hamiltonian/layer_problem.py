@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import dimod
 
 MAX_BITS = 16
+ROUNDING = 1e-8  # of J's largest number: what products of matrices differ by from their transpose
 
 
 class LayerProblem:
@@ -121,7 +122,8 @@ class LayerProblem:
         """Return the problem E_i(S) = S'J_i S + h_i'S + E0_i; J: (N, N) shared, or (M, N, N); h, S0: (M, N).
 
         J may be any symmetric matrix; a lower bound is certified only where it is positive semidefinite, which
-        `convex` says, or its eigenvalues do. Raises ValueError for a J that is not symmetric or not finite.
+        `convex` says, or its eigenvalues do. Raises ValueError for a J that is not finite, or not symmetric but for
+        rounding (see `symmetric`).
         """
         J, h = np.asarray(J, dtype=np.float64), np.atleast_2d(np.asarray(h, dtype=np.float64))
         M, N = h.shape
@@ -129,8 +131,7 @@ class LayerProblem:
             raise ValueError(f"J {J.shape} is neither {(N, N)} nor {(M, N, N)}")
         if not np.isfinite(J).all():
             raise ValueError("J has values that are not finite")
-        if not np.array_equal(J, np.swapaxes(J, -1, -2)):
-            raise ValueError("J is not symmetric: pass (J + J') / 2")
+        J = symmetric(J)
         if convex is None:
             spectrum = np.linalg.eigvalsh(J)
             convex = bool(np.all(spectrum[..., 0] >= -1e-12 * np.abs(spectrum).max(axis=-1)))
@@ -213,3 +214,21 @@ class LayerProblem:
     def to_bqm(self, i: int) -> "dimod.BinaryQuadraticModel":
         """Return unit i's Hamiltonian for dimod (see QuadraticForm.to_bqm)."""
         return self.unit(i).to_bqm()
+
+
+def symmetric(J: Array) -> Array:
+    """Return J, (N, N) or (M, N, N) and finite, as (J + J') / 2 where it is not symmetric by rounding alone.
+
+    Raises ValueError where J and J' are farther apart than ROUNDING times the largest number of J.
+    """
+    transposed = np.swapaxes(J, -1, -2)
+    if np.array_equal(J, transposed):
+        return J
+    apart, largest = np.abs(J / 2 - transposed / 2), np.abs(J / 2).max(axis=(-1, -2), keepdims=True)
+    if np.any(apart > ROUNDING * largest):
+        *_, i, j = at = np.unravel_index(int(np.argmax(apart / np.where(largest > 0, largest, 1))), J.shape)
+        unit = f" of problem {at[0]}" if J.ndim == 3 else ""
+        one, other = float(J[at]), float(transposed[at])
+        raise ValueError(f"J{unit} is not symmetric (J[{i}, {j}]={one:g}, J[{j}, {i}]={other:g}): pass (J + J.T) / 2")
+    mean: Array = J / 2 + transposed / 2
+    return mean

@@ -20,8 +20,9 @@ from annealtrain.runs import contents
 from annealtrain.runs.checkpoint import BEST, LAST, STATE, read_checkpoint
 from annealtrain.runs.checksums import checksum, sealed
 from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SCORES, SOLVES, finite
-from annealtrain.runs.foreign import is_hydras, is_own_log
+from annealtrain.runs.foreign import is_hydras
 from annealtrain.runs.lock import LOCK
+from annealtrain.runs.provenance import kernel_text, kernels_of, resumed_kernels
 from annealtrain.runs.tables import START_ANEW, csv_text
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array, Row
@@ -41,6 +42,7 @@ class RunRecorder:
         self._metrics: list[Row] = []
         self._solves: list[Row] = []
         self._sums: dict[str, str] = {}  # of the files that were written here
+        self.warning: str | None = None  # of going on with a run that was begun elsewhere
 
     def begin(self, config_text: str, meta: Row, *, resume: bool) -> int | None:
         """Write the configuration; return the epoch of the checkpoint to go on from, None for a new run.
@@ -63,13 +65,20 @@ class RunRecorder:
             raise InputError(f"run folder {self.folder} holds an unfinished run: add resume=true, or {remedy}")
         start = self._read_rows()
         self._remove_parts()
-        self.write_json(META, held | {"resumed_at": [*held.get("resumed_at", []), meta["started_at"]]})
+        resumed = {"resumed_at": [*held.get("resumed_at", []), meta["started_at"]]}
+        made_on, here = kernels_of(held), kernel_text(meta.get("blas"))
+        if here not in made_on:
+            resumed["resumed_blas"] = [*resumed_kernels(held), meta.get("blas")]
+            self.warning = (
+                f"begun on another BLAS kernel ({', '.join(made_on)}; here {here}): sums are rounded otherwise"
+            )
+        self.write_json(META, held | resumed)
         return start
 
     @staticmethod
     def _is_of_a_start(path: Path, config_text: str) -> bool:
-        """Whether a file is a log of ours, or what this very run leaves if it is killed before META is written."""
-        if path.name == LOCK or STARTED.fullmatch(path.name) or is_own_log(path) or is_hydras(path):
+        """Whether a file is a log, or what this very run leaves if it is killed before META is written."""
+        if path.suffix == ".log" or path.name == LOCK or STARTED.fullmatch(path.name) or is_hydras(path):
             return True
         try:
             return path.name == CONFIG and files.read_text(path, len(config_text.encode())) == config_text

@@ -11,7 +11,7 @@ from annealtrain.errors import InputError
 
 
 def available_bytes() -> int | None:
-    """Return the bytes that can still be allocated (system and control group), None where that is not known."""
+    """Return the bytes that can still be allocated (system, control group, ulimit -v), None where it is not known."""
     limits = []
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
@@ -27,7 +27,21 @@ def available_bytes() -> int | None:
             limits.append(int(limit) - int((group / "memory.current").read_text(encoding="utf-8")) + reclaimable)
     except OSError:
         pass
-    return min(limits) if limits else None
+    limits += _address_space()
+    return max(min(limits), 0) if limits else None
+
+
+def _address_space() -> list[int]:
+    """Return what `ulimit -v` leaves to this process, as a list of one number, or of none where there is no limit."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit == resource.RLIM_INFINITY:
+            return []
+        return [limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()]
+    except (ImportError, AttributeError, OSError):  # the system does not tell
+        return []
 
 
 def readable(size: float) -> str:

@@ -1,16 +1,15 @@
 """A process that ends with the one that gave it its work, however that ends: not even KILL leaves it behind."""
 
-import ctypes
 import os
 import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-PR_SET_PDEATHSIG = 1
+from annealtrain.runtime.lifeline import ended_by_kernel
+
 POLL_S = 0.5  # how soon the end of another process is noticed where the system does not tell
 
 
@@ -45,9 +44,8 @@ def end_with(origin: Origin) -> None:
     if origin.host != _host() or origin.pid == os.getpid() or origin in WATCHED:
         return
     WATCHED.add(origin)
-    if sys.platform == "linux" and os.getppid() == origin.pid:
-        with suppress(OSError, AttributeError):  # the thread below does it too, but where a library holds Python's lock
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == origin.pid:
+        ended_by_kernel()  # the thread below does it too, but where a library holds Python's lock
     if not origin.is_alive():
         _end()
     threading.Thread(target=_watch, args=(origin,), name="watch on the parent", daemon=True).start()

@@ -143,6 +143,28 @@ def _is_beyond(value: Any, limit: float) -> bool:
     return any(isinstance(one, int | float | Integral) and limit < abs(one) < inf for one in values)  # type: ignore[operator]
 
 
+def reworded(words: dict[str, str]) -> Callable[[Function], Function]:
+    """Return a decorator: an InputError of the function says what its caller wrote, not what settings of a run are.
+
+    words: what stands in messages, and what the caller knows it as.
+    """
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def rewording(*given: Any, **named: Any) -> Any:
+            try:
+                return function(*given, **named)
+            except InputError as error:
+                said = str(error)
+                for old, new in words.items():
+                    said = said.replace(old, new)
+                raise InputError(said) from error.__cause__
+
+        return rewording  # type: ignore[return-value]
+
+    return decorate
+
+
 def is_whole(value: Any) -> bool:
     return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
 

@@ -8,7 +8,10 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator
 from annealtrain.runtime.validation import READS, checked, whole
 from annealtrain.solvers.bounds import descend
+from annealtrain.solvers.effort import READ_S, Effort, counted, plural, result_bytes
 from annealtrain.solvers.solver import Solver
+
+USUAL_SWEEPS = 20  # until no weight moves
 
 
 class CoordinateDescent(Solver):
@@ -20,6 +23,12 @@ class CoordinateDescent(Solver):
     @checked("solver.", num_starts=READS, max_sweeps=whole())
     def __init__(self, num_starts: int = 1, max_sweeps: int = 1000) -> None:
         self.num_starts, self.max_sweeps = num_starts, max_sweeps
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort:
+        starts = counted(self.num_starts)
+        seconds = units * starts * (READ_S + min(self.max_sweeps, USUAL_SWEEPS) * weights**2 * 1.2e-10)
+        what = f"descent from {plural(starts, 'start')} for {plural(units, 'unit')}"
+        return Effort(what, result_bytes(units, starts, weights), seconds, "solver.num_starts")
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         reads = []

@@ -15,6 +15,7 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
 from annealtrain.solvers.bounds import lower_bound
 from annealtrain.solvers.deadline import UNWATCHED, Watch
+from annealtrain.solvers.effort import Effort
 from annealtrain.solvers.statistics import combine_units
 
 if TYPE_CHECKING:
@@ -106,6 +107,19 @@ class Solver:
 
         units[k] units of weights[k] weights are solved at once.
         """
+        for k, (M, N) in enumerate(zip(units, weights, strict=True)):
+            if effort := self.effort(units=M, weights=N, bits=bits):
+                effort.require(thread_pool.width(), f"layer {k}: ")
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort | None:
+        """Return what a solve of so many units asks of memory and time, None where nothing is estimated."""
+        return None
+
+    def require_effort(self, problem: LayerProblem) -> None:
+        """Raise InputError where a solve asks more than there is, see `Effort.require`."""
+        units, weights = problem.S0.shape
+        if effort := self.effort(units=units, weights=weights, bits=problem.bits):
+            effort.require(thread_pool.width())
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         """Return levels (reads, N) of one unit and statistics; all random numbers come from `seed`."""
@@ -125,6 +139,7 @@ class Solver:
         The same seed gives the same result for any number of threads. progress(k): k units are done, the last time
         all of them; k is not whole where a solver tells between its sweeps.
         """
+        self.require_effort(problem)
         units = range(problem.num_units)
         seeds = [stream(seed, i) for i in units]
         began = time.perf_counter()

@@ -104,14 +104,18 @@ class Trainer:
         """
         row: Row = {}
         with self.timer.stage("evaluate_s"), self._averaged():
-            for name, samples in self.sets.items():
-                scored = samples.take(SCORED) if name == "train" and self.batch_size else samples
+            for name in self.sets:
+                scored = self.scored(name)
                 outputs, labels = self.network.predict(scored), scored.labels
                 if name == "train":
                     away = (outputs - self._outputs(labels)).astype(np.float64)
                     row["train_loss"] = float((away**2).sum(axis=1).mean())
                 row[f"{name}_accuracy"] = float((outputs.argmax(axis=1) == labels).mean())
         return row
+
+    def scored(self, name: str) -> Loader:
+        """Return the samples of a set that its accuracy counts."""
+        return self.sets[name].take(SCORED) if name == "train" and self.batch_size else self.sets[name]
 
     def checkpoint(self) -> Checkpoint:
         """Return the weights that are scored, and what going on needs beside them."""

@@ -28,11 +28,13 @@ from annealtrain.solvers.annealing.markov_chains import (
     to_float32,
 )
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
+from annealtrain.solvers.effort import Effort, counted, plural, result_bytes
 from annealtrain.solvers.scheduled_settings import COUNT, resolve_schedules, started
 from annealtrain.solvers.solver import Solver, SolveResult
 
 # Automatic schedule: beta Gamma / P from slices nearly free of each other to slices locked together (K = .02 to 2.3).
 FREE, LOCKED = 2.0, 0.01
+SWEEP_BYTES, READ_S = 90, 5e-4  # of a sweep's schedules, and of the Python objects of a read
 
 
 class SimulatedQuantumAnnealing(Solver):
@@ -98,6 +100,20 @@ class SimulatedQuantumAnnealing(Solver):
             progress(problem.num_units)
         return result
 
+    def _sweep_s(self, live: int, bits: int) -> float:
+        return self.num_slices * live * (bits * 4e-9 + live * 5e-11)
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort:
+        sweeps, reads = counted(self.num_sweeps), counted(self.num_reads)
+        seconds = units * reads * (READ_S + sweeps * self._sweep_s(weights, bits))
+        slices = plural(self.num_slices, "slice")
+        return Effort(
+            f"annealing {plural(reads, 'read')} of {plural(sweeps, 'sweep')} and {slices} for {plural(units, 'unit')}",
+            reads * self.num_slices * weights * 4 + result_bytes(units, reads, weights) + sweeps * SWEEP_BYTES,
+            seconds if self.time_limit_s is None else 0.0,
+            "solver.num_sweeps, solver.num_reads or solver.num_slices, or set solver.time_limit_s",
+        )
+
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         live = form.couplings.indices.size
         if not live:
@@ -123,7 +139,7 @@ class SimulatedQuantumAnnealing(Solver):
         keys = np.array([chain.key for chain in chains]).T
         keys = np.concatenate([keys.ravel(), stream(seed, P).generate_state(2)]).astype(np.uint32)
         flips, swept = 0, 0
-        sweep_s = P * couplings.indices.size * (form.bits * 4e-9 + couplings.indices.size * 5e-11)
+        sweep_s = self._sweep_s(couplings.indices.size, form.bits)
         for part in timed_blocks(len(betas), sweep_s, self.watch):
             flips += _anneal.anneal_path_integral(
                 couplings.packed,

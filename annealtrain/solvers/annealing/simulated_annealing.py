@@ -32,6 +32,7 @@ from annealtrain.solvers.annealing.markov_chains import (
 from annealtrain.solvers.annealing.shared_couplings import anneal_batch
 from annealtrain.solvers.annealing.shared_inputs import anneal_shared_inputs
 from annealtrain.solvers.annealing.temperatures import Cooling
+from annealtrain.solvers.effort import READ_BYTES, READ_S, Effort, counted, plural, result_bytes
 from annealtrain.solvers.scheduled_settings import (
     COUNT,
     INVERSE_TEMPERATURES,
@@ -42,6 +43,8 @@ from annealtrain.solvers.scheduled_settings import (
 from annealtrain.solvers.solver import Solver, SolveResult
 
 ORDERS = ("sequential", "random")
+SWEEP_BYTES, LANES_SWEEP_BYTES = 24, 70  # of a sweep's inverse temperatures, and what each thread makes of them
+FEW_SWEEPS = 10_000  # of one read a unit, for which nothing is estimated: it is one of many small solves
 
 
 class SimulatedAnnealing(Solver):
@@ -106,6 +109,8 @@ class SimulatedAnnealing(Solver):
     ) -> SolveResult:
         watched = started(self, self.time_limit_s, progress, self.num_reads)
         executor = self.executor(problem)
+        if executor is not Executor.SHARED_COUPLINGS or self.cooling.num_sweeps > FEW_SWEEPS:
+            self.require_effort(problem)
         if executor is Executor.SHARED_COUPLINGS:
             result = anneal_batch(problem, self.cooling, seed)
         elif executor is Executor.SHARED_INPUTS:
@@ -122,6 +127,17 @@ class SimulatedAnnealing(Solver):
         if progress:
             progress(problem.num_units)
         return result
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort:
+        sweeps, reads = counted(self.num_sweeps), counted(self.num_reads)
+        sweep_bytes = SWEEP_BYTES + LANES_SWEEP_BYTES * min(thread_pool.width(), reads * units)
+        seconds = units * reads * (READ_S + sweeps * chain_sweep_s(weights * bits, weights))
+        return Effort(
+            f"annealing {plural(reads, 'read')} of {plural(sweeps, 'sweep')} for {plural(units, 'unit')}",
+            units * reads * READ_BYTES + result_bytes(units, reads, weights) + sweeps * sweep_bytes,
+            seconds if self.time_limit_s is None else 0.0,
+            "solver.num_sweeps or solver.num_reads, or set solver.time_limit_s",
+        )
 
     def executor(self, problem: LayerProblem) -> Executor:
         """Return the way in which a layer is annealed."""

@@ -9,6 +9,7 @@ from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.validation import READS, checked, number, one_of
+from annealtrain.solvers.effort import Effort, counted, plural, result_bytes
 from annealtrain.solvers.gate_model.circuit import Circuit, amplitudes, block_polarisations, measure, mimicking_circuit
 from annealtrain.solvers.solver import Solver
 
@@ -43,6 +44,12 @@ class ImaginaryTimeCircuit(Solver):
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
         for k, count in enumerate(weights):
             self._check_spins(count * bits, f"layer {k}")
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort:
+        shots = counted(self.num_reads)
+        what = f"measuring {plural(shots, 'shot')} for {plural(units, 'unit')}"
+        size = result_bytes(units, shots, weights) + 16.0 * shots * weights * bits
+        return Effort(what, size, units * shots * weights * bits * 1e-8, "solver.num_reads")
 
     def _check_spins(self, spins: int, what: str) -> None:
         most = {"statevector": MAX_SPINS, "qiskit": self.device.qubits if self.backend == "qiskit" else 0}
