@@ -387,7 +387,7 @@ def embedding(inner: tuple[int, ...], outer: tuple[int, ...]) -> np.ndarray:
 def dense_fourier_inverse(layer: Conv2d) -> np.ndarray:
     """crop . pinv(circular correlation with period P = W + K - 1) . zero-embed."""
     C1, height, width = layer.in_shape
-    C2, K = layer.out_channels, layer.kernel_size
+    C2, (K, _) = layer.out_channels, layer.windows.size
     period = (height + K - 1, width + K - 1)
     kernels = layer.weights[:, : C1 * K * K].reshape(C2, C1, K, K)
     crop = embedding(layer.in_shape, (C1, *period)).T
@@ -457,8 +457,8 @@ def test_conv_inverse_is_fourier_unless_asked():
         (lambda: SpectralPool2d([4, 4, 4]), r"SpectralPool2d: size=\[4, 4, 4\] is not a pair"),
         (lambda: SpectralPool2d([4, 4], "low"), r"SpectralPool2d: crop='low' is not one of centred, author"),
         (lambda: SpectralPool2d([4, 0]), r"SpectralPool2d: size=\[4, 0\] is not a pair of whole numbers of at least 1"),
-        (lambda: MaxPool2d(None), r"MaxPool2d: kernel_size=null is not a pair of whole numbers"),
-        (lambda: MaxPool2d([2, 0.5]), r"MaxPool2d: kernel_size=\[2, 0.5\] is not a pair of whole numbers"),
+        (lambda: MaxPool2d(None), r"MaxPool2d: kernel_size=null is not a whole number of at least 1 or a pair of them, such as \[3, 5\]"),
+        (lambda: MaxPool2d([2, 0.5]), r"MaxPool2d: kernel_size=\[2, 0.5\] is not a whole number"),
     ],
 )
 def test_wrong_arguments(make, message):
@@ -477,7 +477,7 @@ def test_wrong_arguments(make, message):
         (SpectralPool2d([2, 5]), (1, 4, 4), r"to 2x5 is larger than its input 1x4x4: at most 4x4"),
         (MaxPool2d([2, 3]), (1, 4, 4), r"kernel_size=\[2, 3\] does not divide its input 1x4x4: take divisors"),
         (MaxPool2d([3, 2]), (1, 4, 4), r"kernel_size=\[3, 2\] does not divide its input 1x4x4: take divisors"),
-        (MaxPool2d([2, 2]), (16,), r"kernel_size=\[2, 2\] does not divide its input 16"),
+        (MaxPool2d([2, 2]), (16,), r"MaxPool2d takes .* its input is 16: put it before a Flatten"),
     ],
 )
 def test_shapes_that_do_not_fit(layer, in_shape, message):

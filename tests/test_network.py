@@ -137,7 +137,7 @@ def by_hand(network: Network, image: np.ndarray, alpha: float) -> np.ndarray:
         elif isinstance(layer, Flatten):
             x = x.ravel()
         elif isinstance(layer, MaxPool2d):
-            k, m = layer.kernel_size
+            k, m = layer.windows.size
             rows, columns = range(0, x.shape[1], k), range(0, x.shape[2], m)
             x = np.array([[[c[i : i + k, j : j + m].max() for j in columns] for i in rows] for c in x])
         else:
@@ -145,7 +145,7 @@ def by_hand(network: Network, image: np.ndarray, alpha: float) -> np.ndarray:
             if layer.has_bias:
                 W, theta = W[:, :-1], W[:, -1]
             if isinstance(layer, Conv2d):
-                kernels = W.reshape(len(W), -1, layer.kernel_size, layer.kernel_size)
+                kernels = W.reshape(len(W), -1, *layer.windows.size)
                 z = np.array([scipy.signal.correlate(x, kernel, mode="valid")[0] for kernel in kernels])
                 z -= np.reshape(theta, (-1, 1, 1))
             else:
@@ -188,16 +188,16 @@ def test_alpha_1_is_a_linear_network(make):
     x, y = (np.random.default_rng(k).normal(size=(4, *network.trainable[0].in_shape)) for k in (0, 1))
     combined = 2 * network.predict(x) - 3 * network.predict(y)
     np.testing.assert_allclose(network.predict(2 * x - 3 * y), combined, rtol=1e-10, atol=1e-12)
-    assert network.activation_derivative(x) is None
+    assert network.trainable[0].activation_derivative(x) is None
 
 
 def test_activation_and_its_derivative():
-    network, z = dense(alpha=0.1), np.array([-2.0, -0.5, 0.0, 3.0])
-    np.testing.assert_array_equal(network.activate(z), [-0.2, -0.05, 0, 3])
-    np.testing.assert_array_equal(network.activation_derivative(z), [0.1, 0.1, 1, 1])
+    layer, z = dense(alpha=0.1).trainable[0], np.array([-2.0, -0.5, 0.0, 3.0])
+    np.testing.assert_array_equal(layer.activate(z), [-0.2, -0.05, 0, 3])
+    np.testing.assert_array_equal(layer.activation_derivative(z), [0.1, 0.1, 1, 1])
     single = z.astype(np.float32)
-    assert network.activate(single).dtype == network.activation_derivative(single).dtype == np.float32
-    relu = dense(alpha=0.0)
+    assert layer.activate(single).dtype == layer.activation_derivative(single).dtype == np.float32
+    relu = dense(alpha=0.0).trainable[0]
     np.testing.assert_array_equal(relu.activate(z), [0, 0, 0, 3])
     np.testing.assert_array_equal(relu.activation_derivative(z), [0, 0, 1, 1])
 
@@ -326,11 +326,6 @@ def test_bits_of_a_block_of_samples_do_not_depend_on_the_samples_after_it():
     [
         ([], r"the model has no trainable layer: add a Linear or a Conv2d"),
         ([SpectralPool2d([2, 2]), Flatten()], r"the model has no trainable layer: add a Linear or a Conv2d"),
-        (
-            [SpectralPool2d([4, 4]), MaxPool2d([2, 2]), Flatten(), Linear(3)],
-            r"layer 1 is a MaxPool2d: it has no inverse, so it may only be the first layer; use SpectralPool2d",
-        ),
-        ([Conv2d(2, 3), MaxPool2d([2, 2]), Flatten(), Linear(3)], r"layer 1 is a MaxPool2d"),
         ([Flatten(), Linear(4)], r"the model's output is 4, the dataset has 3 classes: end it with 3 outputs"),
         ([Conv2d(3, 8)], r"the model's output is 3x1x1, the dataset has 3 classes: end it with 3 outputs"),
         ([Flatten(), "Linear"], r"layer 1 of the model is 'Linear', not a layer: give it a _target_"),

@@ -169,6 +169,7 @@ def network_of(config: Config, channels: int, classes: int) -> Network:
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
     settings = {name: config[name] for name in ("alpha", "bias", "conv_inverse", "seed")}
+    settings["output_activation"] = config.get("output_activation")
     return Network(_instantiate(layers, "model"), (channels, *IMAGE_SIZE), classes, **settings)
 
 

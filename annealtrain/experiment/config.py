@@ -35,6 +35,8 @@ RULES = {
     "progress": one_of(True, False, "auto"),
     "conv_inverse": one_of("fourier", "exact"),
 }
+# Settings that the configuration of an older version lacks: null stands for what it did.
+ADDED = {"output_activation": optional(one_of("linear"))}
 RENAMED = {"targets": "optimizer"}  # of groups, and the names that they have now
 # What changes how a run is done, but not its numbers.
 INDIFFERENT = ("resume", "progress", "threads", "data_dir")
@@ -51,12 +53,13 @@ def check_values(config: Config) -> None:
     for name in (*NODES, *RULES):
         if name not in config:
             raise InputError(f"the configuration has no {name!r}: annealtrain train --help lists what a run needs")
-    check_all(config, RULES)
+    check_all(dict.fromkeys(ADDED) | config, RULES | ADDED)
 
 
 def config_hash(config: Config) -> str:
     """Return a fingerprint of all settings that can change a run's numbers."""
-    settings = {key: value for key, value in config.items() if key not in INDIFFERENT}
+    unset = [key for key in ADDED if config.get(key) is None]
+    settings = {key: value for key, value in config.items() if key not in (*INDIFFERENT, *unset)}
     settings["dataset"] = {key: value for key, value in config["dataset"].items() if key != "data_dir"}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -37,6 +37,13 @@ class Layerwise(Optimizer):
         self.solver, self.half_range, self.bits = solver, half_range, bits
 
     def check(self, network: Network) -> None:
+        try:
+            network.check_inverses()
+        except InputError as error:
+            raise InputError(
+                f"{error}; optimizer=pinv and difference bring targets back by inverses: take optimizer=gauss_newton "
+                "or kronecker, which need none"
+            ) from None
         self.targets.check(network)
         super().check(network)
 
