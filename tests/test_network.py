@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from annealtrain.errors import InputError
 from annealtrain.nn.forward import ActivationCache
-from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d
+from annealtrain.nn.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, Pad, SpectralPool2d
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
 from annealtrain.runtime import thread_pool
@@ -316,6 +316,39 @@ def test_bits_of_a_block_of_samples_do_not_depend_on_the_samples_after_it():
     with thread_pool.threads(1):
         for whole, part in zip(passes(network, batch), passes(network, batch[:CHUNK_SAMPLES]), strict=True):
             assert whole[: len(part)].tobytes() == part.tobytes()
+
+
+# Activations of layers, and inverses
+
+
+def test_a_layer_may_have_an_activation_of_its_own():
+    network = Network([Linear(4, alpha=0.5), Linear(4), Linear(3, alpha=1.0)], (2,), 3, alpha=0.1)
+    assert [layer.slope for layer in network.trainable] == [0.5, 0.1, 1.0]
+    network = Network([Linear(4), Linear(3, alpha=0.5)], (2,), 3, alpha=0.1, output_activation="linear")
+    assert [layer.slope for layer in network.trainable] == [0.1, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([Conv2d(2, 3), MaxPool2d(2), Conv2d(3, 3), Flatten()], r"layer 1 of the model: MaxPool2d has no inverse"),
+        ([Conv2d(3, 7), MaxPool2d(2), Flatten()], r"layer 1 of the model: MaxPool2d has no inverse"),
+        (
+            [Conv2d(2, 3), Conv2d(3, 6, padding=1), Conv2d(3, 3), Flatten()],
+            r"layer 1 of the model: Conv2d with a stride or padding has no inverse in Fourier .* conv_inverse=exact",
+        ),
+    ],
+)
+def test_layers_without_an_inverse_are_told(layers, message):
+    with pytest.raises(InputError, match=message):
+        Network(layers, (1, 8, 8), 3).check_inverses()
+
+
+def test_layers_with_an_inverse_where_one_is_needed():
+    exact = [Conv2d(2, 3, padding=1), AvgPool2d(2), Pad(1), Conv2d(3, 3, 2), Conv2d(3, 2), Flatten()]
+    Network(exact, (1, 8, 8), 3, conv_inverse="exact").check_inverses()
+    before_weights = [MaxPool2d(2), Pad(1), MaxPool2d(3, 1), Conv2d(3, 3, stride=2), Conv2d(3, [1, 1]), Flatten()]
+    Network(before_weights, (1, 6, 6), 3).check_inverses()
 
 
 # Errors
