@@ -229,6 +229,7 @@ def test_bad_plain_values() -> None:
         ("resume", "true, false", (1, "yes", None)),
         ("progress", "true, false, auto", (1, "loud", None)),
         ("conv_inverse", "fourier, exact", ("best", None, True)),
+        ("output_activation", "linear, or null", ("relu", 1, True)),
     ):
         for value in values:
             with pytest.raises(InputError) as caught:
@@ -248,6 +249,14 @@ def test_bad_plain_values() -> None:
         if name not in (*referred, *config.ADDED, "solver", "schedule"):  # which backpropagation has not
             with pytest.raises(InputError, match=f"no '{name}'"):
                 config.check_values({key: value for key, value in settings.items() if key != name})
+
+
+def test_a_setting_of_a_later_version_may_be_missing() -> None:
+    settings = composed()
+    older = {key: value for key, value in settings.items() if key not in config.ADDED}
+    config.check_values(older)
+    assert config.config_hash(older) == config.config_hash(settings)
+    assert config.config_hash(older) != config.config_hash({**settings, "output_activation": "linear"})
 
 
 @pytest.mark.parametrize(

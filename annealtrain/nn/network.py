@@ -36,7 +36,7 @@ class Network:
     ) -> None:
         if conv_inverse not in ("fourier", "exact"):
             raise InputError(f"conv_inverse={conv_inverse!r} is not one of fourier, exact")
-        self.layers, self.alpha, self.classes = list(layers), alpha, classes
+        self.layers, self.classes = list(layers), classes
         self.trainable: list[TrainableLayer] = []
         self.leading: list[list[Layer]] = [[]]
         shape = tuple(in_shape)
