@@ -1,14 +1,24 @@
 """The command line: `annealtrain COMMAND ...`. Errors of the user end in one line and exit code 2."""
 
 import os
+import shlex
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import annealtrain
 from annealtrain.commands.parser import parser_of
 from annealtrain.errors import InputError, nearest
 
+# Of the commands that build what a run folder describes: it may come from others.
+TRUST: dict[str, Any] = {
+    "action": "append",
+    "default": [],
+    "metavar": "MODULE",
+    "help": "a module of your own, such as my_solver, whose objects a run folder may name (repeatable)",
+}
 USAGE = """\
 annealtrain: train neural networks layer by layer with annealing instead of backpropagation
 
@@ -46,8 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"annealtrain: no command {command!r}{nearest(command, COMMANDS)}; see annealtrain --help", file=sys.stderr
         )
         return 2
-    # Solvers and layers of the user's own live beside where they are called.
-    sys.path.insert(0, os.getcwd())
     try:
         code = COMMANDS[command](rest)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
@@ -79,20 +87,20 @@ def _train(arguments: list[str]) -> int:
 
 
 def _resume(arguments: list[str]) -> int:
-    folder = _run_folder("resume", "Go on with an interrupted run, from its saved configuration.", arguments)
+    words = "Go on with an interrupted run, from its saved configuration."
+    given = _run_folder("resume", words, arguments, builds=True)
     from annealtrain.commands.train import resume
 
-    resume(folder, f"annealtrain resume {folder}")
+    resume(given.folder, shlex.join(["annealtrain", "resume", *arguments]), given.trust)
     return 0
 
 
 def _eval(arguments: list[str]) -> int:
-    folder = _run_folder(
-        "eval", "Score a finished run's weights again; exit code 1 if they differ from what was recorded.", arguments
-    )
+    words = "Score a finished run's weights again; exit code 1 if they differ from what was recorded."
+    given = _run_folder("eval", words, arguments, builds=True)
     from annealtrain.commands.evaluate import evaluate
 
-    return 0 if evaluate(folder) else 1
+    return 0 if evaluate(given.folder, given.trust) else 1
 
 
 def _estimate(arguments: list[str]) -> int:
@@ -116,11 +124,13 @@ def _export(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: in the run folder")
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    parser.add_argument("--trust", **TRUST)
     given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.export import export
 
     folder = Path(given.run[0]) if len(given.run) == 1 and "=" not in given.run[0] else None
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
+    where["trusted"] = given.trust
     print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
     return 0
 
@@ -167,7 +177,7 @@ def _collect(arguments: list[str]) -> int:
 
 
 def _plot(arguments: list[str]) -> int:
-    folder = _run_folder("plot", "Draw a run, finished or not, as run.png and run.pdf in its folder.", arguments)
+    folder = _run_folder("plot", "Draw a run, finished or not, as run.png and run.pdf in its folder.", arguments).folder
     from annealtrain.commands.plot import plot
 
     print(plot(folder))
@@ -198,11 +208,13 @@ def _figure(arguments: list[str]) -> int:
     return figure(given.name, given.overrides, given.seeds, given.output)
 
 
-def _run_folder(command: str, description: str, arguments: list[str]) -> Path:
+def _run_folder(command: str, description: str, arguments: list[str], *, builds: bool = False) -> Namespace:
+    """Return the arguments of a command on a run folder. builds: whether it builds what the folder describes."""
     parser = parser_of(command, description)
     parser.add_argument("folder", type=Path, help="a run folder, as annealtrain train prints it at its end")
-    folder: Path = parser.parse_args(arguments).folder
-    return folder
+    if builds:
+        parser.add_argument("--trust", **TRUST)
+    return parser.parse_args(arguments)
 
 
 def _complete(arguments: list[str]) -> int:

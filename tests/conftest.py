@@ -25,6 +25,7 @@ import pytest
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from run_folders import write_run
 
@@ -151,6 +152,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def call(*arguments: str) -> Outcome:
         GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None  # a process has one call
         importlib.invalidate_caches()
         capsys.readouterr()
         try:

@@ -355,13 +355,14 @@ def test_a_killed_process_is_resumed_to_the_same_bits(
     folder = tmp_path / "run"
     assert len(table(folder / "metrics.csv")) == at + 1
     assert not (folder / "result.json").exists()
-    command = ["resume", "run"]
+    command = ["resume", "run", "--trust", "mortal"]
     if by == "SIGKILL":
         assert (outcome.code, outcome.err) == (-signal.SIGKILL, "")
     else:
         assert outcome.code == 130
-        line = f"annealtrain train: interrupted: {at} of 3 epochs are kept; to go on: annealtrain resume {folder}\n"
-        assert outcome.err == line
+        line = f"annealtrain train: interrupted: {at} of 3 epochs are kept; to go on: annealtrain resume {folder}"
+        assert outcome.err == f"{line} --trust mortal\n"
+        line = outcome.err
         command = shlex.split(line.partition("to go on: annealtrain ")[2])  # what it says works
     resumed = cli(*command)
     assert (resumed.code, resumed.err) == (0, "")

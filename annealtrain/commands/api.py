@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from os import PathLike
@@ -25,9 +25,11 @@ import numpy as np
 from annealtrain.commands.hydra_app import remove_if_empty
 from annealtrain.commands.train import train as run_training
 from annealtrain.errors import InputError
+from annealtrain.experiment import trust as trusting
+from annealtrain.experiment import versions
 from annealtrain.experiment.builder import Experiment, ready, solver_of
 from annealtrain.experiment.compose import compose_config
-from annealtrain.experiment.config import Config, saved_config
+from annealtrain.experiment.config import Config, read_config, saved_config
 from annealtrain.hamiltonian import layer_problem
 from annealtrain.reports import run_plots, style
 from annealtrain.runs import collection, recorder, tables
@@ -67,7 +69,7 @@ def train(
         raise InputError(str(error).replace("another hydra.run.dir", "another folder")) from error
     except OSError as error:
         raise InputError(f"cannot use the folder {where} ({error.strerror}): choose another folder") from error
-    return Run(where)
+    return Run(where, trusting.named(config))
 
 
 def _word(word: Any) -> str:
@@ -98,19 +100,22 @@ def _plain(value: Any) -> Any:
     raise InputError(f"{value!r} cannot be the value of a setting: give a number, a text, or a list of them")
 
 
-def load(folder: str | PathLike[str]) -> "Run":
-    """Return the run in a folder, finished or not; InputError where there is none."""
-    return Run(Path(folder))
+def load(folder: str | PathLike[str], trust: str | Sequence[str] = ()) -> "Run":
+    """Return the run in a folder, finished or not; InputError where there is none.
+
+    trust: modules of your own, ["my_solver"], whose objects the folder may name; it may come from others.
+    """
+    return Run(Path(folder), trust)
 
 
 class Run:
     """A run in its folder, and its network with the weights of the last epoch, which can be changed and scored.
 
-    folder: as `annealtrain train` prints it at its end. Nothing is written to it.
+    folder: as `annealtrain train` prints it at its end. Nothing is written to it. trust: see `load`.
     """
 
-    def __init__(self, folder: str | PathLike[str]) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | PathLike[str], trust: str | Sequence[str] = ()) -> None:
+        self.folder, self._trust = Path(folder), trust
         self._files = collection.read_run(self.folder)
 
     def __repr__(self) -> str:
@@ -120,7 +125,7 @@ class Run:
     @property
     def config(self) -> Config:
         """Every setting of the run."""
-        return saved_config(self.folder)
+        return read_config(self.folder)
 
     @property
     def result(self) -> Row | None:
@@ -159,10 +164,12 @@ class Run:
 
     @cached_property
     def _trainer(self) -> tuple[Trainer, int]:
-        return self._threaded(ready, self.config, self.folder)
+        with versions.told(self.folder):
+            config = saved_config(self.folder, self._trust)
+            return self._threaded(ready, config, self.folder)
 
     def _threaded(self, job: Any, *arguments: Any) -> Any:
-        with thread_pool.threads(self.config["threads"] or thread_pool.available_threads()):
+        with thread_pool.threads(self.config.get("threads") or thread_pool.available_threads()):
             return job(*arguments)
 
     @property

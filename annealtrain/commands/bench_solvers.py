@@ -20,7 +20,7 @@ from annealtrain.errors import InputError
 from annealtrain.experiment.builder import ready, solver_of
 from annealtrain.experiment.compose import CONFIGS, compose_config
 from annealtrain.hamiltonian.layer_problem import LayerProblem
-from annealtrain.runtime import thread_pool
+from annealtrain.runtime import safe_path, thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.memory import resettable_peak_mb
 from annealtrain.solvers.exact import MAX_SPINS, Exact
@@ -146,7 +146,8 @@ def measure(task: Task, name: str, timeout_s: float) -> Found:
     context.set_forkserver_preload([__name__])  # imported once for all solvers
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(task, name, there))
-    process.start()
+    with safe_path.for_workers():
+        process.start()
     there.close()
     try:
         if not here.poll(timeout_s):
@@ -162,6 +163,7 @@ def measure(task: Task, name: str, timeout_s: float) -> Found:
 
 
 def _child(task: Task, name: str, connection: Connection) -> None:
+    safe_path.forget()
     connection.send(outcome(task, name))
 
 

@@ -1,8 +1,11 @@
 """`annealtrain eval`: score a finished run's weights again."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from annealtrain.errors import InputError
+from annealtrain.experiment import trust, versions
 from annealtrain.experiment.builder import build
 from annealtrain.experiment.config import saved_config
 from annealtrain.runs import checkpoint, recorder, tables
@@ -10,13 +13,18 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
 
 
-def evaluate(folder: Path) -> bool:
-    """Score a finished run's weights again; print both results, return whether they are equal to the last bit."""
-    config = saved_config(folder)
-    if not (folder / recorder.RESULT).exists():
-        raise InputError(f"the run in {folder} is not finished: annealtrain resume {folder}")
-    result = tables.read_json(folder / recorder.RESULT, "last", "best_validation")
-    experiment = build(config)
+def evaluate(folder: Path, trusted: Sequence[str] = ()) -> bool:
+    """Score a finished run's weights again; print both results, return whether they are equal to the last bit.
+
+    trusted: modules of the user's own whose objects may be built.
+    """
+    with versions.told(folder):
+        config = saved_config(folder, trusted)
+        if not (folder / recorder.RESULT).exists():
+            command = ["annealtrain", "resume", str(folder), *trust.flags(config)]
+            raise InputError(f"the run in {folder} is not finished: {shlex.join(command)}")
+        result = tables.read_json(folder / recorder.RESULT, "last", "best_validation")
+        experiment = build(config)
     same = True
     with thread_pool.threads(experiment.threads):
         trainer = experiment.trainer()

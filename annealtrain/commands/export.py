@@ -1,9 +1,10 @@
 """`annealtrain export`: from a run folder, or from settings alone, to a file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from annealtrain.errors import InputError
+from annealtrain.experiment import versions
 from annealtrain.experiment.builder import ready
 from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import saved_config
@@ -15,6 +16,8 @@ from annealtrain.nn.torch_network import torch_file
 from annealtrain.runtime import files, thread_pool
 from annealtrain.training.trainer import Trainer
 
+# Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
+UNUSED_SOLVER = {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}
 NETWORK_FORMATS: dict[str, Callable[[Network], bytes]] = {"torch": torch_file, "onnx": onnx_file}
 
 
@@ -28,10 +31,12 @@ def export(
     unit: int,
     output: Path | None,
     force: bool,
+    trusted: Sequence[str] = (),
 ) -> str:
     """Write what is asked for; return a line that says what it is and where.
 
-    folder: a run, at its last weights; or None: the first weights of a run with these overrides.
+    folder: a run, at its last weights; or None: the first weights of a run with these overrides. trusted: modules of
+    the user's own whose objects may be built of a folder's configuration.
     """
     known = [*file_formats.FORMATS, *NETWORK_FORMATS]
     if kind not in known:
@@ -39,15 +44,19 @@ def export(
     is_network = kind in NETWORK_FORMATS
     if folder is None and output is None:
         raise InputError("--output is missing: settings alone have no run folder to write to")
+    if folder is None and trusted:
+        raise InputError("--trust is for run folders: settings of your own build what they name without it")
     if folder is None and is_network:
         raise InputError(f"--format {kind} writes a trained network: give a run folder in place of settings")
-    config = saved_config(folder) if folder else compose_config(overrides, config_dir)
+    if folder:
+        with versions.told(folder):
+            config = saved_config(folder, trusted, {"solver": UNUSED_SOLVER})
+    else:
+        config = compose_config(overrides, config_dir)
+        config |= {"solver": UNUSED_SOLVER} if config.get("solver") is not None else {}
     name = {"torch": "network.pt", "onnx": "network.onnx"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name
     check_free(path, force=force)
-    # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
-    if config.get("solver") is not None:
-        config = config | {"solver": {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}}
     with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
         trainer, epoch = ready(config, folder)
         if is_network:

@@ -19,8 +19,10 @@ from annealtrain.commands.train import train
 from annealtrain.errors import InputError
 from annealtrain.experiment.compose import CONFIGS, explain, refuse_doubled_words, refuse_old_words
 from annealtrain.experiment.config import plain
+from annealtrain.runtime import safe_path
 
 log = logging.getLogger(__name__)
+RERUN = "--experimental-rerun"  # an option of Hydra's
 
 
 def run_hydra(arguments: list[str]) -> int:
@@ -28,6 +30,8 @@ def run_hydra(arguments: list[str]) -> int:
 
     Raises InputError for what Hydra or the run refuses.
     """
+    if any(len(word) > 2 and RERUN.startswith(word.partition("=")[0]) for word in arguments):
+        raise InputError(f"{RERUN} runs whatever a pickle holds: annealtrain resume goes on with a run folder")
     refuse_old_words(arguments)
     refuse_doubled_words(arguments)
     arguments = sweep.figure_words(arguments)
@@ -45,6 +49,7 @@ def run_hydra(arguments: list[str]) -> int:
     def job(composed: DictConfig) -> float:
         nonlocal is_composed
         is_composed = True
+        safe_path.forget()
         settings = HydraConfig.get()
         if settings.mode == RunMode.MULTIRUN:
             return sweep.run_job(settings.sweep.subdir, _folder(), lambda: _train_in_sweep(composed))
@@ -55,7 +60,8 @@ def run_hydra(arguments: list[str]) -> int:
             return float("nan")
 
     try:
-        hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="train")(job)()
+        with safe_path.for_workers():
+            hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="train")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain(error)) from error
     except ValueError as error:  # Hydra has it for some overrides; a run's own goes on as it is

@@ -1,16 +1,18 @@
 """Run the training that a configuration describes, in a run folder, and go on with one that was interrupted."""
 
 import logging
+import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from annealtrain.commands.estimate import require_memory
 from annealtrain.commands.progress import Display, summary
 from annealtrain.errors import InputError
+from annealtrain.experiment import trust, versions
 from annealtrain.experiment.builder import Experiment
-from annealtrain.experiment.config import Config, saved_config
+from annealtrain.experiment.config import Config, config_hash, read_config, saved_config
 from annealtrain.runs import checkpoint, lock, recorder, tables
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runs.recorder import RunRecorder
@@ -25,13 +27,21 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C in a run, with what is kept and how to go on."""
 
 
-def train(config: Config, folder: Path, command: str, tell: Callable[[str], None] = print) -> float:
+def train(
+    config: Config,
+    folder: Path,
+    command: str,
+    tell: Callable[[str], None] = print,
+    fingerprint: str | None = None,
+) -> float:
     """Run (or go on with) the training that `config` describes; return the score of its last epoch.
 
     The score is the validation accuracy, or the training accuracy where nothing is held out. tell: takes the summary.
+    fingerprint: of the run that is gone on with, where its version knew fewer settings than `config` has.
     Raises InputError before anything is written, Interrupted at Ctrl-C.
     """
     experiment = Experiment(config)
+    experiment.fingerprint = fingerprint or experiment.fingerprint
     if not (folder / recorder.RESULT).exists():
         with lock.exclusive(folder, lambda: _tell_waiting(folder)):
             if not (folder / recorder.RESULT).exists():  # by a process that was waited for
@@ -69,7 +79,7 @@ def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted: {record.epochs_done} of {config['epochs']} epochs are kept; "
-            f"to go on: annealtrain resume {folder}"
+            f"to go on: {shlex.join(['annealtrain', 'resume', str(folder), *trust.flags(config)])}"
         ) from None
     cost = {"seconds": spent + time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
     return record.finish({"warning": observers.warning, **cost})
@@ -96,9 +106,11 @@ class _Observers:
         self.display.solving(epoch, layer, done)
 
 
-def resume(folder: Path, command: str) -> float:
-    """Go on with the run in `folder` from its saved configuration."""
-    return train({**saved_config(folder), "resume": True}, folder, command)
+def resume(folder: Path, command: str, trusted: Sequence[str] = ()) -> float:
+    """Go on with the run in `folder` from its saved configuration. trusted: modules whose objects may be built."""
+    with versions.told(folder):
+        config = {**saved_config(folder, trusted), "resume": True}
+        return train(config, folder, command, fingerprint=config_hash(read_config(folder)))
 
 
 def _left_as_it_is(folder: Path, digest: str, tell: Callable[[str], None]) -> float:

@@ -6,12 +6,14 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
+from omegaconf.errors import OmegaConfBaseException
 
 from annealtrain.data.augmentation import Augment
 from annealtrain.data.datasets import Dataset
 from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
+from annealtrain.experiment import trust
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.optimizer import Optimizer
@@ -101,13 +103,14 @@ def optimizer_of(config: Config) -> Optimizer:
     An optimizer whose constructor has no argument `solver` anneals nothing, and is given none of the three.
     """
     node = _described(config["optimizer"], "optimizer")
+    trust.open_path(node)
     try:
-        target = get_object(node["_target_"])
+        taken = signature(get_object(node["_target_"])).parameters
     except Exception as error:  # whatever importing a module of the user's raises
-        raise InputError(f"optimizer cannot be built: {_one_line(error)}: see annealtrain train --help") from error
+        raise _unbuilt("optimizer", node, error) from error
     name = node["_target_"].rpartition(".")[2]
     given: dict[str, Any] = {}
-    if "solver" in signature(target).parameters:
+    if "solver" in taken:
         given["solver"] = solver_of(config)
         given["half_range"] = create(config.get("schedule"), "schedule", Schedule)
         given["bits"] = config["bits"]
@@ -119,7 +122,7 @@ def optimizer_of(config: Config) -> Optimizer:
     try:
         return _of_kind(make(**given), node, "optimizer", Optimizer)
     except TypeError as error:  # of an argument that its constructor has not
-        raise InputError(f"optimizer cannot be built: {_one_line(error)}: see annealtrain train --help") from error
+        raise _unbuilt("optimizer", node, error) from error
 
 
 def solver_of(config: Config) -> Solver:
@@ -148,19 +151,22 @@ def _of_kind(made: Any, node: dict[str, Any], what: str, kind: type) -> Any:
 
 
 def _instantiate(node: Any, what: str) -> Any:
+    trust.open_path(node)
     try:
         return instantiate(node, _convert_="all")
-    except InstantiationException as error:
+    except (InstantiationException, OmegaConfBaseException, TypeError) as error:
         cause: BaseException = error
         while cause.__cause__ is not None and not isinstance(cause, InputError):
             cause = cause.__cause__
         if isinstance(cause, InputError):
             raise cause from None
-        raise InputError(f"{what} cannot be built: {_one_line(cause)}: see annealtrain train --help") from error
+        raise _unbuilt(what, node, cause) from error
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).removesuffix(".")
+def _unbuilt(what: str, node: Any, error: BaseException) -> InputError:
+    """Return the line for an object that cannot be made, whatever importing or making it has raised."""
+    said = " ".join(str(error).split()).removesuffix(".") + trust.hidden(node)
+    return InputError(f"{what} cannot be built: {said}: see annealtrain train --help")
 
 
 def network_of(config: Config, channels: int, classes: int) -> Network:
@@ -168,8 +174,7 @@ def network_of(config: Config, channels: int, classes: int) -> Network:
     layers = config["model"].get("layers") if isinstance(config["model"], dict) else None
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
-    settings = {name: config[name] for name in ("alpha", "bias", "conv_inverse", "seed")}
-    settings["output_activation"] = config.get("output_activation")
+    settings = {name: config[name] for name in ("alpha", "output_activation", "bias", "conv_inverse", "seed")}
     return Network(_instantiate(layers, "model"), (channels, *IMAGE_SIZE), classes, **settings)
 
 

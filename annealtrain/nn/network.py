@@ -10,6 +10,9 @@ from annealtrain.nn.layout import map_samples
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Stream, generator
+from annealtrain.runtime.validation import check_all, one_of
+
+RULES = {"conv_inverse": one_of("fourier", "exact"), "output_activation": one_of("leaky_relu", "linear")}
 
 
 class Network:
@@ -29,13 +32,12 @@ class Network:
         classes: int,
         *,
         alpha: float = 0.0,
-        output_activation: str | None = None,
+        output_activation: str = "leaky_relu",
         bias: bool = False,
         conv_inverse: str = "fourier",
         seed: int = 0,
     ) -> None:
-        if conv_inverse not in ("fourier", "exact"):
-            raise InputError(f"conv_inverse={conv_inverse!r} is not one of fourier, exact")
+        check_all({"conv_inverse": conv_inverse, "output_activation": output_activation}, RULES)
         self.layers, self.classes = list(layers), classes
         self.trainable: list[TrainableLayer] = []
         self.leading: list[list[Layer]] = [[]]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annealtrain.reports import run_plots, style
-from annealtrain.runs import collection, summary, tables
+from annealtrain.runs import collection, summary, tables, yaml_files
 from annealtrain.runs.collection import Run
 from annealtrain.runtime.array_types import Row
 
@@ -107,15 +107,13 @@ def sweep_command(folder: Path) -> str | None:
 
     That of a figure is spelled out already, methods and seeds.
     """
-    import yaml
-
     try:
-        hydra = yaml.safe_load((folder / "multirun.yaml").read_text())["hydra"]
+        hydra = yaml_files.read_mapping(folder / "multirun.yaml")["hydra"]
         given = hydra["overrides"]
         words, own = [str(word) for word in given["task"]], [str(word) for word in given["hydra"]]
         sources = hydra["runtime"]["config_sources"]
         own += [f"--config-dir={source['path']}" for source in sources if source["provider"] == "command-line"]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (ValueError, TypeError, KeyError):  # there is none, or not as Hydra writes it
         return None
     words = [word for word in words if word != "sweep=figure"]
     own = [word for word in own if not word.startswith(("hydra.mode=", "hydra.job.config.override_dirname."))]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from annealtrain.errors import InputError
-from annealtrain.runs import recorder, tables
+from annealtrain.runs import recorder, tables, yaml_files
 from annealtrain.runtime.array_types import Row
 
 STATUS = "job.log"  # one line in the folder of a sweep's job: how it ended
@@ -60,7 +60,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
         raise InputError(f"{folder / recorder.METRICS} is not what a run writes: start the run anew in another folder")
     finished = (folder / recorder.RESULT).is_file()
     result = tables.read_json(folder / recorder.RESULT, "last", "best_validation") if finished else None
-    return Run(folder, name or folder.name, _config(folder / recorder.CONFIG), meta, metrics, result)
+    return Run(folder, name or folder.name, yaml_files.read_mapping(folder / recorder.CONFIG), meta, metrics, result)
 
 
 def find(root: Path) -> tuple[list[Run], list[str]]:
@@ -114,18 +114,6 @@ def _logs(root: Path) -> str:
     logs = sorted(root.rglob(LOG)) or sorted(root.rglob(STATUS))
     more = f" and {len(logs) - 1} more" if len(logs) > 1 else ""
     return f"see {logs[0]}{more}" if logs else ""
-
-
-def _config(path: Path) -> Row:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is not what a run writes")
-    return content
 
 
 def _folders(root: Path) -> Iterable[Path]:

@@ -18,7 +18,8 @@ from annealtrain.errors import InputError
 from annealtrain.runtime import thread_pool
 
 POLL_S = 0.05  # how soon Ctrl-C is heard
-# A plain interpreter, not one of multiprocessing's: those run the user's own script again.
+# A plain interpreter, not one of multiprocessing's: those run the user's own script again. It is started with -P, so
+# that even json is not looked for in the working directory first.
 SERVE = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import {module}; {module}.serve(int(sys.argv[1]))"
 
 
@@ -67,7 +68,7 @@ class Workers:
         ours, theirs = multiprocessing.Pipe()
         with theirs:  # closed here, so that the pipe ends with the process
             code, place = SERVE.format(module=__name__), str(theirs.fileno())
-            command = [sys.executable, "-c", code, place, json.dumps(sys.path)]
+            command = [sys.executable, "-P", "-c", code, place, json.dumps(sys.path)]
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]), ours
 
 
