@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import annealtrain
+from annealtrain.commands import streams
+from annealtrain.commands.interrupts import Heard, as_ctrl_c
 from annealtrain.commands.parser import parser_of
 from annealtrain.errors import InputError, nearest
 
@@ -39,45 +41,53 @@ Every command takes --help; annealtrain --version tells the version."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C)."""
+    """Run one command and return the exit code: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C), 143 (TERM), 129 (HUP)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # Bash completion calls the program without the command word: it stands in the line to complete.
-    if "query=bash" in arguments and "COMP_LINE" in os.environ:
-        return _complete(arguments)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(USAGE)
-        return 0 if arguments else 2
-    if arguments[0] == "--version":
-        print(f"annealtrain {annealtrain.__version__}")
-        return 0
-    command, rest = arguments[0], arguments[1:]
-    if command not in COMMANDS:
-        print(
-            f"annealtrain: no command {command!r}{nearest(command, COMMANDS)}; see annealtrain --help", file=sys.stderr
-        )
-        return 2
+    streams.prepare()
+    command = arguments[0] if arguments else "--help"
+    with as_ctrl_c() as heard:
+        return _told(command, arguments, heard)
+
+
+def _told(command: str, arguments: list[str], heard: Heard) -> int:
     try:
-        code = COMMANDS[command](rest)
+        try:
+            code = _run(command, arguments)
+        except SystemExit as end:  # of --help
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return code
     except KeyboardInterrupt as interrupt:
-        print(f"annealtrain {command}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
-        return 130
+        streams.complain(command, str(interrupt) or "interrupted")
+        return heard.code
     except InputError as error:
-        print(f"annealtrain {command}: {error}", file=sys.stderr)
-        return 2
+        streams.complain(command, str(error))
+        return error.code
     except BrokenPipeError:  # the reader of our output has gone, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.let_go()
         return 1
     except OSError as error:
-        if error.filename is None:
+        if (said := streams.fault(error)) is None:
             raise
-        print(
-            f"annealtrain {command}: cannot use {error.filename} ({error.strerror}): "
-            "check the path, or choose another hydra.run.dir",
-            file=sys.stderr,
-        )
+        streams.complain(command, said)
         return 2
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    # Bash completion calls the program without the command word: it stands in the line to complete.
+    if "query=bash" in arguments and "COMP_LINE" in os.environ:
+        return _complete(arguments)
+    if command in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    if command == "--version":
+        print(f"annealtrain {annealtrain.__version__}")
+        return 0
+    if command not in COMMANDS:
+        streams.note(f"annealtrain: no command {command!r}{nearest(command, COMMANDS)}; see annealtrain --help")
+        return 2
+    streams.working_directory()  # told at once where it is gone
+    return COMMANDS[command](arguments[1:])
 
 
 def _train(arguments: list[str]) -> int:
@@ -172,7 +182,7 @@ def _collect(arguments: list[str]) -> int:
     text, left_out = collect(given.folder, given.output or given.folder / "runs.csv")
     print(text)
     for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
+        streams.note(f"left out: {line}")
     return 0
 
 

@@ -43,7 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--measure", action="store_true", help=f"write the tests of more than {SLOW} s to {SLOW_TESTS}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "torture" not in config.getoption("markexpr"):  # hours in all: only where they are asked for
+        items[:] = [item for item in items if item.get_closest_marker("torture") is None]
     slow = {line.split(maxsplit=1)[1] for line in SLOW_TESTS.read_text().splitlines()}
     for item in items:
         if _name(item.nodeid) in slow:

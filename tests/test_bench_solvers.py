@@ -227,3 +227,10 @@ def test_a_folder_with_files_is_left_alone(tmp_path):
 
 def test_only_solvers_are_compared(refused):
     assert "invalid choice: 'models'" in refused("bench", "models")
+
+
+def test_a_folder_that_takes_no_file_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_solvers, "ready", None)  # it would be called
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write .*/file/new/solvers.csv \(.*\): give --output another name"):
+        bench_solvers.compare(Task(list(SMALL), None, 0, 1), timeout_s=1, folder=tmp_path / "file" / "new")

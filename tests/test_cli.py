@@ -340,7 +340,7 @@ def test_run_folders_that_cannot_be_made_or_written(
 
     monkeypatch.setattr(lock, "open", forbidden, raising=False)
     line = refused("train", *SMALL, "hydra.run.dir=locked")
-    assert f"cannot write {tmp_path}/locked/.lock (Permission denied)" in line
+    assert f"cannot write {tmp_path}/locked/.annealtrain-lock (Permission denied)" in line
     assert "hydra.run.dir" in line
 
 

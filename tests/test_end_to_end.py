@@ -5,13 +5,13 @@ import os
 import shlex
 import signal
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import SMALL, assert_same_run, composed, cpu_s, ended_cpu_s, finished, process, table, until, weights
+from run_folders import reseal
 
 import annealtrain
 from annealtrain.commands import train
@@ -414,7 +414,7 @@ def test_ctrl_c_ends_a_whole_sweep(cli: Callable, tmp_path: Path, monkeypatch: p
     assert outcome.err.endswith(
         f"interrupted: 1 of 2 epochs are kept; to go on: annealtrain resume {tmp_path / 'sweep' / '0'}\n"
     )
-    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["0", "multirun.yaml", "sweep.json"]
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [".annealtrain-sweep", "0", "multirun.yaml"]
 
 
 # Scored again
@@ -433,6 +433,7 @@ def test_eval_reproduces_the_result_exactly(cli: Callable, scored: Path) -> None
     for threads in ("1", "2", "null"):
         config = scored / "config.yaml"
         config.write_text(config.read_text().replace("threads: 1", f"threads: {threads}"))
+        reseal(scored)
         outcome = cli("eval", "run")
         assert (outcome.code, outcome.err) == (0, "")
         lines = outcome.out.splitlines()
@@ -442,6 +443,7 @@ def test_eval_reproduces_the_result_exactly(cli: Callable, scored: Path) -> None
             assert line.startswith(f"{name} (epoch {result[kind]['epoch']}):  ")
             assert all(f"{key} {value!r}" in line for key, value in result[kind].items() if key != "epoch")
         config.write_bytes(before["config.yaml"])
+        (scored / "result.json").write_bytes(before["result.json"])
     assert {path.name: path.read_bytes() for path in scored.iterdir()} == before
 
 
@@ -450,6 +452,10 @@ def test_eval_notices_changed_weights(cli: Callable, scored: Path, which: str) -
     held, epoch = checkpoint.read_checkpoint(scored / f"{which}.npz")
     held[0][0, 0] += 1e-3
     RunRecorder(scored)._write_checkpoint(f"{which}.npz", epoch, held)
+    refused = cli("eval", "run")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"annealtrain eval: run/{which}.npz: it is not what the run wrote: restore it")
+    reseal(scored)
     outcome = cli("eval", "run")
     assert outcome.code == 1
     notes = outcome.out.splitlines()[1::2]
@@ -458,9 +464,32 @@ def test_eval_notices_changed_weights(cli: Callable, scored: Path, which: str) -
 
 def test_eval_notices_a_changed_result(cli: Callable, scored: Path) -> None:
     result = tables.read_json(scored / "result.json")
-    result["last"]["test_accuracy"] = float(np.nextafter(result["last"]["test_accuracy"], 1))
+    before = result["last"]["test_accuracy"]
+    result["last"]["test_accuracy"] = after = float(np.nextafter(before, 1))
     (scored / "result.json").write_text(json.dumps(result))
-    assert cli("eval", "run").code == 1
+    refused = cli("eval", "run")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "last is not the epoch 2 of the metrics" in refused.err
+    head, _, last = (scored / "metrics.csv").read_text().rstrip("\n").rpartition("\n")
+    (scored / "metrics.csv").write_text(f"{head}\n{last.replace(repr(before), repr(after))}\n")
+    assert "result.json: it is not what the run wrote" in cli("eval", "run").err
+    reseal(scored)
+    outcome = cli("eval", "run")
+    assert outcome.code == 1
+    assert f"NOT as recorded:  train_loss {result['last']['train_loss']!r}" in outcome.out
+
+
+def test_eval_of_a_run_of_an_older_version_says_that_it_has_no_checksums(cli: Callable, scored: Path) -> None:
+    result = tables.read_json(scored / "result.json")
+    del result["checksums"]
+    (scored / "result.json").write_text(json.dumps(result))
+    outcome = cli("eval", "run")
+    assert outcome.code == 0
+    said, *lines = outcome.out.splitlines()
+    assert said == "made by a version that kept no checksums: whether a file was changed since cannot be told"
+    assert lines[1] == lines[3] == "  the same as recorded"
+    (scored / "result.json").write_text(json.dumps(result | {"checksumt": {}}))  # a letter that has changed
+    assert "checksumt is nothing that a run has" in cli("eval", "run").err
 
 
 def test_eval_of_an_unfinished_or_damaged_run_is_one_line(cli: Callable, scored: Path) -> None:
@@ -468,7 +497,7 @@ def test_eval_of_an_unfinished_or_damaged_run_is_one_line(cli: Callable, scored:
     (scored / "last.npz").write_bytes(held[:-100])
     outcome = cli("eval", "run")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "last.npz cannot be read" in outcome.err
+    assert "last.npz: it is not what the run wrote" in outcome.err
     (scored / "last.npz").write_bytes(held)
     (scored / "result.json").write_text("{}")
     for command in ("eval", "resume"):
@@ -495,58 +524,51 @@ def test_what_a_users_solver_logs_is_kept_and_refuses_nothing(cli: Callable, tmp
     assert "made with ['beta', " in (tmp_path / "run" / "train.log").read_text()
 
 
-# Networks beyond the paper's
-
-VARIED = """
-name: varied
-layers:
-  - {_target_: annealtrain.nn.layers.Pad, margin: [1, 0, 0, 1]}
-  - {_target_: annealtrain.nn.layers.Conv2d, out_channels: 3, kernel_size: [5, 3], stride: [2, 3], padding: [1, 2]}
-  - {_target_: annealtrain.nn.layers.MaxPool2d, kernel_size: 3, stride: 2, padding: 1}
-  - {_target_: annealtrain.nn.layers.Conv2d, out_channels: 4, kernel_size: 3, padding: 1, alpha: 0.3}
-  - {_target_: annealtrain.nn.layers.AvgPool2d, kernel_size: [4, 3]}
-  - {_target_: annealtrain.nn.layers.Flatten}
-  - {_target_: annealtrain.nn.layers.Linear, out_features: 10}
-"""
+DIVERGING = ("method=backprop", "optimizer.learning_rate=1e30", *SMALL[:4])
 
 
-@pytest.fixture
-def own_model(tmp_path: Path) -> Callable[[str], list[str]]:
-    """Return a function from a model's YAML to the words that train it."""
+def test_a_diverged_run_ends_in_one_line_and_is_what_it_says(cli: Callable, tmp_path: Path) -> None:
+    for _ in range(2):  # the second time it is there
+        outcome = cli("train", *DIVERGING, "epochs=3", "hydra.run.dir=run")
+        assert (outcome.code, outcome.out) == (1, "")
+        said = "the run has diverged: its loss in epoch 1 is no finite number: lower optimizer.learning_rate"
+        assert outcome.err == f"annealtrain train: {said}; run folder: {tmp_path}/run\n"
 
-    def words(text: str) -> list[str]:
-        (tmp_path / "mine" / "model").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "mine" / "model" / "own.yaml").write_text(text)
-        return ["--config-dir=mine", "model=own", *SMALL[1:], "output_activation=linear"]
+    def no_number(text: str) -> None:
+        raise AssertionError(text)
 
-    return words
+    result = json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=no_number)
+    assert (result["last"]["epoch"], result["last"]["train_loss"], result["warning"]) == (1, None, said)
+    assert [row["train_loss"] for row in table(tmp_path / "run" / "metrics.csv")][1:] == ["nan"]
+    assert cli("eval", "run").out.count("the same as recorded") == 2
+    assert cli("collect", "run").code == 0
+    assert cli("resume", "run").code == 1
+    assert cli("train", *DIVERGING, "epochs=1", "-m", "seed=0", "hydra.sweep.dir=sweep").code == 1
 
 
-@pytest.mark.parametrize("optimizer", ["gauss_newton", "kronecker"])
-def test_strides_margins_and_pools_train_and_leave_the_program(
-    optimizer: str, cli: Callable, own_model: Callable, tmp_path: Path
+def test_a_run_that_leaves_the_range_of_numbers_in_a_solve_fails_in_one_line(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("train", *SMALL, "method=pinv", "schedule.first=1e30", "schedule.last=1e30", "hydra.run.dir=run")
+    assert (outcome.code, outcome.out) == (1, "")
+    said = "training left the range of numbers in epoch 1: lower half_range.first"
+    assert outcome.err == f"annealtrain train: {said}\n"
+
+
+def test_resume_refuses_a_checkpoint_whose_state_is_of_another_kind(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [*own_model(VARIED), f"optimizer={optimizer}", "bits=6"]
-    assert "Conv2d" in cli("estimate", *words[:3]).out
-    assert cli("train", *words, "hydra.run.dir=run").code == 0
-    losses = [float(row["train_loss"]) for row in table(tmp_path / "run" / "metrics.csv")]
-    assert losses[-1] < losses[0]
-    assert "the same as recorded" in cli("eval", "run").out
-    assert cli("plot", "run").code == 0
-    for kind, package in (("torch", "torch"), ("onnx", "onnx")):
-        if find_spec(package):
-            assert cli("export", "run", "--format", kind).code == 0
+    words = (*SMALL, "averaging=0.5", "hydra.run.dir=run")
 
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
 
-@pytest.mark.parametrize("optimizer", ["pinv", "pinv_weighted", "difference"])
-def test_optimizers_that_invert_refuse_what_has_no_inverse(
-    optimizer: str, cli: Callable, refused: Callable, own_model: Callable
-) -> None:
-    line = refused("train", *own_model(VARIED), f"optimizer={optimizer}")
-    assert "layer 2 of the model: MaxPool2d has no inverse; optimizer=pinv and difference" in line
-    assert "take optimizer=gauss_newton or kronecker" in line
-    others = "\n".join(line for line in VARIED.splitlines() if "MaxPool2d" not in line)
-    plain = own_model(others)
-    line = refused("train", *plain, f"optimizer={optimizer}")
-    assert "layer 2 of the model: Conv2d with a stride or padding has no inverse in Fourier space" in line
-    assert cli("train", *plain, f"optimizer={optimizer}", "conv_inverse=exact", "hydra.run.dir=run").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecorder, "finish", interrupted)
+        assert cli("train", *words).code == 130
+    with np.load(tmp_path / "run" / "last.npz") as held:
+        arrays = dict(held)
+    name = next(name for name in arrays if name.startswith("state_average_0"))
+    for wrong in (np.zeros((2, 2, 2)), np.array("text")):
+        np.savez(tmp_path / "run" / "last.npz", **arrays | {name: wrong})
+        outcome = cli("resume", "run")
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert "run/last.npz cannot be read (ValueError: average_0 holds" in outcome.err

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from conftest import composed, finished, started
 from hydra.utils import get_object
-from run_folders import write_run
+from run_folders import reseal, write_run
 
 import annealtrain
 from annealtrain.commands.train import train
@@ -172,6 +172,7 @@ def make_hostile(folder: Path, name: str) -> None:
     else:
         del config["solver"]
         path.write_text(f"{yaml.safe_dump(config)}solver: {YAML_FORMS[name]}\n")
+    reseal(folder)
 
 
 def assert_not_executed(folder: Path) -> None:
@@ -228,7 +229,7 @@ def test_what_only_reads_executes_nothing(
         shutil.copytree(shared, tmp_path / "all" / name)
         make_hostile(tmp_path / "all" / name, name)
     monkeypatch.chdir(tmp_path / "all")
-    refused = {"a tag", "a new object", "a name", "an alias", "a key twice"}
+    refused = {"a tag", "a new object", "a name", "an alias", "a key twice", "no name"}
     outcome = cli("collect", ".")
     assert outcome.code == 0
     assert outcome.err.count("\n") == len(refused)
@@ -363,6 +364,7 @@ def test_trust_in_a_module_is_no_trust_in_what_it_imports(
     config = yaml.safe_load((shared / "config.yaml").read_text())
     config["solver"] = target(name, f"touch {MARK}")
     (shared / "config.yaml").write_text(yaml.safe_dump(config))
+    reseal(shared)
     sys.dont_write_bytecode, written = True, sys.dont_write_bytecode
     try:
         assert said in refused("eval", "run", "--trust", "mine")
@@ -378,6 +380,7 @@ def test_a_class_of_this_package_may_be_named_by_way_of_the_own_module(
     config = yaml.safe_load((shared / "config.yaml").read_text())
     config["model"]["layers"][1] = target("mine.Flatten")
     (shared / "config.yaml").write_text(yaml.safe_dump(config))
+    reseal(shared)
     assert cli("eval", "run", "--trust", "mine").code == 0
 
 
@@ -457,6 +460,7 @@ def test_no_file_of_the_working_directory_is_imported(tmp_path: Path) -> None:
 def test_nonsense_is_told_in_one_line(shared: Path, refused: Callable, name: str, value: Any) -> None:
     config = yaml.safe_load((shared / "config.yaml").read_text())
     (shared / "config.yaml").write_text(yaml.safe_dump(config | {name: value}))
+    reseal(shared)
     refused("eval", "run")
     (shared / "result.json").unlink()
     refused("resume", "run")
@@ -471,6 +475,7 @@ def test_a_solver_of_others_needs_trust_too(shared: Path, refused: Callable) -> 
     config = yaml.safe_load((shared / "config.yaml").read_text())
     config["solver"] = target(DIMOD, sampler=target("openjij.SASampler"))
     (shared / "config.yaml").write_text(yaml.safe_dump(config))
+    reseal(shared)
     assert refused("eval", "run").endswith("add --trust openjij")
     if importlib.util.find_spec("openjij") is None:
         assert "openjij" in refused("eval", "run", "--trust", "openjij")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import composed
+from run_folders import reseal
 
 import annealtrain
 from annealtrain.commands.train import train
@@ -34,6 +35,7 @@ def made_by(folder: Path, version: str, without: tuple[str, ...] = (), **more: A
     meta = json.loads((folder / "meta.json").read_text())
     meta |= {"annealtrain": version, "config_hash": config_hash(config)}
     (folder / "meta.json").write_text(json.dumps(meta))
+    reseal(folder)
 
 
 @pytest.fixture

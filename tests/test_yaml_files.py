@@ -58,7 +58,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: " + "[" * 100_000, "nested deeper than 40 levels in line 1"),
         ("a: " + "{a: " * 50_000, "nested deeper than 40 levels in line 1"),
         ("a: " + "x" * 20_000, "a text of more than 16384 characters in line 1"),
-        ("a: " + "x " * 200_000, "more than 262144 bytes"),
+        ("a: " + "x " * 200_000, "larger than 0.262144 MB"),
         ("a: 9223372036854775808", "a number in line 1 is beyond 2^63"),
         ("a: 0x" + "f" * 10_000, "a number in line 1 is beyond 2^63"),
         ("a: 1" + ":59" * 5_000, "a number in line 1 is beyond 2^63"),
@@ -67,8 +67,8 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
         ("\ta: 1", "cannot be read"),
         ("a: 1\n---\na: 2\n", "cannot be read"),
         ("a: \x00", "cannot be read"),
-        ("- a\n- b\n", "is not what a run writes"),
-        ("", "is not what a run writes"),
+        ("- a\n- b\n", "it is not a mapping"),
+        ("", "it is not a mapping"),
     ],
 )
 def test_all_else_is_one_line(tmp_path: Path, text: str, said: str) -> None:

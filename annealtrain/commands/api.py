@@ -146,7 +146,7 @@ class Run:
         import pandas
 
         path = self.folder / name
-        return pandas.DataFrame(tables.read_rows(path) if path.is_file() else [])
+        return pandas.DataFrame(tables.read_rows(path) if path.exists() else [])
 
     def plot(self) -> "Figure":
         """Return a figure of accuracies, loss, and what each layer's solves report; a notebook shows it."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib.resources import files
+from importlib.resources import files as package_files
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annealtrain.commands.export import layer_problem, write
+from annealtrain.commands.export import OTHER, layer_problem, write
 from annealtrain.errors import InputError
 from annealtrain.experiment.builder import ready, solver_of
 from annealtrain.experiment.compose import CONFIGS, compose_config
 from annealtrain.hamiltonian.layer_problem import LayerProblem
-from annealtrain.runtime import safe_path, thread_pool
+from annealtrain.runtime import files, safe_path, thread_pool
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.foreign_text import cell
 from annealtrain.runtime.memory import resettable_peak_mb
 from annealtrain.solvers.exact import MAX_SPINS, Exact
 from annealtrain.solvers.solver import relative_gap
@@ -106,6 +107,7 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"folder {folder} is not empty: give --output another one")
     config = compose_config(task.overrides, task.config_dir)
+    files.require_place(folder / "solvers.csv", OTHER)
     with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
         problem = layer_problem(ready(config)[0], task.layer, 0)
         ground = ground_energies(problem)
@@ -129,7 +131,7 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
 
 def solver_names(config_dir: str | None) -> list[str]:
     """Return the names of the solver group, of the user's own in `config_dir`, and of MORE."""
-    folders = [files(CONFIGS) / "solver", *([Path(config_dir) / "solver"] if config_dir else [])]
+    folders = [package_files(CONFIGS) / "solver", *([Path(config_dir) / "solver"] if config_dir else [])]
     names = [entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()]
     return sorted({name.removesuffix(".yaml") for name in names if name.endswith(".yaml")} | MORE.keys())
 
@@ -229,7 +231,7 @@ def solvers_csv(rows: Sequence[Row]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(Row.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows(asdict(row) | {"solver": cell(row.solver), "note": cell(row.note)} for row in rows)
     return buffer.getvalue()
 
 

@@ -1,6 +1,5 @@
 """`annealtrain eval`: score a finished run's weights again."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,8 @@ from annealtrain.errors import InputError
 from annealtrain.experiment import trust, versions
 from annealtrain.experiment.builder import build
 from annealtrain.experiment.config import saved_config
-from annealtrain.runs import checkpoint, recorder, tables
+from annealtrain.runs import checkpoint, collection
+from annealtrain.runs.contents import finite
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
 
@@ -20,10 +20,13 @@ def evaluate(folder: Path, trusted: Sequence[str] = ()) -> bool:
     """
     with versions.told(folder):
         config = saved_config(folder, trusted)
-        if not (folder / recorder.RESULT).exists():
-            command = ["annealtrain", "resume", str(folder), *trust.flags(config)]
-            raise InputError(f"the run in {folder} is not finished: {shlex.join(command)}")
-        result = tables.read_json(folder / recorder.RESULT, "last", "best_validation")
+        result = collection.read_run(folder).result
+        if result is None:
+            raise InputError(
+                f"the run in {folder} is not finished: {collection.resume_command(folder, trust.flags(config))}"
+            )
+        if "checksums" not in result:
+            print("made by a version that kept no checksums: whether a file was changed since cannot be told")
         experiment = build(config)
     same = True
     with thread_pool.threads(experiment.threads):
@@ -32,7 +35,8 @@ def evaluate(folder: Path, trusted: Sequence[str] = ()) -> bool:
             if not result[kind]:
                 continue
             epoch = experiment.take_weights(folder / name)
-            scores = {"epoch": epoch, **trainer.scores()}
+            held = {"epoch": epoch, **trainer.scores()}
+            scores = {key: value for key, value in held.items() if finite(value) is not None}
             recorded = {key: value for key, value in result[kind].items() if value is not None}
             is_same = scores == recorded
             same = same and is_same

@@ -13,9 +13,11 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.network import Network
 from annealtrain.nn.onnx_export import onnx_file
 from annealtrain.nn.torch_network import torch_file
+from annealtrain.runs import checksums
 from annealtrain.runtime import files, thread_pool
 from annealtrain.training.trainer import Trainer
 
+OTHER = "give --output another name"
 # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
 UNUSED_SOLVER = {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}
 NETWORK_FORMATS: dict[str, Callable[[Network], bytes]] = {"torch": torch_file, "onnx": onnx_file}
@@ -57,6 +59,8 @@ def export(
     name = {"torch": "network.pt", "onnx": "network.onnx"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name
     check_free(path, force=force)
+    if folder:
+        checksums.verify_run(folder)
     with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
         trainer, epoch = ready(config, folder)
         if is_network:
@@ -81,13 +85,14 @@ def layer_problem(trainer: Trainer, layer: int, epoch: int, unit: int = 0) -> La
 
 
 def check_free(path: Path, *, force: bool) -> None:
-    """Raise InputError for a file that exists, unless it may be replaced, and for a folder that does not."""
+    """Raise InputError for a file that exists, unless it may be replaced, for a folder that does not, or takes none."""
     if path.is_dir() or (path.exists() and not force):
         raise InputError(f"{path} exists: give --output another name" + ("" if path.is_dir() else ", or add --force"))
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent}: make it, or give --output another name")
+    files.require_writable(path, OTHER)
 
 
 def write(path: Path, content: bytes) -> None:
     """Write a file atomically."""
-    files.write_atomically(path, content, "give --output another name")
+    files.write_atomically(path, content, OTHER)

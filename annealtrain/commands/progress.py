@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from annealtrain.runtime.array_types import Row
+from annealtrain.runtime.foreign_text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,5 +87,5 @@ def summary(result: Row, folder: Path) -> str:
         memory = f", peak memory {result['peak_memory_mb']:.0f} MB" if result.get("peak_memory_mb") else ""
         lines.append(f"{result['seconds']:.1f} s{memory}")
     if result.get("warning"):
-        lines.append(f"warning: {result['warning']}")
+        lines.append(f"warning: {printable(result['warning'])}")
     return "\n".join([*lines, f"run folder: {folder}"])

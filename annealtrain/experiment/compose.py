@@ -146,4 +146,5 @@ def _options(group: str) -> list[str]:
 
 
 def _groups() -> list[str]:
-    return [entry.name for entry in files(CONFIGS).iterdir() if entry.is_dir() and not entry.name.startswith("_")]
+    names = [entry.name for entry in files(CONFIGS).iterdir() if entry.is_dir() and not entry.name.startswith("_")]
+    return [name for name in names if name != "hydra"]  # its folder adds to groups of Hydra's own

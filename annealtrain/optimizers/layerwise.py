@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from annealtrain.errors import InputError
+from annealtrain.errors import Diverged
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.forward import ActivationCache
 from annealtrain.nn.network import Network
@@ -70,7 +70,7 @@ class Layerwise(Optimizer):
         with self.timer.stage("evaluate_s"):
             loss = float(((state.outputs() - batch.outputs).astype(np.float64) ** 2).sum() / len(batch.outputs))
         if not np.isfinite(loss):
-            raise InputError(f"training left the range of numbers in epoch {epoch + 1}: lower half_range.first")
+            raise Diverged(f"training left the range of numbers in epoch {epoch + 1}: lower half_range.first")
         return loss
 
     def _train_layer(self, k: int, step: Step, state: ActivationCache, progress: Progress) -> Row:
@@ -106,7 +106,7 @@ class Layerwise(Optimizer):
                     ridge=self.targets.ridge,
                 )
             except ValueError as error:
-                raise InputError(
+                raise Diverged(
                     f"training left the range of numbers in epoch {step.epoch + 1}, layer {k} ({error}): "
                     "lower pinv.gain or half_range.first"
                 ) from error

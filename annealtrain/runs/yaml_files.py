@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from annealtrain.errors import InputError
-from annealtrain.runs.tables import START_ANEW, unreadable
+from annealtrain.runs.tables import unreadable
+from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
 
 # Far above what a run writes: a configuration of 1,000 layers has some 100 kB.
@@ -21,17 +21,13 @@ def read_mapping(path: Path) -> Row:
     Its values are texts, numbers, true, false, null, lists and mappings by text. Nothing in the file is run.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise ValueError(f"it has more than {MOST_BYTES} bytes")
-        text = content.decode("utf-8-sig")
+        text = files.read_bytes(path, MOST_BYTES).decode("utf-8-sig")
         _check_events(text)
         held = yaml.load(text, Loader=_Loader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise unreadable(path, error) from error
     if not isinstance(held, dict):
-        raise InputError(f"{path} is not what a run writes: {START_ANEW}")
+        raise unreadable(path, ValueError("it is not a mapping"))
     return held
 
 

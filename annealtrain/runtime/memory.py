@@ -15,16 +15,16 @@ def available_bytes() -> int | None:
     limits = []
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
+        for line in meminfo.read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 limits.append(int(line.split()[1]) * 1024)
     group = Path("/sys/fs/cgroup")
     try:
-        limit = (group / "memory.max").read_text().strip()
+        limit = (group / "memory.max").read_text(encoding="utf-8").strip()
         if limit != "max":
-            held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            held = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
             reclaimable = int(held.get("inactive_file", 0))  # page cache that gives way
-            limits.append(int(limit) - int((group / "memory.current").read_text()) + reclaimable)
+            limits.append(int(limit) - int((group / "memory.current").read_text(encoding="utf-8")) + reclaimable)
     except OSError:
         pass
     return min(limits) if limits else None
@@ -74,8 +74,8 @@ def resettable_peak_mb(*, reset: bool = False) -> float | None:
     """Return the most memory that this process has held, in MB, or None where the system does not tell."""
     try:
         if reset:
-            CLEAR.write_text("5")  # Linux: the high-water mark falls back to what is held now
-        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+            CLEAR.write_text("5", encoding="utf-8")  # Linux: the high-water mark falls back to what is held now
+        line = next(line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         return None
     return int(line.split()[1]) / 1e3
