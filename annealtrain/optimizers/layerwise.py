@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from annealtrain.errors import Diverged
-from annealtrain.errors import InputError
+from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.forward import ActivationCache
 from annealtrain.nn.network import Network
