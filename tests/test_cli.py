@@ -229,6 +229,7 @@ def test_bad_plain_values() -> None:
         ("resume", "true, false", (1, "yes", None)),
         ("progress", "true, false, auto", (1, "loud", None)),
         ("conv_inverse", "fourier, exact", ("best", None, True)),
+        ("output_activation", "leaky_relu, linear", ("relu", 1, None)),
     ):
         for value in values:
             with pytest.raises(InputError) as caught:
@@ -257,7 +258,7 @@ def test_bad_plain_values() -> None:
         (["Conv2d;out_channels:4;kernel_size:33"], ["layer 0", "kernel_size=33", "1x32x32", "at most 32"]),
         (["SpectralPool2d;size:[33,4]"], ["layer 0", "33x4", "at most 32x32"]),
         (["MaxPool2d;kernel_size:[5,5]"], ["layer 0", "[5, 5]", "1x32x32"]),
-        (["Flatten", "MaxPool2d;kernel_size:[2,2]"], ["layer 1", "MaxPool2d", "first", "SpectralPool2d"]),
+        (["Flatten", "MaxPool2d;kernel_size:[2,2]"], ["layer 1", "MaxPool2d", "its input is 1024", "before a Flatten"]),
         (["Flatten", "Linear;out_features:9"], ["output is 9", "10 classes"]),
         (["Conv2d;out_channels:10;kernel_size:31"], ["output is 10x2x2", "10 classes"]),
         (["Flatten", "Linear;out_features:0"], ["out_features=0", "at least 1"]),

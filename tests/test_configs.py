@@ -93,6 +93,7 @@ def test_a_run_is_made_of_its_defaults() -> None:
     assert plain == {
         "bits": 8,
         "epochs": 10,
+        "output_activation": "leaky_relu",
         "alpha": 0.001,
         "seed": 0,
         "samples": 1000,

@@ -298,8 +298,17 @@ def test_what_pages_name_is_there() -> None:
 def test_the_contract_of_the_house_page(tmp_path: Path) -> None:
     testing = pytest.importorskip("annealtrain.testing", reason="the contracts are not in the package")
     assert set(re.findall(r"`(\w+Contract)`", PROSE["house"])) == {n for n in dir(testing) if n.endswith("Contract")}
-    for _, path, text in (file for file in FILES if file[0] == "house" and file[1].suffix == ".py"):
+    passes("house", "test_mine.py", tmp_path)
+
+
+def test_the_contracts_of_the_layers_page(tmp_path: Path) -> None:
+    passes("layers", "test_my_layers.py", tmp_path)
+
+
+def passes(page: str, test: str, tmp_path: Path) -> None:
+    """Assert that the tests which a page has its reader write pass."""
+    for _, path, text in (file for file in FILES if file[0] == page and file[1].suffix == ".py"):
         (tmp_path / path).write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
     told = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True)
     assert told.returncode == 0, told.stdout

@@ -194,7 +194,7 @@ def network_of(config: Config, channels: int, classes: int) -> Network:
     layers = config["model"].get("layers") if isinstance(config["model"], dict) else None
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
-    settings = {name: config[name] for name in ("alpha", "bias", "conv_inverse", "seed")}
+    settings = {name: config[name] for name in ("alpha", "output_activation", "bias", "conv_inverse", "seed")}
     return Network(_instantiate(layers, "model.layers"), (channels, *IMAGE_SIZE), classes, **settings)
 
 

@@ -36,6 +36,7 @@ RULES = {
     "resume": YES_OR_NO,
     "progress": one_of(True, False, "auto"),
     "conv_inverse": one_of("fourier", "exact"),
+    "output_activation": one_of("leaky_relu", "linear"),
 }
 TEXT = Rule("text", lambda value: isinstance(value, str))
 TEXTS = {"data_dir": optional(TEXT), "model.name": optional(TEXT)}  # which not every configuration has

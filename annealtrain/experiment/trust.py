@@ -19,7 +19,8 @@ from annealtrain.errors import InputError
 BUILT = {
     "annealtrain.data.datasets": ("cifar10", "digits", "fashion_mnist", "mnist"),
     "annealtrain.nn.conv2d": ("Conv2d",),
-    "annealtrain.nn.layers": ("Conv2d", "Flatten", "Linear", "MaxPool2d", "SpectralPool2d"),
+    "annealtrain.nn.layers": (*("AvgPool2d", "Conv2d", "Flatten", "Linear", "MaxPool2d", "Pad", "SpectralPool2d"),),
+    "annealtrain.nn.pooling": ("AvgPool2d", "MaxPool2d"),
     "annealtrain.nn.spectral_pool": ("SpectralPool2d",),
     "annealtrain.optimizers.backprop": ("Backpropagation",),
     "annealtrain.optimizers.gauss_newton": ("GaussNewton",),

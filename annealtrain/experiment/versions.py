@@ -18,6 +18,7 @@ BEFORE: dict[str, Any] = {
     "augment": {"shift": 0, "flip": False},
     "averaging": 0,
     "batch_size": None,
+    "output_activation": "leaky_relu",
     # Not of the numbers, but of how a run is done.
     "progress": "auto",
     "resume": False,

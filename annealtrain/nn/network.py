@@ -1,24 +1,27 @@
-"""An ordered list of layers with one activation, and the forward pass that keeps what training needs."""
+"""An ordered list of layers with their activations, and the forward pass that keeps what training needs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import forward_through
-from annealtrain.nn.layers import Conv2d, Layer, MaxPool2d, Shape, TrainableLayer
+from annealtrain.nn.layers import Conv2d, Layer, Shape, TrainableLayer
 from annealtrain.nn.layout import map_samples
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Stream, generator
+from annealtrain.runtime.validation import check_all, one_of
+
+RULES = {"conv_inverse": one_of("fourier", "exact"), "output_activation": one_of("leaky_relu", "linear")}
 
 
 class Network:
     """Layers as the paper draws them: LeakyReLU(alpha) after each trainable one, the last one too.
 
+    A layer may have an alpha of its own; output_activation="linear" leaves out that of the last one.
     The fixed layers before any weights are applied to the data (`preprocess`). For each trainable layer k
-    the network keeps the fixed layers `leading[k]` that lie before it; `tail` follows the last one.
+    the network keeps the fixed layers `leading[k]` that lie before it and `following[k]` behind it; `tail` follows
+    the last one.
     Raises InputError naming the layer whose shapes do not fit.
     """
 
@@ -29,26 +32,21 @@ class Network:
         classes: int,
         *,
         alpha: float = 0.0,
+        output_activation: str = "leaky_relu",
         bias: bool = False,
         conv_inverse: str = "fourier",
         seed: int = 0,
     ) -> None:
-        if conv_inverse not in ("fourier", "exact"):
-            raise InputError(f"conv_inverse={conv_inverse!r} is not one of fourier, exact")
-        self.layers, self.alpha, self.classes = list(layers), alpha, classes
+        check_all({"conv_inverse": conv_inverse, "output_activation": output_activation}, RULES)
+        self.layers, self.classes = list(layers), classes
         self.trainable: list[TrainableLayer] = []
         self.leading: list[list[Layer]] = [[]]
         shape = tuple(in_shape)
         for number, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
                 raise InputError(f"layer {number} of the model is {layer!r}, not a layer: give it a _target_")
-            if isinstance(layer, MaxPool2d) and number:
-                raise InputError(
-                    f"layer {number} is a MaxPool2d: it has no inverse, so it may only be the first layer; "
-                    "use SpectralPool2d"
-                )
             if isinstance(layer, TrainableLayer):
-                layer.has_bias = bias
+                layer.has_bias, layer.slope = bias, alpha if layer.alpha is None else layer.alpha
             if isinstance(layer, Conv2d):
                 layer.inverse_kind = conv_inverse
             try:
@@ -63,25 +61,17 @@ class Network:
                 self.leading.append([])
             else:
                 self.leading[-1].append(layer)
+        self.following = self.leading[1:]
         self.tail = self.leading.pop()
         if not self.trainable:
             raise InputError("the model has no trainable layer: add a Linear or a Conv2d")
+        if output_activation == "linear":
+            self.trainable[-1].slope = 1.0
         if shape != (classes,):
             raise InputError(
                 f"the model's output is {'x'.join(map(str, shape))}, the dataset has {classes} classes: "
                 f"end it with {classes} outputs"
             )
-
-    def activate(self, z: Array) -> Array:
-        """Return f(z) = gamma(z) z, Eq. (20)."""
-        if self.alpha == 1:
-            return z
-        scaled = z * z.dtype.type(self.alpha)
-        return np.maximum(z, scaled, out=scaled)  # alpha <= 1
-
-    def activation_derivative(self, z: Array) -> Array | None:
-        """Return gamma(z) = f'(z), 1 or alpha, in z's shape; None for a linear network, where it is 1 everywhere."""
-        return None if self.alpha == 1 else np.maximum((z >= 0).astype(z.dtype), z.dtype.type(self.alpha))
 
     def preprocess(self, images: Array) -> Array:
         """Return the inputs (Q, ...) of the first trainable layer for images (Q, *in_shape), on the pool's threads."""
@@ -99,10 +89,19 @@ class Network:
 
         def outputs(x: Array) -> Array:
             for k, layer in enumerate(self.trainable):
-                x = self.activate(layer.forward(forward_through(self.leading[k], x) if k else x))
+                x = layer.activate(layer.forward(forward_through(self.leading[k], x) if k else x))
             return forward_through(self.tail, x)
 
         return map_samples(outputs, inputs)
+
+    def check_inverses(self) -> None:
+        """Raise InputError for the first layer behind the first weights that outputs cannot be brought back through."""
+        started = self.layers.index(self.trainable[0]) + 1
+        for number, layer in enumerate(self.layers[started:], started):
+            try:
+                layer.check_inverse()
+            except InputError as error:
+                raise InputError(f"layer {number} of the model: {error}") from None
 
     def inverses(self, first: int = 1) -> dict[int, Callable[[Array], Array]]:
         """Return for each trainable layer k >= first the map from its outputs to layer k-1's: unpool(W_k^+ t).

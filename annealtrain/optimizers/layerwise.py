@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from annealtrain.errors import Diverged
+from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.forward import ActivationCache
 from annealtrain.nn.network import Network
@@ -37,6 +37,13 @@ class Layerwise(Optimizer):
         self.solver, self.half_range, self.bits = solver, half_range, bits
 
     def check(self, network: Network) -> None:
+        try:
+            network.check_inverses()
+        except InputError as error:
+            raise InputError(
+                f"{error}; optimizer=pinv and difference bring targets back by inverses: take optimizer=gauss_newton "
+                "or kronecker, which need none"
+            ) from None
         self.targets.check(network)
         super().check(network)
 

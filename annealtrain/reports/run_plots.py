@@ -95,6 +95,7 @@ def headline(run: Run) -> str:
     words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in ("dataset", "optimizer", "solver"))]
     numbers = ("bits", "alpha", "samples", "seed") if is_annealed else ("alpha", "samples", "seed")
     words += [f"{key} {settings[key]}" for key in numbers if key in settings]
+    words += ["linear output"] * (settings.get("output_activation") == "linear")
     return ", ".join(word for word in words if word) + ("" if run.result else f" ({run.state})")
 
 
