@@ -29,7 +29,7 @@ from annealtrain.solvers.annealing.markov_chains import (
 )
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
 from annealtrain.solvers.scheduled_settings import COUNT, resolve_schedules, started
-from annealtrain.solvers.solver import Solver, SolveResult
+from annealtrain.solvers.solver import Solver, SolveResult, solve_in_one_range
 
 # Automatic schedule: beta Gamma / P from slices nearly free of each other to slices locked together (K = .02 to 2.3).
 FREE, LOCKED = 2.0, 0.01
@@ -93,6 +93,8 @@ class SimulatedQuantumAnnealing(Solver):
     def solve(
         self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
+        if not problem.has_one_range:
+            return solve_in_one_range(self, problem, seed, progress)
         result = Solver.solve(started(self, self.time_limit_s, progress, self.num_reads), problem, seed=seed)
         if progress:
             progress(problem.num_units)
@@ -100,6 +102,9 @@ class SimulatedQuantumAnnealing(Solver):
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         live = form.couplings.indices.size
+        if not form.encoding.is_binary:
+            found, stats = self.sample(form.spin_form(), seed)
+            return form.encoding.levels(2 * found - 1), stats
         if not live:
             return np.zeros((self.num_reads, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], 0)
         ends = [self.slices(form, stream(seed, read)) for read in range(self.num_reads)]
