@@ -346,7 +346,7 @@ def test_the_contract_is_abstract():
         ),
         (
             lambda: SimulatedAnnealing(StepSchedule(1, [2, 3], at=1)),
-            r"solver.num_sweeps=StepSchedule\(.*\) is not a whole number .* or a schedule of one value for all layers, or null$",
+            r"solver.num_sweeps=StepSchedule\(.*\) is not .* or a schedule of one value for all layers, or null$",
         ),
         (lambda: SimulatedAnnealing(num_reads=0), "solver.num_reads=0"),
         (lambda: SimulatedAnnealing(order="up"), "solver.order='up' is not one of sequential, random"),
