@@ -178,11 +178,11 @@ def test_exact_is_the_minimum_over_all_configurations(alpha):
 
 
 def test_exact_refuses_more_spins_than_it_can_count():
-    said = r"layer 0 needs 25 spins \(5 weights of 5 bits\).*at most 24 spins or 64 weights: lower bits"
+    said = r"layer 0 needs 25 spins \(5 weights of 5 bits\).*at most 24 spins or 60 weights: lower bits"
     with pytest.raises(InputError, match=said):
         Exact(max_nodes=0).solve(random_problem(N=5, bits=5))
-    with pytest.raises(InputError, match="layer 1 needs 65 spins"):
-        Exact().check(bits=1, weights=[64, 65])
+    with pytest.raises(InputError, match="layer 1 needs 61 spins"):
+        Exact().check(bits=1, weights=[60, 61])
     Exact(max_nodes=0).check(bits=3, weights=[8])
 
 

@@ -16,7 +16,7 @@ from annealtrain.solvers.lattice.nearest_plane import gradients
 from annealtrain.solvers.solver import Solver
 
 MAX_SPINS = 24  # units of so many are counted
-MAX_WEIGHTS = 64  # of a unit whose tree is enumerated
+MAX_WEIGHTS = 60  # of a unit whose tree is enumerated
 WIDTH = 256  # of the beam search that the enumeration starts from
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 class Exact(Solver):
     """`solver=exact`: the ground state. Units of at most 24 spins (live weights x bits): all their states are counted.
 
-    max_nodes: larger units, of at most 64 live weights and a J that is positive semidefinite, are enumerated as a tree
+    max_nodes: larger units, of at most 60 live weights and a J that is positive semidefinite, are enumerated as a tree
     (Schnorr and Euchner) of at most so many nodes, 0: not at all. How many it takes depends on J and the box, and
     doubles with every few weights; a unit that takes more ends with the best levels that it has met, and the
     statistic `certified`, 1 where a unit is solved, says so.
@@ -34,7 +34,7 @@ class Exact(Solver):
     max_counted = MAX_SPINS
 
     @checked("solver.", max_nodes=whole(0))
-    def __init__(self, max_nodes: int = 10_000_000) -> None:
+    def __init__(self, max_nodes: int = 5_000_000) -> None:
         self.max_nodes = max_nodes
 
     def check(self, *, bits: int, weights: Sequence[int]) -> None:

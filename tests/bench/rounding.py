@@ -1,8 +1,8 @@
 """Solvers on synthetic layers to be put on coarse grids, beside GPTQ and descent: `python -m bench.rounding`.
 
 Inputs of spectrum k^-p in random directions, normal weights, one symmetric scale a unit: the shrink of max |w| whose
-rounding errs least. Errors are relative to what `babai` with descent leaves, summed over units; seconds are of one
-thread, bounds not counted.
+rounding errs least. Errors are relative to what `babai` with descent leaves, summed over units; seconds are of a
+core's work, bounds not counted.
 """
 
 import argparse
@@ -28,9 +28,9 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "`beam`, 32": Beam,
     "`beam`, 128": lambda: Beam(128),
     "`sa`, `start=babai`": lambda: SimulatedAnnealing(start="babai"),
-    "... 4,000 sweeps": lambda: SimulatedAnnealing(4000, start="babai"),
+    "`sa`, `start=babai`, 4,000 sweeps": lambda: SimulatedAnnealing(4000, start="babai"),
     "`sa`, `start=beam`": lambda: SimulatedAnnealing(start="beam"),
-    "... 4,000 sweeps ": lambda: SimulatedAnnealing(4000, start="beam"),
+    "`sa`, `start=beam`, 4,000 sweeps": lambda: SimulatedAnnealing(4000, start="beam"),
     "`sa`, random spins, slice, 4,000 sweeps": lambda: SimulatedAnnealing(4000, move="slice"),
 }
 BASE = "`babai`, descent"
@@ -60,11 +60,11 @@ def layer(power: float, bits: int, *, inputs: int, units: int, seed: int) -> Cal
 
 
 def measured(layers: Sequence[Callable[[], LayerProblem]], solver: Solver) -> tuple[list[np.ndarray], float]:
-    """Return the best energies of each layer's units, and the seconds of all solves."""
+    """Return the best energies of each layer's units, and the core seconds of all solves."""
     problems = [problem() for problem in layers]
-    started = time.perf_counter()
+    started = time.process_time()
     energies = [solver.solve(problem, seed=k).energies[:, 0] for k, problem in enumerate(problems)]
-    return energies, time.perf_counter() - started
+    return energies, time.process_time() - started
 
 
 def table(names: Sequence[str], *, inputs: int, units: int, seeds: Sequence[int]) -> str:
@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=512)
     parser.add_argument("--units", type=int, default=32)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=list(SOLVERS), help="names of rows")
     words = parser.parse_args()
     with thread_pool.threads(1):
