@@ -10,6 +10,7 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.hamiltonian.triangle import triangle
 from annealtrain.runtime.random_streams import stream
+from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.annealing.temperatures import HOTTEST, beta_range_of_start
 from annealtrain.solvers.coordinate_descent import CoordinateDescent
@@ -185,6 +186,14 @@ def test_a_start_is_never_lost_and_annealing_goes_below_it():
             assert np.all(found.energies <= start[:, None] * (1 + 1e-12))
         if kind == "babai":
             assert found.energies[:, 0].sum() < 0.99 * start.sum()
+
+
+def test_quantum_annealing_from_a_start_never_loses_it():
+    problem = ill(M=4, N=64, bits=1)
+    start = CoordinateDescent(start="babai").solve(problem, seed=3).energies[:, 0]
+    found = SimulatedQuantumAnnealing(200, start="babai").solve(problem, seed=3).energies[:, 0]
+    assert np.all(found <= start * (1 + 1e-12))
+    assert found.sum() < 0.97 * start.sum()
 
 
 def test_from_random_spins_annealing_of_an_ill_conditioned_layer_loses_to_babai():

@@ -78,6 +78,11 @@ class TestSimulatedQuantumAnnealing(SolverContract):
         return SimulatedQuantumAnnealing(100, num_reads=4)
 
 
+class TestSimulatedQuantumAnnealingFromRoundings(SolverContract):
+    def make(self):
+        return SimulatedQuantumAnnealing(100, num_reads=2, start="babai")
+
+
 class TestExact(SolverContract):
     reaches_ground_state = True
     is_random = False

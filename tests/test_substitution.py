@@ -92,6 +92,7 @@ SOLVERS = {
     "sa, beam": lambda: SimulatedAnnealing(30, start="beam"),
     "reference": lambda: ReferenceAnnealing(5, start="beam"),
     "sqa": lambda: SimulatedQuantumAnnealing(30),
+    "sqa, babai": lambda: SimulatedQuantumAnnealing(30, start="babai"),
     "descent": lambda: CoordinateDescent(3, start="babai"),
     "rounded": RoundedLeastSquares,
     "babai": Babai,

@@ -13,6 +13,7 @@ import numpy as np
 
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import thread_pool
+from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.lattice.babai import Babai, Klein
 from annealtrain.solvers.lattice.beam import Beam
@@ -31,6 +32,8 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "`sa`, `start=babai`, 4,000 sweeps": lambda: SimulatedAnnealing(4000, start="babai"),
     "`sa`, `start=beam`": lambda: SimulatedAnnealing(start="beam"),
     "`sa`, `start=beam`, 4,000 sweeps": lambda: SimulatedAnnealing(4000, start="beam"),
+    "`sa`, `start=babai`, 16 reads": lambda: SimulatedAnnealing(num_reads=16, start="babai"),
+    "`sqa`, `start=babai`, 1,000 sweeps": lambda: SimulatedQuantumAnnealing(1000, start="babai"),
     "`sa`, random spins, slice, 4,000 sweeps": lambda: SimulatedAnnealing(4000, move="slice"),
 }
 BASE = "`babai`, descent"
