@@ -181,7 +181,7 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
         (["alpha=2"], ["alpha=2", "0", "1"]),
         (["samples=1398", "validation=0"], ["samples=1398", "1397", "at most"]),
         (["samples=1000", "validation=398"], ["samples=1000", "validation=398", "1397", "samples=999"]),
-        (["solver=exact", "bits=4"], ["layer 0 needs 32 spins", "at most 24", "lower bits"]),
+        (["solver=exact", "solver.max_nodes=0", "bits=4"], ["layer 0 needs 32 spins", "at most 24", "lower bits"]),
         (["x=["], ["'x=['", "key=value"]),
         (["method=pinv", "solver=descent"], ["method= names an optimizer and a solver at once: leave solver out"]),
         (["method=pinv", "optimizer=pinv", "solver=sa"], ["at once: leave optimizer and solver out, or method"]),

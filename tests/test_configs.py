@@ -39,16 +39,20 @@ def test_the_groups_are_there() -> None:
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
     assert GROUPS["dataset"] == ["cifar10", "digits", "fashion_mnist", "mnist"]
     assert GROUPS["solver"] == [
+        "babai",
+        "beam",
         "descent",
         "dimod",
         "dwave",
         "exact",
         "itemc",
+        "klein",
         "neal",
         "pathintegral",
         "reference",
         "rounded",
         "sa",
+        "sa_beam",
         "sqa",
         "steepest",
         "tabu",

@@ -233,6 +233,15 @@ def test_the_python_of_the_tour(cli: Callable, trained: Path, capsys: pytest.Cap
     assert "val_accuracy" in capsys.readouterr().out
 
 
+def test_the_python_of_the_solvers_page() -> None:
+    (code,) = [text for language, text in BLOCK.findall((ROOT / "docs/solvers.md").read_text()) if language == "python"]
+    scope: dict = {}
+    exec(compile(code, "solvers.md", "exec"), scope)
+    levels = scope["S"] / scope["scales"][:, None]
+    assert abs(levels - levels.round()).max() < 1e-12
+    assert set(levels.round().ravel()) == {-1, 0, 1}
+
+
 def test_the_python_of_the_export_page(cli: Callable, trained: Path) -> None:
     pytest.importorskip("torch", reason="the torch extra is not installed")
     from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d

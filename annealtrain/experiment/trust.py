@@ -38,6 +38,8 @@ BUILT = {
     "annealtrain.solvers.dwave.quantum_annealing": ("QuantumAnnealing",),
     "annealtrain.solvers.exact": ("Exact",),
     "annealtrain.solvers.gate_model.imaginary_time": ("ImaginaryTimeCircuit",),
+    "annealtrain.solvers.lattice.babai": ("Babai", "Klein"),
+    "annealtrain.solvers.lattice.beam": ("Beam",),
     "dwave.samplers": (
         *("PathIntegralAnnealingSampler", "SimulatedAnnealingSampler", "SteepestDescentSampler", "TabuSampler"),
     ),

@@ -42,7 +42,7 @@ from annealtrain.solvers.scheduled_settings import (
     INVERSE_TEMPERATURES,
     check_inverse_temperatures,
 )
-from annealtrain.solvers.solver import Solver, SolveResult
+from annealtrain.solvers.solver import Solver, SolveResult, solve_in_one_range
 
 if TYPE_CHECKING:
     import dimod
@@ -148,6 +148,8 @@ class DimodSolver(Solver):
             raise InputError(
                 "this solver's settings change with the epoch: call resolve_schedules(epoch, epochs) first"
             )
+        if not problem.has_one_range:
+            return solve_in_one_range(self, problem, seed, progress)
         weights = problem.unit(0).couplings.indices.size if problem.is_shared else problem.num_weights
         self._require(min(thread_pool.width(), problem.num_units), weights * problem.bits)
         return super().solve(problem, seed=seed, progress=progress)
