@@ -39,7 +39,7 @@ class Encoding:
     @property
     def is_binary(self) -> bool:
         """Whether the spins of a weight are the bits of its level."""
-        return self.top_level == 2**self.bits - 1
+        return self.num_levels is None or self.num_levels == 2**self.bits
 
     @property
     def middle_level(self) -> int:
@@ -66,6 +66,8 @@ class Encoding:
     @property
     def bit_changes(self) -> Array:
         """The change of a weight by each bit that is turned on, 2 L/Nb 2^a, as the kernel reads it: (bits,) float32."""
+        if self.num_levels is None:  # at each chain's start, of which many are short
+            return (self.step * 2.0 ** np.arange(self.bits)).astype(np.float32)
         return (self.step * self.spin_levels.astype(np.float64)).astype(np.float32)
 
     def offsets(self, levels: Any) -> Any:

@@ -218,7 +218,7 @@ class LayerProblem:
     @property
     def has_one_range(self) -> bool:
         """Whether L is one number for all weights."""
-        return np.ndim(self.half_range) == 0
+        return not isinstance(self.half_range, np.ndarray)
 
     @property
     def floor(self) -> float:
@@ -236,12 +236,12 @@ class LayerProblem:
             raise ValueError(f"unit {i}: there are {self.num_units} units, 0 to {self.num_units - 1}")
         couplings = self._couplings if isinstance(self._couplings, Couplings) else self._couplings(i)
         h, E0, S0 = self.h[i], float(self.E0[i]), self.S0[i]
-        if np.any(couplings.ridge):
+        if couplings.ridge.any() if isinstance(couplings.ridge, np.ndarray) else couplings.ridge:
             # lambda |S - S0|^2 = lambda S'S - 2 lambda S0'S + lambda |S0|^2, on the live weights.
             pull = np.where(couplings.live, couplings.ridge * S0, 0.0)
             h, E0 = h - 2 * pull, E0 + float(pull @ S0)
         half_range = self.half_range if self.has_one_range else self.half_range[i]
-        sites = self.sites if np.ndim(self.sites) == 0 else float(self.sites[i])
+        sites = float(self.sites[i]) if isinstance(self.sites, np.ndarray) else self.sites
         return QuadraticForm(couplings, h, E0, S0, half_range, self.bits, sites, self.num_levels)
 
     def energies(self, weights: Array) -> Array:

@@ -119,8 +119,8 @@ def parallel_map(
         if done:
             done(len(results))
 
-    here, is_small = _here.get(), seconds < SMALL_S or (isinstance(items, Sized) and len(items) == 1)
-    if here.pool is None or here.size == 1 or is_small:
+    here = _here.get()
+    if here.size == 1 or here.pool is None or seconds < SMALL_S or (isinstance(items, Sized) and len(items) == 1):
         for item in items:
             take(job(item))
         return results

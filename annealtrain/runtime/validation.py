@@ -116,14 +116,18 @@ def checked(prefix: str, **rules: Rule) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         taken = signature(function)
         names = taken.parameters.keys()
-        defaults = {name: one.default for name, one in taken.parameters.items() if one.default is not one.empty}
+        required = {name for name, one in taken.parameters.items() if one.default is one.empty}
+        defaults = {name: one.default for name, one in taken.parameters.items() if name not in required}
+        wrong = {name: value for name, value in defaults.items() if name in rules and not rules[name].holds(value)}
 
         @wraps(function)
         def checking(*given: Any, **named: Any) -> Any:
-            values = defaults | dict(zip(names, given, strict=False)) | named
-            if values.keys() != names:
+            values = dict(zip(names, given, strict=False)) | named
+            if not (len(given) + len(named) == len(values) and required <= values.keys() <= names):
                 taken.bind(*given, **named)  # its TypeError says what is missing or too much; always, it takes long
-            check_all(values, rules, prefix)
+            for name, value in (wrong | values if wrong else values).items():  # other defaults were checked above
+                if name in rules and not rules[name].holds(value):
+                    rules[name].check(prefix + name, value)
             return function(*given, **named)
 
         return checking  # type: ignore[return-value]

@@ -46,7 +46,7 @@ from annealtrain.solvers.solver import Solver, SolveResult, solve_in_one_range
 
 ORDERS = ("sequential", "random")
 SWEEP_BYTES, LANES_SWEEP_BYTES = 24, 70  # of a sweep's inverse temperatures, and what each thread makes of them
-FEW_SWEEPS = 10_000  # of one read a unit, for which nothing is estimated: it is one of many small solves
+FEW_SWEEPS = 10_000  # of all reads of a unit, for which nothing is estimated: it is one of many small solves
 SWEEPS, SWEEPS_OF_GOOD_START = 100, 1000
 
 
@@ -126,7 +126,7 @@ class SimulatedAnnealing(Solver):
             return solve_in_one_range(self, problem, seed, progress)
         watched = started(self, self.time_limit_s, progress, self.num_reads)
         executor = self.executor(problem)
-        if executor is not Executor.SHARED_COUPLINGS or self.cooling.num_sweeps > FEW_SWEEPS:
+        if executor in (Executor.SHARED_COUPLINGS, Executor.SHARED_INPUTS):
             self.require_effort(problem)
         if executor is Executor.SHARED_COUPLINGS:
             result = anneal_batch(problem, self.cooling, seed)
@@ -144,6 +144,10 @@ class SimulatedAnnealing(Solver):
         if progress:
             progress(problem.num_units)
         return result
+
+    def require_effort(self, problem: LayerProblem) -> None:
+        if self.num_reads * self.cooling.num_sweeps > FEW_SWEEPS:
+            super().require_effort(problem)
 
     def effort(self, *, units: int, weights: int, bits: int) -> Effort:
         sweeps, reads = counted(self.num_sweeps), counted(self.num_reads)
@@ -181,23 +185,21 @@ class SimulatedAnnealing(Solver):
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence], *, is_in_job: bool
     ) -> list[tuple[Array, dict[str, float]]]:
         """Return levels (reads, N) and statistics of units of one J. is_in_job: on one of the pool's threads."""
-        couplings, R = forms[0].couplings, self.num_reads
+        couplings, R, move = forms[0].couplings, self.num_reads, self.chosen_move
         live = couplings.indices.size
         if not live:
             return [(np.zeros((R, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], 0)) for form in forms]
-        if self.chosen_move != "bit" and np.any(couplings.diagonal < 0):
-            raise InputError(f"solver.move={self.chosen_move} needs J_jj >= 0 for every weight: take move=bit")
+        if move != "bit" and np.any(couplings.diagonal < 0):
+            raise InputError(f"solver.move={move} needs J_jj >= 0 for every weight: take move=bit")
         start = None if self.start in PLAIN_STARTS else good_start(self.start, forms, seeds)
         betas, run_forms, firsts = self._chains_begin(forms, start)
         chains = [
-            Chain(
-                form, beta, stream(seed, read), self.chosen_move, self.order == "random", self.start == "present", first
-            )
+            Chain(form, beta, stream(seed, read), move, self.order == "random", self.start == "present", first)
             for form, beta, first, seed in zip(run_forms, betas, firsts, seeds, strict=True)
             for read in range(R)
         ]
         ends = self.run(chains, is_in_job)
-        visits = live * (forms[0].bits if self.chosen_move == "bit" or run_forms is not forms else 1)
+        visits = live * (forms[0].bits if move == "bit" or run_forms is not forms else 1)
         found = []
         for i, form in enumerate(forms):
             own = ends[R * i : R * (i + 1)]
@@ -214,11 +216,12 @@ class SimulatedAnnealing(Solver):
 
         Where levels are no power of two the chains are of spins, as weights of one bit.
         """
+        cooling = self.cooling
         if start is None:
-            betas = [self.cooling.of_unit(form) for form in forms]
+            betas = [cooling.of_unit(form) for form in forms]
             firsts: list[Array | None] = [None] * len(forms)
         else:
-            betas = [self.cooling.of_start(form, excess) for form, excess in zip(forms, start.excess, strict=True)]
+            betas = [cooling.of_start(form, excess) for form, excess in zip(forms, start.excess, strict=True)]
             firsts = [levels[forms[0].couplings.indices] for levels in start.levels]
         if forms[0].encoding.is_binary:
             return betas, forms, firsts
@@ -227,7 +230,7 @@ class SimulatedAnnealing(Solver):
             firsts = [middle] * len(forms)
         firsts = [None if first is None else in_spins(forms[0], first) for first in firsts]
         spin_forms = [form.spin_form() for form in forms]
-        return (betas if start else [self.cooling.of_unit(form) for form in spin_forms]), spin_forms, firsts
+        return (betas if start else [cooling.of_unit(form) for form in spin_forms]), spin_forms, firsts
 
     def run(self, chains: list[Chain], is_in_job: bool) -> list[ChainResult]:
         """Return the end of each chain of one J; several share the kernel's lanes where that is faster."""
