@@ -11,7 +11,7 @@ from annealtrain.errors import InputError
 from annealtrain.nn.layer import PINV_CUTOFF, Shape, TrainableLayer, shape_text
 from annealtrain.nn.layout import samples_first, samples_last
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked, whole
+from annealtrain.runtime.validation import checked, optional, whole
 
 MAX_EXACT = 4096  # rows or columns of a convolution's dense matrix that conv_inverse=exact will factorise
 
@@ -19,14 +19,19 @@ MAX_EXACT = 4096  # rows or columns of a convolution's dense matrix that conv_in
 class Conv2d(TrainableLayer):
     """A valid convolution with stride 1, Eq. (13): (C1, H, W) to (out_channels, H - K + 1, W - K + 1).
 
+    out_channels: None: the number of classes, in a network's last layer.
     `inverse_kind` is `fourier` (the paper) or `exact`; a network sets it from conv_inverse.
     """
 
     inverse_kind = "fourier"
 
-    @checked("Conv2d: ", out_channels=whole(), kernel_size=whole())
-    def __init__(self, out_channels: int, kernel_size: int) -> None:
-        self.out_channels, self.kernel_size = out_channels, kernel_size
+    @checked("Conv2d: ", out_channels=optional(whole()), kernel_size=whole())
+    def __init__(self, out_channels: int | None, kernel_size: int) -> None:
+        self.out_channels, self.kernel_size = out_channels or 0, kernel_size
+        self.is_open = out_channels is None
+
+    def take_outputs(self, count: int) -> None:
+        self.out_channels = count
 
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 3:

@@ -24,7 +24,7 @@ class ActivationCache:
         if k not in self._inputs:
             network, leading = self.network, self.network.leading[k]
             self._inputs[k] = map_samples(
-                lambda z: forward_through(leading, network.activate(z)), self.preactivation(k - 1)
+                lambda z: forward_through(leading, network.activate(z, k - 1)), self.preactivation(k - 1)
             )
         return self._inputs[k]
 
@@ -40,14 +40,14 @@ class ActivationCache:
 
     def activation(self, k: int) -> Array:
         """Return the activated output of trainable layer k, (Q, *out_shape)."""
-        return self.network.activate(self.preactivation(k))
+        return self.network.activate(self.preactivation(k), k)
 
     def activation_derivative(self, k: int) -> Array | None:
         """Return gamma of trainable layer k, (Q, *out_shape), None where it is 1 everywhere."""
-        if self.network.alpha == 1:
+        if self.network.slope(k) == 1:
             return None
         derivative: Any = self.network.activation_derivative
-        return map_samples(derivative, self.preactivation(k))
+        return map_samples(lambda z: derivative(z, k), self.preactivation(k))
 
     def outputs(self) -> Array:
         """Return the network's outputs, (Q, classes)."""
@@ -75,8 +75,8 @@ class Tape:
             x = forward_through(network.leading[k], x) if k > first else x
             z = network.trainable[k].forward(x)
             self.inputs.append(x)
-            self.derivatives.append(network.activation_derivative(z))
-            x = network.activate(z)
+            self.derivatives.append(network.activation_derivative(z, k))
+            x = network.activate(z, k)
         self.outputs = forward_through(network.tail, x)
 
     def backward(self, outputs: Array, first: int = 0) -> list[Array]:

@@ -10,17 +10,21 @@ from annealtrain.nn.conv2d import Conv2d
 from annealtrain.nn.layer import PINV_CUTOFF, SIZE, Layer, Shape, TrainableLayer, shape_text
 from annealtrain.nn.spectral_pool import SpectralPool2d
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked, whole
+from annealtrain.runtime.validation import checked, optional, whole
 
 __all__ = ["Conv2d", "Flatten", "Layer", "Linear", "MaxPool2d", "Shape", "SpectralPool2d", "TrainableLayer"]
 
 
 class Linear(TrainableLayer):
-    """s = w q - theta, Eq. (1)."""
+    """s = w q - theta, Eq. (1). out_features: None: the number of classes, in a network's last layer."""
 
-    @checked("Linear: ", out_features=whole())
-    def __init__(self, out_features: int) -> None:
-        self.out_features = out_features
+    @checked("Linear: ", out_features=optional(whole()))
+    def __init__(self, out_features: int | None) -> None:
+        self.out_features = out_features or 0
+        self.is_open = out_features is None
+
+    def take_outputs(self, count: int) -> None:
+        self.out_features = count
 
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 1:

@@ -12,11 +12,15 @@ from annealtrain.nn.layout import map_samples
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Stream, generator
+from annealtrain.runtime.validation import check_all, one_of
+
+RULES = {"conv_inverse": one_of("fourier", "exact"), "output_activation": one_of("leaky_relu", "linear")}
 
 
 class Network:
     """Layers as the paper draws them: LeakyReLU(alpha) after each trainable one, the last one too.
 
+    output_activation: of the last one, leaky_relu, or linear: none.
     The fixed layers before any weights are applied to the data (`preprocess`). For each trainable layer k
     the network keeps the fixed layers `leading[k]` that lie before it; `tail` follows the last one.
     Raises InputError naming the layer whose shapes do not fit.
@@ -31,14 +35,15 @@ class Network:
         alpha: float = 0.0,
         bias: bool = False,
         conv_inverse: str = "fourier",
+        output_activation: str = "leaky_relu",
         seed: int = 0,
     ) -> None:
-        if conv_inverse not in ("fourier", "exact"):
-            raise InputError(f"conv_inverse={conv_inverse!r} is not one of fourier, exact")
-        self.layers, self.alpha, self.classes = list(layers), alpha, classes
+        check_all({"conv_inverse": conv_inverse, "output_activation": output_activation}, RULES)
+        self.layers, self.alpha, self.classes, self.output_activation = list(layers), alpha, classes, output_activation
         self.trainable: list[TrainableLayer] = []
         self.leading: list[list[Layer]] = [[]]
         shape = tuple(in_shape)
+        _give_outputs(self.layers, classes)
         for number, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
                 raise InputError(f"layer {number} of the model is {layer!r}, not a layer: give it a _target_")
@@ -69,19 +74,31 @@ class Network:
         if shape != (classes,):
             raise InputError(
                 f"the model's output is {'x'.join(map(str, shape))}, the dataset has {classes} classes: "
-                f"end it with {classes} outputs"
+                f"end it with {classes} outputs, or with out_features: null"
             )
 
-    def activate(self, z: Array) -> Array:
-        """Return f(z) = gamma(z) z, Eq. (20)."""
-        if self.alpha == 1:
+    def slope(self, k: int) -> float:
+        """Return the negative slope of the activation after trainable layer k, 1 where there is none."""
+        is_linear = self.output_activation == "linear" and k == len(self.trainable) - 1
+        return 1 if is_linear else self.alpha
+
+    def slopes(self) -> list[float]:
+        """Return the negative slope of what follows each of `layers`: 1 after those without weights."""
+        trainable = iter(range(len(self.trainable)))
+        return [self.slope(next(trainable)) if isinstance(layer, TrainableLayer) else 1 for layer in self.layers]
+
+    def activate(self, z: Array, k: int = 0) -> Array:
+        """Return f(z) = gamma(z) z of trainable layer k, Eq. (20)."""
+        alpha = self.slope(k)
+        if alpha == 1:
             return z
-        scaled = z * z.dtype.type(self.alpha)
+        scaled = z * z.dtype.type(alpha)
         return np.maximum(z, scaled, out=scaled)  # alpha <= 1
 
-    def activation_derivative(self, z: Array) -> Array | None:
-        """Return gamma(z) = f'(z), 1 or alpha, in z's shape; None for a linear network, where it is 1 everywhere."""
-        return None if self.alpha == 1 else np.maximum((z >= 0).astype(z.dtype), z.dtype.type(self.alpha))
+    def activation_derivative(self, z: Array, k: int = 0) -> Array | None:
+        """Return gamma(z) = f'(z) of trainable layer k, 1 or alpha, in z's shape; None where it is 1 everywhere."""
+        alpha = self.slope(k)
+        return None if alpha == 1 else np.maximum((z >= 0).astype(z.dtype), z.dtype.type(alpha))
 
     def preprocess(self, images: Array) -> Array:
         """Return the inputs (Q, ...) of the first trainable layer for images (Q, *in_shape), on the pool's threads."""
@@ -99,7 +116,7 @@ class Network:
 
         def outputs(x: Array) -> Array:
             for k, layer in enumerate(self.trainable):
-                x = self.activate(layer.forward(forward_through(self.leading[k], x) if k else x))
+                x = self.activate(layer.forward(forward_through(self.leading[k], x) if k else x), k)
             return forward_through(self.tail, x)
 
         return map_samples(outputs, inputs)
@@ -140,3 +157,14 @@ class Network:
         for layer in reversed(self.tail):
             outputs = layer.inverse()(outputs)
         return outputs
+
+
+def _give_outputs(layers: Sequence[Layer], classes: int) -> None:
+    """Let the last layer with weights have as many outputs as there are classes, where it leaves that open."""
+    trainable = [layer for layer in layers if isinstance(layer, TrainableLayer)]
+    for layer in trainable[:-1]:
+        if layer.is_open:
+            name = type(layer).__name__
+            raise InputError(f"a {name} before the model's last has as many outputs as null: give it a number")
+    if trainable and trainable[-1].is_open:
+        trainable[-1].take_outputs(classes)

@@ -1,13 +1,14 @@
 """A trained network as an ONNX model."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annealtrain.errors import InputError
-from annealtrain.nn.layer import Layer, TrainableLayer
+from annealtrain.nn.layer import Layer
 from annealtrain.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, SpectralPool2d
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import unknown_layer
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 OPSET, IR_VERSION = 17, 8  # of 2022, so that older runtimes read the file
 
 
-def onnx_network(network: Network) -> "onnx.ModelProto":
-    """Return the same network for ONNX: input `images` (Q, *in_shape) float32, output `outputs` (Q, classes)."""
+def onnx_network(network: Network, about: Mapping[str, Any] | None = None) -> "onnx.ModelProto":
+    """Return the same network for ONNX: input `images` (Q, *in_shape) float32, output `outputs` (Q, classes).
+
+    about: goes into the model's metadata, each value as JSON.
+    """
     try:
         import onnx
         from onnx import helper, numpy_helper
@@ -28,10 +32,11 @@ def onnx_network(network: Network) -> "onnx.ModelProto":
         raise InputError(f"--format onnx needs onnx ({error}): pip install 'annealtrain[export]'") from error
 
     nodes, constants = _Nodes(helper.make_node), _Constants(numpy_helper.from_array)
+    slopes = network.slopes()
     for number, layer in enumerate(network.layers):
         _add(nodes, constants, layer, f"layer{number}")
-        if isinstance(layer, TrainableLayer) and network.alpha != 1:
-            nodes.then("LeakyRelu", alpha=float(network.alpha))
+        if slopes[number] != 1:
+            nodes.then("LeakyRelu", alpha=float(slopes[number]))
     nodes.made[-1].output[0] = "outputs"
     graph = helper.make_graph(
         nodes.made,
@@ -42,6 +47,7 @@ def onnx_network(network: Network) -> "onnx.ModelProto":
     )
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="annealtrain")
+    helper.set_model_props(model, {name: json.dumps(value) for name, value in (about or {}).items()})
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -94,6 +100,6 @@ def _add(nodes: _Nodes, constants: _Constants, layer: Layer, name: str) -> None:
         raise unknown_layer(layer, "onnx")
 
 
-def onnx_file(network: Network) -> bytes:
-    content: bytes = onnx_network(network).SerializeToString()
+def onnx_file(network: Network, about: Mapping[str, Any] | None = None) -> bytes:
+    content: bytes = onnx_network(network, about).SerializeToString()
     return content

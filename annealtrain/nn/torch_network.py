@@ -58,10 +58,10 @@ def torch_network(network: Network) -> torch.nn.Sequential:
         return made
 
     modules = []
-    for layer in network.layers:
+    for layer, slope in zip(network.layers, network.slopes(), strict=True):
         modules.append(module(layer))
-        if isinstance(layer, TrainableLayer) and network.alpha != 1:
-            modules.append(torch.nn.LeakyReLU(network.alpha))
+        if slope != 1:
+            modules.append(torch.nn.LeakyReLU(slope))
     return torch.nn.Sequential(*modules)
 
 
@@ -107,9 +107,9 @@ class TorchNetwork:
         """Return outputs (Q, classes) for stems x (Q, ...), see Network.preprocess."""
         from torch.nn.functional import leaky_relu
 
-        for layer, w, following in zip(self.network.trainable, weights, self._following, strict=True):
+        for k, (layer, w, following) in enumerate(zip(self.network.trainable, weights, self._following, strict=True)):
             x = _trainable(layer, x, w)
-            x = x if self.network.alpha == 1 else leaky_relu(x, self.network.alpha)
+            x = x if self.network.slope(k) == 1 else leaky_relu(x, self.network.slope(k))
             for fixed in following:
                 x = fixed(x)
         return x
