@@ -124,7 +124,7 @@ def test_real_idx_sets(name, folder):
         assert test == [1000] * 10
     row = next(row for row in available(REAL) if row.name == name)
     assert row.detail == "60000 training and 10000 test images"
-    splits = split(real, samples=1000, validation=None, seed=0)
+    splits = split(real, samples=1000, validation=None, seed=0, size=(32, 32))
     assert splits.train.images.shape == (1000, 1, 32, 32)
     assert len(splits.validation.labels) == 6000
     assert 0.1 < splits.test.images.mean() < 0.4

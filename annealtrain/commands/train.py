@@ -11,7 +11,7 @@ from annealtrain.commands.progress import Display, summary
 from annealtrain.errors import InputError
 from annealtrain.experiment.builder import Experiment
 from annealtrain.experiment.config import Config, saved_config
-from annealtrain.runs import checkpoint, lock, recorder, tables
+from annealtrain.runs import checkpoint, lock, recorder, scores, tables
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runtime import memory, thread_pool
@@ -28,7 +28,8 @@ class Interrupted(KeyboardInterrupt):
 def train(config: Config, folder: Path, command: str, tell: Callable[[str], None] = print) -> float:
     """Run (or go on with) the training that `config` describes; return the score of its last epoch.
 
-    The score is the validation accuracy, or the training accuracy where nothing is held out. tell: takes the summary.
+    The score is the accuracy, or R2, on validation samples, or on training ones where nothing is held out.
+    tell: takes the summary.
     Raises InputError before anything is written, Interrupted at Ctrl-C.
     """
     experiment = Experiment(config)
@@ -37,7 +38,7 @@ def train(config: Config, folder: Path, command: str, tell: Callable[[str], None
             if not (folder / recorder.RESULT).exists():  # by a process that was waited for
                 meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
                 result = _trained(experiment, folder, meta)
-                tell(summary(result, folder))
+                tell(summary(result, folder, experiment.note))
                 return _score(result)
     return _left_as_it_is(folder, experiment.fingerprint, tell)
 
@@ -51,7 +52,7 @@ def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:
     with thread_pool.threads(threads):
         experiment.optimizer.prepare(experiment.network, experiment.steps)
     record = RunRecorder(folder)
-    start = record.begin(experiment.text, meta, resume=config["resume"])
+    start = record.begin(experiment.text, meta | {"data": experiment.about_data}, resume=config["resume"])
     if start is not None:
         experiment.take_weights(folder / checkpoint.LAST)
     memory.keep_freed()
@@ -110,5 +111,5 @@ def _left_as_it_is(folder: Path, digest: str, tell: Callable[[str], None]) -> fl
 
 
 def _score(result: Row) -> float:
-    last = result["last"]
-    return float(last["train_accuracy"] if last["val_accuracy"] is None else last["val_accuracy"])
+    found = [scores.score(result["last"], split) for split in ("val", "train")]
+    return float(next(value for value in found if value is not None))

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.errors import InputError
+from annealtrain.experiment import data_of_run
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
 from annealtrain.runs import recorder
 from annealtrain.runtime.validation import YES_OR_NO, Rule, check_all, number, one_of, optional, whole
@@ -20,7 +21,7 @@ RULES = {
     "bits": whole(1, MAX_BITS),
     "epochs": whole(1, 100_000),
     "seed": whole(0, 2**63 - 1),
-    "samples": whole(1, 2**31),
+    "samples": optional(whole(1, 2**31)),
     "threads": optional(whole(1, 1024)),
     "validation": optional(whole(0, 2**31)),
     "batch_size": optional(whole(1, 2**31)),
@@ -34,6 +35,7 @@ RULES = {
     "resume": YES_OR_NO,
     "progress": one_of(True, False, "auto"),
     "conv_inverse": one_of("fourier", "exact"),
+    **data_of_run.RULES,
 }
 RENAMED = {"targets": "optimizer"}  # of groups, and the names that they have now
 # What changes how a run is done, but not its numbers.
@@ -56,7 +58,8 @@ def check_values(config: Config) -> None:
 
 def config_hash(config: Config) -> str:
     """Return a fingerprint of all settings that can change a run's numbers."""
-    settings = {key: value for key, value in config.items() if key not in INDIFFERENT}
+    told = data_of_run.without_defaults(config)
+    settings = {key: value for key, value in told.items() if key not in INDIFFERENT}
     settings["dataset"] = {key: value for key, value in config["dataset"].items() if key != "data_dir"}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -72,7 +75,7 @@ def saved_config(folder: Path) -> Config:
     if not path.is_file() or not (folder / recorder.META).is_file():
         raise InputError(f"{folder} is not a run folder: it has no {recorder.CONFIG} and {recorder.META}")
     try:
-        return plain(OmegaConf.load(path))  # type: ignore[arg-type]
+        return data_of_run.BEFORE | plain(OmegaConf.load(path))  # type: ignore[arg-type]
     except Exception as error:  # of YAML, of OmegaConf, or for a file of another kind
         why = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read ({why}): start the run anew in another folder") from error
@@ -83,5 +86,12 @@ def plain(config: DictConfig) -> Config:
     content: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     for holder in (content, content.get("dataset")):
         if isinstance(holder, dict) and isinstance(holder.get("data_dir"), str):
-            holder["data_dir"] = os.path.abspath(os.path.expanduser(holder["data_dir"]))
+            holder["data_dir"] = _absolute(holder["data_dir"])
+    dataset = content.get("dataset")
+    if isinstance(dataset, dict) and str(dataset.get("_target_")).startswith("annealtrain.data.array_files."):
+        dataset |= {name: _absolute(dataset[name]) for name in data_of_run.FILES if isinstance(dataset.get(name), str)}
     return content
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path)) if path else path

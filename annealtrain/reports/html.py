@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annealtrain.reports import run_plots, style
-from annealtrain.runs import collection, summary, tables
+from annealtrain.runs import collection, scores, summary, tables
 from annealtrain.runs.collection import Run
 from annealtrain.runtime.array_types import Row
 
@@ -87,8 +87,8 @@ def sweep_sections(found: Sequence[Run], foreign: Sequence[str], command: str | 
             figure = run_plots.drawn(run)
             figure.set_dpi(80)
             picture = image(figure, f"plots of {run.name}", dpi=80)
-        scores = f"{_score(run.last, 'val_accuracy')} validation, {_score(run.last, 'test_accuracy')} test"
-        line = escape(f"{run.name}: {run.state}, {scores}")
+        told = f"{_score(run.last, 'val')} validation, {_score(run.last, 'test')} test"
+        line = escape(f"{run.name}: {run.state}, {told}")
         sections.append(f"<details><summary>{line}</summary>\n{picture}\n{_command(run)}</details>")
     if foreign:
         lines = "".join(f"<li>{escape(line)}</li>" for line in foreign)
@@ -140,14 +140,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _scores(run: Run) -> str:
-    names = ("train_accuracy", "val_accuracy", "test_accuracy", "train_loss")
+    kinds = [("accuracy", "")] if scores.kind(run.last) == "accuracy" else [("r2", " R2"), ("rmse", " RMSE")]
+    names = [*(f"{split}_{kind}" for kind, _ in kinds for split in scores.SPLITS), "train_loss"]
+    head = [run_plots.SPLIT_NAMES[split] + word for _, word in kinds for split in scores.SPLITS]
     rows = []
     for label, row in (("last epoch", run.last), ("best validation", run.best)):
         cells = ["" if row.get(name) is None else f"{row[name]:.4f}" for name in names]
         rows.append([f"{label} ({row['epoch']})", *cells])
     seconds = run.result["seconds"] if run.result else sum(row.get("total_s") or 0.0 for row in run.metrics)
     note = f'<p class="note">{run.state}, {seconds:.1f} s on {escape(str(run.meta.get("machine", "")))}</p>'
-    return table(["", "training", "validation", "test", "training loss"], rows) + note
+    return table(["", *head, "training loss"], rows) + note
 
 
 def _curves(found: Sequence[Run]) -> str:
@@ -156,9 +158,7 @@ def _curves(found: Sequence[Run]) -> str:
     import numpy as np
     from matplotlib.figure import Figure
 
-    score = next(
-        name for name in ("val_accuracy", "test_accuracy", "train_accuracy") if found[0].last.get(name) is not None
-    )
+    split = next(name for name in ("val", "test", "train") if scores.score(found[0].last, name) is not None)
     keys, held = summary.varying(found), list(summary.groups(found).items())[:MOST_CURVES]
     with style.styled():
         figure = Figure(figsize=(8.6, 4.6), layout="constrained")
@@ -166,7 +166,7 @@ def _curves(found: Sequence[Run]) -> str:
         colours = matplotlib.colormaps["tab10" if len(held) <= 10 else "tab20"]
         for number, (values, members) in enumerate(held):
             epochs = min(len(run.metrics) for run in members)
-            lines = np.array([[row[score] for row in run.metrics[:epochs]] for run in members], float)
+            lines = np.array([[scores.score(row, split) for row in run.metrics[:epochs]] for run in members], float)
             middle, colour = lines.mean(axis=0), colours(number)
             label = ", ".join(f"{key} {tables.shown(v)}" for key, v in zip(keys, values, strict=True)) or "all"
             axis.plot(range(epochs), middle, color=colour, marker="o", label=label)
@@ -179,7 +179,7 @@ def _curves(found: Sequence[Run]) -> str:
             room = 0.08 * (shown.max() - shown.min() + 0.01)
             axis.set_ylim(shown.min() - room, shown.max() + room)
         axis.set_xlabel("epoch")
-        axis.set_ylabel({"val": "validation", "test": "test", "train": "training"}[score.split("_")[0]] + " accuracy")
+        axis.set_ylabel(f"{run_plots.SPLIT_NAMES[split]} {scores.NAMES[scores.kind(found[0].last)]}")
         style.whole_numbers(axis)
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         picture = image(figure, "accuracy of each group over the epochs")
@@ -219,8 +219,9 @@ def _is_same(key: str, value: Any, found: Sequence[Run]) -> bool:
     return key not in summary.INDIFFERENT and all(run.settings.get(key) == value for run in found)
 
 
-def _score(row: Row, name: str) -> str:
-    return "no" if row.get(name) is None else f"{row[name]:.4f}"
+def _score(row: Row, split: str) -> str:
+    value = scores.score(row, split)
+    return "no" if value is None else f"{value:.4f}"
 
 
 def _number(value: Any) -> str:

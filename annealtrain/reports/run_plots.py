@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from annealtrain.reports.style import class_name, save, scale, styled, whole_numbers
-from annealtrain.runs import recorder, tables
+from annealtrain.runs import recorder, scores, tables
 from annealtrain.runs.collection import Run, read_run
 from annealtrain.runtime.array_types import Row
 
@@ -98,12 +98,12 @@ def headline(run: Run) -> str:
 
 def _accuracy(axis: "Axes", run: Run) -> None:
     for split, colour in SPLITS.items():
-        points = [(row["epoch"], row[f"{split}_accuracy"]) for row in run.metrics if row.get(f"{split}_accuracy")]
+        points = [(row["epoch"], value) for row in run.metrics if (value := scores.score(row, split))]
         if points:
             label = f"{SPLIT_NAMES[split]} {points[-1][1]:.3f}"
             axis.plot(*zip(*points, strict=True), color=colour, marker="o", label=label)
-    axis.set_title("accuracy (last epoch in the legend)")
-    trained = [row[f"{split}_accuracy"] for row in run.metrics[1:] for split in SPLITS if row.get(f"{split}_accuracy")]
+    axis.set_title(f"{scores.NAMES[scores.kind(run.last)]} (last epoch in the legend)")
+    trained = [value for row in run.metrics[1:] for split in SPLITS if (value := scores.score(row, split))]
     axis.set_ylim(floor(10 * min(trained, default=0.0)) / 10, 1.01)  # random weights lie below
     axis.legend(loc="best", fontsize=8)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from annealtrain.errors import InputError
-from annealtrain.runs import recorder, tables
+from annealtrain.runs import recorder, scores, tables
 from annealtrain.runtime.array_types import Row
 
 STATUS = "job.log"  # one line in the folder of a sweep's job: how it ended
@@ -38,9 +38,9 @@ class Run:
 
     @property
     def best(self) -> Row:
-        """The metrics of the epoch of the highest validation accuracy; the last epoch's where nothing is held out."""
-        scored = [row for row in self.metrics if row.get("val_accuracy") is not None]
-        return max(scored, key=lambda row: row["val_accuracy"], default=self.last)
+        """The metrics of the epoch of the highest validation score; the last epoch's where nothing is held out."""
+        scored = [row for row in self.metrics if scores.score(row, "val") is not None]
+        return max(scored, key=lambda row: scores.score(row, "val"), default=self.last)  # type: ignore[arg-type,return-value]
 
     @property
     def state(self) -> str:

@@ -3,7 +3,7 @@
 config.yaml   the composed configuration          metrics.csv  a row an epoch, epoch 0 included
 meta.json     versions, command, seed, hash       solves.csv   a row a layer solve
 last.npz      weights of the last epoch           result.json  written last: the run is finished
-best.npz      weights of the best validation accuracy
+best.npz      weights of the best validation accuracy, or R2
 """
 
 import io
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from annealtrain.errors import InputError
+from annealtrain.runs import scores
 from annealtrain.runs.checkpoint import BEST, LAST, STATE, read_checkpoint
 from annealtrain.runs.lock import LOCK
 from annealtrain.runs.tables import START_ANEW, csv_text, read_json, read_rows
@@ -108,13 +109,13 @@ class RunRecorder:
         return float(sum(row["total_s"] for row in self._metrics))
 
     def best_row(self) -> Row | None:
-        """Return the first row of the highest validation accuracy, None where there is no validation set."""
-        scored = [row for row in self._metrics if row.get("val_accuracy") is not None]
-        return max(scored, key=lambda row: row["val_accuracy"], default=None)
+        """Return the first row of the highest validation score, None where there is no validation set."""
+        scored = [row for row in self._metrics if scores.score(row, "val") is not None]
+        return max(scored, key=lambda row: scores.score(row, "val"), default=None)  # type: ignore[arg-type,return-value]
 
     def finish(self, extra: Row) -> Row:
         """Write and return result.json: the last and the best-validation epoch, and what `extra` holds."""
-        names = ("epoch", "train_loss", "train_accuracy", "val_accuracy", "test_accuracy")
+        names = ("epoch", "train_loss", *scores.columns(self._metrics[-1]))
         best = self.best_row()
         result = {
             "last": {name: self._metrics[-1].get(name) for name in names},
