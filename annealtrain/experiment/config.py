@@ -94,4 +94,4 @@ def plain(config: DictConfig) -> Config:
 
 
 def _absolute(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(path)) if path else path
+    return os.path.abspath(os.path.expanduser(path)) if path not in ("", "???") else path  # ???: not given

@@ -54,6 +54,9 @@ def size_for(config: dict[str, Any], shape: Sequence[int]) -> list[int] | None:
 def described_set(config: dict[str, Any]) -> Any:
     """Return the set's node; one that reads pictures of many sizes is told the size that is asked for."""
     node = config["dataset"]
+    lacking = [name for name, value in node.items() if value == "???"] if isinstance(node, dict) else []
+    if lacking:
+        raise InputError(f"dataset.{lacking[0]} is missing: add dataset.{lacking[0]}=...")
     if isinstance(node, dict) and "image_size" in node:
         return node | {"image_size": image_size(config)}
     return node
