@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from conftest import finished, process
 from hydra.core.plugins import Plugins
+from own_data import write_pictures, write_tables
 
 from annealtrain.cli import COMMANDS as NAMES
 from annealtrain.commands.bench_solvers import task_of
@@ -70,8 +71,17 @@ def few(word: str) -> str:
     return re.sub(r"(=[\d.]+,[\d.]+)(,[\d.]+)*$", r"\1", word)
 
 
+OWN = ("folder", "arrays", "sklearn", "own")  # datasets that stay, see `tests/own_data.py`
+
+
 def reduced(words: list[str]) -> list[str]:
     """The words of a training command with small settings; its launcher, solver and experiment stay."""
+    if any(word == f"dataset={name}" for word in words for name in OWN):
+        return [
+            *map(few, words),
+            *(f"{name}={value}" for name, value in SMALL.items() if name != "dataset"),
+            "threads=1",
+        ]
     kept = [f"{key(word)}={SHORT[key(word)]}" if key(word) in SHORT else few(word) for word in words]
     kept = [word for word in kept if key(word) not in {*SMALL, "data_dir"}]
     small = [f"{name}={value}" for name, value in SMALL.items()]
@@ -148,6 +158,9 @@ def test_commands_of_a_page(
     for path, text in ((path, text) for at, path, text in FILES if at == page):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    if page == "data":
+        write_tables(tmp_path)
+        write_pictures(tmp_path / "pictures", each=30)
     for line in (line for at, line in COMMANDS if at == page):
         command, *words = split(line)
         told = f"{page}: {line}"
