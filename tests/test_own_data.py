@@ -182,6 +182,13 @@ def test_a_function_of_the_users_own(cli: Callable, tmp_path: Path) -> None:
     assert tables.read_json(Path("more/meta.json"))["data"]["samples"]["test"] == 6
 
 
+def test_a_file_or_a_folder_in_the_place_of_a_set(refused: Callable, tmp_path: Path) -> None:
+    write_tables(tmp_path / "mine")
+    line = refused("train", "dataset=mine/points.npz")
+    assert line == "dataset=mine/points.npz is not known: write dataset=arrays dataset.file=mine/points.npz"
+    assert refused("train", "dataset=mine") == "dataset=mine is not known: write dataset=folder data_dir=mine"
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [

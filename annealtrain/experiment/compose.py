@@ -97,6 +97,8 @@ def explain(error: BaseException) -> str:
         if extra := PLUGINS.get(str(error.missing_cfg_file)):
             return f"{error.missing_cfg_file} is not installed: pip install 'annealtrain[{extra}]'"
         group, _, name = str(error.missing_cfg_file).partition("/")
+        if group == "dataset" and os.path.exists(name):
+            return f"dataset={name} is not known: write {_own_set(name)}"
         options = sorted({*error.options, *_options(group)})
         if elsewhere := [
             other for other in ("optimizer", "solver", "method") if other != group and name in _options(other)
@@ -129,6 +131,13 @@ def explain(error: BaseException) -> str:
     if first.startswith("Config group override"):
         return f"{first}: give a group the name of one of its options, as in model=lenet"
     return first
+
+
+def _own_set(path: str) -> str:
+    """Return the words that read a file or a folder of a user's own."""
+    if os.path.isdir(path):
+        return f"dataset=folder data_dir={path}"
+    return f"dataset=arrays dataset.file={path}"
 
 
 def _keys(node: Any) -> Iterable[str]:
