@@ -6,7 +6,10 @@ docs/glossary.md the words: spin, level, unit, site, read, sweep, range L, Hamil
 """
 
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `python -m annealtrain` would take a typing.py of the working directory: see __main__.py
+    from typing import Any
 
 __version__ = "0.2.0.dev0"
 
@@ -22,7 +25,7 @@ _HOMES = {
 __all__ = ["AnnealClassifier", "AnnealRegressor", "LayerProblem", "Run", "anneal", "load", "train"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import the public names when they are asked for: the command line answers before NumPy is loaded."""
     if name not in _HOMES:
         raise AttributeError(f"module 'annealtrain' has no attribute {name!r}")

@@ -1,14 +1,27 @@
 """The command line: `annealtrain COMMAND ...`. Errors of the user end in one line and exit code 2."""
 
 import os
+import shlex
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import annealtrain
+from annealtrain.commands import streams
+from annealtrain.commands.interrupts import Heard, as_ctrl_c
 from annealtrain.commands.parser import parser_of
 from annealtrain.errors import InputError, nearest
+from annealtrain.runtime.address_space import require_address_space
 
+# Of the commands that build what a run folder describes: it may come from others.
+TRUST: dict[str, Any] = {
+    "action": "append",
+    "default": [],
+    "metavar": "MODULE",
+    "help": "a module of your own, such as my_solver, whose objects a run folder may name (repeatable)",
+}
 USAGE = """\
 annealtrain: train neural networks layer by layer with annealing instead of backpropagation
 
@@ -29,47 +42,58 @@ Every command takes --help; annealtrain --version tells the version."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C)."""
+    """Run one command and return the exit code: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C), 143 (TERM), 129 (HUP)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # Bash completion calls the program without the command word: it stands in the line to complete.
-    if "query=bash" in arguments and "COMP_LINE" in os.environ:
-        return _complete(arguments)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(USAGE)
-        return 0 if arguments else 2
-    if arguments[0] == "--version":
-        print(f"annealtrain {annealtrain.__version__}")
-        return 0
-    command, rest = arguments[0], arguments[1:]
-    if command not in COMMANDS:
-        print(
-            f"annealtrain: no command {command!r}{nearest(command, COMMANDS)}; see annealtrain --help", file=sys.stderr
-        )
-        return 2
-    # Solvers and layers of the user's own live beside where they are called.
-    sys.path.insert(0, os.getcwd())
+    streams.prepare()
+    command = arguments[0] if arguments else "--help"
+    with as_ctrl_c() as heard:
+        return _told(command, arguments, heard)
+
+
+def _told(command: str, arguments: list[str], heard: Heard) -> int:
     try:
-        code = COMMANDS[command](rest)
+        require_address_space()
+        try:
+            code = _run(command, arguments)
+        except SystemExit as end:  # of --help
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return code
     except KeyboardInterrupt as interrupt:
-        print(f"annealtrain {command}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
-        return 130
+        streams.complain(command, str(interrupt) or "interrupted")
+        return heard.code
     except InputError as error:
-        print(f"annealtrain {command}: {error}", file=sys.stderr)
+        streams.complain(command, str(error))
+        return error.code
+    except MemoryError as error:
+        why = " ".join(str(error).split()) or "no more can be allocated"
+        streams.complain(command, f"out of memory ({why}): take a smaller model or fewer samples")
         return 2
     except BrokenPipeError:  # the reader of our output has gone, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.let_go()
         return 1
     except OSError as error:
-        if error.filename is None:
+        if (said := streams.fault(error)) is None:
             raise
-        print(
-            f"annealtrain {command}: cannot use {error.filename} ({error.strerror}): "
-            "check the path, or choose another hydra.run.dir",
-            file=sys.stderr,
-        )
+        streams.complain(command, said)
         return 2
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    # Bash completion calls the program without the command word: it stands in the line to complete.
+    if "query=bash" in arguments and "COMP_LINE" in os.environ:
+        return _complete(arguments)
+    if command in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    if command == "--version":
+        print(f"annealtrain {annealtrain.__version__}")
+        return 0
+    if command not in COMMANDS:
+        streams.note(f"annealtrain: no command {command!r}{nearest(command, COMMANDS)}; see annealtrain --help")
+        return 2
+    streams.working_directory()  # told at once where it is gone
+    return COMMANDS[command](arguments[1:])
 
 
 def _train(arguments: list[str]) -> int:
@@ -79,20 +103,20 @@ def _train(arguments: list[str]) -> int:
 
 
 def _resume(arguments: list[str]) -> int:
-    folder = _run_folder("resume", "Go on with an interrupted run, from its saved configuration.", arguments)
+    words = "Go on with an interrupted run, from its saved configuration."
+    given = _run_folder("resume", words, arguments, builds=True)
     from annealtrain.commands.train import resume
 
-    resume(folder, f"annealtrain resume {folder}")
+    resume(given.folder, shlex.join(["annealtrain", "resume", *arguments]), given.trust)
     return 0
 
 
 def _eval(arguments: list[str]) -> int:
-    folder = _run_folder(
-        "eval", "Score a finished run's weights again; exit code 1 if they differ from what was recorded.", arguments
-    )
+    words = "Score a finished run's weights again; exit code 1 if they differ from what was recorded."
+    given = _run_folder("eval", words, arguments, builds=True)
     from annealtrain.commands.evaluate import evaluate
 
-    return 0 if evaluate(folder) else 1
+    return 0 if evaluate(given.folder, given.trust) else 1
 
 
 def _estimate(arguments: list[str]) -> int:
@@ -116,11 +140,16 @@ def _export(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: in the run folder")
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    parser.add_argument("--trust", **TRUST)
     given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.export import export
 
-    folder = Path(given.run[0]) if len(given.run) == 1 and "=" not in given.run[0] else None
+    folders = [word for word in given.run if "=" not in word or Path(word).is_dir()]  # seed=0 is one in a sweep's
+    if folders and len(given.run) > 1:
+        raise InputError(f"{folders[0]} is a run folder: it stands alone, without other folders or settings")
+    folder = Path(folders[0]) if folders else None
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
+    where["trusted"] = given.trust
     print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
     return 0
 
@@ -162,12 +191,12 @@ def _collect(arguments: list[str]) -> int:
     text, left_out = collect(given.folder, given.output or given.folder / "runs.csv")
     print(text)
     for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
+        streams.note(f"left out: {line}")
     return 0
 
 
 def _plot(arguments: list[str]) -> int:
-    folder = _run_folder("plot", "Draw a run, finished or not, as run.png and run.pdf in its folder.", arguments)
+    folder = _run_folder("plot", "Draw a run, finished or not, as run.png and run.pdf in its folder.", arguments).folder
     from annealtrain.commands.plot import plot
 
     print(plot(folder))
@@ -198,11 +227,13 @@ def _figure(arguments: list[str]) -> int:
     return figure(given.name, given.overrides, given.seeds, given.output)
 
 
-def _run_folder(command: str, description: str, arguments: list[str]) -> Path:
+def _run_folder(command: str, description: str, arguments: list[str], *, builds: bool = False) -> Namespace:
+    """Return the arguments of a command on a run folder. builds: whether it builds what the folder describes."""
     parser = parser_of(command, description)
     parser.add_argument("folder", type=Path, help="a run folder, as annealtrain train prints it at its end")
-    folder: Path = parser.parse_args(arguments).folder
-    return folder
+    if builds:
+        parser.add_argument("--trust", **TRUST)
+    return parser.parse_args(arguments)
 
 
 def _complete(arguments: list[str]) -> int:

@@ -5,7 +5,15 @@ from difflib import get_close_matches
 
 
 class InputError(ValueError):
-    """Something the user can put right: the command line prints its one line and exits with 2."""
+    """Something the user can put right: the command line prints its one line and exits with `code`."""
+
+    code = 2
+
+
+class Diverged(InputError):
+    """A run whose loss is no longer a number: it has ended, its files are whole."""
+
+    code = 1
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

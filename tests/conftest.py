@@ -25,6 +25,7 @@ import pytest
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from run_folders import write_run
 
@@ -42,7 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--measure", action="store_true", help=f"write the tests of more than {SLOW} s to {SLOW_TESTS}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "torture" not in config.getoption("markexpr"):  # hours in all: only where they are asked for
+        items[:] = [item for item in items if item.get_closest_marker("torture") is None]
     slow = {line.split(maxsplit=1)[1] for line in SLOW_TESTS.read_text().splitlines()}
     for item in items:
         if _name(item.nodeid) in slow:
@@ -95,7 +98,6 @@ SMALL = (
     "validation=40",
     "epochs=2",
     "bits=3",
-    "annealing.num_sweeps=3",
     "threads=1",
 )
 
@@ -151,6 +153,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def call(*arguments: str) -> Outcome:
         GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None  # a process has one call
         importlib.invalidate_caches()
         capsys.readouterr()
         try:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d
+from annealtrain.nn.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, Pad, SpectralPool2d
 from annealtrain.nn.network import Network
 
 
@@ -22,6 +22,23 @@ def pooled_network():
     return Network([MaxPool2d([2, 4]), Flatten(), Linear(5)], (1, 6, 8), 5, alpha=0.001)
 
 
+def varied_network(bias=False):
+    """Strides, margins, pools of both kinds that overlap or not, activations of their own."""
+    layers = [
+        Pad([1, 0, 2, 1]),
+        Conv2d(4, [3, 2], [2, 1], [1, 0], alpha=0.3),
+        MaxPool2d(3, 2, 1),
+        Conv2d(6, 3, padding=1, alpha=1),
+        AvgPool2d([2, 3], 1, [1, 0]),
+        MaxPool2d([2, 3]),
+        Flatten(),
+        Linear(7),
+        Linear(5),
+    ]
+    made = Network(layers, (3, 10, 8), 5, alpha=0.1, bias=bias, output_activation="linear")
+    return with_biases(made) if bias else made
+
+
 def with_biases(made):
     for k, layer in enumerate(made.trainable):
         layer.weights[:, -1] = np.random.default_rng(k).normal(size=len(layer.weights))
@@ -34,6 +51,8 @@ CASES = {
     "linear": lambda: network(alpha=1),
     "bias": lambda: network(bias=True),
     "max": pooled_network,
+    "varied": varied_network,
+    "varied, with a bias": lambda: varied_network(bias=True),
 }
 
 

@@ -128,7 +128,7 @@ def test_a_problem_of_lists_has_solve_too() -> None:
         (lambda run: run.set_unit(0, 0, [1.0]), r"weights of shape \(1,\): give \(64,\), all finite"),
         (lambda run: run.set_weights(2, np.full((10, 64), np.nan)), "all finite"),
         (lambda run: run.problem(2).solve("nael"), "solver=nael is not known; did you mean 'neal'?"),
-        (lambda run: run.problem(2).solve("sa", sweeps=3), "no setting 'solver.sweeps'"),
+        (lambda run: run.problem(2).solve("sa", sweeps=3), "no setting 'sweeps'"),
         (lambda run: run.problem(2).solve("exact"), "solver=exact enumerates at most 24"),
         (lambda run: run.problem(2).solve(CoordinateDescent(), num_starts=2), "num_starts"),
     ],

@@ -59,7 +59,7 @@ def gradients(made: Network, inputs: np.ndarray, outputs: np.ndarray) -> list[np
         error = layer.adjoint(error)
     found = []
     for k in range(last, -1, -1):
-        derivative = made.activation_derivative(state.preactivation(k))
+        derivative = made.trainable[k].activation_derivative(state.preactivation(k))
         error = error if derivative is None else error * derivative
         found.insert(0, made.trainable[k].gradient(state.input(k), error))
         error = made.adjoint(k, error) if k else error

@@ -2,11 +2,13 @@
 
 import functools
 import io
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import LIMIT_S, SMALL, members, started, until
 from rich.console import Console
 
 from annealtrain.commands import bench_solvers
@@ -149,13 +151,29 @@ def test_a_solver_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch):
     assert bench_solvers.measure(task, "sleep", 1.5) == {"note": "stopped after 1.5 s"}
 
 
+def test_a_solvers_process_ends_with_the_command_also_when_that_is_killed(tmp_path: Path):
+    """Nothing of its session is left: not the fork server, and not what that has started."""
+    (tmp_path / "mine.py").write_text(MINE + "\nopen('begun', 'w').close()\n")
+    (tmp_path / "own" / "solver").mkdir(parents=True)
+    (tmp_path / "own" / "solver" / "sleep.yaml").write_text("# x\n_target_: mine.Mine\nhow: sleep\n")
+    call = f"measure(Task({[*SMALL]}, {str(tmp_path / 'own')!r}, 0, 1), 'sleep', 100)"
+    code = f"import sys; sys.path.append('.'); from annealtrain.commands.bench_solvers import *; {call}"
+    command = started([sys.executable, "-c", code], tmp_path)
+    until((tmp_path / "begun").exists, command)
+    assert len(members(command.pid)) > 2
+    command.kill()
+    command.wait(LIMIT_S)
+    limit = time.monotonic() + LIMIT_S
+    while members(command.pid):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
 def test_what_a_solver_refuses_is_its_note():
-    task = Task([*SMALL, "bits=4"], None, 0, 1)
-    note = bench_solvers.outcome(task, "exact")["note"]
-    assert note.startswith("layer 0 needs 32 spins (8 weights of 4 bits); solver=exact enumerates at most 24")
     one_layer = ["model=lenet_small", "samples=20", "validation=0", "bits=1"]
     assert "energies" in bench_solvers.outcome(Task(one_layer, None, 4, 1), "exact")  # 18 spins; layer 2 has 300
-    assert bench_solvers.outcome(Task(one_layer, None, 2, 1), "exact")["note"].startswith("layer 2 needs 300 spins")
+    note = bench_solvers.outcome(Task(one_layer, None, 2, 1), "exact")["note"]
+    assert note.startswith("layer 2 needs 300 spins (300 weights of 1 bits); solver=exact enumerates at most 24 spins")
     unknown = bench_solvers.outcome(Task([*SMALL, "solver.num_sweeps=3"], None, 0, 1), "exact")["note"]
     assert unknown.startswith("no setting 'solver.num_sweeps'")
 
@@ -188,7 +206,7 @@ def test_openjij_is_a_row_or_said_to_be_missing(monkeypatch):
         return sample(self, bqm, **given)
 
     monkeypatch.setattr(openjij.SASampler, "sample", recorded)
-    task = Task(list(SMALL), None, 1, 2)
+    task = Task([*SMALL, "annealing.num_sweeps=3"], None, 1, 2)
     assert bench_solvers.outcome(task, "dimod, OpenJij")["energies"].shape == (2, 10)
     assert [given["num_sweeps"] for given in seen] == [3] * 20  # those of annealing.num_sweeps
     monkeypatch.setattr(bench_solvers, "find_spec", lambda name: None)
@@ -227,3 +245,10 @@ def test_a_folder_with_files_is_left_alone(tmp_path):
 
 def test_only_solvers_are_compared(refused):
     assert "invalid choice: 'models'" in refused("bench", "models")
+
+
+def test_a_folder_that_takes_no_file_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_solvers, "ready", None)  # it would be called
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write .*/file/new/solvers.csv \(.*\): give --output another name"):
+        bench_solvers.compare(Task(list(SMALL), None, 0, 1), timeout_s=1, folder=tmp_path / "file" / "new")

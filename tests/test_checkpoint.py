@@ -25,7 +25,7 @@ def test_checkpoints_hold_weights_and_epoch_and_nothing_to_run(tmp_path: Path) -
 def test_more_than_ten_layers_keep_their_order(tmp_path: Path) -> None:
     record = RunRecorder(tmp_path)
     record.begin("", META, resume=False)
-    record.save(row(0), [], [np.full((1, 1), k) for k in range(12)])
+    record.save(row(0), [], [np.full((1, 1), float(k)) for k in range(12)])
     assert [int(a[0, 0]) for a in read_checkpoint(tmp_path / LAST)[0]] == list(range(12))
 
 
@@ -44,6 +44,14 @@ def test_damaged_checkpoints(tmp_path: Path) -> None:
     assert "weights_0" in damaged(path, read_checkpoint)
     np.savez(path, weights_0=np.array([{}], dtype=object), epoch=np.int64(1))
     assert "allow_pickle" in damaged(path, read_checkpoint)
+    for epoch in (2**62, -1, 1.5, "1", [1, 2]):
+        np.savez(path, weights_0=np.zeros(3), epoch=epoch)
+        assert "epoch is no whole number" in damaged(path, read_checkpoint)
+    for wrong in (np.array(["a"]), np.zeros(2, bool), np.zeros(2, complex)):
+        np.savez(path, weights_0=wrong, epoch=np.int64(1))
+        assert "its weights are no numbers" in damaged(path, read_checkpoint)
+    np.savez_compressed(path, weights_0=np.zeros(10**6), epoch=np.int64(1))  # a thousand times smaller
+    assert "it is packed" in damaged(path, read_checkpoint)
     with path.open("wb") as file:
         np.save(file, np.zeros(3))
     damaged(path, read_checkpoint)

@@ -181,7 +181,7 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
         (["alpha=2"], ["alpha=2", "0", "1"]),
         (["samples=1398", "validation=0"], ["samples=1398", "1397", "at most"]),
         (["samples=1000", "validation=398"], ["samples=1000", "validation=398", "1397", "samples=999"]),
-        (["solver=exact", "bits=4"], ["layer 0 needs 32 spins", "at most 24", "lower bits"]),
+        (["solver=exact", "solver.max_nodes=0", "bits=4"], ["layer 0 needs 32 spins", "at most 24", "lower bits"]),
         (["x=["], ["'x=['", "key=value"]),
         (["method=pinv", "solver=descent"], ["method= names an optimizer and a solver at once: leave solver out"]),
         (["method=pinv", "optimizer=pinv", "solver=sa"], ["at once: leave optimizer and solver out, or method"]),
@@ -193,8 +193,8 @@ def test_an_error_of_the_users_own_code_shows_its_traceback(tmp_path: Path) -> N
             ["solver._target_=annealtrain.solvers.annealing.simulated_annealing.Best"],
             ["solver", "annealtrain.solvers.annealing.simulated_annealing.Best"],
         ),
-        (["schedule._target_=annealtrain.schedule.ConstantSchedule"], ["schedule", "'value'"]),
-        (["+schedule.middle=1"], ["schedule", "'middle'"]),
+        (["schedule._target_=annealtrain.schedule.ConstantSchedule"], ["'schedule.first'", "takes value"]),
+        (["+schedule.middle=1"], ["'schedule.middle'", "takes first, last"]),
         (["solver.num_sweeps=0"], ["solver.num_sweeps=0", "at least 1"]),
         (["data_dir=${nowhere}"], ["data_dir", "nowhere"]),
         (["--config-dir=nowhere"], ["nowhere"]),
@@ -229,6 +229,7 @@ def test_bad_plain_values() -> None:
         ("resume", "true, false", (1, "yes", None)),
         ("progress", "true, false, auto", (1, "loud", None)),
         ("conv_inverse", "fourier, exact", ("best", None, True)),
+        ("output_activation", "leaky_relu, linear", ("relu", 1, None)),
     ):
         for value in values:
             with pytest.raises(InputError) as caught:
@@ -257,12 +258,12 @@ def test_bad_plain_values() -> None:
         (["Conv2d;out_channels:4;kernel_size:33"], ["layer 0", "kernel_size=33", "1x32x32", "at most 32"]),
         (["SpectralPool2d;size:[33,4]"], ["layer 0", "33x4", "at most 32x32"]),
         (["MaxPool2d;kernel_size:[5,5]"], ["layer 0", "[5, 5]", "1x32x32"]),
-        (["Flatten", "MaxPool2d;kernel_size:[2,2]"], ["layer 1", "MaxPool2d", "first", "SpectralPool2d"]),
+        (["Flatten", "MaxPool2d;kernel_size:[2,2]"], ["layer 1", "MaxPool2d", "its input is 1024", "before a Flatten"]),
         (["Flatten", "Linear;out_features:9"], ["output is 9", "10 classes"]),
         (["Conv2d;out_channels:10;kernel_size:31"], ["output is 10x2x2", "10 classes"]),
         (["Flatten", "Linear;out_features:0"], ["out_features=0", "at least 1"]),
         (["Flatten", "Linear;features:10"], ["model", "'out_features'"]),
-        (["Flatten", "Linear;out_features:10;features:10"], ["model", "'features'"]),
+        (["Flatten", "Linear;out_features:10;features:10"], ["'model.layers.1.features'", "'out_features'"]),
     ],
 )
 def test_models_that_do_not_fit(refused: Callable, layers: list[str], parts: list[str]) -> None:
@@ -334,12 +335,12 @@ def test_run_folders_that_cannot_be_made_or_written(
         assert folder in line
         assert "hydra.run.dir" in line
 
-    def forbidden(path: Path, mode: str) -> None:
+    def forbidden(path: Path) -> int:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(lock, "open", forbidden, raising=False)
+    monkeypatch.setattr(lock, "_opened", forbidden)
     line = refused("train", *SMALL, "hydra.run.dir=locked")
-    assert f"cannot write {tmp_path}/locked/.lock (Permission denied)" in line
+    assert f"cannot write {tmp_path}/locked/.annealtrain-lock (Permission denied)" in line
     assert "hydra.run.dir" in line
 
 

@@ -1,5 +1,6 @@
 """Gathering run folders: what is found, and what is left out, by name."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_finds_runs_and_names_what_it_leaves_out(tree: Path) -> None:
         ("result.json", "{", "result.json cannot be read"),
         ("result.json", "{}", "result.json is not what a run writes"),
         ("meta.json", "nonsense", "meta.json cannot be read"),
-        ("config.yaml", "just words", "config.yaml is not what a run writes"),
+        ("config.yaml", "just words", "it is not a mapping"),
     ],
 )
 def test_a_damaged_run_is_told_by_its_file(tmp_path: Path, name: str, text: str, said: str) -> None:
@@ -52,6 +53,60 @@ def test_a_failed_job_of_a_sweep_is_told_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / collection.STATUS).write_text("seed=1  failed: ValueError: no\n")
     assert collection.find(tmp_path)[1] == [f"{tmp_path}/bad: seed=1  failed: ValueError: no"]
+
+
+def test_a_damaged_run_is_not_excused_by_the_line_of_its_success(tmp_path: Path) -> None:
+    write_run(tmp_path / "good")
+    folder = write_run(tmp_path / "bad")
+    (folder / collection.STATUS).write_text("seed=1  train 0.9000  val 0.8000  1.5 s\n")
+    (folder / "metrics.csv").write_text("epoch\n1\n")
+    (line,) = collection.find(tmp_path)[1]
+    assert "metrics.csv is not what a run writes (epoch 1 in the place of 0)" in line
+
+
+def test_each_real_folder_is_found_once(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    write_run(root / "r1")
+    write_run(root / "deep" / "r2")
+    write_run(tmp_path / "elsewhere" / "r3")
+    (root / "a_link").symlink_to("r1")
+    (root / "deep" / "loop").symlink_to(root)
+    (root / "deep" / "up").symlink_to("..")
+    (root / "linked").symlink_to("deep")
+    (root / "to_r3").symlink_to(tmp_path / "elsewhere" / "r3")
+    (root / "to_r3_again").symlink_to(tmp_path / "elsewhere" / "r3")
+    (root / "dangling").symlink_to("nowhere")
+    (root / "all").symlink_to("/")
+    found, left_out = collection.find(root)
+    assert [run.name for run in found] == ["deep/r2", "r1", "to_r3"]
+    assert left_out == [f"{root}/all leads to /, which is no run: give that folder itself"]
+
+
+def test_a_folder_that_cannot_be_opened_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path / "good")
+    (tmp_path / "closed").mkdir()
+    listed = Path.iterdir
+
+    def iterdir(self: Path) -> object:
+        if self.name == "closed":
+            raise PermissionError(13, "Permission denied", str(self))
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    found, left_out = collection.find(tmp_path)
+    assert ([run.name for run in found], left_out) == (
+        ["good"],
+        [f"{tmp_path}/closed cannot be read (Permission denied)"],
+    )
+
+
+def test_a_printed_command_is_one_that_a_shell_takes(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "two words; rm x")
+    (folder / "metrics.csv").unlink()
+    with pytest.raises(InputError, match="has no epoch yet") as caught:
+        collection.read_run(folder)
+    command = str(caught.value).partition("yet: ")[2]
+    assert shlex.split(command) == ["annealtrain", "resume", str(folder)]
 
 
 def test_a_run_folder_itself_can_be_given(tmp_path: Path) -> None:
@@ -73,7 +128,7 @@ def test_where_all_jobs_failed_their_logs_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         collection.find(tmp_path)
     first = f"no run with an epoch in {tmp_path} ({tmp_path}/seed=0: seed=0  failed: ValueError: no)"
-    assert str(caught.value) == f"{first}: see {tmp_path}/seed=0/job.log and 1 more"
+    assert str(caught.value) == f"{first}: see {tmp_path}/seed=0/{collection.STATUS} and 1 more"
     (tmp_path / "seed=1" / collection.LOG).write_text("Traceback")
     with pytest.raises(InputError, match=r"see \S+/seed=1/train.log$"):
         collection.find(tmp_path)

@@ -6,6 +6,7 @@ from conftest import composed
 from annealtrain.data import datasets
 from annealtrain.experiment import data_of_run
 from annealtrain.experiment.config import config_hash
+from annealtrain.experiment.versions import BEFORE
 
 
 @pytest.mark.parametrize(
@@ -35,9 +36,9 @@ def test_what_is_said_of_a_resize():
 def test_runs_of_before_keep_their_fingerprint():
     """What a run was made with then, as its config.yaml has it: 32 x 32 without a word, ten outputs."""
     config = composed("model=linear")
-    before = {name: value for name, value in config.items() if name not in data_of_run.BEFORE}
+    before = {name: value for name, value in config.items() if name not in data_of_run.RULES}
     before["model"] = {name: value for name, value in config["model"].items() if name != "image_size"}
-    assert config_hash(data_of_run.BEFORE | before) == config_hash(config)
+    assert config_hash(before) == config_hash(BEFORE | before) == config_hash(config)
     told = {config_hash(composed("model=linear", word)) for word in ("image_size=8", "scale=9", "standardise=true")}
     assert len(told | {config_hash(config)}) == 4
 

@@ -1,18 +1,21 @@
 """dimod's samplers under the contract; their keywords, schedules, seeds and memory; worker processes."""
 
+import re
+import signal
+import threading
 import time
 
 import dimod
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import LIMIT_S, SMALL
 from test_path_integral import thermal_probabilities, three_spins
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.schedule import GeometricSchedule, StepSchedule
-from annealtrain.solvers import dimod_samplers
+from annealtrain.solvers import dimod_costs, dimod_samplers
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
 from annealtrain.solvers.dimod_samplers import DimodSolver, known_keywords, neal, path_integral, steepest, tabu
 from annealtrain.solvers.exact import Exact
@@ -220,9 +223,8 @@ def test_a_model_beyond_memory_is_refused_before_it_is_built(monkeypatch):
 
 def test_a_run_beyond_memory_is_refused_before_any_work(cli, refused, monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**9)
-    monkeypatch.setitem(
-        dimod_samplers.SAMPLER_BYTES, "SimulatedAnnealingSampler", 0.7e9 / 24**2
-    )  # room for one unit's model
+    room = 0.7e9 / 24**2, 1e-9  # for one unit's model
+    monkeypatch.setitem(dimod_costs.COSTS, "SimulatedAnnealingSampler", room)
     run = ["train", *SMALL, "solver=neal", "optimizer=pinv", "epochs=1"]
     assert "layer 0 with 8 weights of 3 bits: SimulatedAnnealingSampler on 2 dense" in refused(*run, "threads=2")
     assert cli(*run, "threads=1").code == 0
@@ -245,6 +247,62 @@ def test_large_units_go_to_processes(monkeypatch):
     assert not sent
     solver.solve(random_problem(M=1, N=65, bits=8))
     assert sent == [dimod_samplers.sampled_spins]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: neal(num_sweeps=100 * n),
+        lambda n: neal(num_sweeps=100, num_reads=n),
+        lambda n: tabu(num_sweeps=100 * n),
+        lambda n: tabu(num_sweeps=100, num_restarts=4 * n),
+        lambda n: path_integral(num_sweeps=100, num_reads=n),
+    ],
+)
+def test_long_calls_go_to_processes(monkeypatch, make):
+    """Some hold the interpreter's lock, and some hear Ctrl-C between two reads only."""
+    for count, goes in [(1, False), (200_000, True)]:
+        solver, sent = make(count), []
+        monkeypatch.setattr(solver.workers, "run", lambda job, sampler, form, _, sent=sent: sent.append(job) or ONES)
+        monkeypatch.setattr(dimod_samplers, "sampled_spins", lambda sampler, form, _: ONES)
+        solver.solve(random_problem(M=1, N=8, bits=2))
+        assert bool(sent) is goes
+
+
+ONES = np.ones((1, 16), dtype=np.int8)
+
+
+def test_ctrl_c_is_not_swallowed_by_a_sampler(monkeypatch):
+    """D-Wave's takes an error of the function that it asks for an end, and goes on without a word."""
+    given = []
+
+    def sample(sampler, form, keywords):
+        given.append(keywords)
+        return sampled(sampler, form, keywords)
+
+    def solve_on():
+        limit = time.monotonic() + LIMIT_S
+        while time.monotonic() < limit:
+            neal(num_sweeps=10_000, num_reads=20, processes=False).solve(problem)
+
+    problem, sampled = random_problem(M=1, N=8, bits=2), dimod_samplers.sampled_spins
+    monkeypatch.setattr(dimod_samplers, "sampled_spins", sample)
+    threading.Timer(0.3, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        solve_on()
+    assert "interrupt_function" not in given[0]
+    given.clear()
+    with thread_pool.threads(2):
+        neal(processes=False).solve(random_problem(M=2, N=8, bits=2, alpha=0.1))
+    assert all(keywords["interrupt_function"] is thread_pool.is_cancelled for keywords in given)
+
+
+def test_a_run_beyond_a_day_is_refused_before_any_work(refused):
+    run = ["train", *SMALL, "optimizer=pinv", "epochs=1", f"annealing.num_sweeps={10**6}"]
+    for solver, setting in [("neal", "num_reads"), ("sqa", "num_reads")]:
+        said = refused(*run, f"solver={solver}", f"solver.{setting}={10**6}")
+        assert "layer 0: " in said
+        assert re.search(rf"lower solver\..*{setting}", said)
 
 
 def test_samplers_that_keep_settings_are_not_called_by_two_threads_at_once():

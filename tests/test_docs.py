@@ -61,6 +61,16 @@ SMALL = {"dataset": "digits", "samples": "30", "validation": "20", "epochs": "1"
 SHORT = {"hydra.sweeper.n_trials": "2"}
 
 
+ANNEALING = ("solver=sa", "solver=sqa", "solver=neal", "solver=reference")  # the solvers that read annealing.num_sweeps
+
+
+def small_for(words: list[str]) -> list[str]:
+    """The words of SMALL that a command with these words reads."""
+    solvers = [word for word in words if word.startswith("solver=") and not set(word.split(",")) & {*ANNEALING}]
+    is_other = solvers or any("backprop" in word and "," not in word for word in words)
+    return [f"{name}={value}" for name, value in SMALL.items() if not (is_other and name == "annealing.num_sweeps")]
+
+
 def key(word: str) -> str:
     return word.partition("=")[0]
 
@@ -84,7 +94,7 @@ def reduced(words: list[str]) -> list[str]:
         ]
     kept = [f"{key(word)}={SHORT[key(word)]}" if key(word) in SHORT else few(word) for word in words]
     kept = [word for word in kept if key(word) not in {*SMALL, "data_dir"}]
-    small = [f"{name}={value}" for name, value in SMALL.items()]
+    small = small_for(words)
     if any("dwave" in word for word in words):
         small.append("model=two_linear_small")  # for the largest clique
     if "sweep=figure" in words:
@@ -236,6 +246,15 @@ def test_the_python_of_the_tour(cli: Callable, trained: Path, capsys: pytest.Cap
     assert "val_accuracy" in capsys.readouterr().out
 
 
+def test_the_python_of_the_solvers_page() -> None:
+    (code,) = [text for language, text in BLOCK.findall((ROOT / "docs/solvers.md").read_text()) if language == "python"]
+    scope: dict = {}
+    exec(compile(code, "solvers.md", "exec"), scope)
+    levels = scope["S"] / scope["scales"][:, None]
+    assert abs(levels - levels.round()).max() < 1e-12
+    assert set(levels.round().ravel()) == {-1, 0, 1}
+
+
 def test_the_python_of_the_export_page(cli: Callable, trained: Path) -> None:
     pytest.importorskip("torch", reason="the torch extra is not installed")
     from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d
@@ -269,8 +288,7 @@ def test_every_recorded_column_is_listed(line: str, cli: Callable, tmp_path: Pat
     for word, extra in (("backprop", "torch"), ("dwave", "dwave.system")):
         if word in line:
             pytest.importorskip(extra, reason=f"the extra {extra.partition('.')[0]} is not installed")
-    small = [f"{name}={value}" for name, value in SMALL.items()]
-    words = ["model=linear_small", "bits=2", *small, *line.split(), "hydra.run.dir=run"]
+    words = ["model=linear_small", "bits=2", *small_for(line.split()), *line.split(), "hydra.run.dir=run"]
     assert cli("train", *words).code == 0
     for name in ("metrics.csv", "solves.csv"):
         columns = set((tmp_path / "run" / name).read_text().splitlines()[0].split(","))
@@ -303,8 +321,17 @@ def test_what_pages_name_is_there() -> None:
 def test_the_contract_of_the_house_page(tmp_path: Path) -> None:
     testing = pytest.importorskip("annealtrain.testing", reason="the contracts are not in the package")
     assert set(re.findall(r"`(\w+Contract)`", PROSE["house"])) == {n for n in dir(testing) if n.endswith("Contract")}
-    for _, path, text in (file for file in FILES if file[0] == "house" and file[1].suffix == ".py"):
+    passes("house", "test_mine.py", tmp_path)
+
+
+def test_the_contracts_of_the_layers_page(tmp_path: Path) -> None:
+    passes("layers", "test_my_layers.py", tmp_path)
+
+
+def passes(page: str, test: str, tmp_path: Path) -> None:
+    """Assert that the tests which a page has its reader write pass."""
+    for _, path, text in (file for file in FILES if file[0] == page and file[1].suffix == ".py"):
         (tmp_path / path).write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
     told = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True)
     assert told.returncode == 0, told.stdout

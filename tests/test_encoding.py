@@ -97,3 +97,29 @@ def test_a_units_levels_are_around_its_present_weights():
     np.testing.assert_array_equal(form.nearest_levels(form.weights(levels)), levels)
     np.testing.assert_array_equal(form.nearest_levels(form.S0 + 9), np.full(7, 31))
     np.testing.assert_array_equal(form.nearest_levels(form.S0 - 9), np.zeros(7))
+
+
+@pytest.mark.parametrize("num_levels", [2, 3, 5, 6, 7, 8, 11, 100])
+def test_levels_that_are_no_power_of_two_have_spins_of_bounded_weight(num_levels):
+    bits = (num_levels - 1).bit_length()
+    encoding = Encoding(0.7, bits, num_levels)
+    assert encoding.top_level == num_levels - 1
+    assert encoding.is_binary == (num_levels in (2, 8))
+    assert encoding.spin_levels.sum() == num_levels - 1
+    assert encoding.spin_levels.max() <= max(num_levels // 2, 1)
+    levels = np.arange(num_levels)
+    spins = encoding.spins(levels)
+    np.testing.assert_array_equal(encoding.levels(spins), levels)
+    np.testing.assert_allclose(
+        spins.reshape(num_levels, bits) @ encoding.spin_scale, encoding.offsets(levels), atol=1e-12
+    )
+    states = 2 * ((np.arange(2**bits)[:, None] >> np.arange(bits)) & 1) - 1
+    assert set(encoding.levels(states)[:, 0].tolist()) == set(range(num_levels))
+    np.testing.assert_array_equal(encoding.nearest_levels(encoding.offsets(levels)), levels)
+
+
+def test_three_levels_are_minus_zero_and_plus():
+    encoding = Encoding(0.5, 2, 3)
+    np.testing.assert_array_equal(encoding.offsets(np.arange(3)), [-0.5, 0, 0.5])
+    assert encoding.middle_level == 1
+    np.testing.assert_array_equal(encoding.spin_levels, [1, 1])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shlex
 import signal
 from collections.abc import Callable
@@ -11,13 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SMALL, assert_same_run, composed, cpu_s, ended_cpu_s, finished, process, table, until, weights
+from run_folders import reseal
 
 import annealtrain
-from annealtrain.commands import train
+from annealtrain.commands import evaluate, train
 from annealtrain.experiment import config
 from annealtrain.experiment.builder import Experiment
 from annealtrain.runs import checkpoint, tables
 from annealtrain.runs.recorder import RunRecorder
+from annealtrain.runtime import blas
 
 SCORES = ["epoch", "train_loss", "train_accuracy", "val_accuracy", "test_accuracy"]
 STAGES = ["forward_s", "targets_s", "build_s", "anneal_s", "bound_s", "evaluate_s", "total_s"]
@@ -354,13 +357,14 @@ def test_a_killed_process_is_resumed_to_the_same_bits(
     folder = tmp_path / "run"
     assert len(table(folder / "metrics.csv")) == at + 1
     assert not (folder / "result.json").exists()
-    command = ["resume", "run"]
+    command = ["resume", "run", "--trust", "mortal"]
     if by == "SIGKILL":
         assert (outcome.code, outcome.err) == (-signal.SIGKILL, "")
     else:
         assert outcome.code == 130
-        line = f"annealtrain train: interrupted: {at} of 3 epochs are kept; to go on: annealtrain resume {folder}\n"
-        assert outcome.err == line
+        line = f"annealtrain train: interrupted: {at} of 3 epochs are kept; to go on: annealtrain resume {folder}"
+        assert outcome.err == f"{line} --trust mortal\n"
+        line = outcome.err
         command = shlex.split(line.partition("to go on: annealtrain ")[2])  # what it says works
     resumed = cli(*command)
     assert (resumed.code, resumed.err) == (0, "")
@@ -412,7 +416,7 @@ def test_ctrl_c_ends_a_whole_sweep(cli: Callable, tmp_path: Path, monkeypatch: p
     assert outcome.err.endswith(
         f"interrupted: 1 of 2 epochs are kept; to go on: annealtrain resume {tmp_path / 'sweep' / '0'}\n"
     )
-    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["0", "multirun.yaml", "sweep.json"]
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [".annealtrain-sweep", "0", "multirun.yaml"]
 
 
 # Scored again
@@ -431,6 +435,7 @@ def test_eval_reproduces_the_result_exactly(cli: Callable, scored: Path) -> None
     for threads in ("1", "2", "null"):
         config = scored / "config.yaml"
         config.write_text(config.read_text().replace("threads: 1", f"threads: {threads}"))
+        reseal(scored)
         outcome = cli("eval", "run")
         assert (outcome.code, outcome.err) == (0, "")
         lines = outcome.out.splitlines()
@@ -440,6 +445,7 @@ def test_eval_reproduces_the_result_exactly(cli: Callable, scored: Path) -> None
             assert line.startswith(f"{name} (epoch {result[kind]['epoch']}):  ")
             assert all(f"{key} {value!r}" in line for key, value in result[kind].items() if key != "epoch")
         config.write_bytes(before["config.yaml"])
+        (scored / "result.json").write_bytes(before["result.json"])
     assert {path.name: path.read_bytes() for path in scored.iterdir()} == before
 
 
@@ -448,6 +454,10 @@ def test_eval_notices_changed_weights(cli: Callable, scored: Path, which: str) -
     held, epoch = checkpoint.read_checkpoint(scored / f"{which}.npz")
     held[0][0, 0] += 1e-3
     RunRecorder(scored)._write_checkpoint(f"{which}.npz", epoch, held)
+    refused = cli("eval", "run")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"annealtrain eval: run/{which}.npz: it is not what the run wrote: restore it")
+    reseal(scored)
     outcome = cli("eval", "run")
     assert outcome.code == 1
     notes = outcome.out.splitlines()[1::2]
@@ -456,9 +466,116 @@ def test_eval_notices_changed_weights(cli: Callable, scored: Path, which: str) -
 
 def test_eval_notices_a_changed_result(cli: Callable, scored: Path) -> None:
     result = tables.read_json(scored / "result.json")
-    result["last"]["test_accuracy"] = float(np.nextafter(result["last"]["test_accuracy"], 1))
+    before = result["last"]["test_accuracy"]
+    result["last"]["test_accuracy"] = after = float(np.nextafter(before, 1))
     (scored / "result.json").write_text(json.dumps(result))
+    refused = cli("eval", "run")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "last is not the epoch 2 of the metrics" in refused.err
+    head, _, last = (scored / "metrics.csv").read_text().rstrip("\n").rpartition("\n")
+    (scored / "metrics.csv").write_text(f"{head}\n{last.replace(repr(before), repr(after))}\n")
+    assert "result.json: it is not what the run wrote" in cli("eval", "run").err
+    reseal(scored)
+    outcome = cli("eval", "run")
+    assert outcome.code == 1
+    assert f"NOT as recorded:  train_loss {result['last']['train_loss']!r}" in outcome.out
+
+
+def test_eval_of_a_run_of_an_older_version_says_that_it_has_no_checksums(cli: Callable, scored: Path) -> None:
+    result = tables.read_json(scored / "result.json")
+    del result["checksums"]
+    (scored / "result.json").write_text(json.dumps(result))
+    outcome = cli("eval", "run")
+    assert outcome.code == 0
+    said, *lines = outcome.out.splitlines()
+    assert said == "made by a version that kept no checksums: whether a file was changed since cannot be told"
+    assert lines[1] == lines[3] == "  the same as recorded"
+    (scored / "result.json").write_text(json.dumps(result | {"checksumt": {}}))  # a letter that has changed
+    assert "checksumt is nothing that a run has" in cli("eval", "run").err
+
+
+OTHER = {"library": "openblas", "version": "0.3", "kernel": "Other"}
+
+
+def made_on(folder: Path, kernel: dict[str, str] | None) -> str:
+    """Let a run have been made on another kernel, of which its scores are another's rounding; return its text."""
+    meta, result = tables.read_json(folder / "meta.json"), tables.read_json(folder / "result.json")
+    for kind in ("last", "best_validation"):
+        result[kind]["train_loss"] *= 1 + 1e-6
+        result[kind]["test_accuracy"] += 1 / 360  # a tie among the test images
+    rows = table(folder / "metrics.csv", times=True)
+    for row in rows:
+        row["train_loss"] = repr(float(row["train_loss"]) * (1 + 1e-6))
+        row["test_accuracy"] = repr(float(row["test_accuracy"]) + 1 / 360)
+    (folder / "metrics.csv").write_text(tables.csv_text(rows))
+    (folder / "meta.json").write_text(json.dumps(meta | {"blas": kernel}))
+    (folder / "result.json").write_text(json.dumps(result))
+    reseal(folder)
+    return "openblas 0.3 Other" if kernel else "one that is not recorded"
+
+
+@pytest.mark.parametrize("kernel", [OTHER, None])
+def test_eval_tells_the_rounding_of_another_blas_kernel_from_a_mismatch(
+    cli: Callable, scored: Path, kernel: dict[str, str] | None
+) -> None:
+    here = tables.read_json(scored / "meta.json")["blas"]
+    text = made_on(scored, kernel)
+    outcome = cli("eval", "run")
+    assert outcome.code == 0, outcome
+    notes = outcome.out.splitlines()[1::2]
+    said = f"  as recorded but for rounding: made on {text}, scored on {' '.join(here.values())}"
+    assert notes == [said, said]
+    # On the kernel that it was made on the same scores are not what was recorded.
+    meta = tables.read_json(scored / "meta.json")
+    (scored / "meta.json").write_text(json.dumps(meta | {"blas": here}))
+    reseal(scored)
     assert cli("eval", "run").code == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "holds"),
+    [
+        ({}, True),
+        ({"a_accuracy": 0.52}, True),
+        ({"a_accuracy": 0.53}, False),
+        ({"train_loss": 2.0019}, True),
+        ({"train_loss": 2.003}, False),
+        ({"epoch": 2}, False),
+        ({"b_accuracy": 0.5}, False),
+    ],
+)
+def test_what_rounding_may_change(changed: dict[str, float], holds: bool) -> None:
+    """Two of 100 samples, a thousandth of the loss, and nothing else."""
+    recorded = {"epoch": 3, "train_loss": 2.0, "a_accuracy": 0.5}
+    assert evaluate.is_rounding(recorded | changed, recorded, {"a_accuracy": 100}) is holds
+
+
+def test_resume_warns_on_another_blas_kernel_and_keeps_both(cli: Callable, scored: Path) -> None:
+    (scored / "result.json").unlink()
+    here = tables.read_json(scored / "meta.json")["blas"]
+    for warns in (True, False):  # once: from then on it is one of the run's own
+        if warns:
+            made_on_other = tables.read_json(scored / "meta.json") | {"blas": OTHER}
+            (scored / "meta.json").write_text(json.dumps(made_on_other))
+        else:
+            (scored / "result.json").unlink()
+        outcome = cli("resume", "run")
+        assert outcome.code == 0, outcome
+        warning = f"begun on another BLAS kernel (openblas 0.3 Other; here {' '.join(here.values())}): sums are rounded"
+        assert (warning in outcome.err) is warns
+        assert outcome.err.count("\n") == int(warns)
+        meta = tables.read_json(scored / "meta.json")
+        assert (meta["blas"], meta["resumed_blas"]) == (OTHER, [here])
+
+
+def test_an_intact_run_is_as_recorded_on_another_kernel_of_openblas(cli: Callable, tmp_path: Path) -> None:
+    if not (here := blas.blas_kernel()) or here["library"] != "openblas" or platform.machine() != "x86_64":
+        pytest.skip("no OpenBLAS here that can be told its kernel")
+    assert cli("train", *SMALL, "epochs=1", "samples=400", "bits=6", "hydra.run.dir=run").code == 0
+    ended = finished(process(["eval", "run"], tmp_path, OPENBLAS_CORETYPE="Sandybridge"))
+    assert ended.code == 0, ended
+    assert " Sandybridge" in ended.out or "the same as recorded" in ended.out
+    assert "NOT" not in ended.out
 
 
 def test_eval_of_an_unfinished_or_damaged_run_is_one_line(cli: Callable, scored: Path) -> None:
@@ -466,7 +583,7 @@ def test_eval_of_an_unfinished_or_damaged_run_is_one_line(cli: Callable, scored:
     (scored / "last.npz").write_bytes(held[:-100])
     outcome = cli("eval", "run")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "last.npz cannot be read" in outcome.err
+    assert "last.npz: it is not what the run wrote" in outcome.err
     (scored / "last.npz").write_bytes(held)
     (scored / "result.json").write_text("{}")
     for command in ("eval", "resume"):
@@ -491,3 +608,56 @@ def test_what_a_users_solver_logs_is_kept_and_refuses_nothing(cli: Callable, tmp
     outcome = cli("train", *SMALL, "solver._target_=talking.Talking", "hydra.run.dir=run")
     assert outcome.code == 0, outcome
     assert "made with ['beta', " in (tmp_path / "run" / "train.log").read_text()
+
+
+DIVERGING = ("method=backprop", "optimizer.learning_rate=1e18", *SMALL[:4])
+
+
+def test_a_diverged_run_ends_in_one_line_and_is_what_it_says(cli: Callable, tmp_path: Path) -> None:
+    for _ in range(2):  # the second time it is there
+        outcome = cli("train", *DIVERGING, "epochs=3", "hydra.run.dir=run")
+        assert (outcome.code, outcome.out) == (1, "")
+        said = "the run has diverged: its loss in epoch 1 is no finite number: lower optimizer.learning_rate"
+        assert outcome.err == f"annealtrain train: {said}; run folder: {tmp_path}/run\n"
+
+    def no_number(text: str) -> None:
+        raise AssertionError(text)
+
+    result = json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=no_number)
+    assert (result["last"]["epoch"], result["last"]["train_loss"], result["warning"]) == (1, None, said)
+    assert [row["train_loss"] for row in table(tmp_path / "run" / "metrics.csv")][1:] == ["nan"]
+    assert cli("eval", "run").out.count("the same as recorded") == 2
+    assert cli("collect", "run").code == 0
+    assert cli("resume", "run").code == 1
+    assert cli("train", *DIVERGING, "epochs=1", "-m", "seed=0", "hydra.sweep.dir=sweep").code == 1
+
+
+HUGE = ("model=three_linear", "method=pinv", "schedule.first=1e18", "schedule.last=1e18")  # three of them overflow
+
+
+def test_a_run_that_leaves_the_range_of_numbers_in_a_solve_fails_in_one_line(cli: Callable, tmp_path: Path) -> None:
+    outcome = cli("train", *SMALL[1:], *HUGE, "hydra.run.dir=run")
+    assert (outcome.code, outcome.out) == (1, "")
+    said = "training left the range of numbers in epoch 1: lower half_range.first"
+    assert outcome.err == f"annealtrain train: {said}\n"
+
+
+def test_resume_refuses_a_checkpoint_whose_state_is_of_another_kind(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*SMALL, "averaging=0.5", "hydra.run.dir=run")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecorder, "finish", interrupted)
+        assert cli("train", *words).code == 130
+    with np.load(tmp_path / "run" / "last.npz") as held:
+        arrays = dict(held)
+    name = next(name for name in arrays if name.startswith("state_average_0"))
+    for wrong in (np.zeros((2, 2, 2)), np.array("text")):
+        np.savez(tmp_path / "run" / "last.npz", **arrays | {name: wrong})
+        outcome = cli("resume", "run")
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert "run/last.npz cannot be read (ValueError: average_0 holds" in outcome.err

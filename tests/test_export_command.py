@@ -122,3 +122,10 @@ def test_a_file_is_replaced_only_if_that_is_asked_for(cli, run):
 )
 def test_refusals(refused, arguments, message):
     assert message in refused("export", *arguments)
+
+
+def test_a_damaged_run_is_not_exported(cli, run):
+    (run / "last.npz").write_bytes((run / "best.npz").read_bytes())
+    outcome = cli("export", "run", "--format", "coo")
+    assert outcome.code == 2
+    assert outcome.err.startswith("annealtrain export: run/last.npz: it is not what the run wrote: restore it")

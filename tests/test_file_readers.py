@@ -3,6 +3,7 @@
 import gzip
 import os
 import pickle
+import resource
 import struct
 from pathlib import Path
 
@@ -145,9 +146,9 @@ def batch(**changes: object) -> bytes:
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"", "EOFError"),
-        (b"\x80\x02garbage", "UnpicklingError"),
-        (batch()[:-100], "UnpicklingError"),
+        (b"", "ValueError: pickle exhausted"),
+        (b"\x80\x02garbage", "is not a CIFAR-10 batch (ValueError"),
+        (batch()[:-100], "is not a CIFAR-10 batch (ValueError"),
         (batch() + b"junk", "bytes follow the pickle's end"),
         (pickle.dumps([1, 2], protocol=2), "is not a CIFAR-10 batch (AttributeError"),
         (pickle.dumps({b"labels": []}, protocol=2), "KeyError: b'data'"),
@@ -179,3 +180,32 @@ def test_batch_with_too_few_pixels_is_named(tmp_path):
     )
     (folder / "data_batch_1").write_bytes(short)
     assert "cannot reshape array of size 3072" in error_of(datasets.cifar10, tmp_path)
+
+
+def test_a_small_file_that_unpacks_to_any_size_is_read_no_further_than_its_header_says(tmp_path):
+    raw = write_mnist(tmp_path, suffix=".gz")
+    head = (raw / f"{IDX[0]}.gz").read_bytes()
+    (raw / f"{IDX[0]}.gz").write_bytes(head + gzip.compress(bytes(50_000_000)))  # another member
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "holds 23537 bytes" in error_of(datasets.mnist, tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
+    wide = struct.pack(">4I", 2051, 60_000, 2_000, 2_000)
+    (raw / f"{IDX[0]}.gz").write_bytes(gzip.compress(wide))
+    assert "promises 240000000016 bytes, more than the" in error_of(datasets.mnist, tmp_path)
+
+
+@pytest.mark.parametrize("number", [b"r\xff\xff\xff\x7f", b"p99999999\n"])
+def test_a_small_pickle_whose_table_takes_any_memory_is_refused(tmp_path, number):
+    folder, *_ = write_cifar(tmp_path)
+    (folder / "test_batch").write_bytes(b"\x80\x02N" + number + b".")
+    assert "it keeps an object as number" in error_of(datasets.cifar10, tmp_path)
+
+
+def test_a_pipe_in_the_place_of_a_set_is_not_waited_for(tmp_path):
+    raw = write_mnist(tmp_path)
+    (raw / IDX[1]).rename(tmp_path / "moved")
+    (raw / IDX[1]).symlink_to(tmp_path / "moved")  # a set may be linked to where it lies
+    datasets.mnist(tmp_path)
+    (raw / IDX[1]).unlink()
+    os.mkfifo(raw / IDX[1])
+    assert "missing" in error_of(datasets.mnist, tmp_path)

@@ -1,6 +1,7 @@
 """Files that are whole at any moment, and what is said where they cannot be written."""
 
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from run_folders import save, started
 
 from annealtrain.errors import InputError
 from annealtrain.runs.recorder import RunRecorder
+from annealtrain.runtime import files
 
 
 class Crash(BaseException):
@@ -57,3 +59,91 @@ def test_a_full_disk_is_one_line_and_leaves_no_part(
     with pytest.raises(InputError, match=r"metrics\.csv \(No space left on device\): .*resume=true"):
         save(record, 2)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_no_link_is_written_through(tmp_path: Path, is_there: bool) -> None:
+    other, link = tmp_path / "other", tmp_path / "run.png"
+    if is_there:
+        other.write_text("theirs")
+    link.symlink_to(other)
+    files.write_atomically(link, b"ours", "")
+    assert (link.read_bytes(), link.is_symlink()) == (b"ours", False)
+    assert (other.read_text() == "theirs") if is_there else not other.exists()
+
+
+def test_parts_have_names_that_nobody_foresees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda part, path: (seen.append(part.name), replace(part, path))[1])
+    for _ in range(2):
+        files.write_atomically(tmp_path / ("x" * 250), b"", "")
+    assert len(set(seen)) == 2
+    assert names(tmp_path) == ["x" * 250]
+
+
+def test_a_part_that_lies_there_is_not_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "0")
+    (tmp_path / ".a.0.part").symlink_to(tmp_path / "other")
+    with pytest.raises(InputError, match="File exists"):
+        files.write_atomically(tmp_path / "a", b"", "")
+    assert names(tmp_path) == [".a.0.part"]
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/null")
+    for name in ("pipe", "folder", "device"):
+        with pytest.raises(InputError, match=r"it is no regular file\): choose another"):
+            files.write_atomically(tmp_path / name, b"", "choose another")
+    assert names(tmp_path) == ["device", "folder", "pipe"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupted_write_leaves_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise error
+
+    for where in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, where, interrupted)
+            with pytest.raises(error):
+                files.write_atomically(tmp_path / "a", b"content", "")
+    assert names(tmp_path) == []
+
+
+def test_it_is_asked_before_the_work_whether_there_is_a_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    files.require_place(tmp_path / "new" / "deep" / "a.csv", "")
+    assert names(tmp_path) == ["file"]
+    for check in (files.require_place, files.require_writable):
+        with pytest.raises(InputError, match=r"Not a directory|File exists"):
+            check(tmp_path / "file" / "a.csv", "")
+    with pytest.raises(InputError, match="No such file"):
+        files.require_writable(tmp_path / "absent" / "a.csv", "")
+
+
+def test_text_is_utf_8_whatever_the_locale_and_whatever_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("locale.getpreferredencoding", lambda *_: "ascii")
+    files.write_text(tmp_path / "a", "ü \udce9", "")
+    assert (tmp_path / "a").read_bytes() == b"\xc3\xbc \\udce9"
+    assert files.read_text(tmp_path / "a", 100) == "ü \\udce9"
+
+
+def test_only_files_of_a_size_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("a")
+    os.mkfifo(tmp_path / "pipe")
+    assert files.read_bytes(tmp_path / "a", 5) == files.read_bytes(tmp_path / "link", 5, follow=True) == b"12345"
+    for name, most, why in (("a", 4, "larger than"), ("link", 5, "a symbolic link"), ("pipe", 5, "no regular file")):
+        with pytest.raises(OSError, match=why):
+            files.read_bytes(tmp_path / name, most)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from annealtrain.nn.forward import ActivationCache, Tape
-from annealtrain.nn.layers import Conv2d, Flatten, Linear, SpectralPool2d
+from annealtrain.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, SpectralPool2d
 from annealtrain.nn.network import Network
 
 
@@ -16,6 +16,12 @@ def small(**settings):
     """Fixed layers before, between and after two trainable ones: 2x6x6 -> 3x5x5 -> 3x3x3 -> 4x2x2 -> 4x1x1 -> 4."""
     layers = [SpectralPool2d([6, 6]), Conv2d(3, 2), SpectralPool2d([3, 3]), Conv2d(4, 2), SpectralPool2d([1, 1])]
     return Network([*layers, Flatten()], (2, 8, 8), 4, **settings)
+
+
+def between(**settings):
+    """A max pool and a pool of means between weights, other activations: 2x8x8 -> 3x8x8 -> 3x4x4 -> 4x2x2 -> 4."""
+    layers = [Conv2d(3, 3, padding=1, alpha=0.5), MaxPool2d(2), Conv2d(4, 3, 2, 1), AvgPool2d(2), Flatten()]
+    return Network(layers, (2, 8, 8), 4, output_activation="linear", **settings)
 
 
 def inputs_of(network, count=6):
@@ -36,7 +42,7 @@ def test_the_cache_follows_the_weights(make):
         for k in reversed(range(last + 1)):
             np.testing.assert_array_equal(state.input(k), fresh.input(k))
             np.testing.assert_array_equal(state.preactivation(k), fresh.preactivation(k))
-            np.testing.assert_array_equal(state.activation(k), network.activate(fresh.preactivation(k)))
+            np.testing.assert_array_equal(state.activation(k), network.trainable[k].activate(fresh.preactivation(k)))
             np.testing.assert_array_equal(state.unfolded(k), network.trainable[k].unfold(fresh.input(k)))
         after = state.activation(last)
         assert not np.array_equal(after, before)
@@ -74,7 +80,7 @@ def test_the_cache_has_the_derivative_of_each_activation(alpha):
             np.testing.assert_array_equal(found, np.where(z >= 0, 1, alpha))
 
 
-@pytest.mark.parametrize("make", [dense, small])
+@pytest.mark.parametrize("make", [dense, small, between])
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
 def test_a_tape_has_what_the_cache_has(make, alpha):
     network = make(alpha=alpha, bias=True)
@@ -89,7 +95,7 @@ def test_a_tape_has_what_the_cache_has(make, alpha):
             np.testing.assert_array_equal(tape.derivatives[k], derivative)
 
 
-@pytest.mark.parametrize("make", [dense, small])
+@pytest.mark.parametrize("make", [dense, small, between])
 def test_backward_gives_the_gradient_at_each_preactivation(make):
     """By the weights: d/dW sum(outputs * weights of outputs), against differences."""
     network = make(alpha=0.2, bias=True)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import shlex
 import shutil
@@ -80,7 +81,7 @@ def test_page_of_a_sweep(tmp_path: Path) -> None:
     (tmp_path / "foreign <b>").mkdir()
     (tmp_path / "foreign <b>" / "notes.txt").write_text("mine")
     page = read(html.write_report(tmp_path))
-    assert len(page.addresses) == 1 + 4
+    assert len(page.addresses) == 3  # validation and test accuracy, training loss; no run has another metric
     assert page.cells[:4] == ["bits", "runs", "val last", "test last"]
     assert {"0.6300 +- 0.0000", "0.6400 +- 0.0000"} <= set(page.cells)
     assert "foreign &lt;b&gt; is not a run folder" in page.text
@@ -108,7 +109,7 @@ def test_classes_are_shown_by_their_own_names(tmp_path: Path, monkeypatch: pytes
     for solver in ("anneal.SimulatedAnnealing", "classical.CoordinateDescent"):
         write_run(tmp_path / solver, solver={"_target_": f"annealtrain.solvers.{solver}"})
     html.write_report(tmp_path)
-    assert legends == [["solver SimulatedAnnealing", "solver CoordinateDescent"]]
+    assert legends == [["solver SimulatedAnnealing", "solver CoordinateDescent"]] * 3
     page = read(html.write_report(tmp_path / "anneal.SimulatedAnnealing"))
     assert page.cells[page.cells.index("solver") + 1] == "SimulatedAnnealing"
 
@@ -157,16 +158,59 @@ def test_many_groups_are_drawn_in_part(tmp_path: Path) -> None:
 
 
 def test_a_run_without_validation_images(tmp_path: Path) -> None:
-    text = (write_run(tmp_path / "a") / "metrics.csv").read_text().replace("val_accuracy", "other")
-    for folder in (tmp_path / "a", write_run(tmp_path / "b", seed=1)):
+    text = (write_run(tmp_path / "a", finished=False) / "metrics.csv").read_text().replace("val_accuracy", "other")
+    for folder in (tmp_path / "a", write_run(tmp_path / "b", finished=False, seed=1)):
         (folder / "metrics.csv").write_text(text)
     assert "test last" in read(html.write_report(tmp_path)).cells
     read(html.write_report(tmp_path / "a"))
 
 
+def test_runs_with_and_without_validation_images(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    for name, scores in (("b", "1.0,0.5"), ("c", ",")):
+        folder = write_run(tmp_path / name, finished=False, bits=3)
+        (folder / "metrics.csv").write_text(f"epoch,train_loss,test_accuracy\n0,{scores}\n1,{scores}\n")
+    page = read(html.write_report(tmp_path))
+    assert "test accuracy of each run" in page.text  # of a and b, whatever others have
+    for name in ("a", "b", "c"):
+        (tmp_path / name / "result.json").unlink(missing_ok=True)
+        (tmp_path / name / "metrics.csv").write_text("epoch\n0\n")
+    assert "No run has scores" in read(html.write_report(tmp_path)).text
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "run")
+    (tmp_path / "run" / "report.html").write_text("whole")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for command, name in (("report", "report.html"), ("plot", "run.png"), ("collect", "runs.csv")):
+        outcome = cli(command, "run")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith(f"annealtrain {command}: cannot write run/{name} (No space left on device): ")
+    assert (tmp_path / "run" / "report.html").read_text() == "whole"
+    assert not list(tmp_path.rglob("*.part"))
+
+
 def test_text_of_a_setting_is_escaped(tmp_path: Path) -> None:
     page = read(html.write_report(write_run(tmp_path / "run", note="<script>alert(1)</script>")))
     assert "<script>alert(1)</script>" in page.cells
+
+
+def test_a_report_of_many_runs_is_small_and_tells_how_far_it_is(tmp_path: Path) -> None:
+    for seed in range(40):
+        write_run(tmp_path / f"seed={seed}", seed=seed, shift=seed / 1000)
+    told: list[str] = []
+    page = html.write_report(tmp_path, told.append)
+    assert [line.partition(" of ")[0] for line in told[1:]] == [
+        f"drawing {name}" for name in ("validation accuracy", "test accuracy", "training loss")
+    ]
+    assert len(read(page).addresses) == 3  # as for four runs: what a run adds is its line
+    assert page.stat().st_size < 500_000
 
 
 def test_nothing_to_report(refused: Callable, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from small_network import network
+from small_network import network, varied
 
 from annealtrain.nn.forward import ActivationCache
 from annealtrain.nn.jacobian import Jacobian
+from annealtrain.nn.layers import MaxPool2d
+from annealtrain.nn.torch_network import torch_network
 from annealtrain.optimizers.optimizer import Batch
 
 
@@ -15,20 +17,34 @@ def batch(count=150, seed=0):
     return Batch(generator.random((count, 2, 7, 7)), outputs)
 
 
+def inputs_of(make, count):
+    """Return a batch as the first layer with weights sees it."""
+    shown = batch(count)
+    return Batch(make().preprocess(shown.inputs), shown.outputs)
+
+
 def loss(made, shown):
     return ((made.predict(shown.inputs) - shown.outputs) ** 2).sum() / len(shown.outputs)
 
 
 def signs(made, shown):
-    """Return where the pre-activations are positive, for all samples and layers."""
-    forward = ActivationCache(made, shown.inputs)
-    return np.hstack([forward.preactivation(k).reshape(len(shown.inputs), -1) >= 0 for k in range(len(made.trainable))])
+    """Return where the pre-activations are positive, and which pixels a max pool takes, for all samples and layers."""
+    forward, found = ActivationCache(made, shown.inputs), []
+    for k in range(len(made.trainable)):
+        x = forward.activation(k)
+        found.append(forward.preactivation(k) >= 0)
+        for layer in made.following[k]:
+            if isinstance(layer, MaxPool2d):
+                found += layer._winners(x)
+            x = layer.forward(x)
+    return np.hstack([each.reshape(len(shown.inputs), -1) for each in found])
 
 
+@pytest.mark.parametrize("make", [network, varied])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("k", range(4))
-def test_the_model_is_the_loss_inside_an_activation_region(k, bias):
-    made, shown = network(bias=bias), batch(8)
+def test_the_model_is_the_loss_inside_an_activation_region(k, bias, make):
+    made, shown = make(bias=bias), inputs_of(make, 8)
     model, layer = Jacobian(made, k, shown.inputs, shown.outputs), made.trainable[k]
     assert model.loss() == pytest.approx(loss(made, shown), rel=1e-12)
     generator, region = np.random.default_rng(k), signs(made, shown)
@@ -62,9 +78,10 @@ def test_a_linear_network_has_one_region(k):
     assert loss(made, shown) - before == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("make", [network, varied])
 @pytest.mark.parametrize("k", range(4))
-def test_the_gradient_is_that_of_finite_differences(k):
-    made, shown = network(bias=True), batch(20)
+def test_the_gradient_is_that_of_finite_differences(k, make):
+    made, shown = make(bias=True), inputs_of(make, 20)
     model, layer = Jacobian(made, k, shown.inputs, shown.outputs), made.trainable[k]
     weights, step = layer.weights, 1e-6
     for unit in range(len(weights)):
@@ -95,3 +112,18 @@ def test_the_gradient_is_that_of_autograd():
         model = Jacobian(made, k, shown.inputs, shown.outputs)
         ours = np.array([model.gradient(unit) for unit in range(len(layer.weights))])
         np.testing.assert_allclose(ours, weights[k].grad.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_the_gradient_of_a_varied_network_is_that_of_autograd():
+    torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'annealtrain[torch]'")
+    made, shown = varied(bias=True), batch()
+    module = torch_network(made).double()
+    found = module(torch.tensor(shown.inputs))
+    np.testing.assert_allclose(found.detach().numpy(), made.predict(made.preprocess(shown.inputs)), rtol=0, atol=1e-6)
+    (((found - torch.tensor(shown.outputs)) ** 2).sum() / len(found)).backward()
+    modules = [each for each in module if isinstance(each, torch.nn.Conv2d | torch.nn.Linear)]
+    for k, (layer, theirs) in enumerate(zip(made.trainable, modules, strict=True)):
+        model = Jacobian(made, k, made.preprocess(shown.inputs), shown.outputs)
+        ours = np.array([model.gradient(unit) for unit in range(len(layer.weights))])
+        wanted = np.hstack([theirs.weight.grad.flatten(1).numpy(), -theirs.bias.grad[:, None].numpy()])
+        np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from dwave.samplers import SimulatedAnnealingSampler, SteepestDescentSolver
+from small_network import varied
 
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
@@ -54,9 +55,16 @@ def jacobians(made, shown):
     return [np.stack(each, axis=1) for each in found]
 
 
+def of(make, count, **settings):
+    """Return a network, and a batch as its first layer with weights sees it."""
+    made, shown = make(**settings), batch(count)
+    return made, Batch(made.preprocess(shown.inputs), shown.outputs)
+
+
+@pytest.mark.parametrize("make", [network, varied])
 @pytest.mark.parametrize("bias", [False, True])
-def test_the_sampled_blocks_average_to_the_exact_ones(bias):
-    made, shown = network(bias=bias), batch(6)
+def test_the_sampled_blocks_average_to_the_exact_ones(bias, make):
+    made, shown = of(make, 6, bias=bias)
     exact = jacobians(made, shown)
     forward = Tape(made, shown.inputs)
     signs = np.array(list(product((-1.0, 1.0), repeat=3)))
@@ -129,8 +137,9 @@ def assert_scattered_around(drawn, exact):
     assert (away <= 4.5 * error + 1e-10 * np.abs(exact).max()).all()
 
 
-def test_the_gradient_is_that_of_the_loss():
-    made, shown = network(), batch(100)
+@pytest.mark.parametrize("make", [network, varied])
+def test_the_gradient_is_that_of_the_loss(make):
+    made, shown = of(make, 100)
     loss, gradients = started(made)._loss_and_gradients(shown)
     assert loss == pytest.approx(((made.predict(shown.inputs) - shown.outputs) ** 2).sum() / 100)
     generator = np.random.default_rng(0)

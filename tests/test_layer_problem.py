@@ -329,3 +329,68 @@ def test_a_problem_of_changes_is_one_of_weights_around_a_centre(alpha, ridge):
         np.testing.assert_allclose(around.unit(i).weights(levels[i]), S0[i] + weights[i], rtol=1e-12)
         bounds = [around.unit(i).dual_bound(S0[i] + 0.2), changes.unit(i).dual_bound(np.full(N, 0.2))]
         assert bounds[0] == pytest.approx(bounds[1], rel=1e-9)
+
+
+def test_ranges_of_units_groups_and_weights():
+    S0 = np.zeros((2, 6))
+    made = {}
+    for name, L in (("one", 0.5), ("unit", [0.5, 1.0]), ("column", [[0.5], [1.0]]), ("group", [[1, 2, 3], [4, 5, 6]])):
+        made[name] = LayerProblem.from_moments(np.eye(6), S0, np.zeros(2), S0, L, 2)
+    assert made["one"].has_one_range
+    assert not made["unit"].has_one_range
+    np.testing.assert_array_equal(made["unit"].half_range, made["column"].half_range)
+    np.testing.assert_array_equal(made["group"].unit(1).half_range, [4, 4, 5, 5, 6, 6])
+    assert made["unit"].unit(1).half_range == 1.0
+    levels = np.full((2, 6), 3)
+    np.testing.assert_allclose(made["unit"].encoding.offsets(levels)[:, 0], [0.5, 1.0])
+    np.testing.assert_allclose(made["group"].unit(0).weights(levels[0]), [1, 1, 2, 2, 3, 3])
+    np.testing.assert_array_equal(made["group"].unit(0).nearest_levels(np.array([1, -1, 2, -2, 9, -9.0])), [3, 0] * 3)
+    assert "2 bits, 12 spins a unit; L = 0.75" in repr(made["unit"])
+
+
+def test_any_number_of_levels():
+    S0 = np.zeros((2, 3))
+    problem = LayerProblem.from_moments(np.eye(3), S0, np.zeros(2), S0, 1.0, None, num_levels=3)
+    assert (problem.bits, problem.num_levels, problem.num_spins) == (2, 3, 6)
+    np.testing.assert_array_equal(problem.unit(0).weights(np.array([0, 1, 2])), [-1, 0, 1])
+    assert "3 levels" in repr(problem)
+    assert problem.around(S0 + 0.5).num_levels == 3
+    plain = LayerProblem.from_moments(np.eye(3), S0, np.zeros(2), S0, 1.0, None, num_levels=8)
+    assert (plain.bits, plain.num_levels) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"half_range": [0.5, 0.0]}, "half_range=0.0 of a weight is not a finite number above 0"),
+        ({"half_range": [0.5, np.nan]}, "half_range=nan of a weight"),
+        ({"half_range": [0.5, 1.0, 2.0]}, r"half_range \(3, 1\) is neither \(2,\) nor \(2, G\) .* divide 4 weights"),
+        ({"half_range": np.ones((2, 3))}, r"half_range \(2, 3\) is neither"),
+        ({"num_levels": 3}, "bits=2 and num_levels=3: give one of them, the other None"),
+        ({"bits": None}, "bits=None and num_levels=None: give one of them"),
+        ({"bits": None, "num_levels": 1}, "num_levels=1 is not a whole number from 2 to 65536"),
+        ({"bits": None, "num_levels": 2.5}, "num_levels=2.5 is not a whole number"),
+        ({"bits": None, "num_levels": 2**17}, "num_levels=131072 is not"),
+    ],
+)
+def test_grids_that_cannot_be(change, said):
+    settings = {"half_range": 1.0, "bits": 2} | change
+    with pytest.raises(ValueError, match=said):
+        LayerProblem.from_moments(np.eye(4), np.zeros((2, 4)), np.zeros(2), np.zeros((2, 4)), **settings)
+
+
+@pytest.mark.parametrize("centre", [0.0, [0.1, -0.2], np.full((2, 2), 0.3)])
+def test_rounding_is_written_in_the_residual(centre):
+    generator = np.random.default_rng(0)
+    rows, W = generator.normal(size=(30, 4)), generator.normal(size=(2, 4))
+    H, scale = rows.T @ rows / 30, np.array([0.7, 1.1])
+    problem = LayerProblem.of_rounding(H, W, scale, 2, centre=centre)
+    levels = generator.integers(0, 4, (2, 4))
+    middle = np.asarray(centre, float)
+    middle = middle[:, None] if middle.ndim == 1 else np.repeat(middle, 2, axis=1) if middle.ndim == 2 else middle
+    S = middle + scale[:, None] * (2 * levels / 3 - 1)
+    for i in range(2):
+        D = problem.unit(i).weights(levels[i])
+        np.testing.assert_allclose(W[i] + D, np.broadcast_to(S, W.shape)[i], rtol=1e-12, atol=1e-12)
+        error = ((rows @ (S[i] - W[i])) ** 2).sum() / 30
+        assert problem.unit(i).energy(D) == pytest.approx(error, rel=1e-10)

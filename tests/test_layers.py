@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import PINV_CUTOFF
-from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d, TrainableLayer
+from annealtrain.nn.layers import (
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Pad,
+    SpectralPool2d,
+    TrainableLayer,
+)
 from annealtrain.testing import LayerContract, TrainableLayerContract
 
 CROPS = ("centred", "author")
@@ -119,12 +129,82 @@ class TestFlatten(LayerContract):
         return Flatten()
 
 
+class TestConv2dWithPadding(TrainableLayerContract):
+    def make(self):
+        layer = Conv2d(3, 3, padding=1)
+        layer.inverse_kind = "exact"
+        return layer
+
+
+class TestConv2dWithAStride(TrainableLayerContract):
+    def make(self):
+        layer = Conv2d(3, 2, stride=2)
+        layer.inverse_kind = "exact"
+        return layer
+
+
+class TestConv2dOfARectangle(TrainableLayerContract):
+    has_exact_inverse = False
+
+    def make(self):
+        return Conv2d(3, [3, 2])
+
+
+class TestConv2dWithAllOfThem(TrainableLayerContract):
+    in_shape = (2, 6, 5)
+
+    def make(self):
+        layer = Conv2d(3, [2, 3], stride=[3, 2], padding=[2, 1])
+        layer.inverse_kind = "exact"
+        return layer
+
+
+class TestConv2dWithoutAnInverse(TrainableLayerContract):
+    def make(self):
+        return Conv2d(3, 3, padding=1)  # in Fourier space
+
+
+class TestConv2dOfOneSiteThatSeesAPart(TrainableLayerContract):
+    in_shape = (2, 4, 4)
+
+    def make(self):
+        layer = Conv2d(3, 3, stride=3)
+        layer.inverse_kind = "exact"
+        return layer
+
+
 class TestMaxPool2d(LayerContract):
     in_shape = (2, 6, 4)
-    is_linear = False
 
     def make(self):
         return MaxPool2d([3, 2])
+
+
+class TestMaxPool2dThatOverlaps(LayerContract):
+    def make(self):
+        return MaxPool2d(3, stride=[2, 1], padding=1)
+
+
+class TestAvgPool2d(LayerContract):
+    in_shape = (2, 6, 4)
+
+    def make(self):
+        return AvgPool2d([3, 2])
+
+
+class TestAvgPool2dThatOverlaps(LayerContract):
+    def make(self):
+        return AvgPool2d([2, 3], stride=[2, 1], padding=1)
+
+
+class TestPad(LayerContract):
+    def make(self):
+        return Pad([1, 0, 2, 3])
+
+
+class TestPadOfAllSides(LayerContract):
+    def make(self):
+        return Pad(1)
 
 
 # Every linear layer
@@ -350,6 +430,43 @@ def test_linear_inverse_meets_the_penrose_conditions(inputs, outputs, seed, bias
 
 
 @examples
+@given(
+    seeds,
+    st.tuples(sizes, sizes),
+    st.tuples(sizes, sizes),
+    st.tuples(sizes, sizes),
+    st.tuples(*[st.integers(0, 3)] * 2),
+)
+def test_conv_with_a_stride_and_padding_is_that_of_scipy(seed, image, kernel, stride, padding):
+    kernel = [min(k, n + 2 * p) for k, n, p in zip(kernel, image, padding, strict=True)]
+    layer = connected(Conv2d(2, kernel, stride, padding), (3, *image), seed=seed)
+    W, x = layer.weights.reshape(2, 3, *kernel), normal(seed, 2, 3, *image)
+    around = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    whole = [[scipy.signal.correlate(each, w, mode="valid", method="direct")[0] for w in W] for each in around]
+    expected = np.array(whole)[:, :, :: stride[0], :: stride[1]]
+    np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(None, 0), ([1, 2], 0), ([2, 1], [1, 0])])
+def test_pools_are_the_largest_and_the_mean_of_each_window(stride, padding):
+    x, (k, m) = normal(0, 2, 2, 6, 4) - 5, (3, 2)
+    (p, r), (s, t) = (padding, padding) if padding == 0 else padding, stride or (k, m)
+    for kind, best, around in ((MaxPool2d, np.max, -np.inf), (AvgPool2d, np.mean, 0)):
+        layer = connected(kind([k, m], stride, padding), (2, 6, 4))
+        padded = np.pad(x, [(0, 0), (0, 0), (p, p), (r, r)], constant_values=around)
+        expected = np.empty((2, *layer.out_shape))
+        for i, j in np.ndindex(*layer.out_shape[1:]):
+            expected[:, :, i, j] = best(padded[:, :, s * i : s * i + k, t * j : t * j + m], axis=(2, 3))
+        np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-12)
+
+
+def test_of_equal_pixels_the_first_takes_the_gradient_of_a_max_pool():
+    layer = connected(MaxPool2d(2), (1, 2, 4))
+    back = layer.backward_at(np.array([[[[0.0, 0, 1, 2], [0, 0, 2, 1]]]]))
+    np.testing.assert_array_equal(back(np.array([[[[3.0, 5.0]]]])), [[[[3, 0, 0, 5], [0, 0, 0, 0]]]])
+
+
+@examples
 @given(seeds, st.integers(1, 2), st.integers(1, 3), st.integers(1, 3), st.integers(0, 3), st.integers(0, 3))
 def test_exact_conv_inverse_meets_the_penrose_conditions(seed, C1, C2, K, more_rows, more_columns):
     layer = connected(Conv2d(C2, K), (C1, K + more_rows, K + more_columns), seed=seed, bias=bool(seed % 2))
@@ -387,7 +504,7 @@ def embedding(inner: tuple[int, ...], outer: tuple[int, ...]) -> np.ndarray:
 def dense_fourier_inverse(layer: Conv2d) -> np.ndarray:
     """crop . pinv(circular correlation with period P = W + K - 1) . zero-embed."""
     C1, height, width = layer.in_shape
-    C2, K = layer.out_channels, layer.kernel_size
+    C2, (K, _) = layer.out_channels, layer.windows.size
     period = (height + K - 1, width + K - 1)
     kernels = layer.weights[:, : C1 * K * K].reshape(C2, C1, K, K)
     crop = embedding(layer.in_shape, (C1, *period)).T
@@ -457,8 +574,19 @@ def test_conv_inverse_is_fourier_unless_asked():
         (lambda: SpectralPool2d([4, 4, 4]), r"SpectralPool2d: size=\[4, 4, 4\] is not a pair"),
         (lambda: SpectralPool2d([4, 4], "low"), r"SpectralPool2d: crop='low' is not one of centred, author"),
         (lambda: SpectralPool2d([4, 0]), r"SpectralPool2d: size=\[4, 0\] is not a pair of whole numbers of at least 1"),
-        (lambda: MaxPool2d(None), r"MaxPool2d: kernel_size=null is not a pair of whole numbers"),
-        (lambda: MaxPool2d([2, 0.5]), r"MaxPool2d: kernel_size=\[2, 0.5\] is not a pair of whole numbers"),
+        (lambda: Conv2d(3, [3, 0]), r"Conv2d: kernel_size=\[3, 0\] is not .* or a pair of them, such as \[3, 5\]"),
+        (lambda: Conv2d(3, 3, stride=0), r"Conv2d: stride=0 is not a whole number of at least 1 or a pair of them"),
+        (lambda: Conv2d(3, 3, padding="same"), r"Conv2d: padding='same' is not a whole number of at least 0 or a pair"),
+        (lambda: Conv2d(3, 3, alpha=2), r"Conv2d: alpha=2 is not a number from 0 \(ReLU\) to 1 \(linear\), or null"),
+        (lambda: Linear(3, alpha=-1), r"Linear: alpha=-1 is not a number from 0"),
+        (lambda: AvgPool2d(2, padding=2), r"AvgPool2d: padding=2 is more than half of kernel_size=2: lower it"),
+        (lambda: MaxPool2d(3, 0), r"MaxPool2d: stride=0 is not a whole number .*, or null"),
+        (lambda: Pad([1, 2, 3]), r"Pad: margin=\[1, 2, 3\] is not a whole number of at least 0 .* or four, \[above"),
+        (
+            lambda: MaxPool2d(None),
+            r"MaxPool2d: kernel_size=null is not a whole number of at least 1 or a pair of them, such as \[3, 5\]",
+        ),
+        (lambda: MaxPool2d([2, 0.5]), r"MaxPool2d: kernel_size=\[2, 0.5\] is not a whole number"),
     ],
 )
 def test_wrong_arguments(make, message):
@@ -472,12 +600,17 @@ def test_wrong_arguments(make, message):
         (Linear(3), (1, 4, 4), r"Linear takes a vector, its input is 1x4x4: put a Flatten before it"),
         (Conv2d(3, 2), (16,), r"Conv2d takes \(channels, height, width\), its input is 16: put it before a Flatten"),
         (Conv2d(3, 5), (2, 7, 4), r"kernel_size=5 does not fit its input 2x7x4: at most 4"),
+        (Conv2d(3, [2, 7]), (2, 7, 4), r"kernel_size=\[2, 7\] does not fit its input 2x7x4: at most \[7, 4\]"),
+        (Conv2d(3, 7, padding=1), (2, 7, 4), r"does not fit its input 2x7x4 with its padding: at most 6"),
+        (AvgPool2d(2), (1, 5, 4), r"kernel_size=\[2, 2\] does not divide its input 1x5x4: .* or give a stride"),
+        (AvgPool2d(5, 1), (1, 4, 4), r"AvgPool2d with kernel_size=5 does not fit its input 1x4x4: at most 4"),
+        (Pad(1), (16,), r"Pad takes .* its input is 16: put it before a Flatten"),
         (SpectralPool2d([2, 2]), (16,), r"SpectralPool2d takes .* its input is 16: put it before a Flatten"),
         (SpectralPool2d([5, 2]), (1, 4, 4), r"to 5x2 is larger than its input 1x4x4: at most 4x4"),
         (SpectralPool2d([2, 5]), (1, 4, 4), r"to 2x5 is larger than its input 1x4x4: at most 4x4"),
         (MaxPool2d([2, 3]), (1, 4, 4), r"kernel_size=\[2, 3\] does not divide its input 1x4x4: take divisors"),
         (MaxPool2d([3, 2]), (1, 4, 4), r"kernel_size=\[3, 2\] does not divide its input 1x4x4: take divisors"),
-        (MaxPool2d([2, 2]), (16,), r"kernel_size=\[2, 2\] does not divide its input 16"),
+        (MaxPool2d([2, 2]), (16,), r"MaxPool2d takes .* its input is 16: put it before a Flatten"),
     ],
 )
 def test_shapes_that_do_not_fit(layer, in_shape, message):

@@ -69,3 +69,25 @@ def test_a_folder_is_one_process_s_at_a_time(tmp_path: Path, monkeypatch: pytest
     monkeypatch.undo()
     with pytest.raises(InputError, match="cannot write"), lock.exclusive(folder / "absent", lambda: None):
         pass
+
+
+@pytest.mark.parametrize("text", ["mine", "the lock of annealtrain\nand more"])
+def test_a_file_of_another_s_is_no_lock(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".lock").write_text("theirs")  # the name that older versions took
+    (tmp_path / lock.LOCK).write_text(text)
+    with pytest.raises(InputError, match="is not a lock of annealtrain"), lock.exclusive(tmp_path, lambda: None):
+        pass
+    (tmp_path / lock.LOCK).rename(tmp_path / "elsewhere")
+    (tmp_path / lock.LOCK).symlink_to("elsewhere")
+    with pytest.raises(InputError, match="cannot write"), lock.exclusive(tmp_path, lambda: None):
+        pass
+    assert (tmp_path / "elsewhere").read_text() == text
+    assert (tmp_path / ".lock").read_text() == "theirs"
+
+
+def test_the_lock_of_a_killed_run_is_taken_over(tmp_path: Path) -> None:
+    for held in (b"", lock.MARK):
+        (tmp_path / lock.LOCK).write_bytes(held)
+        with lock.exclusive(tmp_path, lambda: None):
+            pass
+        assert not any(tmp_path.iterdir())

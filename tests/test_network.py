@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from annealtrain.errors import InputError
 from annealtrain.nn.forward import ActivationCache, Tape
-from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d
+from annealtrain.nn.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, Pad, SpectralPool2d
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
 from annealtrain.runtime import thread_pool
@@ -137,7 +137,7 @@ def by_hand(network: Network, image: np.ndarray, alpha: float) -> np.ndarray:
         elif isinstance(layer, Flatten):
             x = x.ravel()
         elif isinstance(layer, MaxPool2d):
-            k, m = layer.kernel_size
+            k, m = layer.windows.size
             rows, columns = range(0, x.shape[1], k), range(0, x.shape[2], m)
             x = np.array([[[c[i : i + k, j : j + m].max() for j in columns] for i in rows] for c in x])
         else:
@@ -145,7 +145,7 @@ def by_hand(network: Network, image: np.ndarray, alpha: float) -> np.ndarray:
             if layer.has_bias:
                 W, theta = W[:, :-1], W[:, -1]
             if isinstance(layer, Conv2d):
-                kernels = W.reshape(len(W), -1, layer.kernel_size, layer.kernel_size)
+                kernels = W.reshape(len(W), -1, *layer.windows.size)
                 z = np.array([scipy.signal.correlate(x, kernel, mode="valid")[0] for kernel in kernels])
                 z -= np.reshape(theta, (-1, 1, 1))
             else:
@@ -188,16 +188,16 @@ def test_alpha_1_is_a_linear_network(make):
     x, y = (np.random.default_rng(k).normal(size=(4, *network.trainable[0].in_shape)) for k in (0, 1))
     combined = 2 * network.predict(x) - 3 * network.predict(y)
     np.testing.assert_allclose(network.predict(2 * x - 3 * y), combined, rtol=1e-10, atol=1e-12)
-    assert network.activation_derivative(x) is None
+    assert network.trainable[0].activation_derivative(x) is None
 
 
 def test_activation_and_its_derivative():
-    network, z = dense(alpha=0.1), np.array([-2.0, -0.5, 0.0, 3.0])
-    np.testing.assert_array_equal(network.activate(z), [-0.2, -0.05, 0, 3])
-    np.testing.assert_array_equal(network.activation_derivative(z), [0.1, 0.1, 1, 1])
+    layer, z = dense(alpha=0.1).trainable[0], np.array([-2.0, -0.5, 0.0, 3.0])
+    np.testing.assert_array_equal(layer.activate(z), [-0.2, -0.05, 0, 3])
+    np.testing.assert_array_equal(layer.activation_derivative(z), [0.1, 0.1, 1, 1])
     single = z.astype(np.float32)
-    assert network.activate(single).dtype == network.activation_derivative(single).dtype == np.float32
-    relu = dense(alpha=0.0)
+    assert layer.activate(single).dtype == layer.activation_derivative(single).dtype == np.float32
+    relu = dense(alpha=0.0).trainable[0]
     np.testing.assert_array_equal(relu.activate(z), [0, 0, 0, 3])
     np.testing.assert_array_equal(relu.activation_derivative(z), [0, 0, 1, 1])
 
@@ -318,6 +318,39 @@ def test_bits_of_a_block_of_samples_do_not_depend_on_the_samples_after_it():
             assert whole[: len(part)].tobytes() == part.tobytes()
 
 
+# Activations of layers, and inverses
+
+
+def test_a_layer_may_have_an_activation_of_its_own():
+    network = Network([Linear(4, alpha=0.5), Linear(4), Linear(3, alpha=1.0)], (2,), 3, alpha=0.1)
+    assert [layer.slope for layer in network.trainable] == [0.5, 0.1, 1.0]
+    network = Network([Linear(4), Linear(3, alpha=0.5)], (2,), 3, alpha=0.1, output_activation="linear")
+    assert [layer.slope for layer in network.trainable] == [0.1, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([Conv2d(2, 3), MaxPool2d(2), Conv2d(3, 3), Flatten()], r"layer 1 of the model: MaxPool2d has no inverse"),
+        ([Conv2d(3, 7), MaxPool2d(2), Flatten()], r"layer 1 of the model: MaxPool2d has no inverse"),
+        (
+            [Conv2d(2, 3), Conv2d(3, 6, padding=1), Conv2d(3, 3), Flatten()],
+            r"layer 1 of the model: Conv2d with a stride or padding has no inverse in Fourier .* conv_inverse=exact",
+        ),
+    ],
+)
+def test_layers_without_an_inverse_are_told(layers, message):
+    with pytest.raises(InputError, match=message):
+        Network(layers, (1, 8, 8), 3).check_inverses()
+
+
+def test_layers_with_an_inverse_where_one_is_needed():
+    exact = [Conv2d(2, 3, padding=1), AvgPool2d(2), Pad(1), Conv2d(3, 3, 2), Conv2d(3, 2), Flatten()]
+    Network(exact, (1, 8, 8), 3, conv_inverse="exact").check_inverses()
+    before_weights = [MaxPool2d(2), Pad(1), MaxPool2d(3, 1), Conv2d(3, 3, stride=2), Conv2d(3, [1, 1]), Flatten()]
+    Network(before_weights, (1, 6, 6), 3).check_inverses()
+
+
 # Errors
 
 
@@ -326,11 +359,6 @@ def test_bits_of_a_block_of_samples_do_not_depend_on_the_samples_after_it():
     [
         ([], r"the model has no trainable layer: add a Linear or a Conv2d"),
         ([SpectralPool2d([2, 2]), Flatten()], r"the model has no trainable layer: add a Linear or a Conv2d"),
-        (
-            [SpectralPool2d([4, 4]), MaxPool2d([2, 2]), Flatten(), Linear(3)],
-            r"layer 1 is a MaxPool2d: it has no inverse, so it may only be the first layer; use SpectralPool2d",
-        ),
-        ([Conv2d(2, 3), MaxPool2d([2, 2]), Flatten(), Linear(3)], r"layer 1 is a MaxPool2d"),
         ([Flatten(), Linear(4)], r"the model's output is 4, the dataset has 3 classes: end it with 3 outputs"),
         ([Conv2d(3, 8)], r"the model's output is 3x1x1, the dataset has 3 classes: end it with 3 outputs"),
         ([Flatten(), "Linear"], r"layer 1 of the model is 'Linear', not a layer: give it a _target_"),
@@ -359,7 +387,7 @@ def test_outputs_may_be_linear_and_as_many_as_classes():
     layers = [Linear(4), Linear(None)]
     network = Network(layers, (5,), 3, alpha=0.1, output_activation="linear")
     x = np.random.default_rng(0).normal(0, 1, (20, 5))
-    (A, B), slopes = (layer.weights for layer in network.trainable), network.slopes()
+    (A, B), slopes = (layer.weights for layer in network.trainable), [layer.slope for layer in network.trainable]
     hidden = x @ A.T
     np.testing.assert_allclose(network.predict(x), np.where(hidden > 0, hidden, 0.1 * hidden) @ B.T)
     assert (B.shape, slopes) == ((3, 4), [0.1, 1])

@@ -133,6 +133,27 @@ def test_figure_of_the_command_line(cli: Callable, tmp_path: Path) -> None:
     assert "fig2b.png" not in failed.out
 
 
+def test_a_figure_without_validation_images_is_of_the_test_images(tmp_path: Path) -> None:
+    folder = tmp_path / "fig1a"
+    for seed in (0, 1):
+        run = write_run(folder / "runs" / f"method=pinv,seed={seed}", finished=False, method="pinv", seed=seed)
+        (run / "metrics.csv").write_text(f"epoch,train_loss,test_accuracy\n0,1.0,0.{seed}\n1,1.0,0.5\n")
+    (folder / "runs" / "latest").symlink_to("method=pinv,seed=1")
+    paths = paper_figures.make_figure("fig1a", folder, tmp_path / "reference", 10)
+    rows = paper_figures.read_curves(paths[-1])
+    assert len(rows) == 4
+    assert paper_figures.score(rows) == "test"
+    assert paper_figures.by_method(rows)["pinv"].tolist() == [[0, 0.5], [0.1, 0.5]]
+    assert ".500 / .500" in paper_figures.table(tmp_path / "reference")
+
+
+def test_a_table_of_another_file_is_refused(tmp_path: Path) -> None:
+    for text in ("method,seed,epoch\npinv,0,\n", "a\n1\n", "method,seed,epoch,val_accuracy\npinv,0,0,high\n"):
+        (tmp_path / "fig1a.csv").write_text(text)
+        with pytest.raises(InputError, match=r"fig1a\.csv is not what a figure writes"):
+            paper_figures.table(tmp_path)
+
+
 def test_seeds_that_no_run_has(tmp_path: Path) -> None:
     folder = sweep(tmp_path / "fig1a", "pinv")
     with pytest.raises(InputError, match="raise --seeds"):

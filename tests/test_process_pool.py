@@ -1,6 +1,8 @@
 """Jobs in worker processes: their results, their errors, and their end."""
 
 import os
+import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -8,9 +10,10 @@ import time
 
 import numpy as np
 import pytest
+from conftest import LIMIT_S, members, started, until
 
 from annealtrain.errors import InputError
-from annealtrain.runtime import thread_pool
+from annealtrain.runtime import lifeline, thread_pool
 from annealtrain.runtime.process_pool import Workers
 
 WORKERS = Workers()
@@ -78,25 +81,87 @@ def waits_and_writes(path):
 
 def test_ctrl_c_ends_a_job_and_its_process(tmp_path, monkeypatch):
     """The job never comes to its end: its process is gone before the call returns."""
-    started, workers, processes = tmp_path / "job.started", Workers(), []
+    begun, workers, processes = tmp_path / "job.started", Workers(), []
     take = Workers._take
     monkeypatch.setattr(Workers, "_take", lambda self: processes.append(take(self)) or processes[-1])
 
-    def interrupt():
+    def items():
+        yield begun
         deadline = time.monotonic() + 60
-        while not started.exists() and time.monotonic() < deadline:
+        while not begun.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
-        thread_pool._cancelled.set()
+        raise KeyboardInterrupt
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    try:
-        with pytest.raises(thread_pool.Cancelled):
-            workers.run(waits_and_writes, started)
-    finally:
-        thread.join()
-        thread_pool._cancelled.clear()
-    assert started.exists()
-    assert not started.with_suffix(".late").exists()
+    with pytest.raises(KeyboardInterrupt), thread_pool.threads(2):
+        thread_pool.parallel_map(lambda path: workers.run(waits_and_writes, path), items())
+    assert begun.exists()
+    assert not begun.with_suffix(".late").exists()
     assert processes[0][0].poll() is not None  # it has ended
     assert not workers._idle
+
+
+def test_a_process_outlives_the_thread_that_asked_for_it():
+    """Linux ends a process with the thread that has started it: that is never one of a pool's."""
+    workers = Workers()
+    with thread_pool.threads(2):
+        asked = thread_pool.parallel_map(lambda x: workers.run(square_and_pid, x), [1, 2])
+    assert workers.run(square_and_pid, 3)[1] in {pid for _, pid in asked}
+
+
+BUSY = """
+import os, sys, threading, time
+from annealtrain.runtime.process_pool import Workers
+workers = Workers()
+print(workers.run(os.getpid), flush=True)
+{job}
+"""
+
+
+@pytest.mark.parametrize("job", ["time.sleep(60)", "workers.run(pow, 3, 10**7)"], ids=["idle", "in_a_long_call"])
+def test_a_process_ends_with_its_parent_however_that_ends(job, tmp_path):
+    """The parent is killed; the process that works on holds the interpreter's lock all the time."""
+    parent = started([sys.executable, "-c", BUSY.format(job=job)], tmp_path)
+    until(lambda: parent.said()[0].endswith("\n"), parent)
+    worker = int(parent.said()[0])
+    assert worker in members(parent.pid)
+    parent.kill()
+    parent.wait(LIMIT_S)
+    limit = time.monotonic() + LIMIT_S
+    while worker in members(parent.pid):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("told_by_kernel", [True, False])
+def test_a_process_whose_parent_has_ended_already_ends_at_once(told_by_kernel, monkeypatch):
+    codes = queue.Queue()
+    monkeypatch.setattr(lifeline, "ended_by_kernel", lambda: told_by_kernel)
+    monkeypatch.setattr(os, "_exit", codes.put)
+    lifeline.end_with_parent(-1)
+    for _ in range(1 if told_by_kernel else 2):  # here, and on the thread that looks
+        assert codes.get(timeout=LIMIT_S) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_workers_and_a_pool_of_its_own():
+    """Those of its parent, and its pool's threads, are not there: it would wait for them for good."""
+    WORKERS.run(square_and_pid, 1)
+    theirs = [process.pid for process, _ in WORKERS._idle]
+    with thread_pool.threads(2):
+        if not (child := os.fork()):
+            code = 1
+            try:
+                own = WORKERS.run(square_and_pid, 3)
+                with thread_pool.threads(2):
+                    mapped = thread_pool.parallel_map(abs, [-1, -2, -3])
+                code = 0 if own[0] == 9 and own[1] not in theirs and mapped == [1, 2, 3] else 2
+            finally:
+                os._exit(code)
+        limit = time.monotonic() + LIMIT_S
+        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+            if time.monotonic() > limit:
+                os.kill(child, signal.SIGKILL)
+            time.sleep(0.01)
+    assert ended[1] == 0
+    assert WORKERS.run(square_and_pid, 2)[1] in theirs

@@ -1,6 +1,8 @@
 """The whole path to a quantum annealer on emulated chips: embeddings, chains, scaling, jobs that fail, its clock."""
 
 import re
+import signal
+import threading
 from functools import cache
 from typing import ClassVar
 
@@ -518,6 +520,32 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "dwave.system", None)
     with pytest.raises(InputError, match=r"pip install 'annealtrain\[dwave\]'"):
         qpu.reach(None)
+
+
+@pytest.mark.slow
+def test_long_answers_of_an_emulated_qpu_come_from_a_process_that_ctrl_c_ends(tmp_path, monkeypatch):
+    """The same answers; in this process a call of many seconds would not hear it."""
+    problem = LayerProblem.from_moments(np.eye(3), np.ones((2, 3)), np.zeros(2), np.zeros((2, 3)), 1.0, 2)
+    settings = {"mock": "pegasus", "num_reads": 20, "mock_sweeps": 20, "cache": tmp_path}
+    solver = QuantumAnnealing(**settings)
+    here = solver.solve(problem, seed=3)
+    monkeypatch.setattr(quantum_annealing, "PROCESS_S", 0.0)
+    there = solver.solve(problem, seed=3)
+    np.testing.assert_array_equal(there.levels, here.levels)
+    assert len(solver._workers._idle) == 1
+    process = solver._workers._idle[0][0]
+    solver.mock_sweeps = 10**7
+    solver.effort = lambda **_: None
+    threading.Timer(0.5, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        solver.solve(problem, seed=3)
+    assert process.poll() is not None
+
+
+def test_emulating_beyond_memory_or_days_is_refused_before_it_begins():
+    solver = QuantumAnnealing(mock="pegasus", mock_sweeps=10**9)
+    with pytest.raises(InputError, match=r"1000000000 sweeps .*: lower solver.mock_sweeps or solver.num_reads"):
+        solver.prepare(bits=2, weights=[10], units=[2], solves=[1])
 
 
 @pytest.mark.slow

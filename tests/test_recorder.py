@@ -1,5 +1,6 @@
 """The run folder of one run: its files, how it goes on, and what it leaves alone."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from run_folders import META, damaged, layers, row, save, started
 from annealtrain.errors import InputError
 from annealtrain.runs import recorder
 from annealtrain.runs.checkpoint import BEST, LAST
+from annealtrain.runs.lock import LOCK
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runs.tables import read_json
 
@@ -30,6 +32,10 @@ def test_files_of_a_run(tmp_path: Path) -> None:
     ]
     scores = ("epoch", "train_loss", "train_accuracy", "val_accuracy", "test_accuracy")
     assert result == read_json(tmp_path / "result.json")
+    sums = result.pop("checksums")
+    assert sums.keys() == names
+    for name in names - {"result.json"}:
+        assert sums[name] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
     assert result == {
         "last": {name: row(3)[name] for name in scores},
         "best_validation": {name: row(1)[name] for name in scores},
@@ -67,13 +73,35 @@ def test_resume_takes_over_rows_up_to_the_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_while_it_begins_begins_anew(tmp_path: Path) -> None:
-    for name in (".config.yaml.part", ".meta.json.part", ".lock", "train.log"):
+    for name in (".config.yaml.0123abcd.part", ".meta.json.4567cdef.part", LOCK, "train.log"):
         (tmp_path / name).touch()
     (tmp_path / "config.yaml").write_text("bits: 3\n")
     with pytest.raises(InputError, match="holds other files"):
         RunRecorder(tmp_path).begin("bits: 4\n", META, resume=True)
     assert RunRecorder(tmp_path).begin("bits: 3\n", META, resume=False) is None
     assert read_json(tmp_path / "meta.json") == {**META, "resumed_at": []}
+
+
+def test_resume_removes_what_was_being_written(tmp_path: Path) -> None:
+    started(tmp_path, 1)
+    (tmp_path / ".last.npz.0123abcd.part").touch()
+    foreign = {".last.npz.mine.part", ".notes.0123abcd.part"}
+    for name in foreign:
+        (tmp_path / name).touch()
+    assert RunRecorder(tmp_path).begin("", META, resume=True) == 1
+    assert {path.name for path in tmp_path.glob("*.part")} == foreign
+
+
+def test_resume_misses_a_checkpoint_that_there_was(tmp_path: Path) -> None:
+    started(tmp_path, 2)
+    best = (tmp_path / BEST).read_bytes()
+    (tmp_path / BEST).write_bytes((tmp_path / LAST).read_bytes())
+    with pytest.raises(InputError, match=r"best\.npz is of epoch 2, the best is 1"):
+        RunRecorder(tmp_path).begin("", META, resume=True)
+    (tmp_path / BEST).write_bytes(best)
+    (tmp_path / LAST).unlink()
+    with pytest.raises(InputError, match=r"last\.npz is missing, the run in .* has come further"):
+        RunRecorder(tmp_path).begin("", META, resume=True)
 
 
 def test_resume_of_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
@@ -98,8 +126,16 @@ def test_a_foreign_folder_is_not_touched(tmp_path: Path, name: str) -> None:
 
 
 def test_a_log_does_not_make_a_folder_foreign(tmp_path: Path) -> None:
-    (tmp_path / "train.log").write_text("what a solver said when it was made\n")
+    said = "[2026-01-02 03:04:05,678][annealtrain.commands.hydra_app][ERROR] - what a solver said when it was made\n"
+    (tmp_path / "train.log").write_text(said)
     assert RunRecorder(tmp_path).begin("", META, resume=False) is None
+
+
+@pytest.mark.parametrize("text", ["mine\n", "[2026-01-02 03:04:05,678][theirs.main][INFO] - mine\n"])
+def test_a_log_of_another_program_does(tmp_path: Path, text: str) -> None:
+    (tmp_path / "train.log").write_text(text)
+    with pytest.raises(InputError, match="holds other files"):
+        RunRecorder(tmp_path).begin("", META, resume=False)
 
 
 def test_other_settings_and_unfinished_runs_are_not_touched(tmp_path: Path) -> None:

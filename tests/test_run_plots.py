@@ -63,6 +63,33 @@ def test_lines_hold_the_values_of_the_files(tmp_path: Path) -> None:
     assert plt.get_fignums() == []
 
 
+def test_an_accuracy_of_zero_is_drawn(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", finished=False)
+    (folder / "metrics.csv").write_text("epoch,train_loss,train_accuracy,test_accuracy\n0,1.0,0.0,\n1,nan,0.0,0\n")
+    with style.styled():
+        accuracy, loss = run_plots.drawn(collection.read_run(folder)).axes[:2]
+        lines = {line.get_label(): line.get_xydata().tolist() for line in accuracy.get_lines()}
+        assert lines == {"training 0.000": [[0, 0], [1, 0]], "test 0.000": [[1, 0]]}
+        assert accuracy.get_ylim()[0] < 0
+        assert loss.get_lines()[0].get_xydata().tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("huge", ["1.7e308", "5e-324", "inf", "9" * 400])
+def test_numbers_that_no_axis_shows_are_left_out(tmp_path: Path, huge: str) -> None:
+    folder = write_run(tmp_path / "run", finished=False)
+    (folder / "metrics.csv").write_text(f"epoch,train_loss\n0,{huge}\n1,1.0\n2,2.0\n")
+    (folder / "solves.csv").write_text(f"epoch,layer,L,predicted_change\n1,0,{huge},-{huge}\n2,0,1,1\n")
+    with style.styled():
+        figure = run_plots.drawn(collection.read_run(folder))
+        loss, L, change = figure.axes[1:4]
+        assert [axis.get_lines()[0].get_xydata().tolist() for axis in (loss, L, change)] == [
+            [[1, 1], [2, 2]],
+            [[2, 1]],
+            [[2, 1]],
+        ]
+        style.png(figure)
+
+
 def test_several_solves_of_a_layer_in_an_epoch_are_averaged(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "solves.csv").write_text("epoch,layer,backtracks\n1,0,1\n1,0,2\n2,0,\n3,0,nan\n")

@@ -3,6 +3,7 @@
 import pytest
 from image_sets import error_of
 
+from annealtrain.data.datasets import default_data_dir
 from annealtrain.data.sklearn_sets import sklearn
 
 
@@ -35,7 +36,8 @@ def test_what_is_refused(monkeypatch):
         sklearn, "diabetes", task="classification"
     )
 
-    def fails(**settings):
+    def fails(data_home):
+        assert data_home == str(default_data_dir())  # it keeps a pickle there: no folder that a run may name
         raise OSError("no network")
 
     monkeypatch.setattr("sklearn.datasets.fetch_california_housing", fails)

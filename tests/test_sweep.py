@@ -1,15 +1,19 @@
 """Sweeps: readable folders, jobs that are kept, resumed or refused, failures that stay their own; the launchers."""
 
+import json
+import os
 import re
 import shutil
 import signal
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import LIMIT_S, MOODY, SMALL, assert_same_run, composed, finished, process, table, until
+from conftest import LIMIT_S, MOODY, SMALL, assert_same_run, composed, finished, members, process, started, table, until
 
-from annealtrain.commands import sweep
+from annealtrain.commands import job_folder, sweep, sweep_folder
 from annealtrain.errors import InputError
 from annealtrain.experiment.compose import compose_config
 from annealtrain.reports import paper
@@ -106,23 +110,57 @@ def test_a_killed_sweep_goes_on_to_the_same_numbers(cli: Callable, tmp_path: Pat
         assert_same_run(tmp_path / "whole" / name, tmp_path / "killed" / name)
 
 
-def test_a_sweep_waits_for_the_workers_that_a_killed_one_left(cli: Callable, tmp_path: Path) -> None:
-    require("launcher", "joblib", "sweep")
+ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGKILL: -signal.SIGKILL}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="no /proc here to see processes in")
+@pytest.mark.parametrize(
+    ("launcher", "number", "is_group"),
+    [
+        ("joblib", signal.SIGKILL, False),
+        ("joblib", signal.SIGHUP, True),
+        ("submitit_local", signal.SIGKILL, False),
+        ("submitit_local", signal.SIGINT, True),
+    ],
+)
+def test_workers_end_with_their_sweep(
+    launcher: str, number: signal.Signals, is_group: bool, cli: Callable, tmp_path: Path
+) -> None:
+    require("launcher", launcher, "sweep")
     arguments = mortal(tmp_path)
-    parallel = [*arguments, "sweep/launcher=joblib", "hydra.sweep.dir=killed"]
-    killed = process(parallel, tmp_path, WAIT_FOR=str(tmp_path / "go"))
+    parallel = [*arguments, f"sweep/launcher={launcher}", "hydra.sweep.dir=killed"]
+    ends, held = os.pipe()
+    killed = process(parallel, tmp_path, output=held, WAIT_FOR=str(tmp_path / "never"), PYTHONPATH=str(tmp_path))
+    os.close(held)
     until(lambda: len([*(tmp_path / "killed").rglob("last.npz")]) == 2, killed)
-    killed.kill()  # its workers go on: both are in their jobs
+    (os.killpg if is_group else os.kill)(killed.pid, number)
+    assert finished(killed).code == ENDS[number], killed.said()
+    limit = time.monotonic() + LIMIT_S
+    while members(killed.pid):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    with open(ends, "rb") as pipe:
+        pipe.read()  # ends: nobody holds it
+    if number != signal.SIGKILL:
+        said = "annealtrain train: interrupted: finished jobs and epochs are kept; the same command goes on\n"
+        assert killed.said()[1] == said
+    assert cli(*arguments, "hydra.sweep.dir=killed").code == 0
+    assert [*(tmp_path / "killed").glob("*/result.json")] != []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="no /proc here to see processes in")
+def test_workers_without_a_job_yet_end_with_their_sweep(tmp_path: Path) -> None:
+    require("launcher", "joblib", "sweep")
+    killed = process([*mortal(tmp_path), "sweep/launcher=joblib", "hydra.sweep.dir=killed"], tmp_path, WAIT_FOR="never")
+    until(lambda: len(members(killed.pid)) > 3, killed)  # joblib's tracker and a worker that has just begun
+    killed.kill()
     killed.wait(LIMIT_S)
-    again = process(parallel, tmp_path)
-    until(lambda: again.said()[1].count("waiting for its end") == 2, again)
-    assert not [*(tmp_path / "killed").rglob("result.json")]
-    (tmp_path / "go").touch()
-    outcome = finished(again)
-    assert (outcome.code, outcome.err.count("waiting for its end")) == (0, 2), outcome
-    assert cli(*arguments, "hydra.sweep.dir=whole").code == 0
-    for name in ("seed=0", "seed=1"):
-        assert_same_run(tmp_path / "whole" / name, tmp_path / "killed" / name)
+    limit = time.monotonic() + 30  # joblib's own limit for idle workers is 300 s
+    while members(killed.pid):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
 
 
 def test_a_sweep_that_never_began_does_not_hold_its_folder(cli: Callable) -> None:
@@ -131,23 +169,21 @@ def test_a_sweep_that_never_began_does_not_hold_its_folder(cli: Callable) -> Non
     assert cli(*arguments).code == 0
     figure = ["sweep=figure", "figure=fig2b", *SMALL, "dataset=digits", "method=pinv", "seed=5"]
     other = cli("train", *figure, "hydra.sweep.dir=sweep")
-    assert "is of " in other.out
-    assert ", this sweep of " in other.out
+    assert (other.code, other.out) == (2, "")
+    assert "is of " in other.err
+    assert ", this sweep of " in other.err
 
 
-def test_a_folder_made_by_another_configuration_is_refused(cli: Callable, tmp_path: Path) -> None:
+def test_a_folder_made_by_another_configuration_is_refused(cli: Callable, refused: Callable, tmp_path: Path) -> None:
     assert cli("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep").code == 0
     before = (tmp_path / "sweep" / "seed=0" / "metrics.csv").read_bytes()
-    outcome = cli("train", *SMALL, "epochs=3", "--multirun", "seed=1,2", "hydra.sweep.dir=sweep")  # seed=2 is free
-    assert outcome.code == 1
-    assert "2 jobs, 2 failed" in outcome.out
-    assert "sweep is of epochs=2, this sweep of epochs=3: choose another hydra.sweep.dir" in outcome.out
-    assert not (tmp_path / "sweep" / "seed=2" / "meta.json").exists()
-    unnamed = cli("train", *SMALL[:3], *SMALL[4:], "--multirun", "seed=2,3", "hydra.sweep.dir=sweep")
-    assert ", this sweep of no epochs=" in unnamed.out
+    said = refused("train", *SMALL, "epochs=3", "--multirun", "seed=1,2", "hydra.sweep.dir=sweep")  # seed=2 is free
+    assert said == "sweep folder sweep is of epochs=2, this sweep of epochs=3: choose another hydra.sweep.dir"
+    unnamed = refused("train", *SMALL[:3], *SMALL[4:], "--multirun", "seed=2,3", "hydra.sweep.dir=sweep")
+    assert ", this sweep of no epochs=" in unnamed
     assert cli("train", *SMALL, "--multirun", "seed=4", "hydra.sweep.dir=sweep").code == 0  # one more
     assert cli("train", *SMALL, "--multirun", "seed=2,3", "hydra.sweep.dir=sweep", "threads=1").code == 0
-    (tmp_path / "sweep" / "sweep.json").unlink()  # as in a folder of an older version
+    shutil.rmtree(tmp_path / "sweep" / sweep_folder.CLAIM)  # as in a folder of an older version
     outcome = cli("train", *SMALL, "epochs=3", "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
     assert "2 jobs, 2 failed" in outcome.out
     assert f"{tmp_path}/sweep/seed=0 holds a run with other settings: choose another hydra.sweep.dir" in outcome.out
@@ -175,10 +211,10 @@ def test_a_failed_job_leaves_its_traceback_and_lets_the_others_run(cli: Callable
     assert "3 jobs, 1 failed" in outcome.out
     assert "seed=1  failed: ValueError: not in the mood for epoch 1" in outcome.out
     (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
-    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
-    assert [(job / "result.json").exists() for job in jobs] == [True, False, True]
-    assert len(table(jobs[1] / "metrics.csv")) == 2
-    logs = [(job / "train.log").read_text() if (job / "train.log").exists() else "" for job in jobs]
+    folders = [sweep / name for name in jobs(sweep)]
+    assert [(job / "result.json").exists() for job in folders] == [True, False, True]
+    assert len(table(folders[1] / "metrics.csv")) == 2
+    logs = [(job / "train.log").read_text() if (job / "train.log").exists() else "" for job in folders]
     assert "Traceback" in logs[1]
     assert 'moody.py", line' in logs[1]
     assert "ValueError: not in the mood for epoch 1" in logs[1]
@@ -206,12 +242,148 @@ def test_a_job_of_bad_input_leaves_its_line_and_lets_the_others_run(cli: Callabl
     assert "2 jobs, 0 failed" in cli("train", "-m", *SMALL, "epochs=1", "seed=2,3", "hydra.sweep.dir=sweep").out
 
 
+FOREIGN = (
+    *("job.log", "train.log", "annealtrain-job.log", ".lock", ".annealtrain-lock", "sweep.json", "multirun.yaml"),
+    *("meta.json", "config.yaml", "metrics.csv", "solves.csv", "result.json", "last.npz", "best.npz", "runs.csv"),
+    *("optimization_results.yaml", "report.html", "run.png", ".config.yaml.part", ".meta.json.part", "notes.txt"),
+    *(".annealtrain-sweep", ".hydra/config.yaml", ".submitit/log", "seed=0/train.log", "deep/er/job.log"),
+)
+
+
+def held_by(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("only", [None, *FOREIGN])
+def test_foreign_files_are_left_as_they_are(refused: Callable, tmp_path: Path, only: str | None) -> None:
+    for name in FOREIGN if only is None else [only]:
+        (tmp_path / "proj" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "proj" / name).write_text("mine")
+    before = held_by(tmp_path)
+    said = refused("train", *SMALL, "-m", "seed=0,1", "hydra.sweep.dir=proj")
+    assert said.endswith("choose another hydra.sweep.dir")
+    if only is None:
+        refused("train", *SMALL, "hydra.run.dir=proj", "hydra.output_subdir=.hydra")
+    assert held_by(tmp_path) == before
+
+
+def test_what_is_put_beside_a_sweeps_runs_stays(cli: Callable, refused: Callable, tmp_path: Path) -> None:
+    arguments = ("train", *SMALL, "epochs=1", "-m", "hydra.sweep.dir=sweep")
+    assert cli(*arguments, "seed=0,4").code == 0
+    assert cli("collect", "sweep").code == cli("report", "sweep").code == 0
+    (tmp_path / "sweep" / "notes.txt").write_text("mine")
+    (tmp_path / "sweep" / "seed=1").write_text("a file")
+    (tmp_path / "sweep" / "seed=2").mkdir()
+    (tmp_path / "sweep" / "seed=2" / "train.log").write_text("mine")
+    outcome = cli(*arguments, "seed=0,1,2,3")
+    assert outcome.code == 1
+    assert "4 jobs, 2 failed" in outcome.out
+    assert re.search(r"seed=1  failed: cannot make the run folder \S+ \(File exists\)", outcome.out)
+    assert re.search(r"seed=2  failed: run folder \S+ holds other files and no run", outcome.out)
+    assert held_by(tmp_path / "sweep" / "seed=2") == {"train.log": b"mine"}
+    assert (tmp_path / "sweep" / "notes.txt").read_text() == "mine"
+    (tmp_path / "theirs.yaml").write_text("mine")
+    (tmp_path / "sweep" / "multirun.yaml").unlink()
+    (tmp_path / "sweep" / "multirun.yaml").symlink_to(tmp_path / "theirs.yaml")
+    assert "multirun.yaml is not of a sweep of annealtrain" in refused(*arguments, "seed=0,3")
+    assert (tmp_path / "theirs.yaml").read_text() == "mine"
+
+
+def test_two_sweeps_do_not_mix(tmp_path: Path) -> None:
+    words = {"seed": "0,1", "epochs": "2"}
+    first = sweep_folder.Entered(tmp_path / "sweep", words, ["epochs"])
+    other = """
+import sys, json, pathlib
+from annealtrain.commands import sweep_folder
+sweep_folder.Entered(pathlib.Path("sweep"), json.loads(sys.argv[1]), ["epochs"])
+"""
+    command = [sys.executable, "-c", other]
+    same = started([*command, json.dumps(words)], tmp_path)
+    more = started([*command, json.dumps({**words, "seed": "2"})], tmp_path)
+    assert finished(same).code == 0  # it goes on beside itself, each of its runs one at a time
+    assert "another sweep is at work in sweep: wait for its end, or choose another" in finished(more).err
+    first.leave()
+    assert finished(started([*command, json.dumps({**words, "seed": "2"})], tmp_path)).code == 0
+
+
+def test_a_folder_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    (folder / "seed=0").mkdir(parents=True)
+    (folder / "multirun.yaml").write_text("_target_: annealtrain.commands.sweep.Watch")
+    (folder / "sweep.json").write_text('{"epochs": "2"}')
+    (folder / "seed=0" / "meta.json").write_text('{"config_hash": "a"}')
+    with pytest.raises(InputError, match=r"sweep folder .* is of epochs=2, this sweep of epochs=3"):
+        sweep_folder.Entered(folder, {"seed": "0,1", "epochs": "3"}, ["epochs"])
+    sweep_folder.Entered(folder, {"seed": "0,1", "epochs": "2"}, ["epochs"]).leave()
+
+
+def test_every_swept_key_names_its_folder(cli: Callable, tmp_path: Path) -> None:
+    assert cli("train", *SMALL[:-1], "epochs=1", "-m", "threads=1,2", "hydra.sweep.dir=sweep").code == 0
+    assert jobs(tmp_path / "sweep") == ["threads=1", "threads=2"]
+    (tmp_path / "mine" / "sweep").mkdir(parents=True)
+    own = "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      progress: false,auto\n"
+    (tmp_path / "mine" / "sweep" / "mine.yaml").write_text(own)
+    assert cli("train", "--config-dir=mine", "sweep=mine", *SMALL, "epochs=1", "hydra.sweep.dir=own").code == 0
+    assert jobs(tmp_path / "own") == ["progress=False", "progress=auto"]
+    assert cli(
+        "train", *SMALL, "-m", "experiment=best/conv,best/linear", "seed=0", "epochs=1", "hydra.sweep.dir=e"
+    ).code
+    assert jobs(tmp_path / "e") == ["experiment=best%2Fconv", "experiment=best%2Flinear"]  # no data: but one level deep
+
+
+def test_long_names_are_cut_and_told_by_a_hash() -> None:
+    texts = ["a" * 200, "a" * 201, "a" * 202, "\u00e9" * 101, "a/b", "a%2Fb/", ""]
+    names = [job_folder.shortened(text) for text in texts]
+    assert len(set(names)) == len(names)
+    assert max(len(name.encode()) for name in names) <= 200
+    assert not any("/" in name or not name for name in names)
+    assert names[0] == texts[0]
+
+
+@pytest.mark.parametrize("word", ["hydra.job.chdir=true", "hydra.output_subdir=.hydra", "hydra/job_logging=none"])
+def test_hydras_own_settings_work(word: str, cli: Callable, tmp_path: Path) -> None:
+    arguments = ("train", *SMALL, "epochs=1", word, "data_dir=here")
+    assert cli(*arguments, "hydra.run.dir=run").code == 0
+    for _ in range(2):  # the second finds what the first has left
+        assert cli(*arguments, "-m", "seed=0,1", "hydra.sweep.dir=sweep").code == 0
+    assert_same_run(tmp_path / "run", tmp_path / "sweep" / "seed=0")
+    assert f"data_dir: {tmp_path}/here\n" in (tmp_path / "sweep" / "seed=0" / "config.yaml").read_text()
+    (tmp_path / "sweep" / "seed=0" / "result.json").unlink()
+    assert cli(*arguments, "-m", "seed=0,1", "hydra.sweep.dir=sweep").code == 0
+    failed = cli("train", *SMALL, word, "-m", "seed=-1", "hydra.sweep.dir=failed")
+    assert "seed=-1 is not a whole number" in failed.out
+    assert [*(tmp_path / "failed").rglob("train.log")] == (
+        [] if "none" in word else [*(tmp_path / "failed").glob("*/train.log")]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Optuna's own
+def test_a_search_is_kept_in_a_database(cli: Callable, refused: Callable, tmp_path: Path) -> None:
+    require("sweeper", "optuna", "sweep")
+    small = [word for word in SMALL if not word.startswith("bits=")]
+    arguments = ["train", *small, "sweep=search", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=search"]
+    arguments += ["hydra.sweeper.storage=sqlite:///x.db", "hydra.sweeper.study_name=mine"]
+    arguments += ['hydra.sweeper.params={alpha: "interval(0.1, 0.3)", bits: "choice(2, 4)"}']  # one new, one known
+    for seed in (0, 1):
+        outcome = cli(*arguments, f"hydra.sweeper.sampler.seed={seed}")
+        assert outcome.code == 0, outcome
+        assert "2 jobs, 0 failed" in outcome.out
+    assert {re.sub(r"=[^,]*", "", name) for name in jobs(tmp_path / "search")} == {
+        "alpha,bits,half_range.first,optimizer.ridge"
+    }
+    assert len(jobs(tmp_path / "search")) == 4  # the second went on where the first had ended
+    said = cli(*arguments[:-2], "hydra.sweeper.storage=sqlite:///absent/x.db", "hydra.sweep.dir=other")
+    assert said.code == 2
+    assert "hydra.sweeper.storage=sqlite:///absent/x.db cannot be used" in said.err
+
+
 def test_keys_that_do_not_vary() -> None:
-    assert sweep.fixed_keys(["-m", "seed=0,1", "bits=3", "+x.y=1", "hydra.sweep.dir=a"]) == ["bits", "x.y"]
-    assert sweep.fixed_keys(["sweep=search", "bits=3"]) == ["sweep", "bits"]
-    assert sweep.fixed_keys(["sweep=figure", "method=pinv", "seed=5", "bits=3"]) == ["sweep", "bits"]
-    assert sweep.fixed_keys(["bits=3", "model=lenet"]) == []
-    assert sweep.fixed_keys(["seed=range(3)", "x=["]) == []
+    assert job_folder.fixed_keys(["-m", "seed=0,1", "bits=3", "+x.y=1", "hydra.sweep.dir=a"]) == ["bits", "x.y"]
+    assert job_folder.fixed_keys(["sweep=search", "bits=3"]) == ["sweep", "bits"]
+    assert job_folder.fixed_keys(["sweep=figure", "method=pinv", "seed=5", "bits=3"]) == ["sweep", "bits"]
+    assert job_folder.fixed_keys(["bits=3", "model=lenet"]) == []
+    assert job_folder.fixed_keys(["seed=range(3)", "x=["]) == []
 
 
 @pytest.mark.parametrize("name", paper.PAPER)

@@ -43,6 +43,11 @@ def wait_until(condition) -> None:
         time.sleep(0.001)
 
 
+def blas_threads(_=None) -> set[int]:
+    _ = np.ones((2, 2)) @ np.ones((2, 2))
+    return {module["num_threads"] for module in threadpool_info() if module["user_api"] == "blas"}
+
+
 def interrupt_main_thread() -> None:
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
@@ -121,10 +126,6 @@ def test_items_are_taken_a_few_ahead():
 
 
 def test_blas_has_one_thread_in_a_pool():
-    def blas_threads(_=None):
-        return {module["num_threads"] for module in threadpool_info() if module["user_api"] == "blas"}
-
-    _ = np.ones((2, 2)) @ np.ones((2, 2))
     before = blas_threads()
     if not before:
         pytest.skip("this NumPy's BLAS is not known to threadpoolctl")
@@ -290,6 +291,90 @@ def test_check_cancelled_is_silent_in_a_run_that_goes_on():
     thread_pool.check_cancelled()
     with thread_pool.threads(2):
         thread_pool.parallel_map(lambda _: thread_pool.check_cancelled(), range(10))
+
+
+# Several callers at once
+
+
+@pytest.mark.parametrize("leaves_first", ["the first", "the second"])
+def test_blas_gets_its_threads_back_when_the_last_caller_leaves(leaves_first):
+    before = blas_threads()
+    if not before:
+        pytest.skip("this NumPy's BLAS is not known to threadpoolctl")
+    entered, leave = threading.Event(), threading.Event()
+
+    def other():
+        with thread_pool.threads(1):
+            entered.set()
+            leave.wait(PATIENCE_S)
+
+    second = threading.Thread(target=other)
+    with thread_pool.threads(1):
+        second.start()
+        entered.wait(PATIENCE_S)
+        if leaves_first == "the second":
+            leave.set()
+            second.join(PATIENCE_S)
+            assert blas_threads() == {1}
+    if leaves_first == "the first":
+        assert blas_threads() == {1}
+        leave.set()
+        second.join(PATIENCE_S)
+    assert blas_threads() == before
+
+
+def test_an_error_of_one_caller_does_not_cancel_the_jobs_of_another():
+    """Each has its pool: one fails again and again while the jobs of the other look whether they are cancelled."""
+    stop, seen = threading.Event(), []
+
+    def watchful(item):
+        stop.wait(0.001)
+        thread_pool.check_cancelled()
+        return item
+
+    def works():
+        with thread_pool.threads(2):
+            while not stop.is_set():
+                seen.append(thread_pool.parallel_map(watchful, range(8)) == list(range(8)))
+
+    other = threading.Thread(target=works)
+    other.start()
+    try:
+        for _ in range(50):
+            with pytest.raises(ZeroDivisionError), thread_pool.threads(2):
+                thread_pool.parallel_map(lambda item: 1 // item, range(8))
+        wait_until(lambda: len(seen) > 2)
+    finally:
+        stop.set()
+        other.join(PATIENCE_S)
+    assert all(seen)
+    assert not other.is_alive()
+
+
+def test_a_size_is_its_callers_own():
+    sizes = []
+    with thread_pool.threads(3):
+        other = threading.Thread(target=lambda: sizes.append(thread_pool.width()))
+        other.start()
+        other.join(PATIENCE_S)
+        sizes.append(thread_pool.width())
+    assert sizes == [1, 3]
+
+
+def test_a_pool_opened_in_a_job_leaves_its_items_on_the_jobs_thread_and_hears_its_cancellation():
+    stopped = Stopped()
+
+    def job(item):
+        with thread_pool.threads(2):
+            assert thread_pool.parallel_map(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
+            if item == 0:
+                wait_until(lambda: stopped.started)
+                raise ValueError("first")
+            return thread_pool.parallel_map(stopped, [item])
+
+    with thread_pool.threads(2), pytest.raises(ValueError, match="first"):
+        thread_pool.parallel_map(job, range(2))
+    assert stopped.cancelled == [1]
 
 
 # Blocks

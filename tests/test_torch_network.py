@@ -27,7 +27,7 @@ def test_the_torch_state_dict_gives_the_same_outputs(case):
     x = images(made)
     with torch.no_grad():
         found = module(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(found, outputs(made, x), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, outputs(made, x), rtol=1e-5, atol=1e-5)
 
 
 def test_the_torch_names_are_places_in_the_network():

@@ -26,10 +26,10 @@ HUGE = 10**400  # a whole number beyond what a float holds
 @pytest.mark.parametrize(
     ("rule", "words", "good", "bad"),
     [
-        (whole(), "a whole number of at least 1", [1, 7, np.int64(3), HUGE], [0, -1, 1.0, True, "1", None, [1]]),
+        (whole(), "a whole number of at least 1", [1, 7, np.int64(3), 2**31 - 1], [0, -1, 1.0, True, "1", None, [1]]),
         (whole(0), "a whole number of at least 0", [0, 5], [-1, 0.0, False, NAN]),
         (whole(0, 16), "a whole number from 0 to 16", [0, 16], [-1, 17, 2.5]),
-        (number(), "a number", [0, -1.5, np.float32(2), 10**30], [INF, NAN, "1", True, None, 1j, HUGE]),
+        (number(), "a number", [0, -1.5, np.float32(2), 10**18], [INF, NAN, "1", True, None, 1j]),
         (number(0), "a number of at least 0", [0, 0.5], [-1e-300]),
         (number(above=0), "a number above 0", [1e-300, 7], [0, -1, INF]),
         (number(above=0, below=1), "a number above 0 and below 1", [0.5], [0, 1]),
@@ -138,3 +138,16 @@ def test_named_values_are_checked_in_the_order_of_the_rules():
         check_all({"seed": -1, "bits": 17}, rules)
     with pytest.raises(InputError, match=r"^seed=-1 is not"):
         check_all({"seed": -1, "bits": 16}, rules)
+
+
+def test_a_value_beyond_what_can_be_computed_with_is_told_the_limit():
+    for rule, value, said in (
+        (whole(), 2**31, "setting=2147483648 is not a whole number of at least 1 and at most 2147483647, as"),
+        (whole(1, 5, "as five fit"), 6, "setting=6 is not a whole number of at least 1 and at most 5, as five fit"),
+        (optional(each_of(number(0))), [1, 1e19], "at most 1e+18 in size"),
+        (number(), -1e19, "setting=-1e+19 is not a number and at most 1e+18 in size"),
+        (number(), HUGE, "setting=1e400 is not a number and at most 1e+18 in size"),
+    ):
+        with pytest.raises(InputError) as caught:
+            rule.check("setting", value)
+        assert said in str(caught.value)

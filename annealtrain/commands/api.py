@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from os import PathLike
@@ -25,14 +25,17 @@ import numpy as np
 from annealtrain.commands.hydra_app import remove_if_empty
 from annealtrain.commands.train import train as run_training
 from annealtrain.errors import InputError
+from annealtrain.experiment import trust as trusting
+from annealtrain.experiment import versions
 from annealtrain.experiment.builder import Experiment, ready, solver_of
 from annealtrain.experiment.compose import compose_config
-from annealtrain.experiment.config import Config, saved_config
+from annealtrain.experiment.config import Config, read_config, saved_config
 from annealtrain.hamiltonian import layer_problem
 from annealtrain.reports import run_plots, style
 from annealtrain.runs import collection, recorder, scores, tables
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
+from annealtrain.runtime.validation import Rule, check_all, optional, reworded, whole
 from annealtrain.solvers.solver import Seed, Solver, SolveResult
 from annealtrain.training.trainer import Trainer
 
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
+SEED = Rule(whole(0).words, lambda value: isinstance(value, np.random.SeedSequence) or whole(0).holds(value))
 
 
 def train(
@@ -67,7 +71,7 @@ def train(
         raise InputError(str(error).replace("another hydra.run.dir", "another folder")) from error
     except OSError as error:
         raise InputError(f"cannot use the folder {where} ({error.strerror}): choose another folder") from error
-    return Run(where)
+    return Run(where, trusting.named(config))
 
 
 def _word(word: Any) -> str:
@@ -98,19 +102,22 @@ def _plain(value: Any) -> Any:
     raise InputError(f"{value!r} cannot be the value of a setting: give a number, a text, or a list of them")
 
 
-def load(folder: str | PathLike[str]) -> "Run":
-    """Return the run in a folder, finished or not; InputError where there is none."""
-    return Run(Path(folder))
+def load(folder: str | PathLike[str], trust: str | Sequence[str] = ()) -> "Run":
+    """Return the run in a folder, finished or not; InputError where there is none.
+
+    trust: modules of your own, ["my_solver"], whose objects the folder may name; it may come from others.
+    """
+    return Run(Path(folder), trust)
 
 
 class Run:
     """A run in its folder, and its network with the weights of the last epoch, which can be changed and scored.
 
-    folder: as `annealtrain train` prints it at its end. Nothing is written to it.
+    folder: as `annealtrain train` prints it at its end. Nothing is written to it. trust: see `load`.
     """
 
-    def __init__(self, folder: str | PathLike[str]) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | PathLike[str], trust: str | Sequence[str] = ()) -> None:
+        self.folder, self._trust = Path(folder), trust
         self._files = collection.read_run(self.folder)
 
     def __repr__(self) -> str:
@@ -121,7 +128,7 @@ class Run:
     @property
     def config(self) -> Config:
         """Every setting of the run."""
-        return saved_config(self.folder)
+        return read_config(self.folder)
 
     @property
     def result(self) -> Row | None:
@@ -142,7 +149,7 @@ class Run:
         import pandas
 
         path = self.folder / name
-        return pandas.DataFrame(tables.read_rows(path) if path.is_file() else [])
+        return pandas.DataFrame(tables.read_rows(path) if path.exists() else [])
 
     def plot(self) -> "Figure":
         """Return a figure of accuracies, loss, and what each layer's solves report; a notebook shows it."""
@@ -160,10 +167,12 @@ class Run:
 
     @cached_property
     def _trainer(self) -> tuple[Trainer, int]:
-        return self._threaded(ready, self.config, self.folder)
+        with versions.told(self.folder):
+            config = saved_config(self.folder, self._trust)
+            return self._threaded(ready, config, self.folder)
 
     def _threaded(self, job: Any, *arguments: Any) -> Any:
-        with thread_pool.threads(self.config["threads"] or thread_pool.available_threads()):
+        with thread_pool.threads(self.config.get("threads") or thread_pool.available_threads()):
             return job(*arguments)
 
     @property
@@ -221,15 +230,18 @@ class LayerProblem(layer_problem.LayerProblem):
         made.__dict__ = problem.__dict__
         return made
 
+    @reworded({"solver.": "", "layer 0": "this problem"})
     def solve(
         self, solver: str | Solver = "sa", *, seed: Seed = 0, threads: int | None = None, **settings: Any
     ) -> SolveResult:
         """Return what a solver finds for all units, best read first.
 
         solver: a name of the group `solver`, such as "sa", "neal", "exact", with its settings, num_sweeps=200; or an
-        object. threads: None takes all cores; the result is the same.
-        Raises InputError for what the solver does not take.
+        object. threads: None takes all cores; the result is the same. Calls from several threads at once know nothing
+        of each other.
+        Raises InputError for what the solver does not take, and for work beyond the memory at hand or beyond days.
         """
+        check_all({"threads": threads, "seed": seed}, {"threads": optional(thread_pool.COUNT), "seed": SEED})
         if isinstance(solver, str):
             words = [f"solver={solver}", *_words("solver.", settings)]
             solver = solver_of(compose_config(words, None))

@@ -3,11 +3,12 @@
 import csv
 import io
 import multiprocessing
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib.resources import files
+from importlib.resources import files as package_files
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annealtrain.commands.export import layer_problem, write
+from annealtrain.commands.export import OTHER, layer_problem, write
 from annealtrain.errors import InputError
 from annealtrain.experiment.builder import ready, solver_of
 from annealtrain.experiment.compose import CONFIGS, compose_config
 from annealtrain.hamiltonian.layer_problem import LayerProblem
-from annealtrain.runtime import thread_pool
+from annealtrain.runtime import files, safe_path, thread_pool
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.foreign_text import cell
+from annealtrain.runtime.lifeline import end_with_pipe
 from annealtrain.runtime.memory import resettable_peak_mb
 from annealtrain.solvers.exact import MAX_SPINS, Exact
 from annealtrain.solvers.solver import relative_gap
@@ -62,6 +65,9 @@ class Row:
     note: str = ""
 
 
+MOST_REPEATS, MOST_SECONDS = 10_000, 86_400
+
+
 @dataclass(frozen=True)
 class Task:
     """What each solver is given, in a process of its own."""
@@ -90,10 +96,10 @@ def bench_solvers(
 def task_of(words: Sequence[str], config_dir: str | None, repeats: int) -> Task:
     """Return the task that `layer=K` and overrides of settings describe; layer 0 where none is given."""
     layers = [word.removeprefix("layer=") for word in words if word.startswith("layer=")] or ["0"]
-    if not layers[-1].isdecimal():
+    if not layers[-1].isdecimal() or len(layers[-1]) > 9:
         raise InputError(f"layer={layers[-1]} is not a whole number: layers are counted from 0")
-    if repeats < 1:
-        raise InputError(f"--repeats {repeats} is not a whole number of at least 1")
+    if not 1 <= repeats <= MOST_REPEATS:
+        raise InputError(f"--repeats {repeats} is not a whole number of at least 1 and at most {MOST_REPEATS}")
     return Task([word for word in words if not word.startswith("layer=")], config_dir, int(layers[-1]), repeats)
 
 
@@ -101,11 +107,12 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
     """Give a layer to every solver; write solvers.csv and solvers.png to `folder`, return what a screen shows."""
     from rich.console import Console
 
-    if not 0 < timeout_s < float("inf"):
-        raise InputError(f"--timeout {timeout_s} is not a number of seconds above 0")
+    if not 0 < timeout_s <= MOST_SECONDS:
+        raise InputError(f"--timeout {timeout_s} is not a number of seconds above 0 and at most {MOST_SECONDS}, a day")
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"folder {folder} is not empty: give --output another one")
     config = compose_config(task.overrides, task.config_dir)
+    files.require_place(folder / "solvers.csv", OTHER)
     with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
         problem = layer_problem(ready(config)[0], task.layer, 0)
         ground = ground_energies(problem)
@@ -129,7 +136,7 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
 
 def solver_names(config_dir: str | None) -> list[str]:
     """Return the names of the solver group, of the user's own in `config_dir`, and of MORE."""
-    folders = [files(CONFIGS) / "solver", *([Path(config_dir) / "solver"] if config_dir else [])]
+    folders = [package_files(CONFIGS) / "solver", *([Path(config_dir) / "solver"] if config_dir else [])]
     names = [entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()]
     return sorted({name.removesuffix(".yaml") for name in names if name.endswith(".yaml")} | MORE.keys())
 
@@ -146,7 +153,8 @@ def measure(task: Task, name: str, timeout_s: float) -> Found:
     context.set_forkserver_preload([__name__])  # imported once for all solvers
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(task, name, there))
-    process.start()
+    with safe_path.for_workers():
+        process.start()
     there.close()
     try:
         if not here.poll(timeout_s):
@@ -162,6 +170,12 @@ def measure(task: Task, name: str, timeout_s: float) -> Found:
 
 
 def _child(task: Task, name: str, connection: Connection) -> None:
+    safe_path.forget()
+    # The fork server is this process's parent, and lives as long as this one: the one that measures is to end both.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    end_with_pipe(parent.sentinel)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # that process hears Ctrl-C, and ends this one
     connection.send(outcome(task, name))
 
 
@@ -179,7 +193,9 @@ def solved(task: Task, name: str) -> Found:
     """Return energies and bounds (repeats, M), seconds and MB of a solver named in the group or in MORE."""
     if name == OPENJIJ and find_spec("openjij") is None:
         raise InputError("OpenJij is not installed: pip install 'annealtrain[bench]'")
-    config = compose_config([*task.overrides, *MORE.get(name, [f"solver={name}"])], task.config_dir)
+    # Settings of some solvers are in the task of all: `compare` has composed it, and something there reads each.
+    words = [*task.overrides, *MORE.get(name, [f"solver={name}"])]
+    config = compose_config(words, task.config_dir, is_shared=True)
     solver = solver_of(config).resolve_schedules(0, config["epochs"])
     with thread_pool.threads(config["threads"] or 1):
         # The trainer has the solver of the task's own settings: this one need not take the other layers.
@@ -227,7 +243,7 @@ def solvers_csv(rows: Sequence[Row]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(Row.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows(asdict(row) | {"solver": cell(row.solver), "note": cell(row.note)} for row in rows)
     return buffer.getvalue()
 
 

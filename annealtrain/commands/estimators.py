@@ -14,7 +14,7 @@ from annealtrain.nn.network import Network
 from annealtrain.optimizers.gauss_newton import GaussNewton
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.validation import Rule, check_all, number, optional, whole
+from annealtrain.runtime.validation import SEED, Rule, check_all, number, optional, reworded, whole
 from annealtrain.schedule import ConstantSchedule
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.training.callback import Checkpoint
@@ -26,15 +26,16 @@ RULES = {
         "a list of whole numbers of at least 1, one a hidden layer",
         lambda value: isinstance(value, Sequence) and all(whole().holds(units) for units in value),
     ),
-    "epochs": whole(),
+    "epochs": whole(1, 100_000),
     "bits": whole(1, 16),
     "L": number(above=0),
     "num_sweeps": whole(),
     "ridge": number(0),
     "alpha": number(0, 1),
-    "random_state": optional(whole(0)),
-    "threads": optional(whole()),
+    "random_state": optional(SEED),
+    "threads": optional(thread_pool.COUNT),
 }
+IN_WORDS = {"solver.": "", "half_range.first": "L", "optimizer.": ""}  # of settings of a run, here
 
 
 class _Annealed(BaseEstimator):
@@ -88,6 +89,7 @@ class AnnealClassifier(ClassifierMixin, _Annealed):
     result is the same.
     """
 
+    @reworded(IN_WORDS)
     def fit(self, X: Any, y: Any) -> "AnnealClassifier":
         """Train on X (rows, columns), numbers, and y (rows,), classes of any kind; return this classifier.
 
@@ -125,6 +127,7 @@ class AnnealRegressor(RegressorMixin, _Annealed):
     result is the same.
     """
 
+    @reworded(IN_WORDS)
     def fit(self, X: Any, y: Any) -> "AnnealRegressor":
         """Train on X (rows, columns) and y (rows,) or (rows, targets), numbers; return this regressor.
 

@@ -1,8 +1,10 @@
 """`annealtrain export`: from a run folder, or from settings alone, to a file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from annealtrain.errors import InputError
+from annealtrain.experiment import versions
 from annealtrain.experiment.builder import ready
 from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import saved_config
@@ -10,11 +12,14 @@ from annealtrain.hamiltonian import file_formats
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.onnx_export import onnx_file
 from annealtrain.nn.torch_network import torch_file
-from annealtrain.runs import recorder, tables
+from annealtrain.runs import checksums, contents
 from annealtrain.runtime import files, thread_pool
 from annealtrain.runtime.array_types import Row
 from annealtrain.training.trainer import Trainer
 
+OTHER = "give --output another name"
+# Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
+UNUSED_SOLVER = {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}
 NETWORK_FORMATS = ("torch", "onnx")
 
 
@@ -28,10 +33,12 @@ def export(
     unit: int,
     output: Path | None,
     force: bool,
+    trusted: Sequence[str] = (),
 ) -> str:
     """Write what is asked for; return a line that says what it is and where.
 
-    folder: a run, at its last weights; or None: the first weights of a run with these overrides.
+    folder: a run, at its last weights; or None: the first weights of a run with these overrides. trusted: modules of
+    the user's own whose objects may be built of a folder's configuration.
     """
     known = [*file_formats.FORMATS, *NETWORK_FORMATS]
     if kind not in known:
@@ -39,15 +46,21 @@ def export(
     is_network = kind in NETWORK_FORMATS
     if folder is None and output is None:
         raise InputError("--output is missing: settings alone have no run folder to write to")
+    if folder is None and trusted:
+        raise InputError("--trust is for run folders: settings of your own build what they name without it")
     if folder is None and is_network:
         raise InputError(f"--format {kind} writes a trained network: give a run folder in place of settings")
-    config = saved_config(folder) if folder else compose_config(overrides, config_dir)
+    if folder:
+        with versions.told(folder):
+            config = saved_config(folder, trusted, {"solver": UNUSED_SOLVER})
+    else:
+        config = compose_config(overrides, config_dir)
+        config |= {"solver": UNUSED_SOLVER} if config.get("solver") is not None else {}
     name = {"torch": "network.pt", "onnx": "network.onnx"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name
     check_free(path, force=force)
-    # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
-    if config.get("solver") is not None:
-        config = config | {"solver": {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}}
+    if folder:
+        checksums.verify_run(folder)
     with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
         trainer, epoch = ready(config, folder)
         if is_network:
@@ -63,7 +76,7 @@ def export(
 
 def _about(folder: Path | None) -> Row:
     """Return what a run tells of its samples: classes and preprocessing, for those who use its network elsewhere."""
-    return {} if folder is None else tables.read_json(folder / recorder.META).get("data") or {}
+    return {} if folder is None else contents.read_meta(folder / contents.META).get("data") or {}
 
 
 def layer_problem(trainer: Trainer, layer: int, epoch: int, unit: int = 0) -> LayerProblem:
@@ -78,13 +91,14 @@ def layer_problem(trainer: Trainer, layer: int, epoch: int, unit: int = 0) -> La
 
 
 def check_free(path: Path, *, force: bool) -> None:
-    """Raise InputError for a file that exists, unless it may be replaced, and for a folder that does not."""
+    """Raise InputError for a file that exists, unless it may be replaced, for a folder that does not, or takes none."""
     if path.is_dir() or (path.exists() and not force):
         raise InputError(f"{path} exists: give --output another name" + ("" if path.is_dir() else ", or add --force"))
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent}: make it, or give --output another name")
+    files.require_writable(path, OTHER)
 
 
 def write(path: Path, content: bytes) -> None:
     """Write a file atomically."""
-    files.write_atomically(path, content, "give --output another name")
+    files.write_atomically(path, content, OTHER)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from annealtrain.commands.hydra_app import run_hydra
-from annealtrain.commands.sweep import INDIFFERENT
+from annealtrain.commands.job_folder import INDIFFERENT
 from annealtrain.errors import InputError
 from annealtrain.reports import paper_figures
 from annealtrain.reports.paper import check_name
+from annealtrain.runtime import files
 
 
 def figure(name: str, overrides: Sequence[str], seeds: int, output: Path) -> int:
@@ -30,5 +31,5 @@ def figure(name: str, overrides: Sequence[str], seeds: int, output: Path) -> int
     reference = (output if is_papers else folder) / "reference"
     for path in paper_figures.make_figure(name, folder, reference, seeds):
         print(path)
-    (reference / "table.md").write_text(paper_figures.table(reference) + "\n")
+    files.write_text(reference / "table.md", paper_figures.table(reference) + "\n", "give another --output")
     return 0

@@ -5,22 +5,25 @@ import os
 import re
 import shlex
 import sys
+import uuid
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
-from annealtrain.commands import sweep
+from annealtrain.commands import job_folder, search, sweep, train_flags
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
-from annealtrain.experiment.compose import CONFIGS, explain, refuse_doubled_words, refuse_old_words
-from annealtrain.experiment.config import plain
+from annealtrain.experiment import own_yaml
+from annealtrain.experiment.compose import CONFIGS, ERRORS, check_words, explain, finished
+from annealtrain.experiment.config import Config
+from annealtrain.experiment.swept_words import check_sweep, is_swept
+from annealtrain.runtime import parent_watch, safe_path
 
 log = logging.getLogger(__name__)
+RERUN = "--experimental-rerun"  # an option of Hydra's
 
 
 def run_hydra(arguments: list[str]) -> int:
@@ -28,43 +31,89 @@ def run_hydra(arguments: list[str]) -> int:
 
     Raises InputError for what Hydra or the run refuses.
     """
-    refuse_old_words(arguments)
-    refuse_doubled_words(arguments)
-    arguments = sweep.figure_words(arguments)
-    if fixed := sweep.fixed_keys(arguments):
-        unnamed = ",".join([*sweep.UNNAMED, *fixed])
-        at = next(k for k, word in enumerate(arguments) if "=" in word and not word.startswith("-"))
-        arguments = [*arguments[:at], f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]", *arguments[at:]]
-    # Hydra's parser wants its flags before or after the overrides, not between them.
-    sys.argv = ["annealtrain", *sorted(arguments, key=lambda word: word not in ("-m", "--multirun"))]
+    sys.argv = ["annealtrain", *_spelled_out(arguments)]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
-    refused: list[InputError] = []
+    refused: list[InputError | OSError] = []
     is_composed = False
-    sweep.Watch.folder = None
+    started, origin = uuid.uuid4().hex, parent_watch.this_process()  # both go with the jobs to where those run
+    sweep.Watch.entered = None
 
     def job(composed: DictConfig) -> float:
         nonlocal is_composed
         is_composed = True
+        safe_path.forget()
         settings = HydraConfig.get()
         if settings.mode == RunMode.MULTIRUN:
-            return sweep.run_job(settings.sweep.subdir, _folder(), lambda: _train_in_sweep(composed))
+            if "slurm" not in settings.launcher._target_.lower():  # its jobs are Slurm's to end
+                parent_watch.end_with(origin)
+            name, folder = job_folder.found(settings), Path(settings.runtime.cwd, settings.sweep.dir)
+            return sweep.run_job(name, folder, started, lambda own: _train_in_sweep(composed, own))
         try:
             return _job(composed)
-        except InputError as error:
+        except (InputError, OSError) as error:
             refused.append(error)  # raised below: Hydra would print a line of its own before ours
             return float("nan")
 
     try:
-        hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="train")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(explain(error)) from error
-    except ValueError as error:  # Hydra has it for some overrides; a run's own goes on as it is
-        if is_composed:
+        with safe_path.for_workers():
+            hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="train")(job)()
+    except sweep.Refused as refusal:
+        raise refusal.__cause__ or refusal from None
+    except (*ERRORS, OSError) as error:  # of a composition; a run's own go on as they are
+        if is_composed or not (isinstance(error, ERRORS) or own_yaml.fault(error)):
             raise
         raise InputError(explain(error)) from error
+    except KeyboardInterrupt as interrupt:
+        raise sweep.interrupted(interrupt) from None
+    finally:
+        sweep.leave()
     if refused:
         raise refused[0]
-    return sweep.conclude() if sweep.Watch.folder else 0
+    return sweep.conclude(started) if sweep.Watch.entered else 0
+
+
+def _spelled_out(arguments: list[str]) -> list[str]:
+    """Return the arguments with a figure's sweep, what is searched over and the names of jobs put in Hydra's words."""
+    flags, words = train_flags.parted(arguments)
+    if RERUN in flags:
+        raise InputError(f"{RERUN} runs whatever a pickle holds: annealtrain resume goes on with a run folder")
+    check_words(words)
+    words = search.with_params(sweep.figure_words(words))
+    if flags.keys() <= {"--multirun", "--run", "--config-dir"}:
+        _check_sweep(words, flags)
+    naming = job_folder.naming_word(words)
+    # Hydra's parser wants its flags before or after the overrides, not between them.
+    return [*train_flags.line_of(flags), *([naming] if naming else []), *words]
+
+
+def _check_sweep(words: list[str], flags: dict[str, str | None]) -> None:
+    """Raise InputError for a sweep over nothing, or one whose settings nothing in it reads."""
+    keys = {word.lstrip("+").partition("=")[0] for word in words}
+    is_named = bool(
+        keys & {"sweep", "hydra.mode", "hydra/sweeper"} or any(key.startswith("hydra.sweeper.") for key in keys)
+    )
+    if (
+        "--multirun" in flags
+        and keys <= {*job_folder.INDIFFERENT} | {key for key in keys if key.startswith("hydra.")}
+        and not is_swept(words)
+    ):
+        raise InputError("--multirun has nothing to sweep over: give a setting several values, such as seed=0,1,2")
+    if "--multirun" in flags or is_named:
+        check_sweep(words, flags.get("--config-dir"))
+
+
+def _configuration(composed: DictConfig) -> Config:
+    """Return the configuration of a run or a job that Hydra composed; InputError for settings that nothing reads."""
+    settings = HydraConfig.get()
+    own_yaml.check_own(settings)
+    # The jobs of a sweep share their words: `check_sweep` has seen that one of them reads each.
+    own = [] if settings.mode == RunMode.MULTIRUN else OmegaConf.to_container(settings.overrides.task, resolve=False)
+    here = os.getcwd()
+    os.chdir(settings.runtime.cwd)  # paths are those of where the command was given, also with hydra.job.chdir=true
+    try:
+        return finished(composed, list(map(str, own)))  # type: ignore[arg-type]
+    finally:
+        os.chdir(here)
 
 
 def _folder() -> Path:
@@ -85,31 +134,23 @@ def _command() -> str:
     return shlex.join(["annealtrain", "train", *(f"--config-dir={path}" for path in own), *words])
 
 
-def _train_in_sweep(composed: DictConfig) -> float:
+def _train_in_sweep(composed: DictConfig, folder: Path) -> float:
     """A job of a sweep: quiet, and going on where an earlier sweep into the same folder left it."""
     settings = HydraConfig.get()
-    excluded = settings.job.config.override_dirname.exclude_keys
-    sweep.check_fixed(Path(settings.runtime.cwd, settings.sweep.dir), settings.overrides.task, excluded)
-    try:
-        config = plain(composed)
-    except OmegaConfBaseException as error:
-        raise InputError(explain(error)) from error
+    config = _configuration(composed)
     if settings.runtime.choices.get("hydra/sweeper") == "optuna" and config["validation"] == 0:
         raise InputError("a search maximises the accuracy on validation images: validation=0 leaves none")
     quiet = False if config["progress"] == "auto" else config["progress"]
-    return train({**config, "resume": True, "progress": quiet}, _folder(), _command(), tell=log.debug)
+    return train({**config, "resume": True, "progress": quiet}, folder, _command(), tell=log.debug)
 
 
 def _job(composed: DictConfig) -> float:
     folder = _folder()
     try:
-        return train(plain(composed), folder, _command())
+        return train(_configuration(composed), folder, _command())
     except (InputError, KeyboardInterrupt):
         remove_if_empty(folder)
         raise
-    except OmegaConfBaseException as error:
-        remove_if_empty(folder)
-        raise InputError(explain(error)) from error
     except Exception:
         log.exception("this run failed")
         raise

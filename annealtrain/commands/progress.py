@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from annealtrain.runs import scores
 from annealtrain.runtime.array_types import Row
+from annealtrain.runtime.foreign_text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,5 +94,5 @@ def summary(result: Row, folder: Path, note: str | None = None) -> str:
     if note:
         lines.append(note)
     if result.get("warning"):
-        lines.append(f"warning: {result['warning']}")
+        lines.append(f"warning: {printable(result['warning'])}")
     return "\n".join([*lines, f"run folder: {folder}"])

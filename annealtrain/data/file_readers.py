@@ -1,8 +1,10 @@
 """Readers of IDX files and CIFAR batches that trust nothing in them."""
 
 import gzip
+import io
 import math
 import pickle
+import pickletools
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,10 @@ from typing import Any
 import numpy as np
 
 from annealtrain.errors import InputError
+from annealtrain.runtime import files
+
+MOST = 200_000_000  # bytes of an IDX file of 47 MB, or of a CIFAR batch of 31 MB or 155 MB
+MOST_KEPT = 1_000_000  # objects of a pickled batch
 
 
 def one_line(error: Exception) -> str:
@@ -20,10 +26,11 @@ def _damaged(path: Path, why: str) -> InputError:
     return InputError(f"{path} {why}: restore it or download it again")
 
 
-def _read(path: Path, size: int = -1) -> bytes:
+def _read(path: Path, size: int) -> bytes:
+    """Return a file's content, at most `size` bytes of it; of a .gz what is packed in it."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return file.read(size)
+        with files.opened(path, follow=True) as plain:
+            return (gzip.open(plain) if path.suffix == ".gz" else plain).read(size)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, f"cannot be read ({one_line(error)})") from error
 
@@ -38,6 +45,8 @@ def _idx_shape(path: Path, head: bytes, length: int | None) -> list[int]:
     if magic != 2048 + dims:
         raise _damaged(path, f"has magic number {magic}, expected {2048 + dims}")
     expected = start + math.prod(shape)
+    if expected > MOST:
+        raise _damaged(path, f"has a header {shape} that promises {expected} bytes, more than the {MOST} of any set")
     if length not in (None, expected):
         raise _damaged(path, f"holds {length} bytes, its header {shape} promises {expected}")
     return shape
@@ -56,7 +65,9 @@ def idx_arrays(paths: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     """Return training images (n, 1, H, W) uint8 and labels (n,) int64, then those of the test set."""
     arrays = []
     for path in paths:
-        blob = _read(path)
+        head = _read(path, 16)
+        promised = len(head) + math.prod(_idx_shape(path, head, None))  # a packed file of no size may hold any
+        blob = _read(path, promised + 1)
         shape = _idx_shape(path, blob, len(blob))
         arrays.append(np.frombuffer(blob, np.uint8, offset=4 + 4 * len(shape)).reshape(shape))
     idx_counts(paths)
@@ -89,11 +100,20 @@ class _InertUnpickler(pickle.Unpickler):
         return _Inert
 
 
+def _check_memo(file: io.BytesIO) -> None:
+    """Raise ValueError for a pickle that keeps its objects under huge numbers: a table of them takes any memory."""
+    for operation, argument, _ in pickletools.genops(file):
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > MOST_KEPT:
+            raise ValueError(f"it keeps an object as number {argument}")
+    file.seek(0)
+
+
 def _cifar_content(path: Path) -> dict[bytes, Any]:
-    with path.open("rb") as file:
-        content = _InertUnpickler(file, encoding="bytes").load()
-        if file.read(1):
-            raise ValueError("bytes follow the pickle's end")
+    file = io.BytesIO(files.read_bytes(path, MOST, follow=True))
+    _check_memo(file)
+    content = _InertUnpickler(file, encoding="bytes").load()
+    if file.read(1):
+        raise ValueError("bytes follow the pickle's end")
     return {key if isinstance(key, bytes) else key.encode(): part for key, part in content.items()}
 
 

@@ -9,13 +9,13 @@ from annealtrain.data.dataset import Dataset
 from annealtrain.data.preprocessing import BLOCK, Preprocessing, fitted
 from annealtrain.errors import InputError
 from annealtrain.runtime.random_streams import Stream, generator
-from annealtrain.runtime.validation import check_all, each_of, number, optional, whole
+from annealtrain.runtime.validation import SEED, check_all, each_of, number, optional, whole
 
 SIZE = optional(each_of(whole(), 2, "two whole numbers of at least 1, such as [32, 32]"))
 RULES = {
     "samples": whole(),
     "validation": whole(0),
-    "seed": whole(0),
+    "seed": SEED,
     "image_size": SIZE,
     "scale": optional(number(above=0)),
 }

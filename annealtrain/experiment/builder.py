@@ -1,19 +1,20 @@
 """The objects of a run, built from its composed configuration and checked before any work."""
 
 from collections.abc import Sequence
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
+from omegaconf.errors import OmegaConfBaseException
 
 from annealtrain.data.augmentation import Augment
 from annealtrain.data.dataset import CLASSIFICATION, REGRESSION, Dataset
 from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
-from annealtrain.errors import InputError
-from annealtrain.experiment import data_of_run
+from annealtrain.errors import InputError, nearest
+from annealtrain.experiment import data_of_run, trust
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.optimizer import Optimizer
@@ -25,6 +26,7 @@ from annealtrain.training.task import Task
 from annealtrain.training.trainer import Trainer
 
 DEFAULTS = {"solver": "sa", "schedule": "geometric", "optimizer": "gauss_newton"}  # named where one is missing
+OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
 class Experiment:
@@ -116,13 +118,14 @@ def optimizer_of(config: Config) -> Optimizer:
     An optimizer whose constructor has no argument `solver` anneals nothing, and is given none of the three.
     """
     node = _described(config["optimizer"], "optimizer")
+    trust.open_path(node)
     try:
-        target = get_object(node["_target_"])
+        taken = signature(get_object(node["_target_"])).parameters
     except Exception as error:  # whatever importing a module of the user's raises
-        raise InputError(f"optimizer cannot be built: {_one_line(error)}: see annealtrain train --help") from error
+        raise _unbuilt("optimizer", node, error) from error
     name = node["_target_"].rpartition(".")[2]
     given: dict[str, Any] = {}
-    if "solver" in signature(target).parameters:
+    if "solver" in taken:
         given["solver"] = solver_of(config)
         given["half_range"] = create(config.get("schedule"), "schedule", Schedule)
         given["bits"] = config["bits"]
@@ -134,7 +137,7 @@ def optimizer_of(config: Config) -> Optimizer:
     try:
         return _of_kind(make(**given), node, "optimizer", Optimizer)
     except TypeError as error:  # of an argument that its constructor has not
-        raise InputError(f"optimizer cannot be built: {_one_line(error)}: see annealtrain train --help") from error
+        raise _unbuilt("optimizer", node, error) from error
 
 
 def solver_of(config: Config) -> Solver:
@@ -163,19 +166,41 @@ def _of_kind(made: Any, node: dict[str, Any], what: str, kind: type) -> Any:
 
 
 def _instantiate(node: Any, what: str) -> Any:
+    trust.open_path(node)
     try:
         return instantiate(node, _convert_="all")
-    except InstantiationException as error:
+    except (InstantiationException, OmegaConfBaseException, TypeError) as error:
         cause: BaseException = error
         while cause.__cause__ is not None and not isinstance(cause, InputError):
             cause = cause.__cause__
         if isinstance(cause, InputError):
             raise cause from None
-        raise InputError(f"{what} cannot be built: {_one_line(cause)}: see annealtrain train --help") from error
+        raise _unbuilt(what, node, cause) from error
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).removesuffix(".")
+def unknown_argument(key: str, node: Any) -> str | None:
+    """Return one line for the first setting at any depth of a node that its `_target_` does not take, None without."""
+    if isinstance(node, list):
+        found = (unknown_argument(f"{key}.{at}", below) for at, below in enumerate(node))
+        return next(filter(None, found), None)
+    if not isinstance(node, dict):
+        return None
+    if isinstance(node.get("_target_"), str):
+        taken = signature(get_object(node["_target_"])).parameters
+        is_open = any(one.kind is Parameter.VAR_KEYWORD for one in taken.values())
+        for name in node:
+            if name not in (*taken, *OF_HYDRA) and not is_open:
+                close = nearest(name, taken)
+                return f"no setting {f'{key}.{name}'!r}{close}: {node['_target_']} takes {', '.join(taken)}"
+    return next(filter(None, (unknown_argument(f"{key}.{name}", below) for name, below in node.items())), None)
+
+
+def _unbuilt(what: str, node: Any, error: BaseException) -> InputError:
+    """Return the line for an object that cannot be made: a setting that its class has not, or what it has raised."""
+    if isinstance(error, TypeError) and (unknown := unknown_argument(what, node)):
+        return InputError(unknown)
+    said = " ".join(str(error).split()).removesuffix(".") + trust.hidden(node)
+    return InputError(f"{what} cannot be built: {said}: see annealtrain train --help")
 
 
 def network_of(config: Config, in_shape: Sequence[int], classes: int, task: str = CLASSIFICATION) -> Network:
@@ -183,10 +208,10 @@ def network_of(config: Config, in_shape: Sequence[int], classes: int, task: str 
     layers = config["model"].get("layers") if isinstance(config["model"], dict) else None
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
-    settings = {name: config[name] for name in ("alpha", "bias", "conv_inverse", "seed")}
+    settings = {name: config[name] for name in ("alpha", "output_activation", "bias", "conv_inverse", "seed")}
     if task == REGRESSION:
         settings["output_activation"] = "linear"
-    return Network(_instantiate(layers, "model"), tuple(in_shape), classes, **settings)
+    return Network(_instantiate(layers, "model.layers"), tuple(in_shape), classes, **settings)
 
 
 def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:

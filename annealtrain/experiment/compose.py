@@ -2,19 +2,24 @@
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
 import hydra
+import yaml
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from annealtrain.errors import InputError, nearest
+from annealtrain.experiment import own_yaml
 from annealtrain.experiment.config import Config, plain
+from annealtrain.experiment.known_settings import CONFIGS, HEADER, LISTED, check_known, check_read, groups, no_setting
 
-CONFIGS = "annealtrain.configs"
+# What Hydra and OmegaConf raise for words and YAML that they cannot make a configuration of.
+ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError, ValueError)
 # The launchers and sweepers that are packages of their own, and the extra that brings each.
 PLUGINS = {
     "hydra/launcher/joblib": "sweep",
@@ -70,20 +75,67 @@ def _new_word(word: str) -> str | None:
     )
 
 
-def compose_config(overrides: list[str], config_dir: str | None) -> Config:
-    """Return the configuration that `annealtrain train` would run with these overrides."""
-    refuse_old_words(overrides)
-    refuse_doubled_words(overrides)
+COMPOSING = threading.Lock()  # Hydra composes in one place for the whole process
+
+
+def refuse_lists(words: Sequence[str]) -> None:
+    """Raise InputError where a group is given a list in place of an option."""
+    for key, _, value in (word.lstrip("+").partition("=") for word in words):
+        if key.partition("/")[0] in groups() and "." not in key and value.strip().startswith("["):
+            option = next(iter(sorted(_options(key))), "...")
+            raise InputError(
+                f"{key}={value} is a list: name one option, such as {key}={option}; --multirun sweeps over a,b"
+            )
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise InputError for overrides that are refused whatever they are composed with."""
+    refuse_old_words(words)
+    refuse_doubled_words(words)
+    refuse_lists(words)
+
+
+def compose_config(overrides: list[str], config_dir: str | None, *, is_shared: bool = False) -> Config:
+    """Return the configuration that `annealtrain train` would run with these overrides.
+
+    is_shared: the overrides serve other runs too, and this one need not read them all.
+    Raises InputError for what cannot be composed, and for settings that nothing reads.
+    """
+    composed = compose(overrides, config_dir)
+    return finished(composed, [] if is_shared else overrides)
+
+
+def compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
+    """Return what Hydra composes of these overrides, its interpolations unresolved; InputError where it cannot."""
+    check_words(overrides)
+    words = list(overrides)
     if config_dir:
         folder = os.path.abspath(config_dir)
         if not os.path.isdir(folder):
             raise InputError(f"--config-dir: there is no folder {folder}")
         quoted = folder.replace("\\", "\\\\").replace('"', '\\"')
-        overrides = [f'hydra.searchpath=["file://{quoted}"]', *overrides]
+        words = [f'hydra.searchpath=["file://{quoted}"]', *words]
     try:
-        with hydra.initialize_config_module(CONFIGS, version_base="1.3"):
-            return plain(hydra.compose("train", overrides))
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        with COMPOSING, hydra.initialize_config_module(CONFIGS, version_base="1.3"):
+            composed = hydra.compose("train", words, return_hydra_config=True)
+    except (*ERRORS, OSError) as error:
+        raise InputError(explain(error)) from error
+    own_yaml.check_own(composed.hydra)
+    with read_write(composed), open_dict(composed):
+        del composed["hydra"]
+    return composed
+
+
+def finished(composed: DictConfig, words: Sequence[str]) -> Config:
+    """Return a composed configuration as plain dictionaries; InputError for settings that nothing reads.
+
+    words: overrides for this run alone, each of which it must read.
+    """
+    check_known(composed)
+    check_read(composed, words)
+    try:
+        return plain(composed)
+    except ERRORS as error:
         raise InputError(explain(error)) from error
 
 
@@ -91,41 +143,41 @@ def explain(error: BaseException) -> str:
     """Return one line for an error of Hydra or OmegaConf: what was wrong, and the nearest valid name."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if yaml_fault := own_yaml.fault(error):
+        return yaml_fault
+    if isinstance(error, RecursionError):
+        return "a value is nested too deeply, or settings refer to each other in a circle"
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r}: write key=value, quoted where it holds spaces, brackets or another ="
+        word = error.override if len(error.override) < 100 else f"{error.override[:100]}..."
+        return f"cannot read {word!r}: write key=value, quoted where it holds spaces, brackets or another ="
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         if extra := PLUGINS.get(str(error.missing_cfg_file)):
             return f"{error.missing_cfg_file} is not installed: pip install 'annealtrain[{extra}]'"
         group, _, name = str(error.missing_cfg_file).partition("/")
-        if group == "dataset" and os.path.exists(name):
-            return f"dataset={name} is not known: write {_own_set(name)}"
-        options = sorted({*error.options, *_options(group)})
-        if elsewhere := [
-            other for other in ("optimizer", "solver", "method") if other != group and name in _options(other)
-        ]:
-            return f"{group}={name} is not known: write {elsewhere[0]}={name}"
-        return f"{group}={name} is not known{nearest(name, options)}: choose one of {', '.join(options)}"
+        return f"{group}={name} is not known{_instead(group, name, error.options)}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         key = str(cause.full_key)
         if key in ("figure", "seeds"):
             return f"{key}= is read by the sweep of a figure: sweep=figure figure=fig5b seeds=3"
         if " not in " in str(cause):  # the keys of a YAML, or of Hydra's own settings
             parent, _, name = key.rpartition(".")
-            known = list(_keys(cause.parent_node)) + (_groups() if not parent else [])
+            known = list(_keys(cause.parent_node)) + (groups() if not parent else [])
             if name in known:
                 return f"{key}: this run has no {name} that could have settings"
-            found = nearest(name, known).replace("'?", f"'{' in ' + parent if parent else ''}?")
-            return f"no setting {key!r}{found}: annealtrain train --help lists all"
+            return no_setting(key, known)
         if named := re.search(r"node .([\w.]+). is not a container", str(cause)):
             return f"{named[1]}= is a group of settings, not a value: set those in it, such as {named[1]}.first="
-        return f"{key}: {' '.join(str(cause).split('full_key')[0].split())}"
+        return f"{key}: {_one_line(cause)}"
     if isinstance(error, ConfigCompositionException) and (named := re.search("Could not override '([^'@]+)", first)):
         name = named[1].lstrip("/")
-        if name in _groups():
-            return f"a YAML that overrides the group {name} must begin with the line '# @package _global_'"
+        if name in groups():
+            return f"a YAML that overrides the group {name} must begin with the line '{HEADER}'"
         if name in OLD_GROUPS:
             return f"the group {name} is called {OLD_GROUPS[name]} now: override /{OLD_GROUPS[name]}"
-        return f"no group {name!r}{nearest(name, _groups())}: annealtrain train --help lists all"
+        return f"no group {name!r}{nearest(name, groups())}: {LISTED}"
+    if named := re.match(r"In '(.+)': \w+ raised while composing config", first):
+        why = _one_line(error.__cause__ or error).rpartition(": ")[2]
+        return f"{named[1]}.yaml holds no settings that fit ({why}): write key: value"
     if first.startswith("Ambiguous value"):
         return f"{first}: add --multirun to sweep over it, or write key=[a,b] for a list"
     if first.startswith("Config group override"):
@@ -133,11 +185,20 @@ def explain(error: BaseException) -> str:
     return first
 
 
-def _own_set(path: str) -> str:
-    """Return the words that read a file or a folder of a user's own."""
-    if os.path.isdir(path):
-        return f"dataset=folder data_dir={path}"
-    return f"dataset=arrays dataset.file={path}"
+def _instead(group: str, name: str, options: Iterable[str]) -> str:
+    """Return what to write in place of an option that a group has not, as the end of a message."""
+    if group == "dataset" and os.path.exists(name):  # a file or a folder of the user's own
+        own = f"folder data_dir={name}" if os.path.isdir(name) else f"arrays dataset.file={name}"
+        return f": write dataset={own}"
+    for other in ("optimizer", "solver", "method"):
+        if other != group and name in _options(other):
+            return f": write {other}={name}"
+    known = sorted({*options, *_options(group)})
+    return f"{nearest(name, known)}: choose one of {', '.join(known)}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split("full_key")[0].split())
 
 
 def _keys(node: Any) -> Iterable[str]:
@@ -152,7 +213,3 @@ def _options(group: str) -> list[str]:
         f"{entry.name}/{name}" for entry in entries if entry.is_dir() for name in _options(f"{group}/{entry.name}")
     ]
     return [entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")] + below
-
-
-def _groups() -> list[str]:
-    return [entry.name for entry in files(CONFIGS).iterdir() if entry.is_dir() and not entry.name.startswith("_")]

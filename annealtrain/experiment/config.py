@@ -3,15 +3,16 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.errors import InputError
-from annealtrain.experiment import data_of_run
+from annealtrain.experiment import data_of_run, trust, versions
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
-from annealtrain.runs import recorder
+from annealtrain.runs import recorder, tables, yaml_files
 from annealtrain.runtime.validation import YES_OR_NO, Rule, check_all, number, one_of, optional, whole
 
 Config = dict[str, Any]
@@ -35,8 +36,11 @@ RULES = {
     "resume": YES_OR_NO,
     "progress": one_of(True, False, "auto"),
     "conv_inverse": one_of("fourier", "exact"),
+    "output_activation": one_of("leaky_relu", "linear"),
     **data_of_run.RULES,
 }
+TEXT = Rule("text", lambda value: isinstance(value, str))
+TEXTS = {"data_dir": optional(TEXT), "model.name": optional(TEXT)}  # which not every configuration has
 RENAMED = {"targets": "optimizer"}  # of groups, and the names that they have now
 # What changes how a run is done, but not its numbers.
 INDIFFERENT = ("resume", "progress", "threads", "data_dir")
@@ -54,13 +58,15 @@ def check_values(config: Config) -> None:
         if name not in config:
             raise InputError(f"the configuration has no {name!r}: annealtrain train --help lists what a run needs")
     check_all(config, RULES)
+    model = config["model"] if isinstance(config["model"], dict) else {}
+    check_all({"data_dir": config.get("data_dir"), "model.name": model.get("name")}, TEXTS)
 
 
 def config_hash(config: Config) -> str:
     """Return a fingerprint of all settings that can change a run's numbers."""
     told = data_of_run.without_defaults(config)
     settings = {key: value for key, value in told.items() if key not in INDIFFERENT}
-    settings["dataset"] = {key: value for key, value in config["dataset"].items() if key != "data_dir"}
+    settings["dataset"] = {key: value for key, value in config.get("dataset", {}).items() if key != "data_dir"}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -69,21 +75,39 @@ def config_text(config: Config) -> str:
     return OmegaConf.to_yaml(config)
 
 
-def saved_config(folder: Path) -> Config:
-    """Return the configuration of the run in `folder`; InputError if there is none."""
+def read_config(folder: Path) -> Config:
+    """Return the configuration of the run in `folder`, as it is written there; InputError if there is none.
+
+    Nothing that it names is imported, and nothing is to be built of it: `saved_config` is for that.
+    """
     path = folder / recorder.CONFIG
     if not path.is_file() or not (folder / recorder.META).is_file():
         raise InputError(f"{folder} is not a run folder: it has no {recorder.CONFIG} and {recorder.META}")
-    try:
-        return data_of_run.BEFORE | plain(OmegaConf.load(path))  # type: ignore[arg-type]
-    except Exception as error:  # of YAML, of OmegaConf, or for a file of another kind
-        why = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read ({why}): start the run anew in another folder") from error
+    return _with_absolute_paths(yaml_files.read_mapping(path))
+
+
+def saved_config(folder: Path, trusted: str | Sequence[str] = (), replaced: Mapping[str, Any] | None = None) -> Config:
+    """Return the configuration of the run in `folder` as it is to be built.
+
+    trusted: modules of the user's own whose objects may be built, see `trust.check`. replaced: nodes in the place of
+    those that the folder has. A setting that the run's version did not know yet is what it was before, see `versions`.
+    Raises InputError where there is no run, or its configuration names what is not to be built.
+    """
+    config = versions.completed(read_config(folder), folder)
+    config |= {name: node for name, node in (replaced or {}).items() if config.get(name) is not None}
+    for name in NODES:
+        if not isinstance(config.get(name, {}), dict):
+            raise InputError(f"{folder / recorder.CONFIG}: {name} is not a mapping: {tables.START_ANEW}")
+    trust.check(config, trusted)
+    return config
 
 
 def plain(config: DictConfig) -> Config:
     """Return a composed configuration as plain dictionaries, its interpolations resolved, its paths absolute."""
-    content: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    return _with_absolute_paths(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+
+
+def _with_absolute_paths(content: Config) -> Config:
     for holder in (content, content.get("dataset")):
         if isinstance(holder, dict) and isinstance(holder.get("data_dir"), str):
             holder["data_dir"] = _absolute(holder["data_dir"])

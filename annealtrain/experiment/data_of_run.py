@@ -9,12 +9,11 @@ from annealtrain.data.dataset import Dataset
 from annealtrain.data.images import SIZE, Splits
 from annealtrain.data.preprocessing import Preprocessing
 from annealtrain.errors import InputError
+from annealtrain.experiment.versions import BEFORE
 from annealtrain.runtime.validation import YES_OR_NO, Rule, either, number, one_of, optional, whole
 from annealtrain.training.task import Classification, Regression, Task
 
 NAMED = "annealtrain.data.datasets."  # sets whose shape is known without reading them
-# What runs have that were made before there were such settings.
-BEFORE: dict[str, Any] = {"task": None, "image_size": [32, 32], "scale": None, "standardise": None}
 RULES: dict[str, Rule] = {
     "task": optional(one_of("classification", "regression")),
     "image_size": either(whole(), SIZE),
@@ -26,7 +25,7 @@ FILES = ("file", "labels", "test_file", "test_labels")  # of dataset=arrays
 
 def image_size(config: dict[str, Any]) -> list[int] | None:
     """Return (h, w) that images are asked to have: the run's image_size, else the model's own; None: their own."""
-    model = config["model"] if isinstance(config["model"], dict) else {}
+    model = config["model"] if isinstance(config.get("model"), dict) else {}
     for name, size in (("image_size", config.get("image_size")), ("model.image_size", model.get("image_size"))):
         if size is not None:
             RULES["image_size"].check(name, size)
@@ -39,11 +38,12 @@ def without_defaults(config: dict[str, Any]) -> dict[str, Any]:
 
     Its fingerprint is then that of a run of that time.
     """
-    settings = {name: value for name, value in config.items() if name not in BEFORE}
-    if isinstance(config["model"], dict):
+    before = {name: BEFORE[name] for name in RULES}
+    settings = {name: value for name, value in config.items() if name not in RULES}
+    if isinstance(config.get("model"), dict):
         settings["model"] = {name: value for name, value in config["model"].items() if name != "image_size"}
-    now = {name: config.get(name, before) for name, before in BEFORE.items()} | {"image_size": image_size(config)}
-    return settings | {name: value for name, value in now.items() if value != BEFORE[name]}
+    now = {**before, **config, "image_size": image_size(before | config)}
+    return settings | {name: now[name] for name in RULES if now[name] != before[name]}
 
 
 def size_for(config: dict[str, Any], shape: Sequence[int]) -> list[int] | None:

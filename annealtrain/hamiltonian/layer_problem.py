@@ -5,11 +5,12 @@ sample's inputs (linear layer), or the patch under the kernel at one output site
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annealtrain.hamiltonian.encoding import Encoding
+from annealtrain.hamiltonian.grid import MAX_BITS, half_ranges, per_weight, spins_and_levels
 from annealtrain.hamiltonian.least_squares import LeastSquares
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
 from annealtrain.runtime.array_types import Array
@@ -17,14 +18,18 @@ from annealtrain.runtime.array_types import Array
 if TYPE_CHECKING:
     import dimod
 
-MAX_BITS = 16
+__all__ = ["MAX_BITS", "LayerProblem"]
+ROUNDING = 1e-8  # of J's largest number: what products of matrices differ by from their transpose
 
 
 class LayerProblem:
     """The M quadratic forms of one layer step, behind both of their views.
 
-    S0: (M, N) current weights. half_range: L > 0, in weight units. bits: n in 1..16. Energies are the loss in the
-    paper's unit. Build it with `from_rows` (least squares) or `from_moments` (J, h, E0).
+    S0: (M, N) current weights, the centres of the grids. half_range: L > 0, in weight units: a number, or one for each
+    unit (M,), each of G groups of N / G neighbouring weights (M, G), or each weight (M, N). bits: n in 1..16.
+    num_levels: another number of levels than 2^bits; bits is then None, and becomes the spins that a weight takes.
+    Energies are the loss in the paper's unit. Build it with `from_rows` (least squares), `from_moments` (J, h, E0) or
+    `of_rounding` (weights to be put on a grid).
     """
 
     def __init__(
@@ -33,18 +38,17 @@ class LayerProblem:
         h: Array,
         E0: Array,
         S0: Array,
-        half_range: float,
-        bits: int,
+        half_range: Any,
+        bits: int | None,
         *,
-        sites: float = 1.0,
+        num_levels: int | None = None,
+        sites: Any = 1.0,
         least_squares: LeastSquares | None = None,
         ridge: float = 0.0,
         convex: bool = True,
     ) -> None:
-        if not 1 <= bits <= MAX_BITS or int(bits) != bits:
-            raise ValueError(f"bits={bits} is not a whole number from 1 to {MAX_BITS}")
-        if not (half_range > 0 and np.isfinite(half_range)):
-            raise ValueError(f"half_range={half_range} is not a finite number above 0")
+        self.bits, self.num_levels = spins_and_levels(bits, num_levels)
+        self.half_range = half_ranges(half_range, np.shape(S0))
         if np.shape(h) != np.shape(S0) or np.shape(E0) != np.shape(S0)[:1]:
             raise ValueError(f"h {np.shape(h)} and S0 {np.shape(S0)} must be (M, N), E0 {np.shape(E0)} (M,)")
         for name, values in (("h", h), ("E0", E0), ("S0", S0)):
@@ -53,7 +57,6 @@ class LayerProblem:
         self._couplings = couplings
         self.h, self.E0 = np.asarray(h, dtype=np.float64), np.asarray(E0, dtype=np.float64)
         self.S0 = np.asarray(S0, dtype=np.float64)
-        self.half_range, self.bits = float(half_range), int(bits)
         self.sites, self.least_squares, self.ridge, self.convex = sites, least_squares, ridge, convex
 
     @classmethod
@@ -62,9 +65,10 @@ class LayerProblem:
         inputs: Array,
         targets: Array,
         S0: Array,
-        half_range: float,
-        bits: int,
+        half_range: Any,
+        bits: int | None,
         *,
+        num_levels: int | None = None,
         factors: Array | None = None,
         samples: int | None = None,
         ridge: float = 0.0,
@@ -103,8 +107,8 @@ class LayerProblem:
             def couplings(unit: int) -> Couplings:
                 return Couplings(least_squares.unit_gram(unit)).with_ridge(ridge)
 
-        sites = len(inputs) / samples
-        return cls(couplings, h, E0, S0, half_range, bits, sites=sites, least_squares=least_squares, ridge=ridge)
+        of_rows: dict[str, Any] = {"sites": len(inputs) / samples, "least_squares": least_squares, "ridge": ridge}
+        return cls(couplings, h, E0, S0, half_range, bits, num_levels=num_levels, **of_rows)
 
     @classmethod
     def from_moments(
@@ -113,15 +117,17 @@ class LayerProblem:
         h: Array,
         E0: Array,
         S0: Array,
-        half_range: float,
-        bits: int,
+        half_range: Any,
+        bits: int | None,
         *,
+        num_levels: int | None = None,
         convex: bool | None = None,
     ) -> "LayerProblem":
         """Return the problem E_i(S) = S'J_i S + h_i'S + E0_i; J: (N, N) shared, or (M, N, N); h, S0: (M, N).
 
         J may be any symmetric matrix; a lower bound is certified only where it is positive semidefinite, which
-        `convex` says, or its eigenvalues do. Raises ValueError for a J that is not symmetric or not finite.
+        `convex` says, or its eigenvalues do. Raises ValueError for a J that is not finite, or not symmetric but for
+        rounding (see `symmetric`).
         """
         J, h = np.asarray(J, dtype=np.float64), np.atleast_2d(np.asarray(h, dtype=np.float64))
         M, N = h.shape
@@ -129,25 +135,47 @@ class LayerProblem:
             raise ValueError(f"J {J.shape} is neither {(N, N)} nor {(M, N, N)}")
         if not np.isfinite(J).all():
             raise ValueError("J has values that are not finite")
-        if not np.array_equal(J, np.swapaxes(J, -1, -2)):
-            raise ValueError("J is not symmetric: pass (J + J') / 2")
+        J = symmetric(J)
         if convex is None:
             spectrum = np.linalg.eigvalsh(J)
             convex = bool(np.all(spectrum[..., 0] >= -1e-12 * np.abs(spectrum).max(axis=-1)))
         if J.ndim == 2:
             live = Couplings(J).coupled | (h != 0).any(axis=0)
-            return cls(Couplings(J, live), h, E0, S0, half_range, bits, convex=convex)
+            return cls(Couplings(J, live), h, E0, S0, half_range, bits, num_levels=num_levels, convex=convex)
 
         def couplings(unit: int) -> Couplings:
             return Couplings(J[unit], Couplings(J[unit]).coupled | (h[unit] != 0))
 
-        return cls(couplings, h, E0, S0, half_range, bits, convex=convex)
+        return cls(couplings, h, E0, S0, half_range, bits, num_levels=num_levels, convex=convex)
+
+    @classmethod
+    def of_rounding(
+        cls,
+        H: Array,
+        W: Array,
+        half_range: Any,
+        bits: int | None,
+        *,
+        num_levels: int | None = None,
+        centre: Any = 0.0,
+    ) -> "LayerProblem":
+        """Return the problem of putting weights W (M, N) on a grid: E_i(D) = D'HD of the change D_i = S_i - W_i.
+
+        H: (N, N), the inputs' second moments, positive semidefinite. centre: of the grids of S, shaped as half_range
+        may be; 0: symmetric. It is written in D, for the energies of a good S are small beside those of its parts:
+        the weights of a result are D, and S = W + D.
+        """
+        W = np.asarray(W, dtype=np.float64)
+        zeros = np.zeros(W.shape)
+        grid = (per_weight(centre, W.shape, "centre") - W, half_range, bits)
+        return cls.from_moments(H, zeros, np.zeros(len(W)), *grid, num_levels=num_levels, convex=True)
 
     def __repr__(self) -> str:
         couplings = "one J" if self.is_shared else "a J each"
+        levels = f"{self.bits} bits" if self.num_levels is None else f"{self.num_levels} levels"
         return (
             f"{type(self).__name__}({self.num_units} units of {self.num_weights} weights, {couplings}; "
-            f"{self.bits} bits, {self.num_spins} spins a unit; L = {self.half_range:.4g})"
+            f"{levels}, {self.num_spins} spins a unit; L = {np.mean(self.half_range):.4g})"
         )
 
     def around(self, centre: Array) -> "LayerProblem":
@@ -161,8 +189,10 @@ class LayerProblem:
             couplings = self.unit(i).couplings
             pulls[i] = couplings.J @ own - couplings.ridge * couplings.live * own  # J without the ridge, see `unit`
         h, E0 = self.h - 2 * pulls, self.E0 + ((pulls - self.h) * centre).sum(axis=1)
-        grid = (self.S0 + centre, self.half_range, self.bits)
-        return LayerProblem(self._couplings, h, E0, *grid, sites=self.sites, ridge=self.ridge, convex=self.convex)
+        bits = self.bits if self.num_levels is None else None
+        grid = (self.S0 + centre, self.half_range, bits)
+        kept: dict[str, Any] = {"num_levels": self.num_levels, "sites": self.sites}
+        return LayerProblem(self._couplings, h, E0, *grid, **kept, ridge=self.ridge, convex=self.convex)
 
     @property
     def num_units(self) -> int:
@@ -181,8 +211,14 @@ class LayerProblem:
 
     @property
     def encoding(self) -> Encoding:
-        """How levels, spins and weights stand for each other."""
-        return Encoding(self.half_range, self.bits)
+        """How levels (M, N), spins and weights stand for each other."""
+        half_range = self.half_range if np.ndim(self.half_range) != 1 else self.half_range[:, None]
+        return Encoding(half_range, self.bits, self.num_levels)
+
+    @property
+    def has_one_range(self) -> bool:
+        """Whether L is one number for all weights."""
+        return np.ndim(self.half_range) == 0
 
     @property
     def floor(self) -> float:
@@ -200,11 +236,13 @@ class LayerProblem:
             raise ValueError(f"unit {i}: there are {self.num_units} units, 0 to {self.num_units - 1}")
         couplings = self._couplings if isinstance(self._couplings, Couplings) else self._couplings(i)
         h, E0, S0 = self.h[i], float(self.E0[i]), self.S0[i]
-        if couplings.ridge:
+        if np.any(couplings.ridge):
             # lambda |S - S0|^2 = lambda S'S - 2 lambda S0'S + lambda |S0|^2, on the live weights.
             pull = np.where(couplings.live, couplings.ridge * S0, 0.0)
             h, E0 = h - 2 * pull, E0 + float(pull @ S0)
-        return QuadraticForm(couplings, h, E0, S0, self.half_range, self.bits, self.sites)
+        half_range = self.half_range if self.has_one_range else self.half_range[i]
+        sites = self.sites if np.ndim(self.sites) == 0 else float(self.sites[i])
+        return QuadraticForm(couplings, h, E0, S0, half_range, self.bits, sites, self.num_levels)
 
     def energies(self, weights: Array) -> Array:
         """Return the M units' losses (M,) at weights (M, N)."""
@@ -213,3 +251,21 @@ class LayerProblem:
     def to_bqm(self, i: int) -> "dimod.BinaryQuadraticModel":
         """Return unit i's Hamiltonian for dimod (see QuadraticForm.to_bqm)."""
         return self.unit(i).to_bqm()
+
+
+def symmetric(J: Array) -> Array:
+    """Return J, (N, N) or (M, N, N) and finite, as (J + J') / 2 where it is not symmetric by rounding alone.
+
+    Raises ValueError where J and J' are farther apart than ROUNDING times the largest number of J.
+    """
+    transposed = np.swapaxes(J, -1, -2)
+    if np.array_equal(J, transposed):
+        return J
+    apart, largest = np.abs(J / 2 - transposed / 2), np.abs(J / 2).max(axis=(-1, -2), keepdims=True)
+    if np.any(apart > ROUNDING * largest):
+        *_, i, j = at = np.unravel_index(int(np.argmax(apart / np.where(largest > 0, largest, 1))), J.shape)
+        unit = f" of problem {at[0]}" if J.ndim == 3 else ""
+        one, other = float(J[at]), float(transposed[at])
+        raise ValueError(f"J{unit} is not symmetric (J[{i}, {j}]={one:g}, J[{j}, {i}]={other:g}): pass (J + J.T) / 2")
+    mean: Array = J / 2 + transposed / 2
+    return mean

@@ -11,6 +11,7 @@ import numpy as np
 
 from annealtrain import _anneal
 from annealtrain.hamiltonian.encoding import Encoding
+from annealtrain.hamiltonian.triangle import Triangle, triangle
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
 
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
 
 
 class Couplings:
-    """J of one unit, or one J that all units share; `live` weights are those that move its energy."""
+    """J of one unit, or one J that all units share; `live` weights are those that move its energy.
 
-    def __init__(self, J: Array, live: Array | None = None, ridge: float = 0.0) -> None:
+    ridge: what `with_ridge` has added to the diagonal of the live weights, a number or (N,).
+    """
+
+    def __init__(self, J: Array, live: Array | None = None, ridge: Any = 0.0) -> None:
         self.J = np.ascontiguousarray(J)
         self.diagonal = J.diagonal()
         self.live = self.coupled if live is None else live
         self.ridge = ridge
+        self._of_spins: dict[Encoding, Couplings] = {}
 
     def with_ridge(self, relative: float) -> "Couplings":
         """Return J + lambda I on the live weights, lambda = relative * mean(diag J)."""
@@ -33,6 +38,15 @@ class Couplings:
             raise ValueError(f"ridge={relative} is negative")
         strength = relative * float(self.diagonal.mean())
         return Couplings(self.J + np.diag(strength * self.live), self.live, strength) if relative else self
+
+    def of_spins(self, encoding: Encoding) -> "Couplings":
+        """Return J' of the spins of an encoding with one range, Eqs. (8), (18); it is kept."""
+        known = self._of_spins
+        if encoding not in known:
+            scale, size = encoding.spin_scale, len(self.J) * encoding.bits
+            memory.require(2 * 8 * size**2, f"a dense Hamiltonian of {size} spins", "take fewer levels")
+            known[encoding] = Couplings(np.kron(self.J, np.outer(scale, scale)), np.repeat(self.live, encoding.bits))
+        return known[encoding]
 
     @cached_property
     def coupled(self) -> Array:
@@ -51,6 +65,11 @@ class Couplings:
     def live_J(self) -> Array:
         """J of the live weights: (live, live) float64, contiguous."""
         return np.ascontiguousarray(self.J if self.live.all() else self.J[np.ix_(self.indices, self.indices)])
+
+    @cached_property
+    def triangle(self) -> Triangle:
+        """J of the live weights as a triangle; InputError where it is not positive semidefinite."""
+        return triangle(self.live_J)
 
     @cached_property
     def packed(self) -> Array:
@@ -79,7 +98,8 @@ class Couplings:
 class QuadraticForm:
     """One unit's loss E(S) = S'JS + h'S + E0 (Eqs. 5, 16) on n-bit weights in [S0 - L, S0 + L] (Eqs. 6, 7).
 
-    h, S0: (N,). `sites` is the number of rows a sample (1 for a linear layer). Levels, spins and weights: see Encoding.
+    h, S0: (N,). half_range: L, a number, or (N,). `sites` is the number of rows a sample (1 for a linear layer).
+    Levels, spins and weights: see Encoding; num_levels: None for 2^bits.
     A weight that does not move the energy (its row of J and h_j are zero) keeps S0_j exactly.
     """
 
@@ -87,9 +107,10 @@ class QuadraticForm:
     h: Array
     E0: float
     S0: Array
-    half_range: float
+    half_range: Any
     bits: int
     sites: float = 1.0
+    num_levels: int | None = None
 
     @property
     def J(self) -> Array:
@@ -102,7 +123,7 @@ class QuadraticForm:
     @cached_property
     def encoding(self) -> Encoding:
         """How levels, spins and weights stand for each other."""
-        return Encoding(self.half_range, self.bits)
+        return Encoding(self.half_range, self.bits, self.num_levels)
 
     def energy(self, weights: Array) -> Any:
         """Return the loss at weights (..., N), Eq. (5), float64."""
@@ -124,8 +145,19 @@ class QuadraticForm:
     def live_part(self) -> "QuadraticForm":
         """Return the form of the live weights alone: the same energies, nothing to sample that does not matter."""
         live, couplings = self.couplings.indices, self.couplings
-        own = Couplings(couplings.live_J, np.ones(live.size, dtype=bool), couplings.ridge)
-        return QuadraticForm(own, self.h[live], self.E0, self.S0[live], self.half_range, self.bits, self.sites)
+        ridge, half_range = (each if np.ndim(each) == 0 else each[live] for each in (couplings.ridge, self.half_range))
+        own = Couplings(couplings.live_J, np.ones(live.size, dtype=bool), ridge)
+        grid = (self.S0[live], half_range, self.bits, self.sites, self.num_levels)
+        return QuadraticForm(own, self.h[live], self.E0, *grid)
+
+    def spin_form(self) -> "QuadraticForm":
+        """Return the same Hamiltonian of spins as weights of one bit in [-1, 1]: spin j n + a is spin a of weight j.
+
+        Forms of one J and one number L share the new J too.
+        """
+        couplings, scale = self.couplings.of_spins(self.encoding), self.encoding.spin_scale
+        h = np.kron(np.where(self.live, self.gradient(self.S0), 0.0), scale)
+        return QuadraticForm(couplings, h, float(self.energy(self.S0)), np.zeros(h.size), 1.0, 1, self.sites)
 
     def ising(self) -> tuple[Array, Array, float]:
         """Return (J', h', E0') with E = sigma'J'sigma + h'sigma + E0': Eqs. (8), (9), (18), (19).
@@ -134,10 +166,12 @@ class QuadraticForm:
         """
         size = self.S0.size * self.bits
         memory.require(2 * 8 * size**2, f"a dense Hamiltonian of {size} spins", "lower bits or take a smaller layer")
-        scale = self.encoding.spin_scale
-        J = np.kron(self.J, np.outer(scale, scale))
-        h = np.kron(np.where(self.live, self.gradient(self.S0), 0.0), scale)
-        return J, h, float(self.energy(self.S0))
+        scale, field = self.encoding.spin_scale, np.where(self.live, self.gradient(self.S0), 0.0)
+        if scale.ndim == 1:
+            return np.kron(self.J, np.outer(scale, scale)), np.kron(field, scale), float(self.energy(self.S0))
+        flat = scale.ravel()
+        J = np.repeat(np.repeat(self.J, self.bits, axis=0), self.bits, axis=1) * np.outer(flat, flat)
+        return J, np.repeat(field, self.bits) * flat, float(self.energy(self.S0))
 
     def to_bqm(self) -> "dimod.BinaryQuadraticModel":
         """Return the same Hamiltonian for dimod: spins 0 .. N n - 1, each pair once (2 J'), energies the loss."""

@@ -8,45 +8,46 @@ import numpy as np
 import scipy.fft
 
 from annealtrain.errors import InputError
-from annealtrain.nn.layer import PINV_CUTOFF, Shape, TrainableLayer, shape_text
-from annealtrain.nn.layout import samples_first, samples_last
+from annealtrain.nn.layer import PINV_CUTOFF, SLOPE, UNITS, Shape, TrainableLayer
+from annealtrain.nn.layout import samples_first, samples_last, with_margin
+from annealtrain.nn.windows import EXTENT, MARGIN, Extent, Windows, pair
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked, optional, whole
+from annealtrain.runtime.validation import checked, optional
 
 MAX_EXACT = 4096  # rows or columns of a convolution's dense matrix that conv_inverse=exact will factorise
 
 
 class Conv2d(TrainableLayer):
-    """A valid convolution with stride 1, Eq. (13): (C1, H, W) to (out_channels, H - K + 1, W - K + 1).
+    """A convolution, Eq. (13): (C1, H, W) to (out_channels, sites down, sites across).
 
     out_channels: None: the number of classes, in a network's last layer.
+    kernel_size, stride, padding: a number, or a pair for height and width; the paper has stride 1 and no padding, which
+    gives H - K + 1 and W - L + 1 sites. alpha: slope of its activation, see TrainableLayer.
     `inverse_kind` is `fourier` (the paper) or `exact`; a network sets it from conv_inverse.
     """
 
     inverse_kind = "fourier"
 
-    @checked("Conv2d: ", out_channels=optional(whole()), kernel_size=whole())
-    def __init__(self, out_channels: int | None, kernel_size: int) -> None:
-        self.out_channels, self.kernel_size = out_channels or 0, kernel_size
+    @checked("Conv2d: ", out_channels=optional(UNITS), kernel_size=EXTENT, stride=EXTENT, padding=MARGIN, alpha=SLOPE)
+    def __init__(
+        self,
+        out_channels: int | None,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: Extent = 0,
+        alpha: float | None = None,
+    ) -> None:
+        self.out_channels, self.alpha = out_channels or 0, alpha
         self.is_open = out_channels is None
+        self.windows = Windows(pair(kernel_size), pair(stride), pair(padding))
 
     def take_outputs(self, count: int) -> None:
         self.out_channels = count
 
     def connect(self, in_shape: Shape) -> Shape:
-        if len(in_shape) != 3:
-            raise InputError(
-                f"Conv2d takes (channels, height, width), its input is {shape_text(in_shape)}: put it before a Flatten"
-            )
-        K = self.kernel_size
-        if min(in_shape[1:]) < K:
-            raise InputError(
-                f"Conv2d with kernel_size={K} does not fit its input {shape_text(in_shape)}: "
-                f"at most {min(in_shape[1:])}"
-            )
+        self.out_shape = (self.out_channels, *self.windows.counts(in_shape, "Conv2d"))
         self.in_shape = in_shape
-        self.out_shape = (self.out_channels, in_shape[1] - K + 1, in_shape[2] - K + 1)
-        self.fan = (in_shape[0] * K * K, self.out_channels * K * K)
+        self.fan = (in_shape[0] * prod(self.windows.size), self.out_channels * prod(self.windows.size))
         return self.out_shape
 
     @property
@@ -64,16 +65,17 @@ class Conv2d(TrainableLayer):
     def adjoint(self, y: Array) -> Array:
         if self._is_one_site:
             return (y.reshape(len(y), -1) @ self.kernel(y.dtype)).reshape(len(y), *self.in_shape)
-        K, (C, H, W), (_, height, width) = self.kernel_size, self.in_shape, self.out_shape
+        (K, L), (down, across) = self.windows.size, self.windows.padding
+        (C, H, W), (_, height, width) = self.in_shape, self.out_shape
         flat = samples_last(y).reshape(height, self.out_channels, -1)
-        parts = np.matmul(self._row_kernel(y.dtype).T, flat).reshape(height, K, C, K, width, -1)
-        rows = np.zeros((H, *parts.shape[2:]), y.dtype)
+        parts = np.matmul(self._row_kernel(y.dtype).T, flat).reshape(height, K, C, L, width, -1)
+        rows = np.zeros((H + 2 * down, *parts.shape[2:]), y.dtype)
         for k in range(K):
-            rows[k : k + height] += parts[:, k]
-        x = np.zeros((H, C, W, len(y)), y.dtype)
-        for k in range(K):
-            x[:, :, k : k + width] += rows[:, :, k]
-        return samples_first(x)
+            rows[self.windows.rows(k, height)] += parts[:, k]
+        x = np.zeros((len(rows), C, W + 2 * across, len(y)), y.dtype)
+        for m in range(L):
+            x[:, :, self.windows.columns(m, width)] += rows[:, :, m]
+        return samples_first(x[down : down + H, :, across : across + W])
 
     def gradient(self, x: Array, dz: Array) -> Array:
         if self._is_one_site:
@@ -93,34 +95,51 @@ class Conv2d(TrainableLayer):
 
     @property
     def _is_one_site(self) -> bool:
-        return self.out_shape[1:] == (1, 1)
+        """Whether the kernel covers the whole image, so that a product with the flat image is the layer."""
+        return self.windows.size == self.in_shape[1:] and not any(self.windows.padding)
+
+    def _padded(self, x: Array) -> Array:
+        down, across = self.windows.padding
+        return with_margin(x, (down, down, across, across)) if down or across else x
 
     # Samples last in memory, (H, C, W, Q): the windows of one row of sites are then one matrix for all samples, with
-    # rows (k, c, m) a fixed stride apart over inputs that are repeated K times, not K^2.
+    # rows (k, c, m) a fixed stride apart over inputs that are repeated L times, not K L times.
 
     def _row_patches(self, x: Array) -> Array:
-        """Return (output rows, K C K, width Q): what each site of an output row sees, as a view."""
-        K, height, width = self.kernel_size, self.out_shape[1], self.out_shape[2]
-        images = samples_last(x)
-        shifted = np.empty((*images.shape[:2], K, width, len(x)), x.dtype)
-        for m in range(K):
-            shifted[:, :, m] = images[:, :, m : m + width]
+        """Return (output rows, K C L, width Q): what each site of an output row sees, as a view."""
+        (K, L), (_, height, width) = self.windows.size, self.out_shape
+        images = samples_last(self._padded(x))
+        shifted = np.empty((*images.shape[:2], L, width, len(x)), x.dtype)
+        for m in range(L):
+            shifted[:, :, m] = images[:, :, self.windows.columns(m, width)]
         flat = shifted.reshape(len(images), -1, width * len(x))
+        strides = (self.windows.stride[0] * flat.strides[0], *flat.strides[1:])
         return np.lib.stride_tricks.as_strided(
-            flat, (height, K * flat.shape[1], flat.shape[2]), flat.strides, writeable=False
+            flat, (height, K * flat.shape[1], flat.shape[2]), strides, writeable=False
         )
 
     def _row_kernel(self, dtype: Any) -> Array:
-        """Return the kernels (M, K C K) in the order of `_row_patches`."""
-        K, C = self.kernel_size, self.in_shape[0]
-        kernels = self.kernel(dtype).reshape(-1, C, K, K).swapaxes(1, 2)
+        """Return the kernels (M, K C L) in the order of `_row_patches`."""
+        kernels = self.kernel(dtype).reshape(-1, self.in_shape[0], *self.windows.size).swapaxes(1, 2)
         return np.ascontiguousarray(kernels).reshape(self.out_channels, -1)
 
     def _from_row_order(self, found: Array) -> Array:
-        K, C = self.kernel_size, self.in_shape[0]
-        return found.reshape(-1, K, C, K).swapaxes(1, 2).reshape(self.out_channels, -1)
+        (K, L), C = self.windows.size, self.in_shape[0]
+        return found.reshape(-1, K, C, L).swapaxes(1, 2).reshape(self.out_channels, -1)
+
+    def check_inverse(self) -> None:
+        rows, columns = prod(self.out_shape), prod(self.in_shape)
+        if self.inverse_kind == "fourier" and not self.windows.is_plain:
+            raise InputError("Conv2d with a stride or padding has no inverse in Fourier space: take conv_inverse=exact")
+        if self.inverse_kind == "exact" and max(rows, columns) > MAX_EXACT:
+            remedy = "take conv_inverse=fourier" if self.windows.is_plain else "make it smaller"
+            raise InputError(
+                f"conv_inverse=exact needs the pseudo-inverse of a {rows} x {columns} matrix, at most "
+                f"{MAX_EXACT} x {MAX_EXACT} is done: {remedy}"
+            )
 
     def inverse(self) -> Callable[[Array], Array]:
+        self.check_inverse()
         return self._fourier_inverse() if self.inverse_kind == "fourier" else self._exact_inverse()
 
     def unfold(self, x: Array) -> Array:
@@ -131,10 +150,11 @@ class Conv2d(TrainableLayer):
         return np.moveaxis(y, 1, -1).reshape(-1, self.out_channels)
 
     def _patches(self, x: Array) -> Array:
-        """Return (Q, C1 K K, sites), sites last so that copies are of whole rows of the image."""
-        K = self.kernel_size
-        windows = np.lib.stride_tricks.sliding_window_view(np.ascontiguousarray(x), (K, K), axis=(2, 3))
-        return windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(x), self.fan[0], -1)
+        """Return (Q, C1 K L, sites), sites last so that copies are of whole rows of the image."""
+        images, (down, across) = np.ascontiguousarray(self._padded(x)), self.windows.stride
+        windows = np.lib.stride_tricks.sliding_window_view(images, self.windows.size, axis=(2, 3))
+        seen = windows[:, :, ::down, ::across]
+        return seen.transpose(0, 1, 4, 5, 2, 3).reshape(len(x), self.fan[0], -1)
 
     def _fourier_inverse(self) -> Callable[[Array], Array]:
         """crop . pinv(circular correlation with period P = W + K - 1) . zero-embed, in Fourier space (Sec. 4).
@@ -142,9 +162,9 @@ class Conv2d(TrainableLayer):
         Not the pseudo-inverse of the valid convolution: its images are several times smaller.
         """
         C, height, width = self.in_shape
-        K = self.kernel_size
-        period = (height + K - 1, width + K - 1)
-        kernels = self.kernel(np.float64).reshape(self.out_channels, C, K, K)
+        K, L = self.windows.size
+        period = (height + K - 1, width + L - 1)
+        kernels = self.kernel(np.float64).reshape(self.out_channels, C, K, L)
         # A correlation: Y^ = conj(K^) X^ at every frequency, a C2 x C1 matrix.
         spectrum = np.conj(scipy.fft.rfft2(kernels, period)).transpose(2, 3, 0, 1)
         # The whole operator's largest singular value sets the cutoff: a frequency that all kernels lack stays 0.
@@ -160,13 +180,8 @@ class Conv2d(TrainableLayer):
         return apply
 
     def _exact_inverse(self) -> Callable[[Array], Array]:
-        """The Moore-Penrose inverse of the valid convolution as a dense matrix."""
+        """The Moore-Penrose inverse of the convolution, its stride and padding included, as a dense matrix."""
         size = (prod(self.out_shape), prod(self.in_shape))
-        if max(size) > MAX_EXACT:
-            raise InputError(
-                f"conv_inverse=exact needs the pseudo-inverse of a {size[0]} x {size[1]} matrix, at most "
-                f"{MAX_EXACT} x {MAX_EXACT} is done: take conv_inverse=fourier"
-            )
         basis = np.eye(size[0]).reshape(-1, *self.out_shape)
         inverse = np.linalg.pinv(self.adjoint(basis).reshape(size), rcond=PINV_CUTOFF)
         return lambda y: (y.reshape(len(y), -1) @ inverse.T.astype(y.dtype)).reshape(-1, *self.in_shape)

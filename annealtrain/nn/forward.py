@@ -1,11 +1,14 @@
 """A network's forward pass: cached between layer updates, or taped for one backward pass."""
 
+from collections.abc import Callable
 from typing import Any
 
 from annealtrain.nn.layer import forward_through
 from annealtrain.nn.layout import map_samples
 from annealtrain.nn.network import Network
 from annealtrain.runtime.array_types import Array
+
+Back = Callable[[Array], Array]  # from the gradients at a layer's outputs to those at its inputs
 
 
 class ActivationCache:
@@ -22,9 +25,9 @@ class ActivationCache:
     def input(self, k: int) -> Array:
         """Return the input of trainable layer k, (Q, *in_shape)."""
         if k not in self._inputs:
-            network, leading = self.network, self.network.leading[k]
+            below, leading = self.network.trainable[k - 1], self.network.leading[k]
             self._inputs[k] = map_samples(
-                lambda z: forward_through(leading, network.activate(z, k - 1)), self.preactivation(k - 1)
+                lambda z: forward_through(leading, below.activate(z)), self.preactivation(k - 1)
             )
         return self._inputs[k]
 
@@ -40,14 +43,15 @@ class ActivationCache:
 
     def activation(self, k: int) -> Array:
         """Return the activated output of trainable layer k, (Q, *out_shape)."""
-        return self.network.activate(self.preactivation(k), k)
+        return self.network.trainable[k].activate(self.preactivation(k))
 
     def activation_derivative(self, k: int) -> Array | None:
         """Return gamma of trainable layer k, (Q, *out_shape), None where it is 1 everywhere."""
-        if self.network.slope(k) == 1:
+        layer = self.network.trainable[k]
+        if layer.slope == 1:
             return None
-        derivative: Any = self.network.activation_derivative
-        return map_samples(lambda z: derivative(z, k), self.preactivation(k))
+        derivative: Any = layer.activation_derivative
+        return map_samples(derivative, self.preactivation(k))
 
     def outputs(self) -> Array:
         """Return the network's outputs, (Q, classes)."""
@@ -70,27 +74,30 @@ class Tape:
         self.network = network
         self.inputs: list[Any] = [None] * first
         self.derivatives: list[Any] = [None] * first
+        self._back: list[list[Back]] = []  # of the fixed layers after trainable layer first, first + 1, ...
         x = inputs
-        for k in range(first, len(network.trainable)):
-            x = forward_through(network.leading[k], x) if k > first else x
-            z = network.trainable[k].forward(x)
+        for layer, following in zip(network.trainable[first:], network.following[first:], strict=True):
+            z = layer.forward(x)
             self.inputs.append(x)
-            self.derivatives.append(network.activation_derivative(z, k))
-            x = network.activate(z, k)
-        self.outputs = forward_through(network.tail, x)
+            self.derivatives.append(layer.activation_derivative(z))
+            x = layer.activate(z)
+            self._back.append([])
+            for fixed in following:
+                self._back[-1].append(fixed.backward_at(x))
+                x = fixed.forward(x)
+        self.outputs = x
 
     def backward(self, outputs: Array, first: int = 0) -> list[Array]:
         """Return the gradient of sum(outputs * self.outputs) with respect to z_k for k = first, first + 1, ...
 
         outputs: (Q, classes). Each gradient is (Q, *out_shape).
         """
-        network, d = self.network, outputs
-        for layer in reversed(network.tail):
-            d = layer.adjoint(d)
+        layers, d = self.network.trainable, outputs
         found: list[Array] = []
-        for k in reversed(range(first, len(network.trainable))):
+        for k in reversed(range(first, len(layers))):
+            for back in reversed(self._back[k - len(layers)]):
+                d = back(d)
             found.append(d if self.derivatives[k] is None else d * self.derivatives[k])
             if k > first:
-                for layer in (network.trainable[k], *reversed(network.leading[k])):
-                    d = layer.adjoint(found[-1] if layer is network.trainable[k] else d)
+                d = layers[k].adjoint(found[-1])
         return found[::-1]

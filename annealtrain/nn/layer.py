@@ -1,4 +1,4 @@
-"""What a layer is: a linear map between samples of two shapes, with its adjoint and its pseudo-inverse.
+"""What a layer is: a map between samples of two shapes, nearly always linear, with its adjoint and pseudo-inverse.
 
 Arrays have the samples first: x (Q, *in_shape), y (Q, *out_shape). A layer is given its input shape by `connect`;
 until then it is a description, such as a model's YAML holds.
@@ -9,19 +9,26 @@ from typing import Any
 
 import numpy as np
 
+from annealtrain.errors import InputError
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import each_of, whole
+from annealtrain.runtime.validation import each_of, number, optional, whole
 
 Shape = tuple[int, ...]
+UNITS = whole(1, 65_536, "as more weights than memory holds would follow")
 SIZE = each_of(whole(), 2, "a pair of whole numbers of at least 1, such as [8, 8]")  # height and width
+SLOPE = optional(number(0, 1, words="a number from 0 (ReLU) to 1 (linear)"))
 PINV_CUTOFF = 1e-6  # singular values below this fraction of the largest are taken as 0, as float32 code does
 
 
 class Layer:
-    """A linear map between samples of two shapes. A subclass gives `connect`, `forward`, `adjoint`, `inverse`."""
+    """A map between samples of two shapes. A subclass gives `connect` and `forward`, and:
+
+    if it is linear `adjoint`, else `backward_at`; and `inverse` if it is linear and has one.
+    """
 
     in_shape: Shape
     out_shape: Shape
+    is_linear: bool = True
 
     def connect(self, in_shape: Shape) -> Shape:
         """Take the input shape, return the output shape; raise InputError where it does not fit."""
@@ -35,20 +42,36 @@ class Layer:
         """Return A'y (Q, *in_shape) for the layer's linear part A: <Ax, y> = <x, A'y>."""
         raise NotImplementedError
 
+    def backward_at(self, x: Array) -> Callable[[Array], Array]:
+        """Return the map from gradients dy (Q, *out_shape) to those at inputs x, dx (Q, *in_shape).
+
+        That of a linear layer is its adjoint, at any inputs.
+        """
+        return self.adjoint
+
     def inverse(self) -> Callable[[Array], Array]:
-        """Return the map y -> A^+ y (Q, *in_shape) at the present weights."""
-        raise NotImplementedError
+        """Return the map y -> A^+ y (Q, *in_shape) at the present weights; InputError where there is none."""
+        raise InputError(f"{type(self).__name__} has no inverse")
+
+    def check_inverse(self) -> None:
+        """Raise InputError if the layer, connected, has no inverse at any weights."""
+        if type(self).inverse is Layer.inverse:
+            Layer.inverse(self)
 
 
 class TrainableLayer(Layer):
     """A layer with weights (M, N): row i holds the weights S_i of output unit i.
 
     With a bias N is one more, its input is -1: s = w.q - theta, Eq. (1).
+    After it comes LeakyReLU, f(z) = gamma(z) z, Eq. (20). alpha: its slope below 0, 1 for none; None: the network's.
+    slope: the one of the two that holds; a network sets it.
     """
 
     weights: Array
     has_bias: bool = False
     is_open: bool = False  # whether its description leaves the number of outputs to the network
+    alpha: float | None = None
+    slope: float = 1.0
     fan: tuple[int, int]  # inputs and outputs of one weight matrix, for the initial spread
 
     def take_outputs(self, count: int) -> None:
@@ -61,6 +84,17 @@ class TrainableLayer(Layer):
         self.weights = generator.uniform(-limit, limit, self.weight_shape)
         if self.has_bias:
             self.weights[:, -1] = 0
+
+    def activate(self, z: Array) -> Array:
+        """Return f(z) of what `forward` gives."""
+        if self.slope == 1:
+            return z
+        scaled = z * z.dtype.type(self.slope)
+        return np.maximum(z, scaled, out=scaled)  # slope <= 1
+
+    def activation_derivative(self, z: Array) -> Array | None:
+        """Return gamma(z) = f'(z), 1 or the slope, in z's shape; None where it is 1 everywhere."""
+        return None if self.slope == 1 else np.maximum((z >= 0).astype(z.dtype), z.dtype.type(self.slope))
 
     @property
     def weight_shape(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The layers that a model's YAML names: Conv2d and SpectralPool2d from their own files, and the small ones."""
+"""The layers that a model's YAML names: convolution and pools from their own files, and the small ones."""
 
 from collections.abc import Callable, Sequence
 from math import prod
@@ -7,20 +7,37 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.nn.conv2d import Conv2d
-from annealtrain.nn.layer import PINV_CUTOFF, SIZE, Layer, Shape, TrainableLayer, shape_text
+from annealtrain.nn.layer import PINV_CUTOFF, SLOPE, UNITS, Layer, Shape, TrainableLayer, shape_text
+from annealtrain.nn.layout import with_margin
+from annealtrain.nn.pooling import AvgPool2d, MaxPool2d
 from annealtrain.nn.spectral_pool import SpectralPool2d
+from annealtrain.nn.windows import MARGIN, Extent, pair
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked, optional, whole
+from annealtrain.runtime.validation import checked, each_of, either, optional, whole
 
-__all__ = ["Conv2d", "Flatten", "Layer", "Linear", "MaxPool2d", "Shape", "SpectralPool2d", "TrainableLayer"]
+__all__ = [
+    "AvgPool2d",
+    "Conv2d",
+    "Flatten",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "Pad",
+    "Shape",
+    "SpectralPool2d",
+    "TrainableLayer",
+]
 
 
 class Linear(TrainableLayer):
-    """s = w q - theta, Eq. (1). out_features: None: the number of classes, in a network's last layer."""
+    """s = w q - theta, Eq. (1). alpha: slope of its activation, see TrainableLayer.
 
-    @checked("Linear: ", out_features=optional(whole()))
-    def __init__(self, out_features: int | None) -> None:
-        self.out_features = out_features or 0
+    out_features: None: the number of classes, in a network's last layer.
+    """
+
+    @checked("Linear: ", out_features=optional(UNITS), alpha=SLOPE)
+    def __init__(self, out_features: int | None, alpha: float | None = None) -> None:
+        self.out_features, self.alpha = out_features or 0, alpha
         self.is_open = out_features is None
 
     def take_outputs(self, count: int) -> None:
@@ -62,29 +79,6 @@ class Linear(TrainableLayer):
         return dz[:, :, None] * self.unfold(x)[:, None, :]
 
 
-class MaxPool2d(Layer):
-    """The largest value of each kernel_size window, (C, A, B) to (C, A/k, B/l). Not linear: only before any weights."""
-
-    @checked("MaxPool2d: ", kernel_size=SIZE)
-    def __init__(self, kernel_size: Sequence[int]) -> None:
-        self.kernel_size = (kernel_size[0], kernel_size[1])
-
-    def connect(self, in_shape: Shape) -> Shape:
-        if len(in_shape) != 3 or in_shape[1] % self.kernel_size[0] or in_shape[2] % self.kernel_size[1]:
-            raise InputError(
-                f"MaxPool2d with kernel_size={list(self.kernel_size)} does not divide its input "
-                f"{shape_text(in_shape)}: take divisors of its height and width"
-            )
-        (k, m), (C, A, B) = self.kernel_size, in_shape
-        self.in_shape, self.out_shape = in_shape, (C, A // k, B // m)
-        return self.out_shape
-
-    def forward(self, x: Array) -> Array:
-        (k, m), (C, a, b) = self.kernel_size, self.out_shape
-        maxima: Array = x.reshape(-1, C, a, k, b, m).max(axis=(3, 5))
-        return maxima
-
-
 class Flatten(Layer):
     """(C, A, B) to a vector."""
 
@@ -97,6 +91,41 @@ class Flatten(Layer):
 
     def adjoint(self, y: Array) -> Array:
         return y.reshape(-1, *self.in_shape)
+
+    def inverse(self) -> Callable[[Array], Array]:
+        return self.adjoint
+
+
+class Pad(Layer):
+    """Zeros around an image, (C, H, W) to (C, above + H + below, before + W + behind).
+
+    margin: one number for all sides, [rows, columns], or [above, below, before, behind].
+    """
+
+    @checked("Pad: ", margin=either(MARGIN, each_of(whole(0), 4, "four, [above, below, before, behind]")))
+    def __init__(self, margin: Extent) -> None:
+        if isinstance(margin, Sequence) and len(margin) == 4:
+            self.margin = tuple(margin)
+        else:
+            rows, columns = pair(margin)
+            self.margin = (rows, rows, columns, columns)
+
+    def connect(self, in_shape: Shape) -> Shape:
+        if len(in_shape) != 3:
+            raise InputError(
+                f"Pad takes (channels, height, width), its input is {shape_text(in_shape)}: put it before a Flatten"
+            )
+        above, below, before, behind = self.margin
+        self.in_shape = in_shape
+        self.out_shape = (in_shape[0], above + in_shape[1] + below, before + in_shape[2] + behind)
+        return self.out_shape
+
+    def forward(self, x: Array) -> Array:
+        return with_margin(x, self.margin)
+
+    def adjoint(self, y: Array) -> Array:
+        (above, _, before, _), (_, height, width) = self.margin, self.in_shape
+        return y[:, :, above : above + height, before : before + width]
 
     def inverse(self) -> Callable[[Array], Array]:
         return self.adjoint

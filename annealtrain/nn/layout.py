@@ -1,6 +1,6 @@
 """The order of images in memory, and functions mapped over samples on the pool's threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,17 @@ def samples_last(x: Array) -> Array:
 def samples_first(x: Array) -> Array:
     """Return a view of images (H, C, W, Q) as (Q, C, H, W); `samples_last` gives it back without a copy."""
     return x.transpose(3, 1, 0, 2)
+
+
+def with_margin(x: Array, margin: Sequence[int], value: float = 0.0) -> Array:
+    """Return images x (Q, C, H, W) with `value` around them, samples last in memory.
+
+    margin: rows above and below, columns before and behind.
+    """
+    (above, below, before, behind), (Q, C, H, W) = margin, x.shape
+    images = samples_first(np.full((above + H + below, C, before + W + behind, Q), value, x.dtype))
+    images[:, :, above : above + H, before : before + W] = x
+    return images
 
 
 CHUNK_SAMPLES = 64  # so that a block's activations stay in the core's cache

@@ -1,13 +1,11 @@
-"""An ordered list of layers with one activation, and the forward pass that keeps what training needs."""
+"""An ordered list of layers with their activations, and the forward pass that keeps what training needs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import forward_through
-from annealtrain.nn.layers import Conv2d, Layer, MaxPool2d, Shape, TrainableLayer
+from annealtrain.nn.layers import Conv2d, Layer, Shape, TrainableLayer
 from annealtrain.nn.layout import map_samples
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
@@ -20,9 +18,10 @@ RULES = {"conv_inverse": one_of("fourier", "exact"), "output_activation": one_of
 class Network:
     """Layers as the paper draws them: LeakyReLU(alpha) after each trainable one, the last one too.
 
-    output_activation: of the last one, leaky_relu, or linear: none.
+    A layer may have an alpha of its own; output_activation="linear" leaves out that of the last one.
     The fixed layers before any weights are applied to the data (`preprocess`). For each trainable layer k
-    the network keeps the fixed layers `leading[k]` that lie before it; `tail` follows the last one.
+    the network keeps the fixed layers `leading[k]` that lie before it and `following[k]` behind it; `tail` follows
+    the last one.
     Raises InputError naming the layer whose shapes do not fit.
     """
 
@@ -33,13 +32,13 @@ class Network:
         classes: int,
         *,
         alpha: float = 0.0,
+        output_activation: str = "leaky_relu",
         bias: bool = False,
         conv_inverse: str = "fourier",
-        output_activation: str = "leaky_relu",
         seed: int = 0,
     ) -> None:
         check_all({"conv_inverse": conv_inverse, "output_activation": output_activation}, RULES)
-        self.layers, self.alpha, self.classes, self.output_activation = list(layers), alpha, classes, output_activation
+        self.layers, self.classes = list(layers), classes
         self.trainable: list[TrainableLayer] = []
         self.leading: list[list[Layer]] = [[]]
         shape = tuple(in_shape)
@@ -47,13 +46,8 @@ class Network:
         for number, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
                 raise InputError(f"layer {number} of the model is {layer!r}, not a layer: give it a _target_")
-            if isinstance(layer, MaxPool2d) and number:
-                raise InputError(
-                    f"layer {number} is a MaxPool2d: it has no inverse, so it may only be the first layer; "
-                    "use SpectralPool2d"
-                )
             if isinstance(layer, TrainableLayer):
-                layer.has_bias = bias
+                layer.has_bias, layer.slope = bias, alpha if layer.alpha is None else layer.alpha
             if isinstance(layer, Conv2d):
                 layer.inverse_kind = conv_inverse
             try:
@@ -68,37 +62,17 @@ class Network:
                 self.leading.append([])
             else:
                 self.leading[-1].append(layer)
+        self.following = self.leading[1:]
         self.tail = self.leading.pop()
         if not self.trainable:
             raise InputError("the model has no trainable layer: add a Linear or a Conv2d")
+        if output_activation == "linear":
+            self.trainable[-1].slope = 1.0
         if shape != (classes,):
             raise InputError(
                 f"the model's output is {'x'.join(map(str, shape))}, the dataset has {classes} classes: "
                 f"end it with {classes} outputs, or with out_features: null"
             )
-
-    def slope(self, k: int) -> float:
-        """Return the negative slope of the activation after trainable layer k, 1 where there is none."""
-        is_linear = self.output_activation == "linear" and k == len(self.trainable) - 1
-        return 1 if is_linear else self.alpha
-
-    def slopes(self) -> list[float]:
-        """Return the negative slope of what follows each of `layers`: 1 after those without weights."""
-        trainable = iter(range(len(self.trainable)))
-        return [self.slope(next(trainable)) if isinstance(layer, TrainableLayer) else 1 for layer in self.layers]
-
-    def activate(self, z: Array, k: int = 0) -> Array:
-        """Return f(z) = gamma(z) z of trainable layer k, Eq. (20)."""
-        alpha = self.slope(k)
-        if alpha == 1:
-            return z
-        scaled = z * z.dtype.type(alpha)
-        return np.maximum(z, scaled, out=scaled)  # alpha <= 1
-
-    def activation_derivative(self, z: Array, k: int = 0) -> Array | None:
-        """Return gamma(z) = f'(z) of trainable layer k, 1 or alpha, in z's shape; None where it is 1 everywhere."""
-        alpha = self.slope(k)
-        return None if alpha == 1 else np.maximum((z >= 0).astype(z.dtype), z.dtype.type(alpha))
 
     def preprocess(self, images: Array) -> Array:
         """Return the inputs (Q, ...) of the first trainable layer for images (Q, *in_shape), on the pool's threads."""
@@ -116,10 +90,19 @@ class Network:
 
         def outputs(x: Array) -> Array:
             for k, layer in enumerate(self.trainable):
-                x = self.activate(layer.forward(forward_through(self.leading[k], x) if k else x), k)
+                x = layer.activate(layer.forward(forward_through(self.leading[k], x) if k else x))
             return forward_through(self.tail, x)
 
         return map_samples(outputs, inputs)
+
+    def check_inverses(self) -> None:
+        """Raise InputError for the first layer behind the first weights that outputs cannot be brought back through."""
+        started = self.layers.index(self.trainable[0]) + 1
+        for number, layer in enumerate(self.layers[started:], started):
+            try:
+                layer.check_inverse()
+            except InputError as error:
+                raise InputError(f"layer {number} of the model: {error}") from None
 
     def inverses(self, first: int = 1) -> dict[int, Callable[[Array], Array]]:
         """Return for each trainable layer k >= first the map from its outputs to layer k-1's: unpool(W_k^+ t).

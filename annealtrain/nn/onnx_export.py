@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annealtrain.errors import InputError
-from annealtrain.nn.layer import Layer
-from annealtrain.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, SpectralPool2d
+from annealtrain.nn.layer import Layer, TrainableLayer
+from annealtrain.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Pad, SpectralPool2d
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import unknown_layer
+from annealtrain.nn.windows import Windows
 from annealtrain.runtime.array_types import Array
 
 if TYPE_CHECKING:
@@ -32,11 +33,10 @@ def onnx_network(network: Network, about: Mapping[str, Any] | None = None) -> "o
         raise InputError(f"--format onnx needs onnx ({error}): pip install 'annealtrain[export]'") from error
 
     nodes, constants = _Nodes(helper.make_node), _Constants(numpy_helper.from_array)
-    slopes = network.slopes()
     for number, layer in enumerate(network.layers):
         _add(nodes, constants, layer, f"layer{number}")
-        if slopes[number] != 1:
-            nodes.then("LeakyRelu", alpha=float(slopes[number]))
+        if isinstance(layer, TrainableLayer) and layer.slope != 1:
+            nodes.then("LeakyRelu", alpha=float(layer.slope))
     nodes.made[-1].output[0] = "outputs"
     graph = helper.make_graph(
         nodes.made,
@@ -84,7 +84,12 @@ def _add(nodes: _Nodes, constants: _Constants, layer: Layer, name: str) -> None:
         nodes.then("MatMul", constants.add(f"{name}.matrix", layer.matrix().astype(np.float32)))
         nodes.then("Reshape", constants.add(f"{name}.shape", shape))
     elif isinstance(layer, MaxPool2d):
-        nodes.then("MaxPool", kernel_shape=layer.kernel_size, strides=layer.kernel_size)
+        nodes.then("MaxPool", kernel_shape=layer.windows.size, **_places(layer.windows))
+    elif isinstance(layer, AvgPool2d):
+        nodes.then("AveragePool", kernel_shape=layer.windows.size, count_include_pad=1, **_places(layer.windows))
+    elif isinstance(layer, Pad):
+        above, below, before, behind = layer.margin
+        nodes.then("Pad", constants.add(f"{name}.margin", np.array([0, 0, above, before, 0, 0, below, behind])))
     elif isinstance(layer, Flatten):
         nodes.then("Flatten", axis=1)
     elif isinstance(layer, Conv2d | Linear):
@@ -92,12 +97,18 @@ def _add(nodes: _Nodes, constants: _Constants, layer: Layer, name: str) -> None:
         if layer.has_bias:
             bias = [constants.add(f"{name}.bias", layer.offset(np.float32).ravel())]
         if isinstance(layer, Conv2d):
-            weight = weight.reshape(-1, layer.in_shape[0], layer.kernel_size, layer.kernel_size)
-            nodes.then("Conv", constants.add(f"{name}.weight", weight), *bias)
+            weight = weight.reshape(-1, layer.in_shape[0], *layer.windows.size)
+            nodes.then("Conv", constants.add(f"{name}.weight", weight), *bias, **_places(layer.windows))
         else:
             nodes.then("Gemm", constants.add(f"{name}.weight", weight), *bias, transB=1)
     else:
         raise unknown_layer(layer, "onnx")
+
+
+def _places(windows: Windows) -> dict[str, Any]:
+    """Return stride and padding as ONNX has them; the ordinary ones are left out."""
+    settings: dict[str, Any] = {} if windows.stride == (1, 1) else {"strides": windows.stride}
+    return settings | ({"pads": 2 * windows.padding} if any(windows.padding) else {})
 
 
 def onnx_file(network: Network, about: Mapping[str, Any] | None = None) -> bytes:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annealtrain.errors import InputError
-from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, SpectralPool2d, TrainableLayer
+from annealtrain.nn.layers import (
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Pad,
+    SpectralPool2d,
+    TrainableLayer,
+)
 from annealtrain.nn.network import Network
 from annealtrain.runtime.array_types import Array
 
@@ -22,31 +32,30 @@ def torch_network(network: Network) -> torch.nn.Sequential:
     """Return the same network for PyTorch, float32, from images (Q, *in_shape) to outputs (Q, classes).
 
     Its state dict names a layer by its place: `0.weight`, `0.bias` (-theta of Eq. 1), and `0.matrix` for a spectral
-    pool, the constant (A B, a b) that acts on each channel. LeakyReLU stands after each trainable layer.
+    pool, the constant (A B, a b) that acts on each channel. LeakyReLU stands after each trainable layer that has one.
     """
     try:
         import torch
     except ImportError as error:
         raise InputError(f"--format torch needs PyTorch ({error}): pip install 'annealtrain[torch]'") from error
 
-    class SpectralPool(torch.nn.Module):
-        def __init__(self, matrix: Array, size: tuple[int, int]) -> None:
-            super().__init__()
-            self.size = size
-            self.register_buffer("matrix", torch.from_numpy(matrix.astype(np.float32)))
+    modules = []
+    for layer in network.layers:
+        modules.append(torch_module(layer))
+        if isinstance(layer, TrainableLayer) and layer.slope != 1:
+            modules.append(torch.nn.LeakyReLU(layer.slope))
+    return torch.nn.Sequential(*modules)
 
-        def forward(self, x: Any) -> Any:
-            return (x.flatten(2) @ self.matrix).unflatten(2, self.size)
 
-    def module(layer: Layer) -> Any:
-        if isinstance(layer, SpectralPool2d):
-            return SpectralPool(layer.matrix(), layer.size)
-        if isinstance(layer, MaxPool2d):
-            return torch.nn.MaxPool2d(layer.kernel_size)
-        if isinstance(layer, Flatten):
-            return torch.nn.Flatten()
+def torch_module(layer: Layer) -> Any:
+    """Return a layer for PyTorch, float32, without its activation; InputError for one that it has no form of."""
+    import torch
+
+    if isinstance(layer, TrainableLayer):
+        made: Any
         if isinstance(layer, Conv2d):
-            made: Any = torch.nn.Conv2d(layer.in_shape[0], layer.out_channels, layer.kernel_size, bias=layer.has_bias)
+            places = (layer.windows.size, layer.windows.stride, layer.windows.padding)
+            made = torch.nn.Conv2d(layer.in_shape[0], layer.out_channels, *places, bias=layer.has_bias)
         elif isinstance(layer, Linear):
             made = torch.nn.Linear(layer.in_shape[0], layer.out_features, bias=layer.has_bias)
         else:
@@ -56,13 +65,31 @@ def torch_network(network: Network) -> torch.nn.Sequential:
             if layer.has_bias:
                 made.bias.copy_(torch.from_numpy(layer.offset(np.float32).ravel()))
         return made
+    if isinstance(layer, SpectralPool2d):
+        return _spectral_pool(layer.matrix(), layer.size)
+    if isinstance(layer, MaxPool2d | AvgPool2d):
+        kind = torch.nn.MaxPool2d if isinstance(layer, MaxPool2d) else torch.nn.AvgPool2d
+        return kind(layer.windows.size, layer.windows.stride, layer.windows.padding)
+    if isinstance(layer, Pad):
+        above, below, before, behind = layer.margin
+        return torch.nn.ZeroPad2d((before, behind, above, below))
+    if isinstance(layer, Flatten):
+        return torch.nn.Flatten()
+    raise unknown_layer(layer, "torch")
 
-    modules = []
-    for layer, slope in zip(network.layers, network.slopes(), strict=True):
-        modules.append(module(layer))
-        if slope != 1:
-            modules.append(torch.nn.LeakyReLU(slope))
-    return torch.nn.Sequential(*modules)
+
+def _spectral_pool(matrix: Array, size: tuple[int, int]) -> torch.nn.Module:
+    import torch
+
+    class SpectralPool(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("matrix", torch.from_numpy(matrix.astype(np.float32)))
+
+        def forward(self, x: Any) -> Any:
+            return (x.flatten(2) @ self.matrix).unflatten(2, size)
+
+    return SpectralPool()
 
 
 def torch_file(network: Network) -> bytes:
@@ -75,7 +102,7 @@ def torch_file(network: Network) -> bytes:
 
 
 def unknown_layer(layer: Layer, kind: str) -> InputError:
-    known = "Linear, Conv2d, SpectralPool2d, MaxPool2d, Flatten"
+    known = "Linear, Conv2d, SpectralPool2d, AvgPool2d, MaxPool2d, Pad, Flatten"
     return InputError(f"--format {kind} has no counterpart of {type(layer).__name__}: it knows {known}")
 
 
@@ -107,9 +134,9 @@ class TorchNetwork:
         """Return outputs (Q, classes) for stems x (Q, ...), see Network.preprocess."""
         from torch.nn.functional import leaky_relu
 
-        for k, (layer, w, following) in enumerate(zip(self.network.trainable, weights, self._following, strict=True)):
+        for layer, w, following in zip(self.network.trainable, weights, self._following, strict=True):
             x = _trainable(layer, x, w)
-            x = x if self.network.slope(k) == 1 else leaky_relu(x, self.network.slope(k))
+            x = x if layer.slope == 1 else leaky_relu(x, layer.slope)
             for fixed in following:
                 x = fixed(x)
         return x
@@ -130,18 +157,14 @@ def _trainable(layer: TrainableLayer, x: Tensor, weights: Tensor) -> Tensor:
     if layer.has_bias:
         weights, theta = weights[:, :-1], -weights[:, -1]
     if isinstance(layer, Conv2d):
-        K = layer.kernel_size
-        return conv2d(x, weights.reshape(len(weights), -1, K, K), theta)
+        windows = layer.windows
+        kernels = weights.reshape(len(weights), -1, *windows.size)
+        return conv2d(x, kernels, theta, windows.stride, windows.padding)
     return linear(x, weights, theta)
 
 
 def _fixed(layer: Layer) -> Callable[[Tensor], Tensor]:
-    import torch
-
-    if isinstance(layer, Flatten):
-        return lambda x: x.flatten(1)
-    if isinstance(layer, SpectralPool2d):
-        matrix = torch.tensor(layer.matrix(), dtype=torch.float32)
-        shape = layer.out_shape
-        return lambda x: (x.flatten(2) @ matrix).reshape(-1, *shape)
-    raise InputError(_NO_FORM.format(type(layer).__name__))
+    try:
+        return torch_module(layer)
+    except InputError:
+        raise InputError(_NO_FORM.format(type(layer).__name__)) from None

@@ -36,7 +36,7 @@ class Backpropagation(Optimizer):
         batch_size=optional(whole()),
         loss=one_of("mse", "cross_entropy"),
         weight_decay=number(0),
-        threads=whole(),
+        threads=whole(1, 1024, "as more threads only wait"),
     )
     def __init__(
         self,
@@ -118,5 +118,7 @@ class Backpropagation(Optimizer):
 
         for k, w in enumerate(self._weights):
             held = {name: torch.from_numpy(state[f"{name}_{k}"]) for name in MOMENTS if f"{name}_{k}" in state}
+            if any(moment.shape != w.shape for name, moment in held.items() if name != "step"):
+                raise ValueError(f"moments of weights {k} have another shape than {tuple(w.shape)}")
             if held:  # none after epoch 0
                 self._optimizer.state[w] = held

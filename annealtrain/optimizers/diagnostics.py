@@ -49,7 +49,7 @@ def solve_row(epoch: int, k: int, problem: LayerProblem, result: SolveResult) ->
         "layer": k,
         "units": problem.num_units,
         "spins": problem.num_spins,
-        "L": problem.half_range,
+        "L": float(np.mean(problem.half_range)),
         "bits": problem.bits,
         "start_energy": float(result.start_energies.sum()),
         "energy": float(result.energies[:, 0].sum()),
@@ -63,7 +63,7 @@ def solve_row(epoch: int, k: int, problem: LayerProblem, result: SolveResult) ->
 def saturated_share(problem: LayerProblem, result: SolveResult) -> float:
     """Return the share of live weights that ended at the wall of their box."""
     levels = result.levels[:, 0][result.best_weights != problem.S0]  # live: no change is not on the grid
-    walls = np.count_nonzero(levels == 0) + np.count_nonzero(levels == 2**problem.bits - 1)
+    walls = np.count_nonzero(levels == 0) + np.count_nonzero(levels == problem.encoding.top_level)
     return walls / levels.size if levels.size else 0.0
 
 

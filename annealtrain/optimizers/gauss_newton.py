@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.errors import InputError
+from annealtrain.errors import Diverged
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.jacobian import Jacobian
@@ -93,7 +93,7 @@ class GaussNewton(Optimizer):
             jacobian = Jacobian(self.network, k, batch.inputs, batch.outputs)
         before, old = jacobian.loss(), layer.weights
         if not np.isfinite(before):
-            raise InputError(f"training left the range of numbers in epoch {step.epoch + 1}: lower half_range.first")
+            raise Diverged(f"training left the range of numbers in epoch {step.epoch + 1}: lower half_range.first")
         found = self._solve_units(k, jacobian, half_range, step, progress)
         predicted = (jacobian.loss() - before) + (self._penalty(old + found.change) - self._penalty(old))
         # Take the whole step, or the same spins at half the range, and so on.

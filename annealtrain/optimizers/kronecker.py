@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.errors import InputError
+from annealtrain.errors import Diverged
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.forward import Tape
@@ -84,9 +84,7 @@ class Kronecker(Optimizer):
         with timer.stage("targets_s"):
             loss, gradients = self._loss_and_gradients(batch)
             if not np.isfinite(loss):
-                raise InputError(
-                    f"training left the range of numbers in epoch {step.epoch + 1}: lower half_range.first"
-                )
+                raise Diverged(f"training left the range of numbers in epoch {step.epoch + 1}: lower half_range.first")
             self._gradient.add(gradients)
         with timer.stage("build_s"):
             if step.number < WARM_UP or step.number % self.every == 0:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from annealtrain.errors import InputError
+from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.forward import ActivationCache
 from annealtrain.nn.network import Network
@@ -37,6 +37,13 @@ class Layerwise(Optimizer):
         self.solver, self.half_range, self.bits = solver, half_range, bits
 
     def check(self, network: Network) -> None:
+        try:
+            network.check_inverses()
+        except InputError as error:
+            raise InputError(
+                f"{error}; optimizer=pinv and difference bring targets back by inverses: take optimizer=gauss_newton "
+                "or kronecker, which need none"
+            ) from None
         self.targets.check(network)
         super().check(network)
 
@@ -63,7 +70,7 @@ class Layerwise(Optimizer):
         with self.timer.stage("evaluate_s"):
             loss = float(((state.outputs() - batch.outputs).astype(np.float64) ** 2).sum() / len(batch.outputs))
         if not np.isfinite(loss):
-            raise InputError(f"training left the range of numbers in epoch {epoch + 1}: lower half_range.first")
+            raise Diverged(f"training left the range of numbers in epoch {epoch + 1}: lower half_range.first")
         return loss
 
     def _train_layer(self, k: int, step: Step, state: ActivationCache, progress: Progress) -> Row:
@@ -99,7 +106,7 @@ class Layerwise(Optimizer):
                     ridge=self.targets.ridge,
                 )
             except ValueError as error:
-                raise InputError(
+                raise Diverged(
                     f"training left the range of numbers in epoch {step.epoch + 1}, layer {k} ({error}): "
                     "lower pinv.gain or half_range.first"
                 ) from error

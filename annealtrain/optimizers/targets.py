@@ -59,7 +59,7 @@ class PseudoInverseTargets(Targets):
         self._targets: list[Array] = []
 
     def check(self, network: Network) -> None:
-        if self.inverse_activation and network.alpha == 0:
+        if self.inverse_activation and any(layer.slope == 0 for layer in network.trainable[1:]):
             raise InputError("optimizer.inverse_activation=true divides by alpha=0: set alpha above 0, or false")
         hidden = len(network.trainable) - 1
         if isinstance(self.gain, Sequence) and len(self.gain) > hidden:

@@ -3,20 +3,29 @@
 import base64
 import io
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from math import isfinite
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from annealtrain.reports import run_plots, style
-from annealtrain.runs import collection, scores, summary, tables
+from annealtrain.runs import collection, scores, summary, tables, yaml_files
 from annealtrain.runs.collection import Run
+from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_CURVES = 12  # groups drawn in one figure; more are in the table only
+ROOM = "make room there, or copy the runs elsewhere"
+METRICS = {
+    f"{split}_{kind}": f"{run_plots.SPLIT_NAMES[split]} {name}"
+    for kind, name in scores.NAMES.items()
+    for split in ("val", "test", "train")
+} | {"train_loss": "training loss"}
 VERSIONS = ("annealtrain", "git_revision", "python", "machine", "cores")  # of meta.json, beside its packages
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
@@ -30,14 +39,19 @@ footer, .note { color: #666; font-size: .85rem; }
 """
 
 
-def write_report(folder: Path) -> Path:
-    """Write report.html into the folder of a run or of a sweep, return its path; InputError where there is no run."""
+def write_report(folder: Path, tell: Callable[[str], None] = lambda _: None) -> Path:
+    """Write report.html into the folder of a run or of a sweep, return its path; InputError where there is no run.
+
+    tell: takes a line of progress for each part of the work.
+    """
+    tell(f"reading the runs in {folder}")
     found, foreign = collection.find(folder)
+    path = folder / "report.html"
+    files.require_writable(path, ROOM)
     is_run = len(found) == 1 and found[0].folder == folder
     title = run_plots.headline(found[0]) if is_run else f"{len(found)} runs in {'/'.join(folder.resolve().parts[-2:])}"
-    body = run_sections(found[0]) if is_run else sweep_sections(found, foreign, sweep_command(folder))
-    path = folder / "report.html"
-    path.write_text(page(title, body), encoding="utf-8")
+    body = run_sections(found[0]) if is_run else sweep_sections(found, foreign, sweep_command(folder), tell)
+    files.write_text(path, page(title, body), ROOM)
     return path
 
 
@@ -68,28 +82,30 @@ def run_sections(run: Run) -> list[str]:
     ]
 
 
-def sweep_sections(found: Sequence[Run], foreign: Sequence[str], command: str | None = None) -> list[str]:
-    """Return a sweep's page: the groups as table and curves, then each run with its plots folded away.
+def sweep_sections(
+    found: Sequence[Run],
+    foreign: Sequence[str],
+    command: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[str]:
+    """Return a sweep's page: the groups as a table, a figure a metric, then each run with its commands folded away.
 
-    command: of the sweep itself, where it is known.
+    command: of the sweep itself, where it is known. tell: takes a line of progress for each figure.
     """
     head, rows = summary.summary(found)
     same = {key: value for key, value in found[0].settings.items() if _is_same(key, value, found)}
     sections = [
         '<p class="note">Accuracies as mean +- standard deviation over the runs that differ in their seed alone.</p>',
         table(head, rows),
-        _curves(found),
+        *_figures(found, tell),
         *(["<h2>To make it again</h2>", _pre(command)] if command else []),
         "<h2>Runs</h2>",
     ]
     for run in found:
-        with style.styled():
-            figure = run_plots.drawn(run)
-            figure.set_dpi(80)
-            picture = image(figure, f"plots of {run.name}", dpi=80)
         told = f"{_score(run.last, 'val')} validation, {_score(run.last, 'test')} test"
         line = escape(f"{run.name}: {run.state}, {told}")
-        sections.append(f"<details><summary>{line}</summary>\n{picture}\n{_command(run)}</details>")
+        more = _pre(shlex.join(["annealtrain", "report", str(run.folder)]))
+        sections.append(f"<details><summary>{line}</summary>\n{_command(run)}\nIts own page: {more}</details>")
     if foreign:
         lines = "".join(f"<li>{escape(line)}</li>" for line in foreign)
         sections.append(f"<h2>Left out</h2><ul>{lines}</ul>")
@@ -107,15 +123,13 @@ def sweep_command(folder: Path) -> str | None:
 
     That of a figure is spelled out already, methods and seeds.
     """
-    import yaml
-
     try:
-        hydra = yaml.safe_load((folder / "multirun.yaml").read_text())["hydra"]
+        hydra = yaml_files.read_mapping(folder / "multirun.yaml")["hydra"]
         given = hydra["overrides"]
         words, own = [str(word) for word in given["task"]], [str(word) for word in given["hydra"]]
         sources = hydra["runtime"]["config_sources"]
         own += [f"--config-dir={source['path']}" for source in sources if source["provider"] == "command-line"]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (ValueError, TypeError, KeyError):  # there is none, or not as Hydra writes it
         return None
     words = [word for word in words if word != "sweep=figure"]
     own = [word for word in own if not word.startswith(("hydra.mode=", "hydra.job.config.override_dirname."))]
@@ -147,44 +161,65 @@ def _scores(run: Run) -> str:
     for label, row in (("last epoch", run.last), ("best validation", run.best)):
         cells = ["" if row.get(name) is None else f"{row[name]:.4f}" for name in names]
         rows.append([f"{label} ({row['epoch']})", *cells])
-    seconds = run.result["seconds"] if run.result else sum(row.get("total_s") or 0.0 for row in run.metrics)
-    note = f'<p class="note">{run.state}, {seconds:.1f} s on {escape(str(run.meta.get("machine", "")))}</p>'
+    spent = sum(row.get("total_s") or 0.0 for row in run.metrics)
+    seconds = (run.result or {}).get("seconds") or spent
+    note = f'<p class="note">{escape(run.state)}, {seconds:.1f} s on {escape(str(run.meta.get("machine", "")))}</p>'
     return table(["", *head, "training loss"], rows) + note
 
 
-def _curves(found: Sequence[Run]) -> str:
-    """Return the validation (else test, else training) accuracy of each group, mean and spread."""
+def _figures(found: Sequence[Run], tell: Callable[[str], None]) -> list[str]:
+    """Return a figure for each metric that a run has, validation accuracy first."""
+    present = [name for name in METRICS if any(_line(run, name) for run in found)]
+    pictures = []
+    for number, name in enumerate(present, 1):
+        tell(f"drawing {METRICS[name]} of {len(found)} runs ({number} of {len(present)})")
+        pictures.append(_curves(found, name))
+    if not pictures:
+        pictures = ['<p class="note">No run has scores.</p>']
+    more = len(summary.groups(found)) - MOST_CURVES
+    return pictures + ([f'<p class="note">{more} more groups are in the table only.</p>'] if more > 0 else [])
+
+
+def _line(run: Run, name: str) -> list[tuple[int, float]]:
+    """Return a metric of a run, epoch by epoch, where it is there."""
+    return [(row["epoch"], row[name]) for row in run.metrics if isinstance(row.get(name), int | float)]
+
+
+def _curves(found: Sequence[Run], name: str) -> str:
+    """Return a metric of each run as a thin curve, and each group's mean as a thick one."""
     import matplotlib
-    import numpy as np
     from matplotlib.figure import Figure
 
-    split = next(name for name in ("val", "test", "train") if scores.score(found[0].last, name) is not None)
     keys, held = summary.varying(found), list(summary.groups(found).items())[:MOST_CURVES]
     with style.styled():
         figure = Figure(figsize=(8.6, 4.6), layout="constrained")
-        axis, trained = figure.subplots(), []
+        axis, trained = figure.subplots(), list[float]()
         colours = matplotlib.colormaps["tab10" if len(held) <= 10 else "tab20"]
         for number, (values, members) in enumerate(held):
-            epochs = min(len(run.metrics) for run in members)
-            lines = np.array([[scores.score(row, split) for row in run.metrics[:epochs]] for run in members], float)
-            middle, colour = lines.mean(axis=0), colours(number)
+            lines = [line for run in members if (line := _line(run, name))]
+            if not lines:
+                continue
+            for line in lines if len(lines) > 1 else []:
+                axis.plot(*zip(*line, strict=True), color=colours(number), linewidth=0.5, alpha=0.4)
+            epochs = min(map(len, lines))
+            middle = [mean(line[k][1] for line in lines) for k in range(epochs)]
             label = ", ".join(f"{key} {tables.shown(v)}" for key, v in zip(keys, values, strict=True)) or "all"
-            axis.plot(range(epochs), middle, color=colour, marker="o", label=label)
-            if len(lines) > 1:
-                std = lines.std(axis=0, ddof=1)
-                axis.fill_between(range(epochs), middle - std, middle + std, color=colour, alpha=0.15, linewidth=0)
-            trained.append(lines[:, 1:].ravel())
-        shown = np.concatenate(trained)  # random weights lie below
-        if shown.size:
-            room = 0.08 * (shown.max() - shown.min() + 0.01)
-            axis.set_ylim(shown.min() - room, shown.max() + room)
+            axis.plot(
+                [epoch for epoch, _ in lines[0][:epochs]],
+                middle,
+                color=colours(number),
+                marker="o",
+                label=style.plain(label),
+            )
+            trained += [value for line in lines for epoch, value in line if epoch and isfinite(value)]
+        if trained:  # random weights lie outside
+            room = 0.08 * (max(trained) - min(trained) + 0.01)
+            axis.set_ylim(min(trained) - room, max(trained) + room)
         axis.set_xlabel("epoch")
-        axis.set_ylabel(f"{run_plots.SPLIT_NAMES[split]} {scores.NAMES[scores.kind(found[0].last)]}")
+        axis.set_ylabel(METRICS[name])
         style.whole_numbers(axis)
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-        picture = image(figure, "accuracy of each group over the epochs")
-    more = len(summary.groups(found)) - len(held)
-    return picture + (f'<p class="note">{more} more groups are in the table only.</p>' if more else "")
+        return image(figure, f"{METRICS[name]} of each run and group over the epochs")
 
 
 def _command(run: Run) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.reports import style
 from annealtrain.reports.paper import METHODS, PAPER, Look, Paper, check_name, look
+from annealtrain.reports.style import plain
 from annealtrain.runs import collection, summary, tables
 from annealtrain.runs.collection import Run
 from annealtrain.runtime.array_types import Row
@@ -16,6 +17,7 @@ from annealtrain.runtime.array_types import Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SCORES = {"val": "validation", "test": "test", "train": "training"}  # the first that there is, is drawn
 COLUMNS = ("method", "seed", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
 
 
@@ -28,14 +30,14 @@ def make_figure(name: str, folder: Path, reference: Path, seeds: int) -> list[Pa
     found, foreign = collection.find(folder / "runs")
     if foreign:
         raise InputError(f"{foreign[0]}: remove it, or run the figure again")
-    found = [run for run in found if run.settings["seed"] < seeds]
+    found = [run for run in found if run.settings.get("seed", 0) < seeds]
     if not found:
         raise InputError(f"no run in {folder / 'runs'} has a seed below {seeds}: raise --seeds")
     tidy, small = folder / f"{name}.csv", reference / f"{name}.csv"
     reference.mkdir(parents=True, exist_ok=True)
     tables.write_csv(tidy, summary.tidy(found))
     tables.write_csv(small, curves(found))
-    return [*draw(name, tables.read_rows(small), folder), tidy, small]
+    return [*draw(name, read_curves(small), folder), tidy, small]
 
 
 def curves(found: Sequence[Run]) -> list[Row]:
@@ -44,10 +46,10 @@ def curves(found: Sequence[Run]) -> list[Row]:
 
     def order(run: Run) -> tuple[int, str, int]:
         method = str(run.settings.get("method"))
-        return (known.index(method) if method in known else len(known), method, run.settings["seed"])
+        return (known.index(method) if method in known else len(known), method, run.settings.get("seed", 0))
 
     return [
-        {"method": run.settings.get("method"), "seed": run.settings["seed"]}
+        {"method": run.settings.get("method"), "seed": run.settings.get("seed", 0)}
         | {key: row.get(key) for key in COLUMNS[2:]}
         for run in sorted(found, key=order)
         for row in run.metrics
@@ -55,17 +57,35 @@ def curves(found: Sequence[Run]) -> list[Row]:
 
 
 def by_method(rows: Sequence[Row]) -> dict[str, np.ndarray[Any, Any]]:
-    """Return for each method validation accuracies (seeds, epochs + 1); NaN for the epochs that a run lacks."""
-    epochs = 1 + max(row["epoch"] for row in rows)
+    """Return for each method accuracies of `score` (seeds, epochs + 1); NaN for the epochs that a run lacks."""
+    column = f"{score(rows)}_accuracy"
+    rows = [row for row in rows if row.get(column) is not None]
+    epochs = 1 + max((row["epoch"] for row in rows), default=0)
     found: dict[str, Any] = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         seeds = sorted({row["seed"] for row in rows if row["method"] == method})
         values = np.full((len(seeds), epochs), np.nan)
         for row in rows:
-            if row["method"] == method and row["val_accuracy"] is not None:
-                values[seeds.index(row["seed"]), row["epoch"]] = row["val_accuracy"]
+            if row["method"] == method:
+                values[seeds.index(row["seed"]), row["epoch"]] = row[column]
         found[method] = values
     return found
+
+
+def score(rows: Sequence[Row]) -> str:
+    """Return whose accuracy a figure shows: that of validation images, of test images where none are held out."""
+    return next((name for name in SCORES if any(row.get(f"{name}_accuracy") is not None for row in rows)), "val")
+
+
+def read_curves(path: Path) -> list[Row]:
+    """Return the rows that `curves` gave, from the file they were written to; InputError for those of another file."""
+    rows = tables.read_rows(path)
+    for row in rows:
+        numbers = [row.get(name) for name in COLUMNS[3:]]
+        whole = all(type(row.get(name)) is int and 0 <= row[name] < 10**6 for name in COLUMNS[1:3])
+        if not whole or not all(value is None or isinstance(value, int | float) for value in numbers):
+            raise InputError(f"{path} is not what a figure writes: remove it, and run the figure again")
+    return rows
 
 
 def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
@@ -73,6 +93,8 @@ def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
     from matplotlib.figure import Figure
 
     paper, held = PAPER[name], by_method(rows)
+    if not held:
+        raise InputError(f"no run of {name} has an accuracy: run the figure again")
     seeds = max(len(values) for values in held.values())
     with style.styled():
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
@@ -84,7 +106,8 @@ def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
         axis.plot([], [], color="#555555", linestyle="--", linewidth=0.9, label="best epoch, mean over seeds")
         axis.set_title(f"Fig. {name.removeprefix('fig').replace('_', ', ')}:  {paper.title}", fontsize=11, pad=10)
         axis.set_xlabel("epoch")
-        axis.set_ylabel(f"validation accuracy, mean and std of {seeds} seeds" if seeds > 1 else "validation accuracy")
+        what = f"{SCORES[score(rows)]} accuracy"
+        axis.set_ylabel(f"{what}, mean and std of {seeds} seeds" if seeds > 1 else what)
         style.whole_numbers(axis)
         figure.legend(loc="outside lower center", ncols=2, fontsize=8.5)
         paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
@@ -96,7 +119,7 @@ def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
 def _curve(axis: "Axes", style: Look, values: np.ndarray[Any, Any]) -> None:
     epochs = np.arange(values.shape[1])
     middle = values.mean(axis=0)
-    axis.plot(epochs, middle, color=style.colour, label=style.label, marker="o")
+    axis.plot(epochs, middle, color=style.colour, label=plain(style.label), marker="o")
     if len(values) > 1:
         std = values.std(axis=0, ddof=1)
         axis.fill_between(epochs, middle - std, middle + std, color=style.colour, alpha=0.15, linewidth=0)
@@ -152,7 +175,7 @@ def table(reference: Path) -> str:
         path = reference / f"{name}.csv"
         if not path.is_file():
             continue
-        rows = by_method(tables.read_rows(path))
+        rows = by_method(read_curves(path))
         pinv, difference, gauss_newton, backprop = (_cell(rows[key]) if key in rows else "" for key in named)
         others = ", ".join(f"`{key}` {_cell(values)}" for key, values in rows.items() if key not in named)
         counts = sorted(len(values) for values in rows.values())

@@ -1,15 +1,16 @@
 """Draw one run: its accuracies and loss, and layer by layer what its solves report."""
 
 from collections.abc import Iterator, Sequence
-from math import ceil, floor, isfinite
+from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from annealtrain.reports.style import class_name, save, scale, styled, whole_numbers
-from annealtrain.runs import recorder, scores, tables
+from annealtrain.reports.style import class_name, drawable, plain, save, scale, styled, whole_numbers
+from annealtrain.runs import contents, scores
 from annealtrain.runs.collection import Run, read_run
+from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ PANELS = (
 
 def plot_run(folder: Path) -> list[Path]:
     """Write run.png and run.pdf into a run folder, return their paths; InputError where there is no run to draw."""
-    run = read_run(folder)
+    run, paths = read_run(folder), [folder / f"run.{kind}" for kind in ("png", "pdf")]
+    files.require_writable(paths[0], "make room there, or copy the run elsewhere")
     with styled():
-        figure, paths = drawn(run), [folder / f"run.{kind}" for kind in ("png", "pdf")]
+        figure = drawn(run)
         for path in paths:
             save(figure, path)
     return paths
@@ -61,7 +63,7 @@ def drawn(run: Run) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    solves = tables.read_rows(run.folder / recorder.SOLVES) if (run.folder / recorder.SOLVES).is_file() else []
+    solves = contents.read_solves(run.folder / contents.SOLVES)
     layers = sorted({row["layer"] for row in solves})
     panels = [panel for panel in PANELS if any(isinstance(row.get(panel.column), int | float) for row in solves)]
     rows = ceil((2 + len(panels)) / COLUMNS)
@@ -82,7 +84,7 @@ def drawn(run: Run) -> "Figure":
     if len(layers) > 1:
         handles = [Line2D([], [], color=_colour(k, layers), marker="o", label=f"layer {k}") for k in layers]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(layers), 8))
-    figure.suptitle(headline(run), x=0.01, ha="left", fontsize=11)
+    figure.suptitle(plain(headline(run)), x=0.01, ha="left", fontsize=11)
     return figure
 
 
@@ -93,23 +95,27 @@ def headline(run: Run) -> str:
     words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in ("dataset", "optimizer", "solver"))]
     numbers = ("bits", "alpha", "samples", "seed") if is_annealed else ("alpha", "samples", "seed")
     words += [f"{key} {settings[key]}" for key in numbers if key in settings]
+    words += ["linear output"] * (settings.get("output_activation") == "linear")
     return ", ".join(word for word in words if word) + ("" if run.result else f" ({run.state})")
 
 
 def _accuracy(axis: "Axes", run: Run) -> None:
     for split, colour in SPLITS.items():
-        points = [(row["epoch"], value) for row in run.metrics if (value := scores.score(row, split))]
+        points = [(row["epoch"], value) for row in run.metrics if (value := scores.score(row, split)) is not None]
         if points:
             label = f"{SPLIT_NAMES[split]} {points[-1][1]:.3f}"
             axis.plot(*zip(*points, strict=True), color=colour, marker="o", label=label)
     axis.set_title(f"{scores.NAMES[scores.kind(run.last)]} (last epoch in the legend)")
-    trained = [value for row in run.metrics[1:] for split in SPLITS if (value := scores.score(row, split))]
-    axis.set_ylim(floor(10 * min(trained, default=0.0)) / 10, 1.01)  # random weights lie below
-    axis.legend(loc="best", fontsize=8)
+    held = [scores.score(row, split) for row in run.metrics[1:] for split in SPLITS]
+    trained = [value for value in held if value is not None]
+    axis.set_ylim(floor(10 * min(trained, default=0.0)) / 10 - 0.01, 1.01)  # random weights lie below
+    if axis.lines:
+        axis.legend(loc="best", fontsize=8)
 
 
 def _loss(axis: "Axes", run: Run) -> None:
-    points = [(row["epoch"], row["train_loss"]) for row in run.metrics if row.get("train_loss") is not None]
+    held = [(row["epoch"], row.get("train_loss")) for row in run.metrics]
+    points = [(epoch, value) for epoch, value in held if drawable(value)]
     axis.plot(*zip(*points, strict=True), color="#333333", marker="o")
     axis.set_title("training loss of the network")
     scale(axis, "log", [value for _, value in points])
@@ -131,7 +137,7 @@ def _panel(axis: "Axes", panel: Panel, solves: Sequence[Row], layers: Sequence[i
 
 
 def _mean(values: Iterator[Any]) -> float | None:
-    held = [value for value in values if isinstance(value, int | float) and isfinite(value)]
+    held = [value for value in values if drawable(value)]
     return float(np.mean(held)) if held else None
 
 

@@ -5,9 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import floor, log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
+
+from annealtrain.runtime import files
+from annealtrain.runtime.foreign_text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,15 +54,31 @@ def class_name(target: Any) -> str:
 
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure; the same figure gives the same bytes."""
-    keys = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {"Software": None}}
-    figure.savefig(path, metadata=keys[path.suffix])
+    files.write_atomically(path, rendered(figure, path.suffix[1:]), "make room there, or give another folder")
 
 
 def png(figure: "Figure") -> bytes:
     """Return a figure as the content of a PNG file."""
+    return rendered(figure, "png")
+
+
+def rendered(figure: "Figure", kind: str) -> bytes:
+    """Return a figure as the content of a file of a kind: png, pdf or svg."""
+    keys: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format=kind, metadata=keys[kind])
     return buffer.getvalue()
+
+
+def plain(text: str, most: int = 200) -> str:
+    """Return a text of a run as a figure shows it: on one line, not too long, and never as mathematics."""
+    text = printable(text)
+    return (text if len(text) <= most else f"{text[:most]}...").replace("$", r"\$")
+
+
+def drawable(value: Any) -> TypeGuard[float]:
+    """Whether a value is a number that axes can show: finite, and neither so large nor so small that they overflow."""
+    return isinstance(value, int | float) and (value == 0 or 1e-100 < abs(value) < 1e100)
 
 
 def whole_numbers(axis: "Axes") -> None:

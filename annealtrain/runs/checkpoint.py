@@ -1,36 +1,52 @@
 """Checkpoints: the weights of an epoch, and what going on from it needs beside them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import io
+import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from annealtrain.runs import contents
 from annealtrain.runs.tables import unreadable
+from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array
 
 LAST, BEST = "last.npz", "best.npz"
 STATE = "state_"  # before the names of arrays in a checkpoint that are not weights
+MOST_CHECKPOINT = 16_000_000_000  # bytes
 
 
 def read_checkpoint(path: Path) -> tuple[list[Array], int]:
     """Return the weights of each trainable layer and their epoch; nothing in the file is run."""
-    with _opened(path) as held:
-        layers = sum(not name.startswith(STATE) for name in held.files) - 1
-        return [held[f"weights_{k}"] for k in range(layers)], int(held["epoch"])
+    held = _arrays(path)
+    try:
+        names = [name for name in held if not name.startswith(STATE)]
+        epoch, weights = held["epoch"], [held[f"weights_{k}"] for k in range(len(names) - 1)]
+        if epoch.shape != () or epoch.dtype.kind != "i" or not 0 <= epoch <= contents.MOST_EPOCHS:
+            raise ValueError(f"its epoch is no whole number from 0 to {contents.MOST_EPOCHS}")
+        if any(array.dtype.kind != "f" for array in weights):
+            raise ValueError("its weights are no numbers")
+    except (KeyError, ValueError) as error:
+        raise unreadable(path, error) from error
+    return weights, int(epoch)
 
 
 def read_state(path: Path) -> dict[str, Array]:
     """Return the other arrays that `RunRecorder.save` was given, by name."""
-    with _opened(path) as held:
-        return {name.removeprefix(STATE): held[name] for name in held.files if name.startswith(STATE)}
+    return {name.removeprefix(STATE): array for name, array in _arrays(path).items() if name.startswith(STATE)}
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _arrays(path: Path) -> dict[str, Array]:
+    """Return the arrays in a checkpoint by name: as many bytes as the file has, since no run writes a packed one."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
-            yield held
+        content = io.BytesIO(files.read_bytes(path, MOST_CHECKPOINT))
+        with zipfile.ZipFile(content) as archive:
+            parts = archive.infolist()
+            if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+                raise ValueError("it is packed")
+            if sum(part.file_size for part in parts) > len(content.getbuffer()):
+                raise ValueError("its parts are larger than itself")
+        with np.load(content, allow_pickle=False) as held:
+            return {name: held[name] for name in held.files}
     except Exception as error:  # a damaged zip may raise anything
         raise unreadable(path, error) from error

@@ -1,17 +1,22 @@
 """Find the runs under a folder, finished or not; one tidy table of their epochs, one summary of their groups."""
 
 import json
-from collections.abc import Iterable
+import os
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from annealtrain.errors import InputError
-from annealtrain.runs import recorder, scores, tables
+from annealtrain.runs import checksums, contents, scores
+from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT
+from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
+from annealtrain.runtime.foreign_text import printable
 
-STATUS = "job.log"  # one line in the folder of a sweep's job: how it ended
+STATUS = "annealtrain-job.log"  # one line in the folder of a sweep's job: how it ended
 LOG = "train.log"  # what went wrong in a run, with its traceback
 
 
@@ -49,18 +54,26 @@ class Run:
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:
-    """Return the run in a folder; InputError where there is none, it is damaged, or has no epoch yet."""
-    if not (folder / recorder.META).is_file():
-        raise InputError(f"{folder} is not a run folder: it has no {recorder.META}")
-    meta = tables.read_json(folder / recorder.META)
-    metrics = tables.read_rows(folder / recorder.METRICS) if (folder / recorder.METRICS).is_file() else []
+    """Return the run in a folder; InputError where there is none, it is damaged, or has no epoch yet.
+
+    Where its result.json has checksums, every file must be what the run wrote.
+    """
+    if not os.path.lexists(folder / META):
+        raise InputError(f"{folder} is not a run folder: it has no {META}")
+    meta = contents.read_meta(folder / META)
+    metrics = contents.read_metrics(folder / METRICS) if os.path.lexists(folder / METRICS) else []
     if not metrics:
-        raise InputError(f"the run in {folder} has no epoch yet: annealtrain resume {folder}")
-    if any(not isinstance(row.get("epoch"), int) for row in metrics):
-        raise InputError(f"{folder / recorder.METRICS} is not what a run writes: start the run anew in another folder")
-    finished = (folder / recorder.RESULT).is_file()
-    result = tables.read_json(folder / recorder.RESULT, "last", "best_validation") if finished else None
-    return Run(folder, name or folder.name, _config(folder / recorder.CONFIG), meta, metrics, result)
+        raise InputError(f"the run in {folder} has no epoch yet: {resume_command(folder)}")
+    result = None
+    if os.path.lexists(folder / RESULT):
+        result = contents.read_result(folder / RESULT, metrics)
+        checksums.verify(folder, result)
+    return Run(folder, name or folder.name, contents.read_config(folder / CONFIG), meta, metrics, result)
+
+
+def resume_command(folder: Path, flags: Sequence[str] = ()) -> str:
+    """Return the command that goes on with the run in a folder, as a shell takes it."""
+    return shlex.join(["annealtrain", "resume", str(folder), *flags])
 
 
 def find(root: Path) -> tuple[list[Run], list[str]]:
@@ -72,16 +85,13 @@ def find(root: Path) -> tuple[list[Run], list[str]]:
         raise InputError(f"there is no folder {root}: give a run folder, or one above several")
     found: list[Run] = []
     foreign: list[str] = []
-    for folder in sorted(_folders(root)):
-        name = folder.relative_to(root).as_posix()
-        is_run = (folder / recorder.META).exists()
-        is_leaf = not any(_is_visible(child) and child.is_dir() for child in folder.iterdir())
-        if is_run or (is_leaf and any(child.is_file() for child in folder.iterdir())):
-            try:
-                found.append(read_run(folder, name))
-            except InputError as error:
-                failed = folder / STATUS
-                foreign.append(f"{folder}: {failed.read_text().strip()}" if failed.is_file() else str(error))
+    for folder, fault in _folders(root):
+        try:
+            if fault:
+                raise InputError(fault)
+            found.append(read_run(folder, folder.relative_to(root).as_posix()))
+        except InputError as error:
+            foreign.append(printable(_failed(folder) or str(error)))
     if not found:
         told = f" ({foreign[0]})" if foreign else ""
         remedy = _logs(root) or "annealtrain train prints its run folder at its end"
@@ -116,24 +126,55 @@ def _logs(root: Path) -> str:
     return f"see {logs[0]}{more}" if logs else ""
 
 
-def _config(path: Path) -> Row:
-    import yaml
-
+def _failed(folder: Path) -> str:
+    """Return the line that a failed job of a sweep has left in its folder, "" where there is none."""
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is not what a run writes")
-    return content
+        line = files.read_text(folder / STATUS, 100_000).strip()
+    except (OSError, ValueError):
+        return ""
+    return f"{folder}: {line}" if "  failed: " in line else ""
 
 
-def _folders(root: Path) -> Iterable[Path]:
-    yield root
-    if not (root / recorder.META).exists():  # a run folder holds no other runs
-        for child in root.iterdir():
-            if child.is_dir() and _is_visible(child):
-                yield from _folders(child)
+def _folders(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the folders at or below `root` that hold a run, or files and no folder; and why one cannot be one.
+
+    Each real folder once, whatever links lead to it. A link is followed to a run, not to a folder of others.
+    """
+    seen: set[tuple[int, int]] = set()
+    links: list[Path] = []
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            if not _is_new(folder, seen):
+                continue
+            children = sorted(child for child in folder.iterdir() if _is_visible(child) or child.name == META)
+            inner = [child for child in children if child.is_dir()]
+        except OSError as error:
+            yield folder, f"{folder} cannot be read ({error.strerror})"
+            continue
+        if os.path.lexists(folder / META):  # a run folder holds no other runs
+            yield folder, ""
+            continue
+        links += [child for child in inner if child.is_symlink()]
+        waiting += reversed([child for child in inner if not child.is_symlink()])
+        if not inner and any(child.is_file() for child in children):
+            yield folder, ""
+    for link in sorted(links):
+        if os.path.lexists(link / META):
+            if _is_new(link, seen):
+                yield link, ""
+        elif not link.resolve().is_relative_to(root.resolve()):
+            yield link, f"{link} leads to {link.resolve()}, which is no run: give that folder itself"
+
+
+def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    """Return whether a folder is met for the first time, by its device and number."""
+    status = folder.stat()
+    key = (status.st_dev, status.st_ino)
+    is_new = key not in seen
+    seen.add(key)
+    return is_new
 
 
 def _is_visible(path: Path) -> bool:

@@ -2,14 +2,15 @@
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
 
 from annealtrain.errors import InputError
 
-LOCK = ".lock"
+LOCK = ".annealtrain-lock"
+MARK = b"the lock of annealtrain\n"  # its content, by which it is told from a file of another's
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of some file systems that a network shares
 
 
@@ -19,6 +20,7 @@ def exclusive(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
     If another process is at work there, such as a worker that outlived its killed sweep, waiting() is called once and
     the body begins when that process has ended its run. Where the file system has no locks, nobody is kept out.
+    Raises InputError where there can be no lock, or a file of another's lies under its name.
     """
     path = folder / LOCK
     try:
@@ -28,20 +30,20 @@ def exclusive(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
-        if held:
-            held.close()
+        if held is not None:
+            path.unlink(missing_ok=True)
+            os.close(held)
 
 
-def _locked(path: Path, waiting: Callable[[], None]) -> TextIO | None:
-    """Return a file that holds the lock until it is closed, None where there are no locks."""
+def _locked(path: Path, waiting: Callable[[], None]) -> int | None:
+    """Return the number of an open file that holds the lock until it is closed, None where there are no locks."""
     try:
         import fcntl
     except ImportError:  # Windows
         return None
     is_told = False
     while True:
-        file = open(path, "w")  # noqa: SIM115 (closing it gives the lock back)
+        file = _opened(path)
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
@@ -50,11 +52,23 @@ def _locked(path: Path, waiting: Callable[[], None]) -> TextIO | None:
             is_told = True
             fcntl.lockf(file, fcntl.LOCK_EX)
         except OSError as error:
-            file.close()
+            os.close(file)
             if error.errno in NO_LOCKS:
+                path.unlink(missing_ok=True)
                 return None
             raise
         with suppress(FileNotFoundError):  # its last holder may have removed it meanwhile
-            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            if os.lstat(path).st_ino == os.fstat(file).st_ino:
                 return file
-        file.close()
+        os.close(file)
+
+
+def _opened(path: Path) -> int:
+    """Open the lock's file, made if need be, through no link and never cut; InputError for what is not ours."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    if not stat.S_ISREG(os.fstat(file).st_mode) or (held := os.read(file, len(MARK) + 1)) not in (b"", MARK):
+        os.close(file)
+        raise InputError(f"{path} is not a lock of annealtrain: choose another hydra.run.dir")
+    if not held:
+        os.pwrite(file, MARK, 0)
+    return file

@@ -10,6 +10,7 @@ from pathlib import Path
 import annealtrain
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
+from annealtrain.runtime.blas import blas_kernel
 
 # Whose versions a run records, where they are installed.
 PACKAGES = (
@@ -30,8 +31,27 @@ def provenance(seed: int, command: str, digest: str) -> Row:
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "machine": platform.platform(),
+        "blas": blas_kernel(),
         "cores": thread_pool.available_threads(),
     }
+
+
+def kernels_of(meta: Row) -> list[str]:
+    """Return which BLAS kernels a run was made on, each as text; "one that is not recorded" for those of old runs."""
+    return list(dict.fromkeys(kernel_text(one) for one in (meta.get("blas"), *resumed_kernels(meta))))
+
+
+def resumed_kernels(meta: Row) -> list[object]:
+    """Return the kernels, other than that of its start, on which a run went on."""
+    held = meta.get("resumed_blas")
+    return held if isinstance(held, list) else []
+
+
+def kernel_text(kernel: object) -> str:
+    """Return a kernel as people name it: openblas 0.3.31 SkylakeX."""
+    if not isinstance(kernel, dict):
+        return "one that is not recorded"
+    return " ".join(str(part) for part in kernel.values() if part)
 
 
 def _version(package: str) -> str | None:
@@ -50,7 +70,8 @@ def _git_revision() -> str | None:
         told = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=5,
             check=False,
         )

@@ -2,12 +2,13 @@
 
 config.yaml   the composed configuration          metrics.csv  a row an epoch, epoch 0 included
 meta.json     versions, command, seed, hash       solves.csv   a row a layer solve
-last.npz      weights of the last epoch           result.json  written last: the run is finished
+last.npz      weights of the last epoch           result.json  written last: the run is finished, with checksums of all
 best.npz      weights of the best validation accuracy, or R2
 """
 
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,22 @@ from typing import Any
 import numpy as np
 
 from annealtrain.errors import InputError
-from annealtrain.runs import scores
+from annealtrain.runs import contents, scores
 from annealtrain.runs.checkpoint import BEST, LAST, STATE, read_checkpoint
+from annealtrain.runs.checksums import checksum, sealed
+from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SOLVES, finite
+from annealtrain.runs.foreign import is_hydras
 from annealtrain.runs.lock import LOCK
-from annealtrain.runs.tables import START_ANEW, csv_text, read_json, read_rows
+from annealtrain.runs.provenance import kernel_text, kernels_of, resumed_kernels
+from annealtrain.runs.tables import START_ANEW, csv_text
+from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.files import write_atomically
 
-CONFIG, META, METRICS, SOLVES, RESULT = "config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json"
+STARTED, LEFT = (  # names of parts, of a run that was killed as it began, and later
+    re.compile(files.PART.format(name=f"({'|'.join(map(re.escape, names))})"))
+    for names in ((CONFIG, META), (META, METRICS, SOLVES, LAST, BEST, RESULT))
+)
+REMEDY = "choose another hydra.run.dir, or put that right and go on with resume=true"
 
 
 class RunRecorder:
@@ -32,6 +41,8 @@ class RunRecorder:
         self.folder = folder
         self._metrics: list[Row] = []
         self._solves: list[Row] = []
+        self._sums: dict[str, str] = {}  # of the files that were written here
+        self.warning: str | None = None  # of going on with a run that was begun elsewhere
 
     def begin(self, config_text: str, meta: Row, *, resume: bool) -> int | None:
         """Write the configuration; return the epoch of the checkpoint to go on from, None for a new run.
@@ -47,35 +58,66 @@ class RunRecorder:
             self.write(CONFIG, config_text)
             self.write_json(META, meta | {"resumed_at": []})
             return None
-        held = read_json(self.folder / META)
+        held = contents.read_meta(self.folder / META)
         if held.get("config_hash") != meta["config_hash"]:
             raise InputError(f"run folder {self.folder} holds a run with other settings: {remedy}")
         if not resume:
             raise InputError(f"run folder {self.folder} holds an unfinished run: add resume=true, or {remedy}")
         start = self._read_rows()
-        self.write_json(META, held | {"resumed_at": [*held.get("resumed_at", []), meta["started_at"]]})
+        self._remove_parts()
+        resumed = {"resumed_at": [*held.get("resumed_at", []), meta["started_at"]]}
+        made_on, here = kernels_of(held), kernel_text(meta.get("blas"))
+        if here not in made_on:
+            resumed["resumed_blas"] = [*resumed_kernels(held), meta.get("blas")]
+            self.warning = (
+                f"begun on another BLAS kernel ({', '.join(made_on)}; here {here}): sums are rounded otherwise"
+            )
+        self.write_json(META, held | resumed)
         return start
 
     @staticmethod
     def _is_of_a_start(path: Path, config_text: str) -> bool:
         """Whether a file is a log, or what this very run leaves if it is killed before META is written."""
-        started = path.suffix == ".log" or path.name in (LOCK, f".{CONFIG}.part", f".{META}.part")
-        return started or (path.name == CONFIG and path.read_text() == config_text)
+        if path.suffix == ".log" or path.name == LOCK or STARTED.fullmatch(path.name) or is_hydras(path):
+            return True
+        try:
+            return path.name == CONFIG and files.read_text(path, len(config_text.encode())) == config_text
+        except (OSError, ValueError):  # larger, a link, or of another kind
+            return False
+
+    def _remove_parts(self) -> None:
+        """Remove what this run was writing when it was killed."""
+        for path in self.folder.iterdir():
+            if LEFT.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink(missing_ok=True)
 
     def _read_rows(self) -> int | None:
         """Take over the rows up to the last checkpoint; return its epoch."""
-        if not (self.folder / LAST).exists():
+        last, metrics = self.folder / LAST, self.folder / METRICS
+        if not (last.exists() or last.is_symlink()):
+            if metrics.exists() and len(contents.read_metrics(metrics)) > 1:
+                raise InputError(f"{last} is missing, the run in {self.folder} has come further: {START_ANEW}")
             return None
-        epoch = read_checkpoint(self.folder / LAST)[1]
-        self._metrics = self._rows_of(METRICS, range(epoch + 1))
-        self._solves = self._rows_of(SOLVES, range(1, epoch + 1)) if epoch else []
+        epoch = read_checkpoint(last)[1]
+        self._metrics = self._rows_of(METRICS, contents.read_metrics(metrics), range(epoch + 1))
+        solves = contents.read_solves(self.folder / SOLVES) if epoch else []
+        self._solves = self._rows_of(SOLVES, solves, range(1, epoch + 1))
+        self._check_best()
         return epoch
 
-    def _rows_of(self, name: str, epochs: range) -> list[Row]:
-        rows = [row for row in read_rows(self.folder / name) if row.get("epoch") in epochs]
-        if {row["epoch"] for row in rows} != set(epochs):
+    def _rows_of(self, name: str, held: list[Row], epochs: range) -> list[Row]:
+        rows = [row for row in held if row["epoch"] in epochs]
+        if len(rows) < len(epochs) or {row["epoch"] for row in rows} != set(epochs):
             raise InputError(f"{self.folder / name} lacks epochs of its checkpoint {LAST}: {START_ANEW}")
         return rows
+
+    def _check_best(self) -> None:
+        """Raise InputError where the best weights are not those of the best epoch, or of one that is done again."""
+        if (row := self.best_row()) is None:
+            return
+        found = read_checkpoint(self.folder / BEST)[1]
+        if found != row["epoch"] and found <= self.epochs_done:
+            raise InputError(f"{self.folder / BEST} is of epoch {found}, the best is {row['epoch']}: {START_ANEW}")
 
     def save(
         self, row: Row, solves: list[Row], weights: Sequence[Array], state: Mapping[str, Array] | None = None
@@ -99,6 +141,16 @@ class RunRecorder:
         return self._metrics[0]
 
     @property
+    def last_row(self) -> Row:
+        """The metrics of the last epoch that is kept."""
+        return self._metrics[-1]
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether the loss of the last epoch that is kept is no finite number."""
+        return bool(self._metrics) and finite(self._metrics[-1].get("train_loss")) is None
+
+    @property
     def epochs_done(self) -> int:
         """The epochs that are kept."""
         return self._metrics[-1]["epoch"] if self._metrics else 0
@@ -114,24 +166,24 @@ class RunRecorder:
         return max(scored, key=lambda row: scores.score(row, "val"), default=None)  # type: ignore[arg-type,return-value]
 
     def finish(self, extra: Row) -> Row:
-        """Write and return result.json: the last and the best-validation epoch, and what `extra` holds."""
-        names = ("epoch", "train_loss", *scores.columns(self._metrics[-1]))
-        best = self.best_row()
+        """Write and return result.json: the last and the best-validation epoch, what `extra` holds, and checksums."""
+        best, names = self.best_row(), contents.of_result(self._metrics[-1])
         result = {
-            "last": {name: self._metrics[-1].get(name) for name in names},
-            "best_validation": {name: best.get(name) for name in names} if best else None,
+            "last": {name: finite(self._metrics[-1].get(name)) for name in names},
+            "best_validation": {name: finite(best.get(name)) for name in names} if best else None,
             **extra,
         }
+        result = sealed(result, self.folder, self._sums)
         self.write_json(RESULT, result)
         return result
 
     def write(self, name: str, text: str) -> None:
         """Write a text file atomically."""
-        self._replace(name, text.encode())
+        self._replace(name, text.encode("utf-8", "backslashreplace"))
 
     def write_json(self, name: str, content: Row) -> None:
         """Write a JSON file atomically."""
-        self.write(name, json.dumps(content, indent=2) + "\n")
+        self.write(name, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
     def _write_checkpoint(
         self, name: str, epoch: int, weights: Sequence[Array], state: Mapping[str, Array] | None = None
@@ -143,5 +195,5 @@ class RunRecorder:
         self._replace(name, buffer.getvalue())
 
     def _replace(self, name: str, content: bytes) -> None:
-        remedy = "choose another hydra.run.dir, or put that right and go on with resume=true"
-        write_atomically(self.folder / name, content, remedy)
+        files.write_atomically(self.folder / name, content, REMEDY)
+        self._sums[name] = checksum(content)

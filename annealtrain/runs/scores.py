@@ -1,5 +1,7 @@
 """How well a run does, by the columns of its metrics: accuracy where it tells classes apart, else R2."""
 
+from math import isfinite
+
 from annealtrain.runtime.array_types import Row
 
 SPLITS = ("train", "val", "test")
@@ -13,9 +15,9 @@ def kind(row: Row) -> str:
 
 
 def score(row: Row, split: str) -> float | None:
-    """Return a row's score on train, val or test, None where it has none."""
-    found: float | None = row.get(f"{split}_{kind(row)}")
-    return found
+    """Return a row's score on train, val or test, None where it has none, or none that is a finite number."""
+    found = row.get(f"{split}_{kind(row)}")
+    return float(found) if found is not None and isfinite(found) else None
 
 
 def columns(row: Row) -> list[str]:

@@ -9,44 +9,75 @@ from pathlib import Path
 from typing import Any
 
 from annealtrain.errors import InputError
+from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
+from annealtrain.runtime.foreign_text import NUMBER, cell, printable
 
+MOST_JSON, MOST_ROWS = 16_000_000, 256_000_000  # bytes; a run of 100,000 epochs has some 30 MB of rows
+MOST_DEPTH = 40
 START_ANEW = "start the run anew in another folder"
 
 
 def read_json(path: Path, *names: str) -> Row:
     """Return the object in a JSON file; InputError if it is damaged, or lacks one of `names`."""
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(files.read_text(path, MOST_JSON))
+    except (OSError, ValueError, RecursionError) as error:  # nested too deep
         raise unreadable(path, error) from error
-    if not isinstance(content, dict) or not content.keys() >= set(names):
-        raise InputError(f"{path} is not what a run writes: {START_ANEW}")
+    if not isinstance(content, dict):
+        raise not_of_a_run(path, "no object")
+    if _is_deep(content):
+        raise not_of_a_run(path, f"nested deeper than {MOST_DEPTH} levels")
+    for name in names:
+        if name not in content:
+            raise not_of_a_run(path, f"no {name}")
     return content
+
+
+def _is_deep(content: Any) -> bool:
+    level = [content]
+    for _ in range(MOST_DEPTH):
+        level = [
+            part
+            for value in level
+            if isinstance(value, dict | list)
+            for part in (value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(level)
 
 
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a CSV that a recorder wrote, numbers as numbers, empty fields as None."""
     try:
-        with open(path, newline="") as file:
-            return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
+        reader = csv.DictReader(io.StringIO(files.read_text(path, MOST_ROWS), newline=""))
+        names = reader.fieldnames or []
+        if len(set(names)) != len(names):
+            raise ValueError("two columns of one name")
+        return [{key: _value(text) for key, text in row.items()} for row in reader]
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise unreadable(path, error) from error
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} cannot be read ({type(error).__name__}: {' '.join(str(error).split())}): {START_ANEW}")
+    """Return the error of a file that cannot be read."""
+    own = isinstance(error, OSError) and error.errno == 0  # of `files`, in words of its own
+    why = str(error.strerror) if isinstance(error, OSError) and own else f"{type(error).__name__}: {error}"
+    return InputError(f"{path} cannot be read ({' '.join(why.split())}): {START_ANEW}")
+
+
+def not_of_a_run(path: Path, why: str) -> InputError:
+    """Return the error of a file that is well formed and yet not what a run writes."""
+    return InputError(f"{path} is not what a run writes ({why}): {START_ANEW}")
 
 
 def _value(text: str) -> Any:
+    """Return a field as the number that it is the text of: no more than Python writes, so no 1_000 and no space."""
     if text == "":
         return None
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
+    if not NUMBER.fullmatch(text):
+        return text
+    is_float = bool(set(text) & set(".eEnif")) or len(text) > 18  # beyond what 64 bits hold
+    return float(text) if is_float else int(text)
 
 
 def csv_text(rows: list[Row]) -> str:
@@ -65,18 +96,23 @@ CLASS = re.compile(
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows of equal columns, booleans as true and false."""
+    """Write rows of equal columns for a spreadsheet: booleans as true and false, no text as a formula."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: str(v).lower() if isinstance(v, bool) else v for key, v in row.items()} for row in rows)
-    path.write_text(buffer.getvalue())
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([cell(name) for name in rows[0]])
+    writer.writerows([_field(value) for value in row.values()] for row in rows)
+    files.write_text(path, buffer.getvalue(), "give another folder or --output")
+
+
+def _field(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else cell(value) if isinstance(value, str) else value
 
 
 def as_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in columns as wide as their longest cell."""
-    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in [head, *rows])
+    """Return a table for a terminal, in columns as wide as their longest cell."""
+    lines = [[printable(text) for text in row] for row in [head, *rows]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def shown(value: Any) -> str:

@@ -1,22 +1,113 @@
-"""Files that are whole at any moment."""
+"""Files that are whole at any moment where they are written, and never more than expected where they are read.
+
+What lies in a folder may be of others: no symbolic link is written through, none to a file of a run is read, and what
+is no file (a pipe would be waited for, a device never ends) is refused.
+"""
 
 import os
+import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from annealtrain.errors import InputError
 
+# Missing on Windows: no links are followed, nothing is waited for, bytes stay as they are.
+NO_LINK, NO_WAIT, BINARY = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+PART = r"\.{name}\.[0-9a-f]{{8}}\.part"  # of the name of a file while it is being written
+
 
 def write_atomically(path: Path, content: bytes, remedy: str) -> None:
-    """Write a file atomically, through a part file beside it; InputError, with the remedy, where it cannot be."""
-    part = path.with_name(f".{path.name}.part")
+    """Write a file atomically, through a part file beside it; InputError, with the remedy, where it cannot be.
+
+    A symbolic link of that name is replaced, what it leads to stays as it is; a folder, a pipe or a device is refused.
+    """
     try:
-        with open(part, "wb") as file:
+        part = _written_part(path, content)
+        try:
+            os.replace(part, path)
+        except BaseException:
+            _remove(part)
+            raise
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}): {remedy}") from error
+
+
+def write_text(path: Path, text: str, remedy: str) -> None:
+    """Write text as UTF-8, atomically; what UTF-8 has no bytes for (of file names) as an escape."""
+    write_atomically(path, text.encode("utf-8", "backslashreplace"), remedy)
+
+
+def require_writable(path: Path, remedy: str) -> None:
+    """Raise InputError where `write_atomically` could not write: asked before work whose result is to go there."""
+    try:
+        _remove(_written_part(path, b""))
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}): {remedy}") from error
+
+
+def require_place(path: Path, remedy: str) -> None:
+    """Raise InputError where `write_atomically` could not write, after its folder has been made; no folder is left."""
+    try:
+        made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            require_writable(path, remedy)
+        finally:
+            for folder in made:
+                folder.rmdir()
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}): {remedy}") from error
+
+
+def _written_part(path: Path, content: bytes) -> Path:
+    """Return a new file beside `path` that holds the content, on the disk."""
+    if path.exists() and not path.is_file():
+        raise OSError(0, "it is no regular file")
+    part = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
+    number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | BINARY, 0o666)
+    try:
+        with open(number, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+    except BaseException:
+        _remove(part)
+        raise
+    return part
+
+
+def _remove(part: Path) -> None:
+    with suppress(OSError):
+        part.unlink(missing_ok=True)
+
+
+def opened(path: Path, *, follow: bool = False) -> BinaryIO:
+    """Return a regular file open for reading; OSError for what is none, and for a symbolic link unless `follow`."""
+    try:
+        number = os.open(path, os.O_RDONLY | NO_WAIT | BINARY | (0 if follow else NO_LINK))
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path} ({error.strerror}): {remedy}") from error
+        if not follow and path.is_symlink():
+            raise OSError(0, "it is a symbolic link", str(path)) from error
+        raise
+    file = open(number, "rb")  # noqa: SIM115 (the caller closes it)
+    if stat.S_ISREG(os.fstat(number).st_mode):
+        return file
+    file.close()
+    raise OSError(0, "it is no regular file", str(path))
+
+
+def read_bytes(path: Path, most: int, *, follow: bool = False) -> bytes:
+    """Return a file's content, opened as `opened` does; OSError for more than `most` bytes too."""
+    with opened(path, follow=follow) as file:
+        is_whole = os.fstat(file.fileno()).st_size <= most
+        content = file.read(most + 1) if is_whole else b""
+    if not is_whole or len(content) > most:  # it may have grown
+        raise OSError(0, f"it is larger than {most / 1e6:g} MB", str(path))
+    return content
+
+
+def read_text(path: Path, most: int) -> str:
+    """Return a regular file's text, UTF-8 whatever the locale; OSError as `read_bytes`, ValueError for other bytes."""
+    return read_bytes(path, most).decode("utf-8")

@@ -11,23 +11,37 @@ from annealtrain.errors import InputError
 
 
 def available_bytes() -> int | None:
-    """Return the bytes that can still be allocated (system and control group), None where that is not known."""
+    """Return the bytes that can still be allocated (system, control group, ulimit -v), None where it is not known."""
     limits = []
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
+        for line in meminfo.read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 limits.append(int(line.split()[1]) * 1024)
     group = Path("/sys/fs/cgroup")
     try:
-        limit = (group / "memory.max").read_text().strip()
+        limit = (group / "memory.max").read_text(encoding="utf-8").strip()
         if limit != "max":
-            held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            held = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
             reclaimable = int(held.get("inactive_file", 0))  # page cache that gives way
-            limits.append(int(limit) - int((group / "memory.current").read_text()) + reclaimable)
+            limits.append(int(limit) - int((group / "memory.current").read_text(encoding="utf-8")) + reclaimable)
     except OSError:
         pass
-    return min(limits) if limits else None
+    limits += _address_space()
+    return max(min(limits), 0) if limits else None
+
+
+def _address_space() -> list[int]:
+    """Return what `ulimit -v` leaves to this process, as a list of one number, or of none where there is no limit."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit == resource.RLIM_INFINITY:
+            return []
+        return [limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()]
+    except (ImportError, AttributeError, OSError):  # the system does not tell
+        return []
 
 
 def readable(size: float) -> str:
@@ -74,8 +88,8 @@ def resettable_peak_mb(*, reset: bool = False) -> float | None:
     """Return the most memory that this process has held, in MB, or None where the system does not tell."""
     try:
         if reset:
-            CLEAR.write_text("5")  # Linux: the high-water mark falls back to what is held now
-        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+            CLEAR.write_text("5", encoding="utf-8")  # Linux: the high-water mark falls back to what is held now
+        line = next(line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         return None
     return int(line.split()[1]) / 1e3

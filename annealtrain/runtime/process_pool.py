@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import pickle
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -16,24 +18,30 @@ from threadpoolctl import threadpool_limits
 
 from annealtrain.errors import InputError
 from annealtrain.runtime import thread_pool
+from annealtrain.runtime.lifeline import end_with_parent
 
 POLL_S = 0.05  # how soon Ctrl-C is heard
-# A plain interpreter, not one of multiprocessing's: those run the user's own script again.
-SERVE = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import {module}; {module}.serve(int(sys.argv[1]))"
+# A plain interpreter, not one of multiprocessing's: those run the user's own script again. It is started with -P, so
+# that even json is not looked for in the working directory first.
+SERVE = "import json, sys; sys.path[:] = json.loads(sys.argv[3]); import {module}; {module}.serve(*sys.argv[1:3])"
 
 
 class Workers:
     """Processes that wait for jobs. As many are started as threads call `run` at once; they end with this process."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._owner = os.getpid()
         self._idle: list[tuple[subprocess.Popen[bytes], Connection]] = []
         self._lock = threading.Lock()
-        weakref.finalize(self, _end, self._idle)
+        weakref.finalize(self, _end, self._idle, self._owner)
 
     def run(self, job: Callable[..., Any], *arguments: Any) -> Any:
         """Return job(*arguments), computed in a process of its own; job is a function of a module.
 
-        What it raises is raised here. Ctrl-C, or parallel.Cancelled, ends the process at once.
+        What it raises is raised here. Ctrl-C, or thread_pool.Cancelled, ends the process at once.
         Raises InputError where the job cannot be sent, or its process was killed.
         """
         try:
@@ -61,28 +69,59 @@ class Workers:
         return value
 
     def _take(self) -> tuple[subprocess.Popen[bytes], Connection]:
+        if os.getpid() != self._owner:  # this process is a fork: those that wait are its parent's
+            self._begin()
         with self._lock:
             if self._idle:
                 return self._idle.pop()
         ours, theirs = multiprocessing.Pipe()
         with theirs:  # closed here, so that the pipe ends with the process
             code, place = SERVE.format(module=__name__), str(theirs.fileno())
-            command = [sys.executable, "-c", code, place, json.dumps(sys.path)]
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]), ours
+            command = [sys.executable, "-P", "-c", code, place, str(self._owner), json.dumps(sys.path)]
+            return _started(command, theirs.fileno()), ours
 
 
-def _end(idle: list[tuple[subprocess.Popen[bytes], Connection]]) -> None:
-    """End processes that wait for jobs."""
+_starter: ThreadPoolExecutor | None = None
+_starter_lock = threading.Lock()
+
+
+def _started(command: list[str], place: int) -> subprocess.Popen[bytes]:
+    """Start a process from a thread that lives as long as this one: on Linux it would end with the thread."""
+    global _starter
+    with _starter_lock:
+        _starter = _starter or ThreadPoolExecutor(1)
+        starter = _starter
+    return starter.submit(subprocess.Popen, command, stdin=subprocess.DEVNULL, pass_fds=[place]).result()
+
+
+def _forget_starter() -> None:
+    global _starter, _starter_lock
+    _starter, _starter_lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_starter)
+
+
+def _end(idle: list[tuple[subprocess.Popen[bytes], Connection]], owner: int) -> None:
+    """End processes that wait for jobs, in the process whose they are."""
+    if os.getpid() != owner:
+        return
     for process, connection in idle:
         connection.close()
         process.kill()
         process.wait()
 
 
-def serve(place: int) -> None:
-    """Run jobs that come through the pipe of this file number until it closes; Ctrl-C is the parent's to hear."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = Connection(place)
+def serve(place: str, parent: str) -> None:
+    """Run jobs that come through the pipe of this file number until it closes.
+
+    parent: the process that has started this one, with which it ends. Signals to both are the parent's to hear.
+    """
+    end_with_parent(int(parent))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    connection = Connection(int(place))
     with threadpool_limits(limits=1):
         while True:
             try:
@@ -94,7 +133,10 @@ def serve(place: int) -> None:
                 answer = pickle.dumps((True, job(*arguments)))
             except Exception as error:
                 answer = _told(error)
-            connection.send_bytes(answer)
+            try:
+                connection.send_bytes(answer)
+            except OSError:  # who asked has gone
+                return
 
 
 def _told(error: Exception) -> bytes:

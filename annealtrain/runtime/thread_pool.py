@@ -10,21 +10,47 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
+from annealtrain.runtime.blas import ONE_THREAD
+from annealtrain.runtime.validation import whole
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 1
-_cancelled = threading.Event()
-_own = threading.local()  # is_job: whether this thread is one of a pool's
+
+COUNT = whole(1, 1024)  # of threads: no machine has more cores by far, and systems start no more
 
 
 class Cancelled(Exception):
     """A job found that its run was interrupted."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where code runs: on a caller's thread, with the pool that `threads` opened there, or in a job of a pool.
+
+    cancelled: set when the call of parallel_map that a job is of was interrupted; None where there is no job.
+    """
+
+    pool: ThreadPoolExecutor | None = None
+    size: int = 1
+    cancelled: threading.Event | None = None
+
+
+# Of each caller its own: two threads that anneal at once share no pool, and an error of one is not the other's.
+OUTSIDE = Place()
+_here = ContextVar("_here", default=OUTSIDE)
+
+
+def _leave() -> None:
+    _here.set(OUTSIDE)
+
+
+if hasattr(os, "register_at_fork"):  # a process that is forked in the body of `threads` has none of its threads
+    os.register_at_fork(after_in_child=_leave)
 
 
 def available_threads() -> int:
@@ -33,36 +59,41 @@ def available_threads() -> int:
 
 
 def width() -> int:
-    """Return how many jobs `each` runs at once."""
-    return _pool_size if _pool is not None else 1
+    """Return how many jobs `parallel_map` runs at once."""
+    return _here.get().size
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Run the body's `each` calls on `count` threads, NumPy's BLAS on one thread each."""
-    global _pool, _pool_size
-    outer = _pool, _pool_size
-    _cancelled.clear()  # a second Ctrl-C, while jobs were being stopped, leaves it set
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(count, initializer=_mark) as pool:
-        _pool, _pool_size = pool, count
+    """Run the body's `parallel_map` calls on `count` threads, NumPy's BLAS on one thread each.
+
+    In a job of another pool it changes nothing: what a job maps stays on its own thread.
+    """
+    if is_in_job():
+        yield
+        return
+    with ONE_THREAD.held() as hold, ThreadPoolExecutor(count, initializer=hold) as pool:
+        token = _here.set(Place(pool, count))
         try:
             yield
         finally:
-            _pool, _pool_size = outer
+            _here.reset(token)
+
+
+def is_in_job() -> bool:
+    """Return whether this is one of a pool's threads, to which Ctrl-C does not come."""
+    return _here.get().cancelled is not None
 
 
 def is_cancelled() -> bool:
     """Return whether the run of this job was interrupted."""
-    return _cancelled.is_set()
-
-
-def _mark() -> None:
-    _own.is_job = True
+    cancelled = _here.get().cancelled
+    return cancelled is not None and cancelled.is_set()
 
 
 def check_cancelled() -> None:
     """Raise Cancelled in a job whose run was interrupted; long jobs call this every few milliseconds."""
-    if _cancelled.is_set():
+    if is_cancelled():
         raise Cancelled
 
 
@@ -88,27 +119,33 @@ def parallel_map(
         if done:
             done(len(results))
 
-    is_small = seconds < SMALL_S or (isinstance(items, Sized) and len(items) == 1)
-    if _pool is None or _pool_size == 1 or is_small or getattr(_own, "is_job", False):
+    here, is_small = _here.get(), seconds < SMALL_S or (isinstance(items, Sized) and len(items) == 1)
+    if here.pool is None or here.size == 1 or is_small:
         for item in items:
             take(job(item))
         return results
+    place = Place(cancelled=threading.Event())
+
+    def run(item: Item) -> Result:
+        _here.set(place)  # in the worker's own context
+        return job(item)
+
     waiting, futures = iter(items), list[Future[Result]]()
     try:
         # A few jobs ahead, not all: items may be made lazily, and results wait in memory.
-        futures.extend(_pool.submit(job, item) for item in islice(waiting, 4 * _pool_size))
+        futures.extend(here.pool.submit(run, item) for item in islice(waiting, 4 * here.size))
         while futures:
             take(futures[0].result())  # still among the futures while it is waited for: Ctrl-C stops it too
             del futures[0]
-            futures.extend(_pool.submit(job, item) for item in islice(waiting, 1))
+            futures.extend(here.pool.submit(run, item) for item in islice(waiting, 1))
     except BaseException:
-        _cancelled.set()
+        assert place.cancelled is not None
+        place.cancelled.set()
         for future in futures:
             future.cancel()
         for future in futures:
             if not future.cancelled():
                 future.exception()
-        _cancelled.clear()
         raise
     return results
 

@@ -16,24 +16,45 @@ from annealtrain.errors import InputError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+INT32 = 2**31 - 1  # what the compiled kernel and most samplers of others count with
+LARGEST = 1e18  # numbers are squared in single precision, which ends at 3e38
+
 
 @dataclass(frozen=True)
 class Rule:
-    """What a setting must be: `words` complete "... is not", `holds` tells whether a value is."""
+    """What a setting must be: `words` complete "... is not", `holds` tells whether a value is.
+
+    limit: the largest that can be computed with; cap: words for it, said of a value beyond it only.
+    """
 
     words: str
     holds: Callable[[Any], bool]
+    limit: float = inf
+    cap: str = ""
 
     def check(self, name: str, value: Any) -> None:
         """Raise InputError, in the setting's full name, for a value that is not what the rule asks."""
         if not self.holds(value):
-            raise InputError(f"{name}={shown(value)} is not {self.words}")
+            cap = f" and {self.cap}" if _is_beyond(value, self.limit) else ""
+            raise InputError(f"{name}={shown(value)} is not {self.words}{cap}")
 
 
-def whole(least: int = 1, most: int | None = None) -> Rule:
-    """A whole number from `least` to `most`, a bool not being one."""
-    words = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
-    return Rule(words, lambda value: is_whole(value) and least <= value and (most is None or value <= most))
+INT32 = 2**31 - 1  # what the compiled kernel and most samplers of others count with
+LARGEST = 1e18  # numbers are squared in single precision, which ends at 3e38
+
+
+def whole(least: int = 1, most: int | None = None, why: str = "") -> Rule:
+    """A whole number from `least` to `most`, a bool not being one.
+
+    why: the reason of the upper limit, where it goes without saying for common values.
+    """
+    if most is not None and not why:
+        words = f"a whole number from {least} to {most}"
+        return Rule(words, lambda value: is_whole(value) and least <= value <= most)
+    limit, why = (INT32, "as it is counted in 32 bits") if most is None else (most, why)
+    cap = f"at most {limit}, {why}"
+    words = f"a whole number of at least {least}"
+    return Rule(words, lambda value: is_whole(value) and least <= value <= limit, limit, cap)
 
 
 def number(least: float = -inf, most: float = inf, *, above: float = -inf, below: float = inf, words: str = "") -> Rule:
@@ -43,7 +64,13 @@ def number(least: float = -inf, most: float = inf, *, above: float = -inf, below
     if least > -inf and most < inf:
         said = [f"from {least:g} to {most:g}"]
     words = words or " ".join(["a number", " and ".join(said)]).replace("number at", "number of at").strip()
-    return Rule(words, lambda value: is_number(value) and least <= value <= most and above < value < below)
+    lowest, highest = max(least, -LARGEST), min(most, LARGEST)
+    cap = f"at most {LARGEST:g} in size, as single precision holds its square"
+
+    def holds(value: Any) -> bool:
+        return is_number(value) and lowest <= value <= highest and above < value < below
+
+    return Rule(words, holds, LARGEST if highest == LARGEST else inf, cap)
 
 
 def one_of(*choices: Any) -> Rule:
@@ -54,12 +81,13 @@ def one_of(*choices: Any) -> Rule:
 
 def optional(rule: Rule) -> Rule:
     """What another rule asks, or null."""
-    return Rule(f"{rule.words}, or null", lambda value: value is None or rule.holds(value))
+    return Rule(f"{rule.words}, or null", lambda value: value is None or rule.holds(value), rule.limit, rule.cap)
 
 
 def either(first: Rule, second: Rule) -> Rule:
     """What one of two rules asks."""
-    return Rule(f"{first.words} or {second.words}", lambda value: first.holds(value) or second.holds(value))
+    words = f"{first.words} or {second.words}"
+    return Rule(words, lambda value: first.holds(value) or second.holds(value), first.limit, first.cap)
 
 
 def each_of(rule: Rule, count: int | None = None, words: str = "") -> Rule:
@@ -69,7 +97,9 @@ def each_of(rule: Rule, count: int | None = None, words: str = "") -> Rule:
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
         return is_list and len(value) == (count or max(len(value), 1)) and all(rule.holds(each) for each in value)
 
-    return Rule(words or f"a list of {f'{count} ' if count else ''}values, each {rule.words}", holds)
+    return Rule(
+        words or f"a list of {f'{count} ' if count else ''}values, each {rule.words}", holds, rule.limit, rule.cap
+    )
 
 
 def first_and_last(rule: Rule) -> Rule:
@@ -108,6 +138,33 @@ def check_all(values: dict[str, Any], rules: dict[str, Rule], prefix: str = "") 
             rule.check(prefix + name, values[name])
 
 
+def _is_beyond(value: Any, limit: float) -> bool:
+    values = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(one, int | float | Integral) and limit < abs(one) < inf for one in values)  # type: ignore[operator]
+
+
+def reworded(words: dict[str, str]) -> Callable[[Function], Function]:
+    """Return a decorator: an InputError of the function says what its caller wrote, not what settings of a run are.
+
+    words: what stands in messages, and what the caller knows it as.
+    """
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def rewording(*given: Any, **named: Any) -> Any:
+            try:
+                return function(*given, **named)
+            except InputError as error:
+                said = str(error)
+                for old, new in words.items():
+                    said = said.replace(old, new)
+                raise InputError(said) from error.__cause__
+
+        return rewording  # type: ignore[return-value]
+
+    return decorate
+
+
 def is_whole(value: Any) -> bool:
     return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
 
@@ -125,7 +182,12 @@ def is_number(value: Any) -> bool:
 
 def shown(value: Any) -> str:
     """Return a value as people write it in YAML: true, false, null, everything else as Python does."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**100:
+        # Roughly: Python writes no more than 4300 digits.
+        return f"{'-' * (value < 0)}1e{int(abs(value).bit_length() * 0.30103)}"
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else repr(value)
 
 
 YES_OR_NO = one_of(True, False)
+READS = whole(1, 1_000_000, "as all reads are held at once")
+SEED = whole(0, 2**63 - 1, "as it is counted in 64 bits")

@@ -22,6 +22,7 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.process_pool import Workers
 from annealtrain.runtime.random_streams import Seed
 from annealtrain.runtime.validation import (
+    READS,
     YES_OR_NO,
     Rule,
     checked,
@@ -34,26 +35,20 @@ from annealtrain.runtime.validation import (
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.annealing.simulated_annealing import ORDERS
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
+from annealtrain.solvers.dimod_costs import call_s, dimod_effort, pair_bytes
+from annealtrain.solvers.effort import Effort
 from annealtrain.solvers.scheduled_settings import (
     COUNT,
     INVERSE_TEMPERATURES,
     check_inverse_temperatures,
 )
-from annealtrain.solvers.solver import Solver, SolveResult
+from annealtrain.solvers.solver import Solver, SolveResult, solve_in_one_range
 
 if TYPE_CHECKING:
     import dimod
 
 log = logging.getLogger(__name__)
 Keywords = dict[str, Any]
-# Peak bytes for each pair (mu, nu) of spins, the model's 44 included, as measured; of others as of OpenJij.
-SAMPLER_BYTES = {
-    "SimulatedAnnealingSampler": 60,
-    "PathIntegralAnnealingSampler": 70,
-    "TabuSampler": 130,
-    "SteepestDescentSampler": 50,
-}
-OTHER_BYTES = 280
 # Of a keyword of a sampler's own.
 OPTION = Rule(
     "of one value for all layers, as a solver's schedule must be",
@@ -61,8 +56,9 @@ OPTION = Rule(
 )
 # Keywords that set the schedule of a solve: with one of them among the options, no betas are added.
 OWN_SCHEDULES = {"beta_range", "beta_min", "beta_max", "beta", "beta_schedule", "schedule", "Hp_field"}
-# Above so many spins units go to worker processes: below, a process costs more than the lock that it avoids.
-PROCESS_SPINS = 512
+# Above so many spins, or seconds of a call, units go to worker processes: below, a process costs more than the lock
+# that it avoids, and Ctrl-C waits no longer than it may.
+PROCESS_SPINS, PROCESS_S = 512, 0.5
 
 
 class DimodSolver(Solver):
@@ -72,7 +68,8 @@ class DimodSolver(Solver):
     beta_range: [first, last] inverse temperature, in 1 / (loss of one output site), for samplers that take
     `beta_range`, or `beta_min` and `beta_max`; null: the automatic range of `solver=sa`, for each unit.
     beta: instead, one inverse temperature for a whole solve; a schedule over the epochs is the paper's annealing.
-    processes: solve units in worker processes; null: where a unit has more than 512 spins. The results are the same.
+    processes: solve units in worker processes; null: where a unit has more than 512 spins, or its solve will take more
+    than about half a second. The results are the same; without, Ctrl-C may wait for a unit's solve.
     Otherwise units are solved on threads, by samplers not of dwave-samplers one after another.
     pass_betas: makes the keywords of a solve from (options, first, last); null: those named above.
     Seeds are the run's own: a sampler that takes none may give other results each time.
@@ -119,11 +116,18 @@ class DimodSolver(Solver):
         for k, (count, M) in enumerate(zip(weights, units, strict=True)):
             where = f"layer {k} with {count} weights of {bits} bits: "
             self._require(min(thread_pool.width(), M), count * bits, where)
+        super().prepare(bits=bits, weights=weights, units=units, solves=solves)
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort:
+        return dimod_effort(self.sampler, self.options, units, weights, bits)
 
     def _require(self, models: int, spins: int, where: str = "") -> None:
-        each = SAMPLER_BYTES.get(type(self.sampler).__name__, OTHER_BYTES)
         what = f"{where}{type(self.sampler).__name__} on {models} dense model{'s' * (models > 1)} of {spins} spins"
-        memory.require(models * spins**2 * each, what, "lower bits or threads, or take solver=sa, which needs no model")
+        memory.require(
+            models * spins**2 * pair_bytes(self.sampler),
+            what,
+            "lower bits or threads, or take solver=sa, which needs no model",
+        )
 
     def resolve_schedules(self, epoch: int, epochs: int) -> "DimodSolver":
         def value(name: str, setting: Any) -> Any:
@@ -144,6 +148,8 @@ class DimodSolver(Solver):
             raise InputError(
                 "this solver's settings change with the epoch: call resolve_schedules(epoch, epochs) first"
             )
+        if not problem.has_one_range:
+            return solve_in_one_range(self, problem, seed, progress)
         weights = problem.unit(0).couplings.indices.size if problem.is_shared else problem.num_weights
         self._require(min(thread_pool.width(), problem.num_units), weights * problem.bits)
         return super().solve(problem, seed=seed, progress=progress)
@@ -169,16 +175,22 @@ class DimodSolver(Solver):
             return np.zeros((1, form.S0.size), dtype=np.int32), stats
         if self.takes_seed:
             keywords["seed"] = int(seed.generate_state(1)[0] >> 1)  # below 2^31, which all take
-        if self.processes or (self.processes is None and live.size * form.bits > PROCESS_SPINS):
+        if self._goes_to_a_process(live.size * form.bits):
             spins = self.workers.run(sampled_spins, self.sampler, form.live_part(), keywords)
         else:
-            if self.takes_interrupt:
+            # On the caller's own thread Ctrl-C would come to that function, which swallows it.
+            if self.takes_interrupt and thread_pool.is_in_job():
                 keywords["interrupt_function"] = thread_pool.is_cancelled
             with self.turn:
                 spins = sampled_spins(self.sampler, form.live_part(), keywords)
         levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
         levels[:, live] = form.encoding.levels(spins)
         return levels, stats
+
+    def _goes_to_a_process(self, spins: int) -> bool:
+        if self.processes is None:
+            return spins > PROCESS_SPINS or call_s(self.sampler, self.options, spins) > PROCESS_S
+        return self.processes
 
 
 def sampled_spins(sampler: "dimod.Sampler", form: QuadraticForm, keywords: Keywords) -> Array:
@@ -218,7 +230,7 @@ def beta_keywords(known: set[str]) -> Callable[[Keywords, float, float], Keyword
     return None
 
 
-@checked("solver.", num_sweeps=COUNT, num_reads=whole(), order=one_of(*ORDERS))
+@checked("solver.", num_sweeps=COUNT, num_reads=READS, order=one_of(*ORDERS))
 def neal(
     num_sweeps: int | Schedule = 100,
     num_reads: int = 1,
@@ -237,7 +249,7 @@ def neal(
     return DimodSolver(SimulatedAnnealingSampler(), options, beta_range, beta, processes)
 
 
-@checked("solver.", num_sweeps=COUNT, num_reads=whole(), field_range=first_and_last(number(above=0)))
+@checked("solver.", num_sweeps=COUNT, num_reads=READS, field_range=first_and_last(number(above=0)))
 def path_integral(
     num_sweeps: int | Schedule = 100,
     num_reads: int = 1,
@@ -263,7 +275,7 @@ def path_integral(
     return DimodSolver(PathIntegralAnnealingSampler(), options, beta_range, None, processes, fields)
 
 
-@checked("solver.", num_sweeps=whole(), num_restarts=whole(0), num_reads=whole())
+@checked("solver.", num_sweeps=whole(), num_restarts=whole(0), num_reads=READS)
 def tabu(
     num_sweeps: int = 100, num_restarts: int = 0, num_reads: int = 1, processes: bool | None = None
 ) -> DimodSolver:
@@ -278,7 +290,7 @@ def tabu(
     return DimodSolver(TabuSampler(), options, processes=processes)
 
 
-@checked("solver.", num_reads=whole())
+@checked("solver.", num_reads=READS)
 def steepest(num_reads: int = 10, processes: bool | None = None) -> DimodSolver:
     """Return `solver=steepest`: D-Wave's steepest descent of single spins, from num_reads random starts."""
     from dwave.samplers import SteepestDescentSampler

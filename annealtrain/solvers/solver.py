@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,16 +10,21 @@ import numpy as np
 from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
+from annealtrain.hamiltonian.substitution import of_one_range
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
 from annealtrain.solvers.bounds import lower_bound
 from annealtrain.solvers.deadline import UNWATCHED, Watch
+from annealtrain.solvers.effort import Effort
 from annealtrain.solvers.statistics import combine_units
 
 if TYPE_CHECKING:
     import dimod
     import pandas
+
+
+BETAS = {"beta_first", "beta_last"}  # statistics in 1 / energy
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class SolveResult:
 
     levels: (M, R, N). weights: (M, R, N), the levels as weights. energies: (M, R). start_energies: (M,) at S0.
     lower_bounds: (M,), certified; -inf where J is not convex. stats: numbers for the record, summed or averaged
-    over units. bits: of the levels.
+    over units. bits: spins of a weight. num_levels: None for 2^bits.
     """
 
     levels: Array
@@ -38,6 +43,7 @@ class SolveResult:
     lower_bounds: Array
     stats: dict[str, float]
     bits: int
+    num_levels: int | None = None
 
     @property
     def best_weights(self) -> Array:
@@ -72,7 +78,7 @@ class SolveResult:
 
         if not 0 <= unit < len(self.levels):
             raise ValueError(f"unit {unit}: there are {len(self.levels)} units, 0 to {len(self.levels) - 1}")
-        spins = Encoding(1.0, self.bits).spins(self.levels[unit])
+        spins = Encoding(1.0, self.bits, self.num_levels).spins(self.levels[unit])
         return dimod.SampleSet.from_samples(spins, "SPIN", energy=self.energies[unit])
 
 
@@ -106,6 +112,19 @@ class Solver:
 
         units[k] units of weights[k] weights are solved at once.
         """
+        for k, (M, N) in enumerate(zip(units, weights, strict=True)):
+            if effort := self.effort(units=M, weights=N, bits=bits):
+                effort.require(thread_pool.width(), f"layer {k}: ")
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort | None:
+        """Return what a solve of so many units asks of memory and time, None where nothing is estimated."""
+        return None
+
+    def require_effort(self, problem: LayerProblem) -> None:
+        """Raise InputError where a solve asks more than there is, see `Effort.require`."""
+        units, weights = problem.S0.shape
+        if effort := self.effort(units=units, weights=weights, bits=problem.bits):
+            effort.require(thread_pool.width())
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         """Return levels (reads, N) of one unit and statistics; all random numbers come from `seed`."""
@@ -125,6 +144,9 @@ class Solver:
         The same seed gives the same result for any number of threads. progress(k): k units are done, the last time
         all of them; k is not whole where a solver tells between its sweeps.
         """
+        if not problem.has_one_range:
+            return solve_in_one_range(self, problem, seed, progress)
+        self.require_effort(problem)
         units = range(problem.num_units)
         seeds = [stream(seed, i) for i in units]
         began = time.perf_counter()
@@ -153,7 +175,28 @@ class Solver:
         found = _of_one_length(found)
         levels, weights, energies, start, bounds = (np.array([u[k] for u in found]) for k in range(5))
         stats = combine_units([u[5] for u in found])
-        return SolveResult(levels, weights, energies, start, bounds, stats, problem.bits)
+        return SolveResult(levels, weights, energies, start, bounds, stats, problem.bits, problem.num_levels)
+
+
+def solve_in_one_range(
+    solver: Solver, problem: LayerProblem, seed: Seed, progress: Callable[[float], None] | None
+) -> SolveResult:
+    """Return the result of a problem with a range for each unit or weight: what a solver finds in units of them."""
+    substitution = of_one_range(problem)
+    found = solver.solve(substitution.problem, seed=seed, progress=progress)
+    energies = found.energies * substitution.energy_unit[:, None]
+    bounds = np.maximum(found.lower_bounds * substitution.energy_unit, problem.floor)
+    # Each unit had betas of its own unit of energy; the mean is told in the typical one.
+    typical = float(np.exp(np.log(substitution.energy_unit).mean()))
+    stats = found.stats | {name: found.stats[name] / typical for name in BETAS & found.stats.keys()}
+    return replace(
+        found,
+        weights=substitution.weights(problem, found.levels, found.weights),
+        energies=energies,
+        start_energies=found.start_energies * substitution.energy_unit,
+        lower_bounds=bounds,
+        stats=stats,
+    )
 
 
 def _scored(

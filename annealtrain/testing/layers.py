@@ -6,8 +6,10 @@ from unittest import SkipTest
 
 import numpy as np
 
+from annealtrain.errors import InputError
 from annealtrain.nn.layer import Layer, Shape, TrainableLayer
 from annealtrain.nn.layout import samples_first, samples_last
+from annealtrain.nn.torch_network import torch_module
 from annealtrain.runtime.array_types import Array
 
 
@@ -30,16 +32,47 @@ def check_penrose(A: Array, X: Array) -> None:
         np.testing.assert_allclose(found, wanted, rtol=0, atol=within)
 
 
+def check_close(found: Array, wanted: Array) -> None:
+    """Assert that two arrays agree to 1e-5 of the largest value wanted."""
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+def has_inverse(layer: Layer) -> bool:
+    """Return whether a connected layer has an inverse at its settings."""
+    try:
+        layer.check_inverse()
+    except InputError:
+        return False
+    return True
+
+
+def by_autograd(layer: Layer, x: Array, dy: Array) -> tuple[Array, Array, Array]:
+    """Return a layer's outputs, and the gradients of sum(dy * outputs) by its inputs and by its weights (M, N)."""
+    try:
+        import torch
+
+        module = torch_module(layer).double()
+    except (ImportError, InputError) as error:
+        raise SkipTest(f"PyTorch has no such layer: {error}") from None
+    inputs = torch.tensor(x, requires_grad=True)
+    outputs = module(inputs)
+    (outputs * torch.from_numpy(dy)).sum().backward()
+    # The last column is theta, -bias.
+    grads = [-p.grad[:, None] if p.ndim == 1 else p.grad.flatten(1) for p in module.parameters()]
+    weights = torch.hstack(grads).numpy() if grads else np.empty(0)
+    assert inputs.grad is not None
+    return outputs.detach().numpy(), inputs.grad.numpy(), weights
+
+
 class LayerContract:
     """What every layer must do; one with weights is under `TrainableLayerContract`.
 
     make: returns a new layer, not yet connected. in_shape: of the samples that it is given.
-    is_linear: False for a layer without `adjoint` and `inverse`, which may only be a network's first.
-    has_exact_inverse: `inverse` is the Moore-Penrose inverse, not one that stands for it.
+    has_exact_inverse: `inverse` is the Moore-Penrose inverse, not one that stands for it; without one nothing is asked.
+    What only a linear layer must do is asked of one whose `is_linear` says so.
     """
 
     in_shape: Shape = (2, 5, 4)
-    is_linear = True
     has_exact_inverse = True
 
     def make(self) -> Layer:
@@ -55,8 +88,8 @@ class LayerContract:
     def maps(self, layer: Any) -> list[tuple[Any, Array, Shape]]:
         """Return each map of samples that the layer has, three samples of what it takes, and the shape it gives."""
         x, y = normal(0, 3, layer.in_shape), normal(1, 3, layer.out_shape)
-        back = [(layer.adjoint, y, layer.in_shape), (layer.inverse(), y, layer.in_shape)] if self.is_linear else []
-        return [(layer.forward, x, layer.out_shape), *back]
+        back = [layer.adjoint] * layer.is_linear + [layer.inverse() for _ in range(has_inverse(layer))]
+        return [(layer.forward, x, layer.out_shape), *((apply, y, layer.in_shape) for apply in back)]
 
     def test_shapes_are_those_that_connect_tells_and_samples_do_not_mix(self) -> None:
         for layer in self.connected():
@@ -82,7 +115,7 @@ class LayerContract:
 
     def linear_part(self, layer: Any) -> Array:
         """Return A of a layer A x - theta, as a matrix."""
-        if not self.is_linear:
+        if not layer.is_linear:
             raise SkipTest("the layer is not linear")
         return matrix(lambda x: layer.forward(x) - layer.forward(np.zeros_like(x)), layer.in_shape)
 
@@ -99,9 +132,39 @@ class LayerContract:
 
     def test_inverse_meets_the_penrose_conditions_where_it_is_exact(self) -> None:
         for layer in self.connected():
+            if not has_inverse(layer):
+                raise SkipTest("the layer has no inverse")
             A, X = self.linear_part(layer), matrix(layer.inverse(), layer.out_shape)
             if self.has_exact_inverse:
                 check_penrose(A, X)
+
+    def test_backward_is_the_gradient_by_differences(self) -> None:
+        for layer in self.connected():
+            x, dy = normal(0, 3, layer.in_shape), normal(1, 3, layer.out_shape)
+            expected = np.empty_like(x)
+            for place in np.ndindex(*layer.in_shape):
+                step = np.zeros(layer.in_shape)
+                step[place] = 1e-6
+                slope = (layer.forward(x + step) - layer.forward(x - step)) / 2e-6
+                expected[:, *place] = (slope * dy).reshape(3, -1).sum(axis=1)
+            check_close(layer.backward_at(x)(dy), expected)
+
+    def test_backward_has_the_shape_of_the_inputs_and_the_precision_of_the_gradients(self) -> None:
+        for layer in self.connected():
+            x, dy = normal(0, 3, layer.in_shape), normal(1, 3, layer.out_shape)
+            back = layer.backward_at(x.astype(np.float32))(dy.astype(np.float32))
+            assert (back.shape, back.dtype) == (x.shape, np.float32)
+            check_close(back, layer.backward_at(x)(dy))
+
+    def test_outputs_and_gradients_are_those_of_autograd(self) -> None:
+        """In PyTorch, where it is installed and has such a layer."""
+        for layer in self.connected():
+            x, dy = normal(0, 3, layer.in_shape), normal(1, 3, layer.out_shape)
+            outputs, dx, weights = by_autograd(layer, x, dy)
+            check_close(layer.forward(x), outputs)
+            check_close(layer.backward_at(x)(dy), dx)
+            if isinstance(layer, TrainableLayer):
+                check_close(layer.gradient(x, dy), weights)
 
 
 class TrainableLayerContract(LayerContract):
@@ -121,6 +184,8 @@ class TrainableLayerContract(LayerContract):
 
     def test_inverse_is_that_of_the_weights_it_was_made_with(self) -> None:
         for layer in self.connected():
+            if not has_inverse(layer):
+                raise SkipTest("the layer has no inverse")
             y, inverse = normal(0, 3, layer.out_shape), layer.inverse()
             before = inverse(y)
             layer.weights = 2 * layer.weights

@@ -1,6 +1,7 @@
 """What a trainer tells of a run as it goes on."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Protocol
 
 from annealtrain.runtime.array_types import Array, Row
@@ -15,10 +16,13 @@ class Checkpoint:
 
 
 def unfallen_loss(first: Row, last: Row, setting: str) -> str | None:
-    """Return a line on a run whose loss has not fallen, None where it has.
+    """Return a line on a run whose loss has not fallen, or is no number, None where it has fallen.
 
     first, last: the metrics of epoch 0 and of the last one. setting: what would make the steps smaller.
     """
+    if not isfinite(last["train_loss"]):
+        when = f"in epoch {last['epoch']}" if last["epoch"] else "with the first weights"
+        return f"the run has diverged: its loss {when} is no finite number: lower {setting}"
     if last["train_loss"] < first["train_loss"]:
         return None
     return (

@@ -54,9 +54,19 @@ class Trainer:
         self._averages = WeightAveraging(network, averaging) if averaging else None
 
     def run(self, observer: Observer, done: int | None = None) -> None:
-        """Train the epochs after the `done` ones; a new run (None) first reports step 1, random weights, as epoch 0."""
+        """Train the epochs after the `done` ones; a new run (None) first reports step 1, random weights, as epoch 0.
+
+        It ends early after an epoch whose loss is no finite number: no step leads back from there.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # said once, by the loss
+            self._run(observer, done)
+
+    def _run(self, observer: Observer, done: int | None) -> None:
         if done is None:
-            observer.epoch_done({"epoch": 0, **self.scores(), **self.timer.take()}, [], self.checkpoint())
+            scores = self.scores()
+            observer.epoch_done({"epoch": 0, **scores, **self.timer.take()}, [], self.checkpoint())
+            if not np.isfinite(scores["train_loss"]):
+                return
         for epoch in range(done or 0, self.epochs):
             rows: list[Row] = []
             for step, batch in self._batches(epoch):
@@ -66,6 +76,8 @@ class Trainer:
             solves = merge_by_layer(rows)
             metrics = {"epoch": epoch + 1, **self.scores(), **epoch_columns(solves), **self.timer.take()}
             observer.epoch_done(metrics, solves, self.checkpoint())
+            if not np.isfinite(metrics["train_loss"]):
+                return
 
     def _batches(self, epoch: int) -> Iterator[tuple[Step, Batch]]:
         train = self.sets["train"]
@@ -94,8 +106,8 @@ class Trainer:
         """
         row: Row = {}
         with self.timer.stage("evaluate_s"), self._averaged():
-            for name, samples in self.sets.items():
-                scored = samples.take(SCORED) if name == "train" and self.batch_size else samples
+            for name in self.sets:
+                scored = self.scored(name)
                 outputs, labels = self.network.predict(scored), scored.labels
                 if name == "train":
                     away = (outputs - self._outputs(labels)).astype(np.float64)
@@ -103,6 +115,10 @@ class Trainer:
                 scores = self.task.scores(outputs, labels, self.optimizer.amplitude)
                 row |= {f"{name}_{score}": value for score, value in scores.items()}
         return row
+
+    def scored(self, name: str) -> Loader:
+        """Return the samples of a set that its accuracy counts."""
+        return self.sets[name].take(SCORED) if name == "train" and self.batch_size else self.sets[name]
 
     def checkpoint(self) -> Checkpoint:
         """Return the weights that are scored, and what going on needs beside them."""

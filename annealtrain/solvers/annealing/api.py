@@ -4,16 +4,21 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from annealtrain import _anneal
-from annealtrain.hamiltonian.layer_problem import MAX_BITS
+from annealtrain.hamiltonian.layer_problem import MAX_BITS, LayerProblem
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked, number, one_of, optional, whole
+from annealtrain.runtime.random_streams import generator
+from annealtrain.runtime.validation import READS, SEED, checked, number, one_of, optional, reworded, whole
 from annealtrain.solvers.annealing.rescaling import betas, from_arrays, from_bqm
 from annealtrain.solvers.annealing.simulated_annealing import ORDERS, SimulatedAnnealing
 
 if TYPE_CHECKING:
     import dimod
+
+ISOLATED = 2**32 - 1  # in a problem's stream of random numbers, where reads are counted from 0
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,14 @@ class Annealed:
     L=number(above=0),
     bits=whole(1, MAX_BITS),
     num_sweeps=whole(),
-    num_reads=whole(),
+    num_reads=READS,
     move=one_of(*_anneal.MOVES),
     order=one_of(*ORDERS),
     time_limit_s=optional(number(above=0)),
-    seed=whole(0),
-    threads=optional(whole()),
+    seed=SEED,
+    threads=optional(thread_pool.COUNT),
 )
+@reworded({"solver.": ""})
 def anneal(
     J: "Array | dimod.BinaryQuadraticModel",
     h: Array | None = None,
@@ -67,9 +73,12 @@ def anneal(
     S0=0 the weights are Ising spins. num_sweeps, num_reads, beta_range, move, order, time_limit_s: see
     SimulatedAnnealing; the betas are in 1 / energy. The same seed gives the same result for any number of threads.
     J may also be a dimod.BinaryQuadraticModel: h, S0, L and bits are then its own, the energies those of dimod.
-    progress(share): told between sweeps which share of the work is done, 1 at the end; from any thread.
-    Raises ValueError for shapes that disagree, numbers that are not finite, a J that is not symmetric, and settings
-    out of their limits or of a wrong type.
+    A weight that moves no energy (its row of J and its h are zero) gets any level, by the seed. A J that is symmetric
+    but for rounding, 1e-8 of its largest number, is taken as (J + J') / 2.
+    progress(share): told between sweeps which share of the work is done, 1 at the end; from any thread. What it raises
+    ends this call, and is raised here. Calls from several threads at once know nothing of each other.
+    Raises ValueError for shapes that disagree, numbers that are not finite, a J that is not symmetric, settings
+    out of their limits or of a wrong type, and work beyond the memory at hand or beyond days.
     """
     variables, is_binary = None, False
     if hasattr(J, "vartype"):
@@ -85,7 +94,21 @@ def anneal(
     told = (lambda units: progress(units / problem.num_units)) if progress else None
     with thread_pool.threads(threads or thread_pool.available_threads()):
         result = solver.solve(problem, seed=seed, progress=told)
+    for i in range(problem.num_units):
+        _free_isolated(problem, i, result.levels[i], result.weights[i], seed)
     weights = result.weights * unit.weight
     stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
     weights = (weights + 1) / 2 if is_binary else weights
     return Annealed(result.levels, weights, result.energies * unit.energy, stats, variables)
+
+
+def _free_isolated(problem: LayerProblem, i: int, levels: Array, weights: Array, seed: int) -> None:
+    """Give the weights of a problem that move no energy, which a solver leaves at S0, levels by the seed.
+
+    levels, weights: (reads, N), of problem i, changed in place.
+    """
+    isolated = np.flatnonzero(~problem.unit(i).live)
+    if isolated.size:
+        drawn = generator(seed, i, ISOLATED).integers(0, 2**problem.bits, (len(levels), isolated.size), dtype=np.int32)
+        levels[:, isolated] = drawn
+        weights[:, isolated] = problem.S0[i, isolated] + problem.encoding.offsets(drawn)

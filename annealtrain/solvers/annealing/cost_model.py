@@ -31,7 +31,7 @@ def plan(
     is_timed: bool,
 ) -> Executor:
     """Return how a layer is annealed: num_reads chains a unit of num_sweeps sweeps each."""
-    if is_random_order:
+    if is_random_order or not problem.encoding.is_binary:
         return Executor.CHAINS
     units = problem.num_units
     is_plain = num_reads == 1 and is_from_present and not is_timed

@@ -34,6 +34,7 @@ class Chain:
 
     betas: (sweeps,), in 1 / loss. move: `bit`, `slice` or `greedy`. is_random_order: a permutation of the spins for
     each sweep instead of weight after weight (bit moves). is_from_present: start at the levels closest to S0.
+    first: start at these levels (live,) instead.
     """
 
     form: QuadraticForm
@@ -42,6 +43,7 @@ class Chain:
     move: str = "bit"
     is_random_order: bool = False
     is_from_present: bool = False
+    first: Array | None = None
 
     @property
     def live(self) -> int:
@@ -64,6 +66,8 @@ class Chain:
 
     def start(self) -> Array:
         """Return the first levels (live,) int32."""
+        if self.first is not None:
+            return self.first.astype(np.int32)
         return start_levels(self.seed, self.form.couplings.indices.size, self.form.bits, self.is_from_present)
 
     def orders(self, sweeps: int) -> Array:

@@ -16,7 +16,7 @@ from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.memory import aligned
 from annealtrain.runtime.random_streams import Seed, stream
-from annealtrain.runtime.validation import checked, first_and_last, number, optional, whole
+from annealtrain.runtime.validation import READS, checked, first_and_last, number, one_of, optional, whole
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.annealing.markov_chains import (
     Chain,
@@ -27,32 +27,41 @@ from annealtrain.solvers.annealing.markov_chains import (
     timed_blocks,
     to_float32,
 )
-from annealtrain.solvers.annealing.temperatures import automatic_beta_range
+from annealtrain.solvers.annealing.starts import better_reads, in_spins
+from annealtrain.solvers.annealing.temperatures import automatic_beta_range, beta_range_of_start
+from annealtrain.solvers.effort import Effort, counted, plural, result_bytes
+from annealtrain.solvers.lattice.good_start import GOOD_STARTS, good_start
 from annealtrain.solvers.scheduled_settings import COUNT, resolve_schedules, started
-from annealtrain.solvers.solver import Solver, SolveResult
+from annealtrain.solvers.solver import Solver, SolveResult, solve_in_one_range
 
 # Automatic schedule: beta Gamma / P from slices nearly free of each other to slices locked together (K = .02 to 2.3).
 FREE, LOCKED = 2.0, 0.01
+SWEEP_BYTES, READ_S = 90, 5e-4  # of a sweep's schedules, and of the Python objects of a read
+FROM_START = 0.25  # beta / P from a good start, times that of one chain: the slices together are colder
+BetaRange = tuple[float, float] | None
 
 
 class SimulatedQuantumAnnealing(Solver):
-    """`solver=sqa`. Every read starts from random spins in each slice; its result is the lowest slice at the end.
+    """`solver=sqa`. Every read's result is the lowest slice at the end.
 
     num_sweeps: visits of each spin of each slice; a schedule makes it depend on the epoch.
     num_slices: P, a multiple of 16. num_reads: independent reads a unit.
     beta: inverse temperature of the quantum system, in 1 / (loss of one output site), constant over the sweeps.
     gamma_range: with it, [first, last] transverse field, in loss of one output site, geometric over the sweeps.
     Both null: chosen for each unit, beta / P rising over the range of `solver=sa` while the slices are locked.
+    start: `random` spins in each slice; or `babai` or `beam`, one good point for all of them, see SimulatedAnnealing:
+    beta / P is then that of `sa` from there, times 1/4, and a read that ends above the point gives way to it.
     time_limit_s: stop sweeping so many seconds after a solve began; null: never.
     """
 
     @checked(
         "solver.",
         num_sweeps=COUNT,
-        num_slices=whole(),
-        num_reads=whole(),
+        num_slices=whole(1, 65_536, "as all slices are held at once"),
+        num_reads=READS,
         beta=optional(number(above=0)),
         gamma_range=optional(first_and_last(number(above=0))),
+        start=one_of("random", *GOOD_STARTS),
         time_limit_s=optional(number(above=0)),
     )
     def __init__(
@@ -62,6 +71,7 @@ class SimulatedQuantumAnnealing(Solver):
         num_reads: int = 1,
         beta: float | None = None,
         gamma_range: Sequence[float] | None = None,
+        start: str = "random",
         time_limit_s: float | None = None,
     ) -> None:
         if num_slices % _anneal.MAX_LANES:
@@ -69,13 +79,16 @@ class SimulatedQuantumAnnealing(Solver):
         if (beta is None) != (gamma_range is None):
             raise InputError("solver.beta and solver.gamma_range belong together: set both, or neither")
         self.num_sweeps, self.num_slices, self.num_reads = num_sweeps, num_slices, num_reads
-        self.beta, self.gamma_range, self.time_limit_s = beta, gamma_range, time_limit_s
+        self.beta, self.gamma_range, self.start, self.time_limit_s = beta, gamma_range, start, time_limit_s
 
     def resolve_schedules(self, epoch: int, epochs: int) -> "SimulatedQuantumAnnealing":
         return resolve_schedules(self, ("num_sweeps",), epoch, epochs)
 
-    def schedules(self, form: QuadraticForm) -> tuple[Array, Array]:
-        """Return beta / P, in 1 / loss, and the ring coupling K of each sweep, both (num_sweeps,)."""
+    def schedules(self, form: QuadraticForm, beta_range: BetaRange = None) -> tuple[Array, Array]:
+        """Return beta / P, in 1 / loss, and the ring coupling K of each sweep, both (num_sweeps,).
+
+        beta_range: first and last beta / P where no beta is set; None: chosen from the form.
+        """
         if isinstance(self.num_sweeps, Schedule):
             raise InputError(
                 "this solver's settings change with the epoch: call resolve_schedules(epoch, epochs) first"
@@ -85,7 +98,7 @@ class SimulatedQuantumAnnealing(Solver):
             betas = np.full(sweeps, self.beta / form.sites / P)
             x = self.beta / P * np.geomspace(self.gamma_range[0], self.gamma_range[1], sweeps)
         else:
-            first, last = automatic_beta_range(form)
+            first, last = beta_range or automatic_beta_range(form)
             betas = np.geomspace(first, last, sweeps)
             x = np.geomspace(FREE, LOCKED, sweeps)
         return betas, -0.5 * np.log(np.tanh(x))
@@ -93,28 +106,69 @@ class SimulatedQuantumAnnealing(Solver):
     def solve(
         self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
+        if not problem.has_one_range:
+            return solve_in_one_range(self, problem, seed, progress)
         result = Solver.solve(started(self, self.time_limit_s, progress, self.num_reads), problem, seed=seed)
         if progress:
             progress(problem.num_units)
         return result
 
+    def _sweep_s(self, live: int, bits: int) -> float:
+        return self.num_slices * live * (bits * 4e-9 + live * 5e-11)
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort:
+        sweeps, reads = counted(self.num_sweeps), counted(self.num_reads)
+        seconds = units * reads * (READ_S + sweeps * self._sweep_s(weights, bits))
+        slices = plural(self.num_slices, "slice")
+        return Effort(
+            f"annealing {plural(reads, 'read')} of {plural(sweeps, 'sweep')} and {slices} for {plural(units, 'unit')}",
+            reads * self.num_slices * weights * 4 + result_bytes(units, reads, weights) + sweeps * SWEEP_BYTES,
+            seconds if self.time_limit_s is None else 0.0,
+            "solver.num_sweeps, solver.num_reads or solver.num_slices, or set solver.time_limit_s",
+        )
+
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
+        if self.start == "random" or not form.couplings.indices.size:
+            return self._sampled(form, seed, None, None)
+        start = good_start(self.start, [form], [seed])
+        levels, excess = start.levels[0], float(start.excess[0])
+        first, last = beta_range_of_start(form, excess)
+        reads, stats = self._sampled(form, seed, levels, (first * FROM_START, last * FROM_START))
+        return better_reads(form, levels, reads), stats
+
+    def _sampled(
+        self, form: QuadraticForm, seed: np.random.SeedSequence, first: Array | None, betas: BetaRange
+    ) -> tuple[Array, dict[str, float]]:
+        """Return levels (reads, N) and statistics of paths from levels (N,) or from random ones."""
         live = form.couplings.indices.size
+        if not form.encoding.is_binary:
+            first = None if first is None else in_spins(form, first)
+            found, stats = self._sampled(form.spin_form(), seed, first, betas)
+            return form.encoding.levels(2 * found - 1), stats
         if not live:
             return np.zeros((self.num_reads, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], 0)
-        ends = [self.slices(form, stream(seed, read)) for read in range(self.num_reads)]
+        own = None if first is None else first[form.couplings.indices]
+        ends = [self.slices(form, stream(seed, read), own, betas) for read in range(self.num_reads)]
         reads = []
         for end in ends:
             full = np.array([scatter_live(form, own) for own in end.levels.T])
             reads.append(full[np.argmin(form.energy(form.weights(full)))])
-        betas, _ = self.schedules(form)
-        return np.array(reads), chain_stats(betas, ends, live * form.bits * self.num_slices)
+        return np.array(reads), chain_stats(self.schedules(form, betas)[0], ends, live * form.bits * self.num_slices)
 
-    def slices(self, form: QuadraticForm, seed: np.random.SeedSequence) -> ChainResult:
-        """Return the end of a path: levels of the live weights in every slice, (live, P), and flips in all of them."""
+    def slices(
+        self,
+        form: QuadraticForm,
+        seed: np.random.SeedSequence,
+        first: Array | None = None,
+        beta_range: BetaRange = None,
+    ) -> ChainResult:
+        """Return the end of a path: levels of the live weights in every slice, (live, P), and flips in all of them.
+
+        It begins at the levels `first` (live,), or at random ones.
+        """
         couplings, P = form.couplings, self.num_slices
-        betas, ring = (to_float32(each) for each in self.schedules(form))
-        chains = [Chain(form, betas, stream(seed, k)) for k in range(P)]
+        betas, ring = (to_float32(each) for each in self.schedules(form, beta_range))
+        chains = [Chain(form, betas, stream(seed, k), first=first) for k in range(P)]
         levels = aligned((couplings.indices.size, P), np.int32)
         for k, chain in enumerate(chains):
             levels[:, k] = chain.start()
@@ -123,7 +177,7 @@ class SimulatedQuantumAnnealing(Solver):
         keys = np.array([chain.key for chain in chains]).T
         keys = np.concatenate([keys.ravel(), stream(seed, P).generate_state(2)]).astype(np.uint32)
         flips, swept = 0, 0
-        sweep_s = P * couplings.indices.size * (form.bits * 4e-9 + couplings.indices.size * 5e-11)
+        sweep_s = self._sweep_s(couplings.indices.size, form.bits)
         for part in timed_blocks(len(betas), sweep_s, self.watch):
             flips += _anneal.anneal_path_integral(
                 couplings.packed,

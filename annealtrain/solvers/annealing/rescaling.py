@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.layer_problem import LayerProblem, symmetric
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
 
@@ -38,11 +38,11 @@ class Quadratic:
         for name, values in (("J", self.J), ("h", self.h), ("S0", self.S0)):
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} has values that are not finite")
-        weight = _exponent(self.L)
-        sizes = [_exponent(np.abs(self.J).max()) + 2 * weight, _exponent(np.abs(self.h).max()) + weight]
-        energy = max((size for size, values in zip(sizes, (self.J, self.h), strict=True) if values.any()), default=0)
+        given, weight = symmetric(self.J), _exponent(self.L)
+        sizes = [_exponent(np.abs(given).max()) + 2 * weight, _exponent(np.abs(self.h).max()) + weight]
+        energy = max((size for size, values in zip(sizes, (given, self.h), strict=True) if values.any()), default=0)
         with np.errstate(over="ignore", invalid="ignore"):
-            J, h = np.ldexp(self.J, 2 * weight - energy), np.ldexp(self.h, weight - energy)
+            J, h = np.ldexp(given, 2 * weight - energy), np.ldexp(self.h, weight - energy)
             S0, L, offset = np.ldexp(self.S0, -weight), np.ldexp(self.L, -weight), np.ldexp(self.offset, -energy)
             fields = 2 * (J @ S0[..., None])[..., 0] if J.ndim == 3 else 2 * S0 @ J
             unit = Unit(*(float(each) for each in np.ldexp(1.0, [weight, energy])))

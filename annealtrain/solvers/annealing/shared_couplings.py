@@ -27,7 +27,7 @@ def anneal_batch(problem: LayerProblem, cooling: Cooling, seed: Seed) -> SolveRe
     couplings, (M, N), encoding = form.couplings, problem.S0.shape, form.encoding
     live = couplings.indices
     S0, h = problem.S0[:, live], problem.h[:, live]
-    if couplings.ridge:
+    if np.any(couplings.ridge):
         h = h - 2 * couplings.ridge * S0
     J = couplings.J if live.size == N else couplings.J[np.ix_(live, live)]
     base = S0 @ J if S0.any() else np.zeros_like(S0)  # J S0

@@ -12,7 +12,7 @@ from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
-from annealtrain.runtime.validation import checked, number, one_of, optional, whole
+from annealtrain.runtime.validation import READS, checked, number, one_of, optional
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.annealing.cost_model import (
     Executor,
@@ -31,7 +31,10 @@ from annealtrain.solvers.annealing.markov_chains import (
 )
 from annealtrain.solvers.annealing.shared_couplings import anneal_batch
 from annealtrain.solvers.annealing.shared_inputs import anneal_shared_inputs
+from annealtrain.solvers.annealing.starts import PLAIN_STARTS, STARTS, better_reads, from_spins, in_spins
 from annealtrain.solvers.annealing.temperatures import Cooling
+from annealtrain.solvers.effort import READ_BYTES, READ_S, Effort, counted, plural, result_bytes
+from annealtrain.solvers.lattice.good_start import GoodStart, good_start
 from annealtrain.solvers.scheduled_settings import (
     COUNT,
     INVERSE_TEMPERATURES,
@@ -39,24 +42,32 @@ from annealtrain.solvers.scheduled_settings import (
     resolve_schedules,
     started,
 )
-from annealtrain.solvers.solver import Solver, SolveResult
+from annealtrain.solvers.solver import Solver, SolveResult, solve_in_one_range
 
 ORDERS = ("sequential", "random")
+SWEEP_BYTES, LANES_SWEEP_BYTES = 24, 70  # of a sweep's inverse temperatures, and what each thread makes of them
+FEW_SWEEPS = 10_000  # of one read a unit, for which nothing is estimated: it is one of many small solves
+SWEEPS, SWEEPS_OF_GOOD_START = 100, 1000
 
 
 class SimulatedAnnealing(Solver):
-    """`solver=sa`. Every read starts from random spins.
+    """`solver=sa`. Every read starts from random spins, or all of a unit from one point.
 
-    num_sweeps: visits of each spin; a schedule makes it depend on the epoch.
+    num_sweeps: visits of each spin; a schedule makes it depend on the epoch; null: 100, from a good
+    start 1,000.
     num_reads: independent reads a unit, all kept; training uses the best.
     beta_range: [first, last] inverse temperature over the sweeps of one solve, geometric; null: chosen for each unit.
     beta: instead, one inverse temperature for a whole solve; a schedule over the epochs is the paper's annealing.
     move: `bit`, Metropolis on spins, the paper; `slice`, overrelaxed slice sampling of a weight's level, the same
-    Boltzmann law without Hamming cliffs; `greedy`, each weight to its best level, the limit of infinite beta.
+    Boltzmann law without Hamming cliffs; `greedy`, each weight to its best level, the limit of infinite beta; null:
+    `bit`, from a good start `slice`. Where levels are no power of two (ternary) all three move spins, see Encoding.
     order: `sequential`, weight after weight from the top bit down, in blocks of 32 weights whose order is another in
     each sweep; or `random`, the paper's: a new permutation of the spins for each sweep (the same law, slower; for bit
     moves).
-    start: `random` spins for every read, or `present`: the grid's point closest to the present weights.
+    start: `random` spins for every read; `present`, the grid's point closest to the present weights; or a good point,
+    for J that is positive semidefinite: `babai`, the best of a few successive roundings of each unit, or `beam`, that
+    of a beam search, slower, and better where J is ill-conditioned. The first temperature is then such that the point
+    is not forgotten, and a read that ends above it gives way to it.
     time_limit_s: stop sweeping so many seconds after a solve began, wherever the schedule is, so that results depend
     on the clock; every unit is annealed for at least a few milliseconds. null: never.
     Given betas are in 1 / (loss of one output site), as in the author's code behind the paper's figures.
@@ -64,29 +75,30 @@ class SimulatedAnnealing(Solver):
 
     @checked(
         "solver.",
-        num_sweeps=COUNT,
-        num_reads=whole(),
+        num_sweeps=optional(COUNT),
+        num_reads=READS,
         **INVERSE_TEMPERATURES,
-        move=one_of(*_anneal.MOVES),
+        move=one_of(*_anneal.MOVES, None),
         order=one_of(*ORDERS),
-        start=one_of("random", "present"),
+        start=one_of(*STARTS),
         time_limit_s=optional(number(above=0)),
     )
     def __init__(
         self,
-        num_sweeps: int | Schedule = 100,
+        num_sweeps: int | Schedule | None = None,
         num_reads: int = 1,
         beta_range: Sequence[float] | None = None,
         beta: float | Schedule | None = None,
-        move: str = "bit",
+        move: str | None = None,
         order: str = "sequential",
         start: str = "random",
         time_limit_s: float | None = None,
     ) -> None:
-        if order == "random" and move != "bit":
+        if order == "random" and move not in ("bit", None):
             raise InputError(f"solver.order=random is for move=bit; move={move} visits weight after weight")
         check_inverse_temperatures(beta, beta_range)
-        self.num_sweeps, self.num_reads, self.move, self.order = num_sweeps, num_reads, move, order
+        self.num_sweeps: int | Schedule = num_sweeps or (SWEEPS if start in PLAIN_STARTS else SWEEPS_OF_GOOD_START)
+        self.num_reads, self.move, self.order = num_reads, move, order
         self.beta_range, self.beta, self.time_limit_s, self.start = beta_range, beta, time_limit_s, start
 
     def resolve_schedules(self, epoch: int, epochs: int) -> "SimulatedAnnealing":
@@ -99,13 +111,23 @@ class SimulatedAnnealing(Solver):
             raise InputError(
                 "this solver's settings change with the epoch: call resolve_schedules(epoch, epochs) first"
             )
-        return Cooling(self.num_sweeps, self.move, self.beta, self.beta_range)
+        return Cooling(self.num_sweeps, self.chosen_move, self.beta, self.beta_range)
+
+    @property
+    def chosen_move(self) -> str:
+        """The move, or what null stands for."""
+        is_of_levels = self.start not in PLAIN_STARTS and self.order == "sequential"
+        return self.move or ("slice" if is_of_levels else "bit")
 
     def solve(
         self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
+        if not problem.has_one_range:
+            return solve_in_one_range(self, problem, seed, progress)
         watched = started(self, self.time_limit_s, progress, self.num_reads)
         executor = self.executor(problem)
+        if executor is not Executor.SHARED_COUPLINGS or self.cooling.num_sweeps > FEW_SWEEPS:
+            self.require_effort(problem)
         if executor is Executor.SHARED_COUPLINGS:
             result = anneal_batch(problem, self.cooling, seed)
         elif executor is Executor.SHARED_INPUTS:
@@ -123,8 +145,21 @@ class SimulatedAnnealing(Solver):
             progress(problem.num_units)
         return result
 
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort:
+        sweeps, reads = counted(self.num_sweeps), counted(self.num_reads)
+        sweep_bytes = SWEEP_BYTES + LANES_SWEEP_BYTES * min(thread_pool.width(), reads * units)
+        seconds = units * reads * (READ_S + sweeps * chain_sweep_s(weights * bits, weights))
+        return Effort(
+            f"annealing {plural(reads, 'read')} of {plural(sweeps, 'sweep')} for {plural(units, 'unit')}",
+            units * reads * READ_BYTES + result_bytes(units, reads, weights) + sweeps * sweep_bytes,
+            seconds if self.time_limit_s is None else 0.0,
+            "solver.num_sweeps or solver.num_reads, or set solver.time_limit_s",
+        )
+
     def executor(self, problem: LayerProblem) -> Executor:
         """Return the way in which a layer is annealed."""
+        if self.start not in PLAIN_STARTS:
+            return Executor.LANES  # J is formed
         return plan(
             problem,
             num_sweeps=self.cooling.num_sweeps,
@@ -150,22 +185,49 @@ class SimulatedAnnealing(Solver):
         live = couplings.indices.size
         if not live:
             return [(np.zeros((R, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], 0)) for form in forms]
-        if self.move != "bit" and np.any(couplings.diagonal < 0):
-            raise InputError(f"solver.move={self.move} needs J_jj >= 0 for every weight: take move=bit")
-        betas = [self.cooling.of_unit(form) for form in forms]
+        if self.chosen_move != "bit" and np.any(couplings.diagonal < 0):
+            raise InputError(f"solver.move={self.chosen_move} needs J_jj >= 0 for every weight: take move=bit")
+        start = None if self.start in PLAIN_STARTS else good_start(self.start, forms, seeds)
+        betas, run_forms, firsts = self._chains_begin(forms, start)
         chains = [
-            Chain(form, beta, stream(seed, read), self.move, self.order == "random", self.start == "present")
-            for form, beta, seed in zip(forms, betas, seeds, strict=True)
+            Chain(
+                form, beta, stream(seed, read), self.chosen_move, self.order == "random", self.start == "present", first
+            )
+            for form, beta, first, seed in zip(run_forms, betas, firsts, seeds, strict=True)
             for read in range(R)
         ]
         ends = self.run(chains, is_in_job)
-        visits = live * (forms[0].bits if self.move == "bit" else 1)
+        visits = live * (forms[0].bits if self.chosen_move == "bit" or run_forms is not forms else 1)
         found = []
         for i, form in enumerate(forms):
             own = ends[R * i : R * (i + 1)]
-            levels = np.array([scatter_live(form, end.levels) for end in own])
+            levels = np.array([(scatter_live if run_forms is forms else from_spins)(form, end.levels) for end in own])
+            if start is not None:
+                levels = better_reads(form, start.levels[i], levels)
             found.append((levels, chain_stats(betas[i], own, visits)))
         return found
+
+    def _chains_begin(
+        self, forms: Sequence[QuadraticForm], start: GoodStart | None
+    ) -> tuple[list[Array], Sequence[QuadraticForm], list[Array | None]]:
+        """Return each unit's inverse temperatures, form and first levels, which may be None: see Chain.
+
+        Where levels are no power of two the chains are of spins, as weights of one bit.
+        """
+        if start is None:
+            betas = [self.cooling.of_unit(form) for form in forms]
+            firsts: list[Array | None] = [None] * len(forms)
+        else:
+            betas = [self.cooling.of_start(form, excess) for form, excess in zip(forms, start.excess, strict=True)]
+            firsts = [levels[forms[0].couplings.indices] for levels in start.levels]
+        if forms[0].encoding.is_binary:
+            return betas, forms, firsts
+        if self.start == "present":
+            middle = np.full(forms[0].couplings.indices.size, forms[0].encoding.middle_level)
+            firsts = [middle] * len(forms)
+        firsts = [None if first is None else in_spins(forms[0], first) for first in firsts]
+        spin_forms = [form.spin_form() for form in forms]
+        return (betas if start else [self.cooling.of_unit(form) for form in spin_forms]), spin_forms, firsts
 
     def run(self, chains: list[Chain], is_in_job: bool) -> list[ChainResult]:
         """Return the end of each chain of one J; several share the kernel's lanes where that is faster."""

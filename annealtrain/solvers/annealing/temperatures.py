@@ -12,6 +12,8 @@ from annealtrain.runtime.array_types import Array
 
 # Inverse temperature to begin with, times the typical |dE| of a top bit's flip. Slice moves have no cliffs to climb.
 FIRST_BETA = {"bit": 10.0, "slice": 100.0, "greedy": 10.0}
+HOTTEST = 4.0  # a start's excess energy counts up to so many times what rounding costs
+COOLED = 5.0  # last inverse temperature from a start, times the first: level steps have frozen by then
 COLDEST = 1e15  # times the first: float32 fields tell nothing finer apart
 
 
@@ -47,12 +49,18 @@ class Cooling:
         if self.move == "greedy":
             return np.ones((self.num_sweeps, M))  # it reads none
         if self.beta is not None or self.beta_range is not None:
+            if np.ndim(problem.sites):
+                return np.stack([self._over(lambda: (1.0, 1.0), sites) for sites in problem.sites], axis=1)
             return np.repeat(self._over(lambda: (1.0, 1.0), problem.sites)[:, None], M, axis=1)
         if (diagonal > 0).all():
             step = problem.encoding.step
             return cooling(*convex_beta_range(diagonal, gradients, step, problem.bits, self.move), self.num_sweeps)
         first, last = np.transpose([automatic_beta_range(problem.unit(i), self.move) for i in range(M)])
         return cooling(first, last, self.num_sweeps)
+
+    def of_start(self, form: QuadraticForm, excess: float) -> Array:
+        """Return the same from a good point, `excess` above the least energy without a grid, (num_sweeps,)."""
+        return self._over(lambda: beta_range_of_start(form, excess), form.sites)
 
     def _over(self, automatic: Callable[[], tuple[float, float]], sites: float) -> Array:
         if self.beta is not None:
@@ -79,6 +87,20 @@ def automatic_beta_range(form: QuadraticForm, move: str = "bit") -> tuple[float,
         return 1.0, 1.0
     first = 0.2 / (size.max() * 2 ** (form.bits - 1))
     return first, min(30 / size.min(), COLDEST * first)
+
+
+def beta_range_of_start(form: QuadraticForm, excess: float) -> tuple[float, float]:
+    """Return the automatic range of a solve that begins at a good point, in 1 / loss: no hotter than the point is.
+
+    Without a grid n weights at a temperature T have n T / 2 above the least energy: at T = 2 excess / n the chain
+    neither cools nor heats what it starts with. A hotter one forgets it, and where J is ill-conditioned does not find
+    its like again. A point that is far away because its box is has more than the grid costs: n T / 2 is then held to
+    HOTTEST times what nearest-plane rounding costs where no box is near, step^2 / 12 sum_j d_j (see Triangle).
+    """
+    n, step = form.couplings.indices.size, form.encoding.step
+    rounding = step**2 / 12 * float(form.couplings.triangle.d.sum())
+    first = n / (2 * min(max(excess, rounding / COLDEST), HOTTEST * rounding))
+    return first, COOLED * first
 
 
 def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int, move: str) -> tuple[Any, Any]:

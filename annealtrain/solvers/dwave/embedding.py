@@ -35,7 +35,7 @@ def clique_tiles(graph: "networkx.Graph", size: int, count: int, folder: Path) -
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(tiles))
+        part.write_text(json.dumps(tiles), encoding="utf-8")
         os.replace(part, path)
     except OSError as error:
         log.warning("embeddings cannot be kept in %s (%s): they are found anew in each run", folder, error)
@@ -88,7 +88,7 @@ def graph_hash(graph: "networkx.Graph") -> str:
 def _read(path: Path, graph: Any, size: int, count: int) -> list[Tile] | None:
     """Return the embeddings in a file, None where there is none or it is not whole."""
     try:
-        tiles: list[Tile] = json.loads(path.read_text())
+        tiles: list[Tile] = json.loads(path.read_text(encoding="utf-8"))
         qubits = [qubit for tile in tiles for chain in tile for qubit in chain]
         whole = len(tiles) <= count and all(len(tile) == size for tile in tiles)
         if whole and len(set(qubits)) == len(qubits) and set(qubits) <= set(graph.nodes):

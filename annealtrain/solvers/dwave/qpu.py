@@ -1,5 +1,7 @@
 """A quantum annealer as this project sees it: reached or emulated, its limits, its clock."""
 
+from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +67,52 @@ def emulated(topology: str, sweeps: int) -> "dimod.Sampler":
         substitute_sampler=SimulatedAnnealingSampler(),
         substitute_kwargs={"num_sweeps": sweeps},
     )
+
+
+def emulated_s(problem: "dimod.BinaryQuadraticModel", reads: int, sweeps: int) -> float:
+    """Return the estimated seconds that an emulated QPU takes for a problem, as measured."""
+    return float(problem.num_variables + 2 * problem.num_interactions) * sweeps * reads * 2e-9
+
+
+def emulated_answer(topology: str, sweeps: int, seed: int, problem: "Ordered", keywords: dict[str, Any]) -> Any:
+    """Return what an emulated QPU answers: a job for another process, which keeps its own QPU."""
+    return answer(_emulated_once(topology, sweeps), seed, problem.model(), keywords)
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """A model that can be sent to another process; sent as it is, its variables would change their order."""
+
+    labels: list[Any]
+    vectors: Any
+    vartype: Any
+
+    @classmethod
+    def of(cls, model: "dimod.BinaryQuadraticModel") -> "Ordered":
+        labels = list(model.variables)
+        return cls(labels, model.to_numpy_vectors(variable_order=labels), model.vartype)
+
+    def model(self) -> "dimod.BinaryQuadraticModel":
+        import dimod
+
+        linear, quadratic, offset = self.vectors[:3]
+        return dimod.BinaryQuadraticModel.from_numpy_vectors(
+            linear, quadratic, offset, self.vartype, variable_order=self.labels
+        )
+
+
+_emulated_once = cache(emulated)
+
+
+def answer(
+    sampler: Any, seed: int | None, problem: "dimod.BinaryQuadraticModel", keywords: dict[str, Any]
+) -> "dimod.SampleSet":
+    """Return a QPU's answer, waited for. seed: of an emulated one; None for others."""
+    if seed is not None:
+        sampler.substitute_kwargs["seed"] = seed
+    found = sampler.sample(problem, **keywords)
+    found.resolve()
+    return found
 
 
 def is_mock(sampler: Any) -> bool:

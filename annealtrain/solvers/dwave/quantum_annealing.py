@@ -1,6 +1,7 @@
 """D-Wave's quantum annealers: all units of a layer side by side in one problem, each on a clique of its own."""
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,25 +12,33 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.process_pool import Workers
 from annealtrain.runtime.random_streams import generator, stream
-from annealtrain.runtime.validation import checked, each_of, either, number, one_of, whole
+from annealtrain.runtime.validation import READS, checked, each_of, either, number, one_of, whole
 from annealtrain.solvers.dwave.embedding import Tile, cache_folder, clique_limit, clique_tiles
 from annealtrain.solvers.dwave.qpu import (
     MOCKS,
+    Ordered,
     access_time_s,
+    answer,
     check_limits,
     emulated,
+    emulated_answer,
+    emulated_s,
     failures,
     fit_ranges,
     is_mock,
     reach,
 )
+from annealtrain.solvers.effort import Effort, counted, plural
 from annealtrain.solvers.solver import Solver
 
 if TYPE_CHECKING:
     import dimod
 
 log = logging.getLogger(__name__)
+LOWER = "solver.mock_sweeps or solver.num_reads"
+PROCESS_S = 0.5  # estimated, of an emulated QPU's answer: longer ones come from a process of their own
 RETRY_WAIT_S = 2.0  # before a failed job is sent again; doubles each time
 
 
@@ -50,12 +59,12 @@ class QuantumAnnealing(Solver):
 
     @checked(
         "solver.",
-        num_reads=whole(),
+        num_reads=READS,
         annealing_time_us=number(above=0),
         chain_strength=either(number(above=0), each_of(number(above=0))),
-        spin_reversals=whole(0),
+        spin_reversals=whole(0, 1000, "as each is a submission"),
         max_qpu_time_s=number(above=0),
-        max_retries=whole(0),
+        max_retries=whole(0, 1000),
         mock=one_of(*MOCKS, None),
         mock_sweeps=whole(),
     )
@@ -83,9 +92,11 @@ class QuantumAnnealing(Solver):
         self._graph: Any = None
         self._tiles: dict[tuple[int, int], list[Tile]] = {}
         self.qpu_time_s = 0.0  # spent so far
+        self._workers, self._turn = Workers(), threading.Lock()
 
     def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], solves: Sequence[int]) -> None:
         """Reach the QPU, embed every layer, and estimate the whole run's QPU time; InputError if one is impossible."""
+        super().prepare(bits=bits, weights=weights, units=units, solves=solves)
         planned, jobs = 0.0, 0
         for k, (count, M, times) in enumerate(zip(weights, units, solves, strict=True)):
             tiles = self.tiles(count * bits, M, bits, f"layer {k}")
@@ -100,6 +111,15 @@ class QuantumAnnealing(Solver):
                 f"raise it, or lower epochs or solver.num_reads={self.num_reads}"
             )
         log.info("about %.3g s of QPU time in %d submissions%s", planned, jobs, " (emulated)" * is_mock(self.sampler))
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort | None:
+        """Return what emulating a QPU asks; the time of a real one has a limit of its own."""
+        if not self.mock:
+            return None
+        sweeps, reads = counted(self.mock_sweeps), counted(self.num_reads)
+        what = f"emulating {plural(reads, 'read')} of {plural(sweeps, 'sweep')} for {plural(units, 'unit')}"
+        seconds = units * self.jobs_a_tiling * reads * sweeps * (weights * bits) ** 2 * 4e-9
+        return Effort(what, 24.0 * sweeps + 30.0 * reads * units * weights * bits, seconds, LOWER)
 
     @property
     def jobs_a_tiling(self) -> int:
@@ -218,19 +238,9 @@ class QuantumAnnealing(Solver):
                 f"{self.qpu_time_s:.3g} s of QPU time are spent and {needed:.3g} s more needed, "
                 f"solver.max_qpu_time_s={self.max_qpu_time_s:g}: start anew with more"
             )
-        if is_mock(self.sampler):
-            self.sampler.substitute_kwargs["seed"] = int(stream(seed, 1).generate_state(1)[0] >> 1)
         for tries in range(self.max_retries + 1):
             try:
-                answer = self.sampler.sample(
-                    problem,
-                    num_reads=self.num_reads,
-                    annealing_time=self.annealing_time_us,
-                    auto_scale=False,
-                    answer_mode="raw",
-                    label="annealtrain",
-                )
-                answer.resolve()
+                found = self._answer(problem, seed)
                 break
             except failures() as error:
                 if tries == self.max_retries:
@@ -240,6 +250,26 @@ class QuantumAnnealing(Solver):
                     ) from error
                 log.warning("a QPU job failed (%s: %s); it is sent again", type(error).__name__, error)
                 time.sleep(RETRY_WAIT_S * 2**tries)
-        spent = needed if is_mock(self.sampler) else answer.info["timing"]["qpu_access_time"] * 1e-6
+        spent = needed if is_mock(self.sampler) else found.info["timing"]["qpu_access_time"] * 1e-6
         self.qpu_time_s += spent
-        return answer, spent, tries
+        return found, spent, tries
+
+    def _answer(self, problem: "dimod.BinaryQuadraticModel", seed: np.random.SeedSequence) -> "dimod.SampleSet":
+        """Return the QPU's answer; a long one of an emulated QPU from a process of its own, which Ctrl-C can end."""
+        keywords = {
+            "num_reads": self.num_reads,
+            "annealing_time": self.annealing_time_us,
+            "auto_scale": False,
+            "answer_mode": "raw",
+            "label": "annealtrain",
+        }
+        if not is_mock(self.sampler):
+            return answer(self.sampler, None, problem, keywords)
+        number = int(stream(seed, 1).generate_state(1)[0] >> 1)
+        if self.mock and emulated_s(problem, self.num_reads, self.mock_sweeps) > PROCESS_S:
+            found: dimod.SampleSet = self._workers.run(
+                emulated_answer, self.mock, self.mock_sweeps, number, Ordered.of(problem), keywords
+            )
+            return found
+        with self._turn:  # it keeps its seed in itself
+            return answer(self.sampler, number, problem, keywords)

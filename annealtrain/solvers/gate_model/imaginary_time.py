@@ -8,7 +8,8 @@ from annealtrain.errors import InputError
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked, number, one_of, whole
+from annealtrain.runtime.validation import READS, checked, number, one_of
+from annealtrain.solvers.effort import Effort, counted, plural, result_bytes
 from annealtrain.solvers.gate_model.circuit import Circuit, amplitudes, block_polarisations, measure, mimicking_circuit
 from annealtrain.solvers.solver import Solver
 
@@ -25,7 +26,7 @@ class ImaginaryTimeCircuit(Solver):
     device: with backend=qiskit, one of Aer's simulators, an IBM machine, or its stand-in: see QiskitDevice.
     """
 
-    @checked("solver.", num_reads=whole(), tau=number(above=0), backend=one_of("statevector", "block", "qiskit"))
+    @checked("solver.", num_reads=READS, tau=number(above=0), backend=one_of("statevector", "block", "qiskit"))
     def __init__(
         self, num_reads: int = 20, tau: float = 1.0, backend: str = "statevector", device: str | None = None
     ) -> None:
@@ -43,6 +44,12 @@ class ImaginaryTimeCircuit(Solver):
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
         for k, count in enumerate(weights):
             self._check_spins(count * bits, f"layer {k}")
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort:
+        shots = counted(self.num_reads)
+        what = f"measuring {plural(shots, 'shot')} for {plural(units, 'unit')}"
+        size = result_bytes(units, shots, weights) + 16.0 * shots * weights * bits
+        return Effort(what, size, units * shots * weights * bits * 1e-8, "solver.num_reads")
 
     def _check_spins(self, spins: int, what: str) -> None:
         most = {"statevector": MAX_SPINS, "qiskit": self.device.qubits if self.backend == "qiskit" else 0}

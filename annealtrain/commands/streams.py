@@ -1,0 +1,82 @@
+"""Standard output and errors as commands need them: open, taking any text, and a full one told in one line."""
+
+import errno
+import io
+import logging
+import os
+import sys
+from contextlib import suppress
+
+from annealtrain.errors import InputError
+from annealtrain.runtime.foreign_text import printable
+
+# Of writes that name no file: a full disk or quota, a file or device that takes no more, one that is gone.
+WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EBADF, errno.ENOTDIR, errno.ENXIO)
+
+
+def prepare() -> None:
+    """Open what is closed of the three standard streams, and let both outputs write what their encoding has not."""
+    for number in range(3):  # else the next file would take its number, and what is printed
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (until the program's end)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    logging.raiseExceptions = False  # a log on a full disk: what else fails there is said in one line
+
+
+def working_directory() -> str:
+    """Return the working directory; InputError where it has been deleted."""
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise InputError(f"the working directory is gone ({error.strerror}): change to another one") from error
+
+
+def complain(command: str, text: str) -> None:
+    """Print why a command has failed."""
+    note(f"annealtrain {command}: {text}")
+
+
+def note(text: str) -> None:
+    """Print a line to standard error, if there is still someone to read it."""
+    with suppress(OSError, ValueError):
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def fault(error: OSError) -> str | None:
+    """Return what is said of a file that a command could not use; None for what is of another kind."""
+    if error.filename is not None:
+        where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
+        return f"cannot use {where} ({error.strerror}): check the path, or choose another hydra.run.dir"
+    if error.errno not in WRITES:
+        return None
+    where = "a file" if _flushes() else "standard output"
+    return f"cannot write {where} ({error.strerror}): make room, or write elsewhere"
+
+
+def let_go() -> None:
+    """Send what is still to be printed nowhere, so that the interpreter's end does not stumble over it."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _flushes() -> bool:
+    """Whether standard output still takes a byte: it may have no buffer that could be flushed."""
+    try:
+        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"\n")
+    except io.UnsupportedOperation:  # no file, as in a notebook
+        return True
+    except OSError:
+        let_go()
+        return False
+    return True

@@ -1,0 +1,142 @@
+"""Every setting of a composed configuration is read or refused: nothing that a user writes is ignored."""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from annealtrain.errors import InputError, nearest
+from annealtrain.experiment.config import NODES, Config
+from annealtrain.experiment.reading import ABSENT, OF_MODEL, PART, Path, children, leaves, meet, paths_read, value_at
+
+CONFIGS = "annealtrain.configs"
+LISTED = "annealtrain train --help lists all"
+HEADER = "# @package _global_"
+
+
+def check_known(config: DictConfig) -> None:
+    """Raise InputError for a setting that neither train.yaml has nor anything in this run reads."""
+    content = unresolved(config)
+    read = paths_read(content)
+    for path in leaves(content):
+        if path not in read:
+            _refuse_unknown(content, path)
+
+
+def check_read(config: DictConfig, words: Sequence[str]) -> None:
+    """Raise InputError for one of a user's overrides that nothing in this run reads.
+
+    A setting of a YAML's may be there for another optimizer or solver; what is written for this one run is for it.
+    """
+    if unread := unread_words(config, words):
+        raise InputError(unread_line(config, unread[0]))
+
+
+def unread_words(config: DictConfig, words: Sequence[str]) -> list[str]:
+    """Return those of a user's overrides that set what nothing in this run reads."""
+    content = unresolved(config)
+    read = paths_read(content)
+    set_here = [(word, path) for word in words if (path := _path_set(word)) and value_at(content, path) is not ABSENT]
+    return [word for word, path in set_here if not any(meet(path, one) for one in read)]
+
+
+def unread_line(config: DictConfig, word: str) -> str:
+    """Return the refusal of a word that sets what nothing in this run reads."""
+    key = _key(word)
+    content = unresolved(config)
+    chosen = {group: _name(content.get(group)) for group in ("model", "optimizer", "solver", "schedule")}
+    run = ", ".join(f"{group} {name}" for group, name in chosen.items() if name)
+    readers = _readers(key)
+    remedy = f", or choose {' or '.join(readers)}" if readers else ""
+    return f"{word.lstrip('+')}: nothing in this run reads {key} ({run}): leave it out{remedy}"
+
+
+def unresolved(config: DictConfig) -> Config:
+    """Return a configuration as plain dictionaries and lists, its interpolations as text."""
+    content = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(content, dict)
+    return {str(name): value for name, value in content.items() if name != "hydra"}
+
+
+@cache
+def shipped_settings() -> Config:
+    """Return the settings of the shipped train.yaml."""
+    text = (files(CONFIGS) / "train.yaml").read_text(encoding="utf-8")
+    content: Config = OmegaConf.to_container(OmegaConf.create(text), resolve=False)  # type: ignore[assignment]
+    return {name: value for name, value in content.items() if name not in ("defaults", "hydra")}
+
+
+def groups() -> list[str]:
+    """Return the names of the shipped groups; the folder hydra only adds to groups of Hydra's own."""
+    names = [entry.name for entry in files(CONFIGS).iterdir() if entry.is_dir() and not entry.name.startswith("_")]
+    return [name for name in names if name != "hydra"]
+
+
+def no_setting(key: str, known: Iterable[str]) -> str:
+    """Return the refusal of a key that is none of the known names under its parent."""
+    parent, _, name = key.rpartition(".")
+    found = nearest(name, known).replace("'?", f"'{' in ' + parent if parent else ''}?")
+    elsewhere = [".".join(path) for path in leaves(shipped_settings()) if path[-1] == name]
+    if elsewhere:  # the name is right, its place is not
+        found = f"; did you mean '{elsewhere[0]}'?"
+    return f"no setting {key!r}{found}: {LISTED}"
+
+
+def _refuse_unknown(config: Config, path: Path) -> None:
+    """Raise InputError unless a path is that of a value of train.yaml, or below one."""
+    known: Any = shipped_settings()
+    for at, name in enumerate(path):
+        if not isinstance(known, dict):  # a value in train.yaml, here a mapping, such as a schedule
+            return
+        if name not in known:
+            raise InputError(_unknown_line(config, path, at, list(known)))
+        known = known[name]
+    if isinstance(known, dict):
+        key = ".".join(path)
+        raise InputError(
+            f"{key}= is a group of settings, not a value: set those in it, such as {key}.{next(iter(known))}"
+        )
+
+
+def _unknown_line(config: Config, path: Path, at: int, known: list[str]) -> str:
+    """Return the refusal of a path whose name number `at` is none of those known there."""
+    top = path[0]
+    if top in groups() and top not in NODES and isinstance(config[top], dict):
+        return f"the YAML of {top}= must begin with the line '{HEADER}': what it sets lies outside of {top}"
+    if top == "model":
+        return no_setting(".".join(path[:2]), OF_MODEL)
+    return no_setting(".".join(path[: at + 1]), [*known, *(groups() if at == 0 else [])])
+
+
+# Words of a command line
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
+
+
+def _path_set(word: str) -> Path | None:
+    """Return the path that an override sets, None for one that chooses an option, deletes, or is Hydra's own."""
+    key = _key(word)
+    if "=" not in word or word.startswith("~") or "/" in key or "@" in key or key.split(".")[0] == "hydra":
+        return None
+    return tuple(PART.findall(key))
+
+
+def _name(node: Any) -> str:
+    held = dict(children(node))
+    return str(held.get("name") or held.get("_target_") or "").rpartition(".")[2]
+
+
+def _readers(key: str) -> list[str]:
+    """Return the shipped options that refer to a setting, as GROUP=NAME."""
+    refers = re.compile(r"\$\{" + re.escape(key) + r"[.}]")
+    return [
+        f"{group}={entry.name.removesuffix('.yaml')}"
+        for group in ("optimizer", "solver", "schedule", "model")
+        for entry in sorted((files(CONFIGS) / group).iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".yaml") and refers.search(entry.read_text(encoding="utf-8"))
+    ]

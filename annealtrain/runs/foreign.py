@@ -1,0 +1,70 @@
+"""What in a folder this program can prove to be its own: nothing else is ever written to, appended to or removed."""
+
+import json
+import re
+from pathlib import Path
+
+from annealtrain.errors import InputError
+from annealtrain.runs import tables
+
+MOST_BYTES = 1_000_000  # read of a file to know it
+META = "meta.json"
+# The first line of a log as this program's logging begins it, and of the line that a sweep leaves in a job's folder.
+LOG_LINE = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\]\[annealtrain\.[\w.]+\]\[[A-Z]+\] - "
+OF_HYDRA = {"config.yaml", "hydra.yaml", "overrides.yaml"}  # what hydra.output_subdir holds
+WATCH = "annealtrain.commands.sweep.Watch"  # stands in what Hydra writes of this program's settings
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, by what its meta.json says."""
+    try:
+        content = json.loads(text_of(folder / META) or "")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and isinstance(content.get("config_hash"), str)
+
+
+def is_own_log(path: Path) -> bool:
+    """Whether a log is empty, was begun by this program, or is the line that a sweep has left of this folder's job."""
+    text = text_of(path) if path.suffix == ".log" else None
+    return text is not None and (text == "" or bool(re.match(LOG_LINE, text)) or is_own_line(path))
+
+
+def is_own_line(path: Path) -> bool:
+    """Whether a file is the one line that a sweep leaves in the folder of a job, which begins with the job's name."""
+    text = text_of(path)
+    return text is not None and text.startswith(f"{path.parent.name}  ") and text.count("\n") == 1
+
+
+def is_hydras(folder: Path) -> bool:
+    """Whether a folder is what Hydra writes with hydra.output_subdir set, for this program."""
+    if folder.is_symlink() or not folder.is_dir() or not {path.name for path in folder.iterdir()} <= OF_HYDRA:
+        return False
+    return WATCH in (text_of(folder / "hydra.yaml") or "")
+
+
+def text_of(path: Path) -> str | None:
+    """Return the text of a plain file, None for anything else: a link, a pipe, a file too long or not of text."""
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_BYTES:
+            return None
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def refuse_foreign(folder: Path, own: tuple[str, ...]) -> None:
+    """Raise InputError where a folder is neither a run's nor one that a run could begin in, before anything is written.
+
+    own: names of files, and ends of names, that a start leaves, and that a run looks at itself before it writes.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file: choose another hydra.run.dir")
+    if is_run(folder):
+        return
+    if (folder / META).is_file():
+        tables.read_json(folder / META)  # says so where it is damaged
+    if any(not path.name.endswith(own) and not is_own_log(path) and not is_hydras(path) for path in folder.iterdir()):
+        raise InputError(f"run folder {folder} holds other files and no run: choose another hydra.run.dir")

@@ -1,0 +1,99 @@
+"""TERM and HUP end a command as Ctrl-C does; workers leave both to their sweep."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import finished, started
+
+from annealtrain.commands.interrupts import as_ctrl_c, left_to_this_process
+from annealtrain.runs.recorder import RunRecorder
+from annealtrain.runtime import parent_watch
+from annealtrain.runtime.guardian import MARK, Guardian
+
+SMALLEST = ("model=linear_small", "samples=30", "validation=20", "epochs=2", "annealing.num_sweeps=1", "threads=1")
+
+
+def interrupted_by(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(30)  # until it is heard
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("is_left", [False, True])
+def test_each_signal_has_its_exit_code(number: signal.Signals, code: int, is_left: bool) -> None:
+    before = signal.getsignal(number), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with as_ctrl_c() as heard:
+        if is_left:
+            left_to_this_process()
+            child = "import signal; print([int(n) for n in sorted(signal.pthread_sigmask(signal.SIG_BLOCK, []))])"
+            said = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True, timeout=60)
+            assert said.stdout == f"{[int(signal.SIGHUP), int(signal.SIGINT)]}\n"
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_by(number)
+    assert heard.code == code
+    assert (signal.getsignal(number), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before
+
+
+def test_what_is_ignored_stays_so() -> None:
+    held = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with as_ctrl_c():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, held)
+
+
+def test_a_run_that_is_told_to_end_says_how_to_go_on(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = RunRecorder.save
+
+    def ended(record: RunRecorder, *what: object) -> None:
+        save(record, *what)  # type: ignore[arg-type]
+        interrupted_by(signal.SIGTERM)
+
+    monkeypatch.setattr(RunRecorder, "save", ended)
+    outcome = cli("train", *SMALLEST, "hydra.run.dir=run")
+    assert outcome.code == 143
+    said = f"interrupted: 0 of 2 epochs are kept; to go on: annealtrain resume {tmp_path}/run\n"
+    assert outcome.err.endswith(said)
+
+
+WATCHING = (
+    "import sys, time; from annealtrain.runtime import parent_watch as p; p.end_with(p.Origin({})); time.sleep(99)"
+)
+
+
+def test_a_process_ends_with_another_that_is_not_its_parent(tmp_path: Path) -> None:
+    other = started(["sleep", "100"], tmp_path)
+    origin = parent_watch.Origin(os.uname().nodename, other.pid, parent_watch._began(other.pid))
+    assert origin.is_alive()
+    watching = started([sys.executable, "-c", WATCHING.format(", ".join(map(repr, origin)))], tmp_path)
+    other.kill()
+    other.wait(60)
+    assert not origin.is_alive()
+    assert finished(watching).code == -signal.SIGKILL
+    elsewhere = parent_watch.Origin("another machine", other.pid, "")
+    parent_watch.end_with(elsewhere)  # nothing is known of it
+    assert not parent_watch.Origin(origin.host, os.getpid(), "another time").is_alive()
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="no /proc here to see processes in")
+def test_a_guardian_ends_what_was_started_since(tmp_path: Path) -> None:
+    before = started(["sleep", "100"], tmp_path)
+    guardian = Guardian("mark of a test")
+    since = started(["sleep", "100"], tmp_path)
+    guardian.call()
+    assert finished(since).code == -signal.SIGKILL
+    assert before.poll() is None
+    assert MARK not in os.environ
+    guardian = Guardian("mark of a test")
+    kept = started(["sleep", "100"], tmp_path)
+    guardian.dismiss()
+    assert kept.poll() is None

@@ -1,0 +1,240 @@
+"""What a user writes is read or refused: unknown keys at every depth, settings that nothing reads, YAML of his own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import composed
+
+from annealtrain.commands.train_flags import parted
+from annealtrain.errors import InputError
+from annealtrain.experiment.compose import compose_config
+from annealtrain.experiment.reading import paths_read
+from annealtrain.experiment.swept_words import check_sweep
+
+GLOBAL = "# @package _global_\n"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable:
+    """A function that writes a YAML of the user's own and returns the folder of all."""
+
+    def write(name: str, content: str | bytes) -> str:
+        path = tmp_path / "mine" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(tmp_path / "mine")
+
+    return write
+
+
+def line(*words: str, config_dir: str | None = None) -> str:
+    """Return the refusal of what these words compose."""
+    with pytest.raises(InputError) as caught:
+        compose_config(list(words), config_dir)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Keys that nothing knows
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("+epoch=1", "no setting 'epoch'; did you mean 'epochs'?"),
+        ("+annealing.num_sweep=3", "no setting 'annealing.num_sweep'; did you mean 'num_sweeps' in annealing?"),
+        ("+pinv.half_range.frist=3", "'first' in pinv.half_range?"),
+        ("+num_sweeps=3", "did you mean 'annealing.num_sweeps'?"),
+        ("+augment.shft=1", "'shift' in augment?"),
+        ("+model.nme=x", "'name' in model?"),
+        ("+model@mine=lenet", "no setting 'mine'"),
+        ("pinv=3", "pinv= is a group of settings, not a value"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest(word: str, said: str) -> None:
+    assert said in line(word)
+
+
+@pytest.mark.parametrize("group", ["experiment", "method", "optimizer", "sweep"])
+def test_an_unknown_key_of_a_yaml_is_refused(own: Callable, group: str) -> None:
+    said = line(f"{group}=mine", config_dir=own(f"{group}/mine", f"{GLOBAL}epoch: 1\n"))
+    assert said.startswith("no setting 'epoch'; did you mean 'epochs'?")
+    said = line(f"{group}=mine", config_dir=own(f"{group}/mine", f"{GLOBAL}annealing:\n  num_sweep: 3\n"))
+    assert "'num_sweeps' in annealing?" in said
+
+
+def test_an_unknown_argument_is_refused_at_every_depth(refused: Callable, own: Callable) -> None:
+    folder = own("solver/mine", (Path(__file__).parents[1] / "configs/solver/sa.yaml").read_text() + "num_read: 2\n")
+    assert "'solver.num_read'; did you mean 'num_reads'?" in refused("train", f"--config-dir={folder}", "solver=mine")
+    beta = "{_target_:annealtrain.schedule.LinearSchedule,first:1,lst:2}"
+    assert "'solver.beta.lst'; did you mean 'last'?" in refused("train", f"annealing.beta={beta}")
+    assert "'optimizer.rigde'; did you mean 'ridge'?" in refused("train", "+optimizer.rigde=2")
+    assert "'dataset.data_dri'; did you mean 'data_dir'?" in refused("train", "dataset=mnist", "+dataset.data_dri=x")
+
+
+def test_a_key_of_ones_own_is_known_where_something_refers_to_it(own: Callable) -> None:
+    assert compose_config(["+mine=3", "bits=${mine}"], None)["bits"] == 3
+    folder = own("experiment/mine", GLOBAL + "mine:\n  which: a\n  a: {n: 5}\n  last: ${.a}\nbits: ${mine.last.n}\n")
+    said = line("experiment=mine", config_dir=folder)
+    assert said.startswith("no setting 'mine'")  # mine.which is not read
+    assert compose_config(["experiment=mine", "epochs=${oc.select:mine.which,7}", "~mine.which"], folder)["epochs"] == 7
+
+
+def test_references_in_references_and_in_circles_end() -> None:
+    config = {"bits": "${a.${b}}", "a": {"x": "${c.0}", "y": 1}, "b": "x", "c": ["${b}", 2], "epochs": "${epochs}"}
+    read = paths_read(config)
+    assert {("bits",), ("a", "x"), ("b",), ("c", "0")} <= read
+    assert not {("a", "y"), ("c", "1")} & read
+
+
+def test_a_missing_header_is_named(own: Callable) -> None:
+    for group in ("experiment", "method", "sweep"):
+        said = line(f"{group}=mine", config_dir=own(f"{group}/mine", "epochs: 1\n"))
+        assert f"the YAML of {group}= must begin with the line '# @package _global_'" in said
+
+
+# Settings of a command line that nothing in its run reads
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["optimizer=kronecker", "pinv.ridge=1"], "choose optimizer=pinv or optimizer=pinv_weighted"),
+        (["solver=descent", "annealing.move=slice"], "choose solver=reference or solver=sa"),
+        (["schedule=constant", "half_range.first=1"], "schedule=geometric or schedule=linear"),
+        (["model=linear", "pool_crop=author"], "model=lenet"),
+        (["solver.num_sweeps=3", "annealing.num_sweeps=2"], "annealing.num_sweeps=2: nothing in this run reads"),
+    ],
+)
+def test_a_setting_that_nothing_reads_is_refused(words: list[str], said: str) -> None:
+    assert said in line(*words)
+    assert composed(words[0])
+
+
+def test_an_experiment_keeps_settings_of_an_optimizer_that_is_exchanged() -> None:
+    assert composed("experiment=fig5b", "optimizer=kronecker")["pinv"]["ridge"] == 0
+
+
+def test_the_words_of_a_sweep_are_read_by_one_of_its_jobs() -> None:
+    check_sweep(["solver=exact,sa", "annealing.num_sweeps=3", "seed=range(2)"], None)
+    with pytest.raises(InputError, match=r"nothing in this run reads annealing\.num_sweeps"):
+        check_sweep(["solver=exact,descent", "annealing.num_sweeps=3", "seed=0,1"], None)
+    with pytest.raises(InputError, match="did you mean 'epochs'"):
+        check_sweep(["+epoch=1,2"], None)
+
+
+def test_a_sweep_is_refused_before_its_first_job(refused: Callable) -> None:
+    assert "reads pinv.ridge" in refused("train", "-m", "seed=0,1", "pinv.ridge=0.1")
+    assert "nothing to sweep over" in refused("train", "-m")
+    assert "nothing to sweep over" in refused("train", "--multirun", "hydra.sweep.dir=x")
+
+
+# YAML that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("content", "at", "said"),
+    [
+        (GLOBAL + "a:\n\t- b\n", 3, "'\\t'"),
+        (GLOBAL + "a: [1,\n", 3, "expected"),
+        (GLOBAL + "epochs: 1\nepochs: 2\n", 3, "duplicate key epochs"),
+        (GLOBAL + "epochs: *x\n", 2, "undefined alias"),
+        ((GLOBAL + "epochs: 2 # \xe4\n").encode("latin-1"), 2, "is not UTF-8 (byte 0xe4)"),
+        (GLOBAL + "epochs: \x01\n", 2, "U+0001"),
+    ],
+)
+def test_yaml_that_does_not_parse(own: Callable, refused: Callable, content: str, at: int, said: str) -> None:
+    folder = own("experiment/mine", content)
+    for words in (["estimate"], ["train"], ["train", "-m", "seed=0,1"]):
+        told = refused(*words, f"--config-dir={folder}", "experiment=mine")
+        assert told.startswith(f"{folder}/experiment/mine.yaml, line {at}: ")
+        assert said in told
+
+
+def test_other_faults_of_yaml(own: Callable) -> None:
+    bom = own("experiment/bom", b"\xef\xbb\xbf" + GLOBAL.encode() + b"epochs: 2\n")
+    assert "bom.yaml begins with a byte order mark" in line("experiment=bom", config_dir=bom)
+    assert "did you mean 'model'?" in line(
+        "experiment=x", config_dir=own("experiment/x", f"{GLOBAL}defaults:\n  - override /modell: lenet\n")
+    )
+    assert "list.yaml holds no settings" in line("experiment=list", config_dir=own("experiment/list", GLOBAL + "- 1\n"))
+    assert "no setting 'hello'" in line("experiment=word", config_dir=own("experiment/word", GLOBAL + "hello\n"))
+    deep = own("experiment/deep", GLOBAL + "a: " + "[" * 3000 + "]" * 3000)
+    assert "deep.yaml: is nested too deeply" in line("experiment=deep", config_dir=deep)
+    assert "nested too deeply" in line("bits=" + "[" * 1000 + "]" * 1000)
+
+
+def test_a_yaml_that_a_built_in_hides_is_told(own: Callable, refused: Callable) -> None:
+    shipped = Path(__file__).parents[1] / "configs/model/lenet.yaml"
+    folder = own("model/lenet", shipped.read_text())
+    compose_config([], folder)  # a copy says the same
+    own("model/lenet", shipped.read_text().replace("84", "85"))
+    assert "model/lenet.yaml would not be read, a built-in model/lenet hides it" in line(config_dir=folder)
+    assert "hides it: rename it" in refused("train", f"--config-dir={folder}")
+
+
+# The words of a line
+
+
+@pytest.mark.parametrize(
+    "group", ["model", "dataset", "optimizer", "solver", "schedule", "method", "experiment", "sweep"]
+)
+def test_a_list_of_options_is_refused(group: str) -> None:
+    for value in ("[1,2]", "[]", "[a,b]"):
+        assert f"{group}={value} is a list: name one option" in line(f"{group}={value}")
+
+
+def test_flags_stand_anywhere(own: Callable, cli: Callable) -> None:
+    folder = own("model/mine", "name: mine\nlayers: []\n")
+    outcome = cli("train", "epochs=3", "--config-dir", folder, "model=mine", "--cfg", "job", "bits=2")
+    assert outcome.code == 0
+    assert "name: mine" in outcome.out
+    assert "epochs: 3" in outcome.out
+    assert parted(["a=1", "-m", "b=2", "-cd", "x"]) == ({"--multirun": None, "--config-dir": "x"}, ["a=1", "b=2"])
+    assert parted(["--info", "defaults", "a=1"]) == ({"--info": "defaults"}, ["a=1"])
+    assert parted(["--info", "a=1"]) == ({"--info": None}, ["a=1"])
+
+
+def test_flags_that_are_none_name_the_setting(refused: Callable) -> None:
+    assert "without dashes, optimizer=pinv" in refused("train", "--optimizer", "pinv")
+    assert "without dashes, data_dir=x" in refused("train", "--data-dir=x")
+    assert "without dashes, model=..." in refused("estimate", "--model", "lenet")
+    assert "did you mean '--multirun'" in refused("train", "--mutlirun")
+    assert "--config-dir is given twice" in refused("train", "--config-dir=a", "bits=2", "--config-dir=b")
+    assert "needs a value" in refused("train", "--config-dir")
+
+
+def test_a_folder_that_reads_like_a_setting_is_a_run(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "s" / "seed=0").mkdir(parents=True)
+    (tmp_path / "seed=0").mkdir()
+    for name in ("s/seed=0", "seed=0"):
+        assert "is not a run folder" in refused("export", name, "--format", "coo", "--output", "x")
+    assert "stands alone" in refused("export", "seed=0", "bits=2", "--format", "coo", "--output", "x")
+
+
+# Numbers beyond all bounds
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["annealing.num_sweeps=99999999999999999999"], "at most 2147483647, as it is counted in 32 bits"),
+        (["solver.num_reads=100000000"], "at most 1000000, as all reads are held at once"),
+        (["solver=descent", "solver.num_starts=100000000"], "at most 1000000"),
+        (["optimizer.ridge=1e300"], "at most 1e+18 in size"),
+        (["half_range.first=[1e30]"], "at most 1e+18"),
+        (["bits=" + "9" * 400], "is not a whole number from 1 to 16"),
+        (["data_dir=-1"], "data_dir=-1 is not text, or null"),
+        (["model.name=inf"], "model.name=inf is not text"),
+        (["optimizer=pinv", "optimizer.inverse_activation=abc"], "one of true, false"),
+    ],
+)
+def test_values_that_are_none(refused: Callable, words: list[str], said: str) -> None:
+    assert said in refused("train", *words)
+
+
+def test_numbers_of_commands_have_upper_limits(refused: Callable) -> None:
+    assert "at most 86400" in refused("bench", "solvers", "--timeout", "1e300")
+    assert "at most 10000" in refused("bench", "solvers", "--repeats", "9" * 30)
+    assert "at most 10000" in refused("figure", "fig5b", "--seeds", "9" * 30)

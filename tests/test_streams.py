@@ -1,0 +1,97 @@
+"""Standard streams that are closed, full or of another encoding, and a working directory that is gone."""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import finished, started
+from run_folders import write_run
+
+from annealtrain.commands import streams
+
+CLOSED = """
+import os, sys
+for number in map(int, sys.argv[1]):
+    os.close(number)
+os.execv(sys.executable, [sys.executable, "-m", "annealtrain", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.parametrize("numbers", ["1", "2", "012"])
+def test_a_closed_stream_spoils_no_file(tmp_path: Path, numbers: str) -> None:
+    write_run(tmp_path / "run")
+    running = started([sys.executable, "-c", CLOSED, numbers, "collect", "run"], tmp_path)
+    outcome = finished(running)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert (tmp_path / "run" / "runs.csv").read_text().startswith("run,state,")
+    assert ("3 rows" in outcome.out) == (numbers == "2")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+def test_a_full_standard_output_is_one_line(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "annealtrain", "collect", "run"]
+        outcome = finished(started(command, tmp_path, output=full.fileno()))
+    said = "cannot write standard output (No space left on device): make room, or write elsewhere"
+    assert (outcome.code, outcome.err) == (2, f"annealtrain collect: {said}\n")
+    assert (tmp_path / "run" / "runs.csv").is_file()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_a_disk_that_fails_in_the_work_of_others_is_one_line(
+    cli: Callable, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("annealtrain.commands.collect.collect", full)
+    outcome = cli("collect", "run")
+    assert (outcome.code, outcome.out.strip()) == (2, "")
+    assert outcome.err.count("\n") == 1
+    assert f"({os.strerror(number)})" in outcome.err
+
+
+def test_an_error_that_is_none_of_files_is_not_hidden(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("annealtrain.commands.collect.collect", fail)
+    with pytest.raises(OSError, match="allocate"):
+        cli("collect", "run")
+
+
+def test_errors_that_nobody_reads_change_no_exit_code(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    assert streams.complain("collect", "no") is None
+    assert cli("collect", "nowhere").code == 2
+
+
+def test_any_text_is_printed_whatever_the_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", ascii_only)
+    streams.prepare()
+    print("ü \udce9")
+    ascii_only.flush()
+    assert ascii_only.buffer.getvalue() == b"\\xfc \\udce9\n"  # type: ignore[attr-defined]
+
+
+def test_a_working_directory_that_is_gone_is_one_line(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    try:
+        outcome = cli("collect", str(tmp_path))
+        assert cli("--version").code == 0
+    finally:
+        os.chdir(tmp_path)
+    said = "the working directory is gone (No such file or directory): change to another one"
+    assert (outcome.code, outcome.out, outcome.err) == (2, "", f"annealtrain collect: {said}\n")

@@ -1,0 +1,101 @@
+"""Run folders of other versions: a setting that came later is what a run was before it, and both are told."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import composed
+from run_folders import reseal
+
+import annealtrain
+from annealtrain.commands.train import train
+from annealtrain.experiment.config import config_hash
+
+WORDS = (
+    "model=linear_small",
+    "samples=30",
+    "validation=20",
+    "epochs=1",
+    "bits=2",
+    "annealing.num_sweeps=1",
+    "threads=1",
+)
+NOW = annealtrain.__version__
+
+
+def made_by(folder: Path, version: str, without: tuple[str, ...] = (), **more: Any) -> None:
+    """Make a run what a version would have written that had no such settings."""
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config = {name: value for name, value in config.items() if name not in without} | more
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    meta = json.loads((folder / "meta.json").read_text())
+    meta |= {"annealtrain": version, "config_hash": config_hash(config)}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    reseal(folder)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    train(composed(*WORDS), folder, "annealtrain train", tell=len)
+    return folder
+
+
+def test_a_later_setting_is_what_it_was_before(run: Path, cli: Callable, caplog: pytest.LogCaptureFixture) -> None:
+    made_by(run, "0.1.9", without=("averaging", "augment", "batch_size", "threads"))
+    with caplog.at_level(logging.WARNING):
+        assert cli("eval", "run").code == 0
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "run/config.yaml lacks augment, averaging, batch_size, threads "
+        f"(the run is of annealtrain 0.1.9, this is {NOW}): "
+        "taken as augment={'shift': 0, 'flip': False} averaging=0 batch_size=null threads=null, which changes nothing"
+    )
+    assert cli("export", "run", "--format=coo").code == 0
+    assert annealtrain.load(run).evaluate()["test_accuracy"] == annealtrain.load(run).result["last"]["test_accuracy"]
+    (run / "result.json").unlink()
+    assert cli("resume", "run").code == 0  # its fingerprint is that of what it holds
+    assert cli("eval", "run").code == 0
+
+
+@pytest.mark.parametrize("name", ["bits", "alpha", "seed", "bias", "conv_inverse", "model", "dataset", "optimizer"])
+def test_one_that_decides_the_numbers_is_not_guessed(run: Path, cli: Callable, name: str) -> None:
+    made_by(run, "0.1.9", without=(name,))
+    (run / "result.json").unlink()
+    for command in ("eval", "resume"):
+        line = cli(command, "run").err
+        assert line.count("\n") == 1
+        if command == "resume":
+            assert f"the configuration has no {name!r}" in line
+            assert f"(the run is of annealtrain 0.1.9, this is {NOW})" in line
+
+
+@pytest.mark.parametrize(
+    ("version", "said"), [("0.9.0", "0.9.0"), ("\x1b[2J" + "9" * 999, "\\x1b[2J99"), (None, None), (3, None)]
+)
+def test_a_class_of_a_newer_version(run: Path, refused: Callable, version: Any, said: str | None) -> None:
+    made_by(run, version, solver={"_target_": "annealtrain.solvers.newer.Newer"})
+    line = refused("eval", "run")
+    assert "solver._target_=annealtrain.solvers.newer.Newer is not one of annealtrain's solvers" in line
+    assert "--trust" not in line
+    assert ("the run is of annealtrain" in line) == (said is not None)
+    assert said is None or f"(the run is of annealtrain {said}" in line
+
+
+def test_an_argument_of_a_newer_version(run: Path, refused: Callable) -> None:
+    schedule = {"_target_": "annealtrain.schedule.ConstantSchedule", "value": 1.0, "warm_up": 3}
+    made_by(run, "0.9.0", schedule=schedule)
+    line = refused("eval", "run")
+    assert "warm_up" in line
+    assert f"(the run is of annealtrain 0.9.0, this is {NOW})" in line
+
+
+def test_a_damaged_meta_file_tells_no_version(run: Path, refused: Callable) -> None:
+    made_by(run, "0.1.9", without=("bits",))
+    (run / "meta.json").write_text("{")
+    assert "the run is of" not in refused("eval", "run")
