@@ -250,7 +250,7 @@ def test_what_a_solver_refuses_is_said_in_the_callers_words():
     for solver, chosen, message in [
         ("sa", {"beta_range": [10, 0.1]}, r"beta_range=\[10, 0.1\] falls: annealing cools, give first <= last"),
         ("sa", {"num_sweeps": 0}, "num_sweeps=0 is not"),
-        ("exact", {}, "this problem needs 80 spins"),
+        ("exact", {"max_nodes": 0}, "this problem needs 80 spins"),
         ("tabu", {"num_reads": 10**6, "num_sweeps": 10**6}, "lower num_reads or num_sweeps"),
         ("steepest", {"num_reads": 10**13}, "num_reads=10000000000000 is not"),
         ("descent", {"num_starts": 10**13}, "num_starts=10000000000000 is not"),

@@ -58,7 +58,7 @@ INLINE = sorted({(page, line) for page, text in PROSE.items() for line in inline
 MADE = sorted({name for text in PROSE.values() for name in re.findall(r"(?:^    |`)make\s([\w-]+)", text, re.M)})
 # What is put in the place of a command's own.
 SMALL = {"dataset": "digits", "samples": "30", "validation": "20", "epochs": "1", "annealing.num_sweeps": "1"}
-SHORT = {"hydra.sweeper.n_trials": "2"}
+TRIALS = "hydra.sweeper.n_trials"
 
 
 ANNEALING = ("solver=sa", "solver=sqa", "solver=neal", "solver=reference")  # the solvers that read annealing.num_sweeps
@@ -92,9 +92,10 @@ def reduced(words: list[str]) -> list[str]:
             *(f"{name}={value}" for name, value in SMALL.items() if name != "dataset"),
             "threads=1",
         ]
-    kept = [f"{key(word)}={SHORT[key(word)]}" if key(word) in SHORT else few(word) for word in words]
-    kept = [word for word in kept if key(word) not in {*SMALL, "data_dir"}]
+    kept = [few(word) for word in words if key(word) not in {*SMALL, TRIALS, "data_dir"}]
     small = small_for(words)
+    if "sweep=search" in words:
+        small.append(f"{TRIALS}=2")
     if any("dwave" in word for word in words):
         small.append("model=two_linear_small")  # for the largest clique
     if "sweep=figure" in words:

@@ -128,9 +128,11 @@ def test_figure_of_the_command_line(cli: Callable, tmp_path: Path) -> None:
     again = cli("figure", "fig2b", "--seeds", "2", *small)
     assert again.out.count("finished before") == len(methods) * 2
     assert (tmp_path / "outputs" / "figures" / "fig2b" / "reference" / "fig2b.csv").read_bytes() == before
-    failed = cli("figure", "fig2b", "--seeds", "2", *small, "bits=17")
+    failed = cli("figure", "fig2b", "--seeds", "2", *small, "bits=17", "--output=other")
     assert failed.code == 1
     assert "fig2b.png" not in failed.out
+    other = cli("figure", "fig2b", "--seeds", "2", *small, "bits=4")
+    assert (other.code, "of bits=3, this sweep of bits=4" in other.err) == (2, True)
 
 
 def test_a_figure_without_validation_images_is_of_the_test_images(tmp_path: Path) -> None:

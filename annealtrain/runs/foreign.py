@@ -1,6 +1,8 @@
 """What in a folder this program can prove to be its own: nothing else is ever written to, appended to or removed."""
 
 import json
+import logging
+import os
 import re
 from pathlib import Path
 
@@ -28,6 +30,11 @@ def is_own_log(path: Path) -> bool:
     """Whether a log is empty, was begun by this program, or is the line that a sweep has left of this folder's job."""
     text = text_of(path) if path.suffix == ".log" else None
     return text is not None and (text == "" or bool(re.match(LOG_LINE, text)) or is_own_line(path))
+
+
+def is_open_log(path: Path) -> bool:
+    """Whether this process is writing the log, which it was let to: a user's own module may have begun it."""
+    return any(getattr(each, "baseFilename", None) == os.path.abspath(path) for each in logging.getLogger().handlers)
 
 
 def is_own_line(path: Path) -> bool:

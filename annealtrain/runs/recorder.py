@@ -20,7 +20,7 @@ from annealtrain.runs import contents, scores
 from annealtrain.runs.checkpoint import BEST, LAST, STATE, read_checkpoint
 from annealtrain.runs.checksums import checksum, sealed
 from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SOLVES, finite
-from annealtrain.runs.foreign import is_hydras
+from annealtrain.runs.foreign import is_hydras, is_open_log, is_own_log
 from annealtrain.runs.lock import LOCK
 from annealtrain.runs.provenance import kernel_text, kernels_of, resumed_kernels
 from annealtrain.runs.tables import START_ANEW, csv_text
@@ -77,8 +77,10 @@ class RunRecorder:
 
     @staticmethod
     def _is_of_a_start(path: Path, config_text: str) -> bool:
-        """Whether a file is a log, or what this very run leaves if it is killed before META is written."""
-        if path.suffix == ".log" or path.name == LOCK or STARTED.fullmatch(path.name) or is_hydras(path):
+        """Whether a file is a log of ours, or what this very run leaves if it is killed before META is written."""
+        if path.name == LOCK or STARTED.fullmatch(path.name) or is_hydras(path):
+            return True
+        if is_own_log(path) or is_open_log(path):
             return True
         try:
             return path.name == CONFIG and files.read_text(path, len(config_text.encode())) == config_text
