@@ -1,8 +1,8 @@
 """Train neural networks by annealing Ising Hamiltonians instead of backpropagation.
 
-From Python: train, load, Run, LayerProblem, anneal, AnnealClassifier (docs/python.md). Each room (folder) says in its
-docstring what it holds and what it may import; docs/house.md has the plan and where to add things, docs/glossary.md
-the words: spin, level, unit, site, read, sweep, range L, Hamiltonian, coupling, field.
+From Python: train, load, Run, LayerProblem, anneal, AnnealClassifier, AnnealRegressor (docs/python.md). Each room
+(folder) says in its docstring what it holds and what it may import; docs/house.md has the plan and where to add things,
+docs/glossary.md the words: spin, level, unit, site, read, sweep, range L, Hamiltonian, coupling, field.
 """
 
 from importlib import import_module
@@ -20,8 +20,9 @@ _HOMES = {
     "LayerProblem": "annealtrain.commands.api",
     "anneal": "annealtrain.solvers.annealing.api",
     "AnnealClassifier": "annealtrain.commands.estimators",
+    "AnnealRegressor": "annealtrain.commands.estimators",
 }
-__all__ = ["AnnealClassifier", "LayerProblem", "Run", "anneal", "load", "train"]
+__all__ = ["AnnealClassifier", "AnnealRegressor", "LayerProblem", "Run", "anneal", "load", "train"]
 
 
 def __getattr__(name: str) -> "Any":

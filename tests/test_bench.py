@@ -63,7 +63,7 @@ def test_model_of_live_spins_is_the_forms_own() -> None:
 
 def test_problems_are_the_layers_of_networks_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.problems.BOX_SWEEPS", 50)
-    shown = split(digits(), samples=30, validation=0, seed=0).train
+    shown = split(digits(), samples=30, validation=0, seed=0, size=(32, 32)).train
     found = lenet_layers(shown, bits=4)
     shapes = [(problem.num_units, problem.num_weights, problem.bits) for _, problem in found]
     assert shapes == [(6, 25, 4), (16, 150, 4), (120, 400, 4), (84, 120, 4), (10, 84, 4)]

@@ -105,9 +105,9 @@ def test_data_shows_what_is_at_hand_and_where(cli: Callable, tmp_path: Path) -> 
     outcome = cli("data", "--data-dir", "images")
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
-    assert [line.split()[0] for line in lines[::2]] == ["digits", "mnist", "fashion_mnist", "cifar10"]
+    assert [line.split()[0] for line in lines[::2]] == ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"]
     states = ["absent" if " absent " in line else "at hand" if " at hand " in line else "?" for line in lines[::2]]
-    assert states == ["at hand", "at hand", "absent", "absent"]
+    assert states == ["at hand", "at hand", "absent", "absent", "absent"]
     assert str(raw.relative_to(tmp_path)) in lines[2]
     assert "60 training and 20 test" in lines[3]
     assert "annealtrain data --download cifar10" in lines[7]
@@ -221,7 +221,7 @@ def test_bad_plain_values() -> None:
         ("bits", "1 to 16", (-1, 4.5, True, None, "8", [8])),
         ("epochs", "1 to 100000", (0, 1.5, None)),
         ("seed", "0 to", (-1, 2**63, None, "a")),
-        ("samples", "1 to", (0, 1e3, None)),
+        ("samples", "1 to", (0, 1e3, "all")),
         ("validation", "0 to", (-1, 0.5, False)),
         ("threads", "1 to 1024", (0, 1025, "all")),
         ("alpha", "from 0", (-1e-9, 1.0001, float("nan"), float("inf"), True, None, "0.1")),
@@ -483,7 +483,7 @@ def test_estimate_composes_like_train(cli: Callable, tmp_path: Path) -> None:
     )
     outcome = cli("estimate", "bits=2", "--config-dir", str(folder.parent), "model=mine")
     assert outcome.code == 0, outcome
-    assert outcome.out.splitlines()[1].split()[:5] == ["0", "Linear", "10", "1024", "2048"]
+    assert outcome.out.splitlines()[1].split()[:5] == ["0", "Linear", "10", "64", "128"]  # 8 x 8, as they are
     assert cli("estimate", "experiment=fig8").out.splitlines()[1].split()[4] == "16"
 
 

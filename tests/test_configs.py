@@ -35,9 +35,19 @@ HERE = ("dataset=digits", "samples=20", "validation=10")  # stands in for the la
 
 
 def test_the_groups_are_there() -> None:
-    assert GROUPS["model"] == sorted(NETWORKS)
+    assert GROUPS["model"] == sorted([*NETWORKS, "mlp"])
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
-    assert GROUPS["dataset"] == ["cifar10", "digits", "fashion_mnist", "mnist"]
+    assert GROUPS["dataset"] == [
+        "arrays",
+        "cifar10",
+        "cifar100",
+        "digits",
+        "fashion_mnist",
+        "folder",
+        "mnist",
+        "own",
+        "sklearn",
+    ]
     assert GROUPS["solver"] == [
         "babai",
         "beam",
@@ -100,8 +110,12 @@ def test_a_run_is_made_of_its_defaults() -> None:
         "output_activation": "leaky_relu",
         "alpha": 0.001,
         "seed": 0,
+        "task": None,
         "samples": 1000,
         "validation": None,
+        "image_size": None,
+        "scale": None,
+        "standardise": None,
         "batch_size": None,
         "averaging": 0,
         "bias": False,
@@ -242,7 +256,7 @@ def test_experiments_have_the_settings_of_the_paper(name: str) -> None:
 
     weights = NETWORKS[expected.model].weights
     rows = [line.split() for line in estimate(config).splitlines()]  # needs no files
-    channels = datasets.CHANNELS[expected.dataset]
+    channels = datasets.SHAPES[expected.dataset][0][0]
     inputs = [inputs * (channels if k == 0 else 1) for k, (_, inputs) in enumerate(weights)]
     assert [int(row[4]) for row in rows if row and row[0].isdigit()] == [expected.bits * count for count in inputs]
 
@@ -585,9 +599,9 @@ def test_datasets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     config = composed(f"dataset={name}", f"data_dir={tmp_path}", "samples=10", "validation=5", "model=linear_small")
     made = instantiate(config["dataset"])
     assert made.name == name
-    assert made.train_images.shape[1] == datasets.CHANNELS[name]
+    assert made.shape == datasets.SHAPES[name][0]
     splits = build(config).splits
-    assert splits.train.images.shape == (10, datasets.CHANNELS[name], 32, 32)
+    assert splits.train.images.shape == (10, datasets.SHAPES[name][0][0], 32, 32)
     assert splits.validation is not None
     assert len(splits.validation.labels) == 5
 
@@ -709,7 +723,7 @@ def test_a_solver_and_a_layer_of_the_users_own(cli: Callable, tmp_path: Path) ->
         ("solver", "_target_: mine.Lowest\ntries: 5\n"),
         (
             "model",
-            "layers:\n"
+            "image_size: [32, 32]\nlayers:\n"
             "  - {_target_: annealtrain.nn.layers.MaxPool2d, kernel_size: [8, 16]}\n"
             "  - {_target_: annealtrain.nn.layers.Flatten}\n"
             "  - {_target_: annealtrain.nn.layers.Linear, out_features: 8}\n"

@@ -1,11 +1,13 @@
 """Image sets by name: what they accept, where they are looked for; the real ones where they are found."""
 
 import os
+import pickle
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from image_sets import IDX, error_of, idx_bytes, numbered, write_mnist
+from image_sets import IDX, cifar_pickle, error_of, idx_bytes, numbered, write_mnist
 
 from annealtrain.data import datasets
 from annealtrain.data.datasets import default_data_dir
@@ -124,7 +126,7 @@ def test_real_idx_sets(name, folder):
         assert test == [1000] * 10
     row = next(row for row in available(REAL) if row.name == name)
     assert row.detail == "60000 training and 10000 test images"
-    splits = split(real, samples=1000, validation=None, seed=0)
+    splits = split(real, samples=1000, validation=None, seed=0, size=(32, 32))
     assert splits.train.images.shape == (1000, 1, 32, 32)
     assert len(splits.validation.labels) == 6000
     assert 0.1 < splits.test.images.mean() < 0.4
@@ -145,3 +147,26 @@ def test_real_cifar():
     assert real.train_labels[:5].tolist() == [6, 9, 9, 4, 1]
     row = next(row for row in available(REAL) if row.name == "cifar10")
     assert row.detail == "50000 training and 10000 test images"
+
+
+def test_cifar100(tmp_path):
+    random = np.random.default_rng(0)
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    pixels, labels = random.integers(0, 256, (6, 3072), dtype=np.uint8), [7, 99, 0, 3, 50, 98]
+    for name, part in (("train", slice(0, 4)), ("test", slice(4, 6))):
+        content = cifar_pickle(pixels[part], labels[part])
+        (folder / name).write_bytes(content.replace(b"T\x06\x00\x00\x00labels", b"T\x0b\x00\x00\x00fine_labels"))
+    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": [f"thing{k}" for k in range(100)]}, protocol=2))
+    made = datasets.cifar100(tmp_path)
+    np.testing.assert_array_equal(made.train_images.reshape(4, 3072), pixels[:4])
+    assert made.test_labels.tolist() == [50, 98]
+    assert (made.classes, made.class_names[99], made.held_out) == (100, "thing99", 6000)
+    (folder / "test").write_bytes(pickle.dumps(datetime.now()))
+    assert f"{folder / 'test'} is not a CIFAR-100 batch (UnpicklingError: it names datetime" in error_of(
+        datasets.cifar100, tmp_path
+    )
+    (folder / "meta").unlink()
+    assert '(missing meta): set data_dir=... or $ANNEALTRAIN_DATA, or run "annealtrain data --download cifar100"' in (
+        error_of(datasets.cifar100, tmp_path)
+    )

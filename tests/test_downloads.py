@@ -21,14 +21,18 @@ def test_available_counts_by_headers_alone(tmp_path, monkeypatch):
     for name in BATCHES:  # sparse files of the right size: nothing of them may be read
         with (folder / name).open("wb") as file:
             file.truncate(10_000 * 3072 + 1)
+    (tmp_path / "cifar-100-python").mkdir()
+    for name, count in (("train", 50_000), ("test", 10_000), ("meta", 0)):
+        with (tmp_path / "cifar-100-python" / name).open("wb") as file:
+            file.truncate(count * 3072 + 1)
     monkeypatch.setattr(file_readers, "cifar_batch", None)
     monkeypatch.setattr(file_readers, "idx_arrays", None)
     rows = {row.name: row for row in available(tmp_path)}
-    assert list(rows) == ["digits", "mnist", "fashion_mnist", "cifar10"]
+    assert list(rows) == ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"]
     assert all(row.present for row in rows.values())
     assert rows["digits"].detail == "1397 training and 400 test images"
     assert rows["mnist"].detail == rows["fashion_mnist"].detail == "30 training and 12 test images"
-    assert rows["cifar10"].detail == "50000 training and 10000 test images"
+    assert rows["cifar10"].detail == rows["cifar100"].detail == "50000 training and 10000 test images"
     assert rows["mnist"].folder == str(tmp_path / "MNIST" / "raw")
 
 
@@ -37,7 +41,7 @@ def test_available_says_why_not(tmp_path):
     (raw / IDX[0]).write_bytes((raw / IDX[0]).read_bytes()[:-1])
     write_cifar(tmp_path)
     rows = {row.name: row for row in available(tmp_path)}
-    assert [row.present for row in rows.values()] == [True, False, False, False]
+    assert [row.present for row in rows.values()] == [True, False, False, False, False]
     assert "holds 23535 bytes, its header [30, 28, 28] promises 23536" in rows["mnist"].detail
     assert "--download fashion_mnist" in rows["fashion_mnist"].detail
     assert "too few for 10000 images" in rows["cifar10"].detail

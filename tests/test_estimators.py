@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
-from annealtrain import AnnealClassifier
+from annealtrain import AnnealClassifier, AnnealRegressor
 
 
 @pytest.mark.filterwarnings("default")  # those of the checks themselves
-def test_the_classifier_passes_scikit_learns_checks() -> None:
-    found = check_estimator(AnnealClassifier(epochs=5), on_fail=None)
+@pytest.mark.parametrize("kind", [AnnealClassifier, AnnealRegressor])
+def test_they_pass_scikit_learns_checks(kind: type) -> None:
+    found = check_estimator(kind(epochs=5), on_fail=None)
     assert [check["check_name"] for check in found if check["status"] == "failed"] == []
     assert sum(check["status"] == "passed" for check in found) > 40
 
@@ -21,6 +22,14 @@ def test_the_classifier_learns_tables(load, least: float) -> None:
     """Logistic regression on standardised columns has .979 and .983."""
     X, y = load(return_X_y=True)
     assert cross_val_score(AnnealClassifier(), X, y, cv=3).mean() > least
+
+
+def test_the_regressor_fits_tables() -> None:
+    """Ridge regression on standardised columns has .480."""
+    X, y = load_diabetes(return_X_y=True)
+    assert cross_val_score(AnnealRegressor((), epochs=5), X, y, cv=3).mean() > 0.47
+    both = AnnealRegressor((), epochs=5).fit(X, np.column_stack([y, -y])).predict(X)
+    assert np.corrcoef(both.T)[0, 1] < -0.97
 
 
 def test_one_seed_gives_one_network_on_any_number_of_threads() -> None:

@@ -175,7 +175,7 @@ def test_runs_with_and_without_validation_images(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name / "result.json").unlink(missing_ok=True)
         (tmp_path / name / "metrics.csv").write_text("epoch\n0\n")
-    assert "No run has accuracies" in read(html.write_report(tmp_path)).text
+    assert "No run has scores" in read(html.write_report(tmp_path)).text
 
 
 def test_a_full_disk_leaves_the_page_that_was_there(

@@ -7,7 +7,8 @@ from PIL import Image
 
 from annealtrain.data import datasets
 from annealtrain.data.datasets import Dataset
-from annealtrain.data.images import resize, split
+from annealtrain.data.images import split
+from annealtrain.data.preprocessing import resize
 
 
 def test_digits_reach_one():

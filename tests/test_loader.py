@@ -21,7 +21,7 @@ def seed(number=0):
 
 @pytest.fixture
 def images():
-    return split(digits(), samples=50, validation=0, seed=3).train
+    return split(digits(), samples=50, validation=0, seed=3, size=(32, 32)).train
 
 
 def test_any_batch_is_a_part_of_all(images):

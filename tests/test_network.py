@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from annealtrain.errors import InputError
-from annealtrain.nn.forward import ActivationCache
+from annealtrain.nn.forward import ActivationCache, Tape
 from annealtrain.nn.layers import AvgPool2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, Pad, SpectralPool2d
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
@@ -381,3 +381,21 @@ def test_max_pool_may_be_the_first_layer():
 def test_unknown_conv_inverse():
     with pytest.raises(InputError, match=r"conv_inverse='fft' is not one of fourier, exact"):
         dense(conv_inverse="fft")
+
+
+def test_outputs_may_be_linear_and_as_many_as_classes():
+    layers = [Linear(4), Linear(None)]
+    network = Network(layers, (5,), 3, alpha=0.1, output_activation="linear")
+    x = np.random.default_rng(0).normal(0, 1, (20, 5))
+    (A, B), slopes = (layer.weights for layer in network.trainable), [layer.slope for layer in network.trainable]
+    hidden = x @ A.T
+    np.testing.assert_allclose(network.predict(x), np.where(hidden > 0, hidden, 0.1 * hidden) @ B.T)
+    assert (B.shape, slopes) == ((3, 4), [0.1, 1])
+    tape = Tape(network, x)
+    np.testing.assert_array_equal(tape.outputs, network.predict(x))
+    assert tape.derivatives[1] is None
+    with pytest.raises(InputError, match="output_activation='relu' is not one of leaky_relu, linear"):
+        Network([Linear(3)], (5,), 3, output_activation="relu")
+    with pytest.raises(InputError, match="a Linear before the model's last has as many outputs as null"):
+        Network([Linear(None), Linear(3)], (5,), 3)
+    assert Network([Conv2d(None, 4), Flatten()], (1, 4, 4), 7).trainable[0].weight_shape == (7, 16)

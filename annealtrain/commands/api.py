@@ -32,7 +32,7 @@ from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import Config, read_config, saved_config
 from annealtrain.hamiltonian import layer_problem
 from annealtrain.reports import run_plots, style
-from annealtrain.runs import collection, recorder, tables
+from annealtrain.runs import collection, recorder, scores, tables
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
 from annealtrain.runtime.validation import Rule, check_all, optional, reworded, whole
@@ -121,8 +121,9 @@ class Run:
         self._files = collection.read_run(self.folder)
 
     def __repr__(self) -> str:
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in self._files.last.items() if "accuracy" in name)
-        return f"Run({str(self.folder)!r}: {run_plots.headline(self._files)}; {self._files.state}, {scores})"
+        shown = [f"{split}_{scores.kind(self._files.last)}" for split in scores.SPLITS]
+        told = ", ".join(f"{name} {value:.4f}" for name, value in self._files.last.items() if name in shown)
+        return f"Run({str(self.folder)!r}: {run_plots.headline(self._files)}; {self._files.state}, {told})"
 
     @property
     def config(self) -> Config:
@@ -201,9 +202,9 @@ class Run:
         return self._trainer[0].network.trainable[layer]
 
     def evaluate(self) -> Row:
-        """Return the loss on the training images, and the accuracy on each set, at the present weights."""
-        scores: Row = self._threaded(self._trainer[0].scores)
-        return scores
+        """Return the loss on the training samples, and the scores on each set, at the present weights."""
+        found: Row = self._threaded(self._trainer[0].scores)
+        return found
 
     def problem(self, layer: int = 0) -> "LayerProblem":
         """Return the Hamiltonians, one a unit, that the run's next epoch would solve in a layer at its present weights.

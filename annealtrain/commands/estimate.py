@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from math import prod
 
-from annealtrain.data import datasets
-from annealtrain.experiment.builder import Experiment, create, network_of
+from annealtrain.data.dataset import CLASSIFICATION
+from annealtrain.experiment import data_of_run
+from annealtrain.experiment.builder import Experiment, dataset_of, network_of
 from annealtrain.experiment.config import Config, check_values
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
@@ -81,16 +82,17 @@ def training_bytes(network: Network, *, samples: int, scored: int, bits: int, th
 def require_memory(experiment: Experiment) -> None:
     """Raise InputError if a run would hold more than is available."""
     config, splits = experiment.config, experiment.splits
-    batch = config["batch_size"] and min(config["batch_size"], config["samples"])
+    samples = len(splits.train)
+    batch = config["batch_size"] and min(config["batch_size"], samples)
     scored = len(splits.test) + (len(splits.validation) if splits.validation else 0)
     needed = training_bytes(
         experiment.network,
-        samples=batch or config["samples"],
+        samples=batch or samples,
         scored=0 if batch else scored,
         bits=config["bits"],
         threads=experiment.threads,
     )
-    setting = f"batch_size={batch}" if batch else f"samples={config['samples']}"
+    setting = f"batch_size={batch}" if batch else f"samples={samples}"
     memory.require(needed, "training", f"lower {setting}, or take a smaller model")
 
 
@@ -137,15 +139,20 @@ def table(estimates: list[LayerEstimate]) -> str:
 def estimate(config: Config) -> str:
     """Return, as text, what each layer of a composed configuration asks of memory and of a quantum annealer."""
     check_values(config)
-    target = str(config["dataset"].get("_target_"))
-    channels = datasets.CHANNELS.get(target.removeprefix("annealtrain.data.datasets."))
-    if channels is None or not target.startswith("annealtrain.data.datasets."):
-        dataset = create(config["dataset"], "dataset", datasets.Dataset)
-        channels, classes = dataset.train_images.shape[1], dataset.classes
+    task, resized_from, samples = CLASSIFICATION, "", config["samples"]
+    known = data_of_run.known_shape(config)
+    if known and samples is not None:
+        shape, classes = known
     else:
-        classes = 10
-    network = network_of(config, channels, classes)
+        dataset = dataset_of(config)
+        shape, classes, task, resized_from = dataset.shape, dataset.classes, dataset.task, dataset.resized_from
+        held = dataset.held_out if config["validation"] is None else config["validation"]
+        samples = samples or max(len(dataset.train_images) - held, 1)
+    size = data_of_run.size_for(config, shape)
+    network = network_of(config, data_of_run.in_shape(shape, size), classes, task)
     threads = config["threads"] or thread_pool.available_threads()
-    layers = layer_estimates(network, samples=config["samples"], bits=config["bits"], threads=threads)
-    whole = training_bytes(network, samples=config["samples"], scored=0, bits=config["bits"], threads=threads)
-    return f"{table(layers)}\nTraining on {config['samples']} images holds about {memory.readable(whole)}."
+    layers = layer_estimates(network, samples=samples, bits=config["bits"], threads=threads)
+    whole = training_bytes(network, samples=samples, scored=0, bits=config["bits"], threads=threads)
+    note = data_of_run.resize_note(shape, size, resized_from)
+    lines = [table(layers), f"Training on {samples} samples holds about {memory.readable(whole)}."]
+    return "\n".join([*lines, *([f"{note[0].upper()}{note[1:]}."] if note else [])])

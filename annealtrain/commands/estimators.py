@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -18,6 +18,7 @@ from annealtrain.runtime.validation import SEED, Rule, check_all, number, option
 from annealtrain.schedule import ConstantSchedule
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.training.callback import Checkpoint
+from annealtrain.training.task import Regression, Task
 from annealtrain.training.trainer import Trainer
 
 RULES = {
@@ -34,19 +35,11 @@ RULES = {
     "random_state": optional(SEED),
     "threads": optional(thread_pool.COUNT),
 }
+IN_WORDS = {"solver.": "", "half_range.first": "L", "optimizer.": ""}  # of settings of a run, here
 
 
-class AnnealClassifier(ClassifierMixin, BaseEstimator):
-    """A network of fully connected layers whose every step is an Ising Hamiltonian (see optimizers.gauss_newton).
-
-    Columns are standardised, outputs fitted to one-hot targets; a row's class is that of its largest output.
-
-    hidden: units of each hidden layer; () is a linear classifier. epochs: passes over all rows. bits: of a step, not of
-    the network. L: how far a weight may go in the first step; what the steps achieve decides from there on.
-    num_sweeps: of simulated annealing. ridge: adds ridge |W|^2 to the loss. alpha: negative slope of LeakyReLU.
-    random_state: a whole number; None is 0: the same data give the same network. threads: None takes all cores; the
-    result is the same.
-    """
+class _Annealed(BaseEstimator):
+    """What both estimators are: settings, standardised columns, and the training."""
 
     def __init__(
         self,
@@ -64,7 +57,39 @@ class AnnealClassifier(ClassifierMixin, BaseEstimator):
         self.hidden, self.epochs, self.bits, self.L, self.num_sweeps = hidden, epochs, bits, L, num_sweeps
         self.ridge, self.alpha, self.random_state, self.threads = ridge, alpha, random_state, threads
 
-    @reworded({"solver.": "", "half_range.first": "L", "optimizer.": ""})
+    def _train(self, X: Array, labels: Array, outputs: int, task: Task | None = None) -> None:
+        self._mean = X.mean(axis=0)
+        scale = X.std(axis=0)
+        self._scale = np.where(scale > 0, scale, 1.0)
+        seed, ends = self.random_state or 0, "leaky_relu" if task is None else "linear"
+        layers = [Linear(units) for units in (*self.hidden, outputs)]
+        self._network = Network(
+            layers, (X.shape[1],), outputs, alpha=self.alpha, bias=True, output_activation=ends, seed=seed
+        )
+        solver = SimulatedAnnealing(self.num_sweeps)
+        optimizer = GaussNewton(self.ridge, solver=solver, half_range=ConstantSchedule(self.L), bits=self.bits)
+        sets = {"train": Loader(self._inputs(X), labels)}
+        with thread_pool.threads(self.threads or thread_pool.available_threads()):
+            Trainer(self._network, sets, optimizer, epochs=self.epochs, seed=seed, task=task).run(_Unheard())
+        self.n_iter_ = self.epochs
+
+    def _inputs(self, X: Array) -> Array:
+        return ((X - self._mean) / self._scale).astype(np.float64)
+
+
+class AnnealClassifier(ClassifierMixin, _Annealed):
+    """A network of fully connected layers whose every step is an Ising Hamiltonian (see optimizers.gauss_newton).
+
+    Columns are standardised, outputs fitted to one-hot targets; a row's class is that of its largest output.
+
+    hidden: units of each hidden layer; () is a linear classifier. epochs: passes over all rows. bits: of a step, not of
+    the network. L: how far a weight may go in the first step; what the steps achieve decides from there on.
+    num_sweeps: of simulated annealing. ridge: adds ridge |W|^2 to the loss. alpha: negative slope of LeakyReLU.
+    random_state: a whole number; None is 0: the same data give the same network. threads: None takes all cores; the
+    result is the same.
+    """
+
+    @reworded(IN_WORDS)
     def fit(self, X: Any, y: Any) -> "AnnealClassifier":
         """Train on X (rows, columns), numbers, and y (rows,), classes of any kind; return this classifier.
 
@@ -76,22 +101,8 @@ class AnnealClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has one class, {self.classes_[0]!r}: a classifier needs at least 2")
-        self._mean = X.mean(axis=0)
-        scale = X.std(axis=0)
-        self._scale = np.where(scale > 0, scale, 1.0)
-        seed = self.random_state or 0
-        layers = [Linear(units) for units in (*self.hidden, len(self.classes_))]
-        self._network = Network(layers, (X.shape[1],), len(self.classes_), alpha=self.alpha, bias=True, seed=seed)
-        solver = SimulatedAnnealing(self.num_sweeps)
-        optimizer = GaussNewton(self.ridge, solver=solver, half_range=ConstantSchedule(self.L), bits=self.bits)
-        sets = {"train": Loader(self._inputs(X), labels)}
-        with thread_pool.threads(self.threads or thread_pool.available_threads()):
-            Trainer(self._network, sets, optimizer, epochs=self.epochs, seed=seed).run(_Unheard())
-        self.n_iter_ = self.epochs
+        self._train(X, labels, len(self.classes_))
         return self
-
-    def _inputs(self, X: Array) -> Array:
-        return ((X - self._mean) / self._scale).astype(np.float64)
 
     def decision_function(self, X: Any) -> Array:
         """Return the outputs (rows, classes); of two classes their difference (rows,), above 0: the second."""
@@ -104,6 +115,43 @@ class AnnealClassifier(ClassifierMixin, BaseEstimator):
         """Return the class of each row, (rows,)."""
         found = self.decision_function(X)
         return self.classes_[found.argmax(axis=1) if found.ndim == 2 else (found > 0).astype(int)]
+
+
+class AnnealRegressor(RegressorMixin, _Annealed):
+    """The same network with linear outputs, fitted to standardised targets.
+
+    hidden: units of each hidden layer; () is a linear model. epochs: passes over all rows. bits: of a step, not of
+    the network. L: how far a weight may go in the first step; what the steps achieve decides from there on.
+    num_sweeps: of simulated annealing. ridge: adds ridge |W|^2 to the loss. alpha: negative slope of LeakyReLU.
+    random_state: a whole number; None is 0: the same data give the same network. threads: None takes all cores; the
+    result is the same.
+    """
+
+    @reworded(IN_WORDS)
+    def fit(self, X: Any, y: Any) -> "AnnealRegressor":
+        """Train on X (rows, columns) and y (rows,) or (rows, targets), numbers; return this regressor.
+
+        Raises ValueError for settings out of their limits, or data that are not such arrays.
+        """
+        check_all(self.get_params(), RULES)
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)
+        targets = np.asarray(y, np.float64).reshape(len(X), -1)
+        self._is_one, self._offset, unit = np.ndim(y) == 1, targets.mean(axis=0), targets.std(axis=0)
+        self._unit = np.where(unit > 0, unit, 1.0)
+        self._train(X, (targets - self._offset) / self._unit, targets.shape[1], Regression(self._unit))
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def predict(self, X: Any) -> Array:
+        """Return the targets of each row, as y was given: (rows,) or (rows, targets)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False)
+        found: Array = self._network.predict(self._inputs(X)) * self._unit + self._offset
+        return found[:, 0] if self._is_one else found
 
 
 class _Unheard:

@@ -43,7 +43,8 @@ def evaluate(folder: Path, trusted: Sequence[str] = ()) -> bool:
             held = {"epoch": epoch, **trainer.scores()}
             scores = {key: value for key, value in held.items() if finite(value) is not None}
             recorded = {key: value for key, value in result[kind].items() if value is not None}
-            counts = {f"{part}_accuracy": len(trainer.scored(part)) for part in trainer.sets}
+            named = {f"{part}_accuracy": len(trainer.scored(part)) for part in trainer.sets}
+            counts = {name: count for name, count in named.items() if name in scores}
             is_same, verdict = scores == recorded, "the same as recorded"
             if not is_same and made_on != [here] and is_rounding(scores, recorded, counts):
                 is_same, verdict = True, f"as recorded but for rounding: made on {', '.join(made_on)}, scored on {here}"
@@ -57,13 +58,21 @@ def is_rounding(scores: Row, recorded: Row, counts: Mapping[str, int]) -> bool:
     """Return whether scores of the same weights differ by no more than another BLAS kernel's rounding can explain.
 
     It changes outputs by some 1e-6 of their size: the class of a sample only where two outputs tie, of which TIES a
-    set are allowed, and the mean loss by as little. counts: samples of each accuracy.
+    set are allowed, and the mean loss and errors of real targets by as little. counts: samples of each accuracy.
     """
     if scores.keys() != recorded.keys() or scores["epoch"] != recorded["epoch"]:
         return False
-    loss, was = scores["train_loss"], recorded["train_loss"]
+    errors = [name for name in scores if name != "epoch" and name not in counts]
     ties = all(abs(scores[name] - recorded[name]) * count <= TIES + 1e-6 for name, count in counts.items())
-    return ties and abs(loss - was) <= LOSS_ROUNDING * max(abs(loss), abs(was))
+    return ties and all(
+        abs(scores[name] - recorded[name]) <= LOSS_ROUNDING * max(_error(name, scores), _error(name, recorded))
+        for name in errors
+    )
+
+
+def _error(name: str, scores: Row) -> float:
+    """Return what an error of outputs is in proportion to: itself, and of R2 what it lacks of 1."""
+    return abs(1 - scores[name] if name.endswith("_r2") else scores[name])
 
 
 def _scores_text(scores: Row) -> str:

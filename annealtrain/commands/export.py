@@ -1,6 +1,6 @@
 """`annealtrain export`: from a run folder, or from settings alone, to a file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from annealtrain.errors import InputError
@@ -10,17 +10,17 @@ from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import saved_config
 from annealtrain.hamiltonian import file_formats
 from annealtrain.hamiltonian.layer_problem import LayerProblem
-from annealtrain.nn.network import Network
 from annealtrain.nn.onnx_export import onnx_file
 from annealtrain.nn.torch_network import torch_file
-from annealtrain.runs import checksums
+from annealtrain.runs import checksums, contents
 from annealtrain.runtime import files, thread_pool
+from annealtrain.runtime.array_types import Row
 from annealtrain.training.trainer import Trainer
 
 OTHER = "give --output another name"
 # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
 UNUSED_SOLVER = {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}
-NETWORK_FORMATS: dict[str, Callable[[Network], bytes]] = {"torch": torch_file, "onnx": onnx_file}
+NETWORK_FORMATS = ("torch", "onnx")
 
 
 def export(
@@ -64,13 +64,19 @@ def export(
     with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
         trainer, epoch = ready(config, folder)
         if is_network:
-            content, what = NETWORK_FORMATS[kind](trainer.network), f"the network after {epoch} epochs"
+            what = f"the network after {epoch} epochs"
+            content = onnx_file(trainer.network, _about(folder)) if kind == "onnx" else torch_file(trainer.network)
         else:
             form = layer_problem(trainer, layer, epoch, unit).unit(unit)
             what = f"layer {layer}, unit {unit} after {epoch} epochs: {form.S0.size} weights of {form.bits} bits"
             content = file_formats.hamiltonian(form, kind, f"annealtrain: {what}")
     write(path, content)
     return f"{path}: {what}"
+
+
+def _about(folder: Path | None) -> Row:
+    """Return what a run tells of its samples: classes and preprocessing, for those who use its network elsewhere."""
+    return {} if folder is None else contents.read_meta(folder / contents.META).get("data") or {}
 
 
 def layer_problem(trainer: Trainer, layer: int, epoch: int, unit: int = 0) -> LayerProblem:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from annealtrain.runs import scores
 from annealtrain.runtime.array_types import Row
 from annealtrain.runtime.foreign_text import printable
 
@@ -72,13 +73,17 @@ def one_line(console: "Console") -> "Progress":
 
 
 def accuracies(row: Row, digits: int = 4) -> str:
-    """Return the accuracies of a row as "train 0.9900  val 0.9440  test 0.9470"."""
-    named = ((name, row.get(f"{name}_accuracy")) for name in ("train", "val", "test"))
-    return "  ".join(f"{name} {value:.{digits}f}" for name, value in named if value is not None)
+    """Return the accuracies of a row as "train 0.9900  val 0.9440  test 0.9470"; of real targets R2 and RMSE."""
+    named = ((name, scores.score(row, name)) for name in scores.SPLITS)
+    told = "  ".join(f"{name} {value:.{digits}f}" for name, value in named if value is not None)
+    if scores.kind(row) == "accuracy":
+        return told
+    errors = ((name, row.get(f"{name}_rmse")) for name in scores.SPLITS)
+    return f"R2 {told}  RMSE " + "  ".join(f"{name} {value:.4g}" for name, value in errors if value is not None)
 
 
-def summary(result: Row, folder: Path) -> str:
-    """Return the last lines of a run: accuracies, time and memory, and where it lies."""
+def summary(result: Row, folder: Path, note: str | None = None) -> str:
+    """Return the last lines of a run: accuracies, time and memory, a note where there is one, and where it lies."""
     last, best = result["last"], result["best_validation"]
     lines = [f"last epoch ({last['epoch']}):  {accuracies(last)}"]
     if best:
@@ -86,6 +91,8 @@ def summary(result: Row, folder: Path) -> str:
     if "seconds" in result:
         memory = f", peak memory {result['peak_memory_mb']:.0f} MB" if result.get("peak_memory_mb") else ""
         lines.append(f"{result['seconds']:.1f} s{memory}")
+    if note:
+        lines.append(note)
     if result.get("warning"):
         lines.append(f"warning: {printable(result['warning'])}")
     return "\n".join([*lines, f"run folder: {folder}"])

@@ -13,7 +13,7 @@ from annealtrain.errors import Diverged, InputError
 from annealtrain.experiment import trust, versions
 from annealtrain.experiment.builder import Experiment
 from annealtrain.experiment.config import Config, config_hash, read_config, saved_config
-from annealtrain.runs import checkpoint, collection, contents, lock, recorder, tables
+from annealtrain.runs import checkpoint, collection, contents, lock, recorder, scores, tables
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runtime import memory, thread_pool
@@ -37,7 +37,8 @@ def train(
 ) -> float:
     """Run (or go on with) the training that `config` describes; return the score of its last epoch.
 
-    The score is the validation accuracy, or the training accuracy where nothing is held out. tell: takes the summary.
+    The score is the accuracy, or R2, on validation samples, or on training ones where nothing is held out.
+    tell: takes the summary.
     fingerprint: of the run that is gone on with, where its version knew fewer settings than `config` has.
     Raises InputError before anything is written, Interrupted at Ctrl-C, Diverged where the loss is no longer a number.
     """
@@ -48,7 +49,7 @@ def train(
             if not (folder / recorder.RESULT).exists():  # by a process that was waited for
                 meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
                 result = _trained(experiment, folder, meta)
-                return _told(result, folder, lambda: tell(summary(result, folder)))
+                return _told(result, folder, lambda: tell(summary(result, folder, experiment.note)))
     return _left_as_it_is(folder, experiment.fingerprint, tell)
 
 
@@ -61,7 +62,7 @@ def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:
     with thread_pool.threads(threads):
         experiment.optimizer.prepare(experiment.network, experiment.steps)
     record = RunRecorder(folder)
-    start = record.begin(experiment.text, meta, resume=config["resume"])
+    start = record.begin(experiment.text, meta | {"data": experiment.about_data}, resume=config["resume"])
     if start is not None and record.warning:
         print(record.warning, file=sys.stderr, flush=True)
     if start is not None:
@@ -139,4 +140,5 @@ def _told(result: Row, folder: Path, tell: Callable[[], None]) -> float:
     if last["train_loss"] is None:
         raise Diverged(f"{result['warning']}; run folder: {folder}")
     tell()
-    return float(last["train_accuracy"] if last["val_accuracy"] is None else last["val_accuracy"])
+    found = (scores.score(last, split) for split in ("val", "train"))
+    return next(value for value in found if value is not None)

@@ -1,56 +1,29 @@
-"""Image sets from files or packages, their seeded splits, and the resize to the network's input."""
+"""Image sets from files or packages, by name."""
 
 import os
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from annealtrain.data import file_readers
+from annealtrain.data.dataset import Dataset
 from annealtrain.errors import InputError
 
+__all__ = ["Dataset", "cifar10", "cifar100", "digits", "fashion_mnist", "mnist"]
+
 StrPath = str | os.PathLike[str]
-CHANNELS = {"digits": 1, "mnist": 1, "fashion_mnist": 1, "cifar10": 3}  # known without reading a file
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Labelled images, checked on construction: images / `scale` lie in [0, 1], labels in 0..`classes` - 1.
-
-    images: (n, C, H, W) uint8 or float. labels: (n,) int64. default_validation: images held out where a run
-    does not say. Raises InputError if a part is empty, of the wrong shape, not finite or out of range."""
-
-    name: str
-    classes: int
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-    scale: float = 255.0
-    default_validation: int = 6000
-
-    def __post_init__(self) -> None:
-        self._check("training", self.train_images, self.train_labels)
-        self._check("test", self.test_images, self.test_labels)
-
-    def _check(self, part: str, images: np.ndarray, labels: np.ndarray) -> None:
-        where = f"dataset {self.name}, {part} set"
-        same_shape = images.ndim == 4 and images.shape[1:] == self.test_images.shape[1:]
-        if images.size == 0 or not same_shape or not (images.dtype == np.uint8 or images.dtype.kind == "f"):
-            need = "make them (n, C, H, W) uint8 or float, n > 0, C, H, W as in the test set"
-            raise InputError(f"{where}: images are {images.shape} {images.dtype}: {need}")
-        if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-            need = f"make them ({len(images)},) integers"
-            raise InputError(f"{where}: labels are {labels.shape} {labels.dtype}: {need}")
-        low, high = images.min(), images.max()
-        if not (np.isfinite(low) and np.isfinite(high)):  # min and max of NaN are NaN
-            raise InputError(f"{where}: images contain NaN or inf: replace them with numbers")
-        if low < 0 or high > self.scale:
-            raise InputError(f"{where}: pixels span {low:g}..{high:g}, not 0..{self.scale:g}: set scale")
-        if wrong := labels[(labels < 0) | (labels >= self.classes)][:1].tolist():
-            limit = f"outside 0..{self.classes - 1}"
-            raise InputError(f"{where}: label {wrong[0]} is {limit}: correct the labels")
+# Shape of an image and number of classes, known without reading a file.
+SHAPES = {
+    "digits": ((1, 8, 8), 10),
+    "mnist": ((1, 28, 28), 10),
+    "fashion_mnist": ((1, 28, 28), 10),
+    "cifar10": ((3, 32, 32), 10),
+    "cifar100": ((3, 32, 32), 100),
+}
+TEN = tuple("0123456789")
+CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def digits() -> Dataset:
@@ -59,7 +32,7 @@ def digits() -> Dataset:
     table = table[np.random.default_rng(0).permutation(len(table))]  # neighbours share a writer
     images, labels = table[:, :-1].reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64)
     train, test = (images[:-400], labels[:-400]), (images[-400:], labels[-400:])
-    return Dataset("digits", 10, *train, *test, scale=16.0, default_validation=140)
+    return Dataset("digits", 10, *train, *test, scale=16.0, default_validation=140, class_names=TEN)
 
 
 def _digits_table() -> np.ndarray:
@@ -76,19 +49,28 @@ def _digits_table() -> np.ndarray:
 
 def mnist(data_dir: StrPath | None = None) -> Dataset:
     """Return MNIST (60,000 + 10,000, 1 x 28 x 28) from data_dir/MNIST/raw; InputError if absent or bad."""
-    return Dataset("mnist", 10, *file_readers.idx_arrays(set_files("mnist", data_dir)))
+    parts = file_readers.idx_arrays(set_files("mnist", data_dir))
+    return Dataset("mnist", 10, *parts, default_validation=6000, class_names=TEN)
 
 
 def fashion_mnist(data_dir: StrPath | None = None) -> Dataset:
     """Return Fashion-MNIST from data_dir/FashionMNIST/raw, like `mnist`."""
-    return Dataset("fashion_mnist", 10, *file_readers.idx_arrays(set_files("fashion_mnist", data_dir)))
+    parts = file_readers.idx_arrays(set_files("fashion_mnist", data_dir))
+    return Dataset("fashion_mnist", 10, *parts, default_validation=6000, class_names=CLOTHES)
 
 
 def cifar10(data_dir: StrPath | None = None) -> Dataset:
     """Return CIFAR-10 (50,000 + 10,000 of 3 x 32 x 32) from data_dir/cifar-10-batches-py, like `mnist`."""
     *train, test = [file_readers.cifar_batch(path) for path in set_files("cifar10", data_dir)]
     images, labels = (np.concatenate(part) for part in zip(*train, strict=True))
-    return Dataset("cifar10", 10, images, labels, *test)
+    return Dataset("cifar10", 10, images, labels, *test, default_validation=6000, class_names=OBJECTS)
+
+
+def cifar100(data_dir: StrPath | None = None) -> Dataset:
+    """Return CIFAR-100 (50,000 + 10,000 of 3 x 32 x 32) from data_dir/cifar-100-python, like `mnist`."""
+    *parts, names = set_files("cifar100", data_dir)
+    train, test = (file_readers.cifar_batch(path, "fine_labels") for path in parts)
+    return Dataset("cifar100", 100, *train, *test, default_validation=6000, class_names=file_readers.cifar_names(names))
 
 
 def default_data_dir() -> Path:
@@ -100,9 +82,13 @@ SETS = {  # torchvision's class and folder
     "mnist": ("MNIST", "MNIST/raw"),
     "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw"),
     "cifar10": ("CIFAR10", "cifar-10-batches-py"),
+    "cifar100": ("CIFAR100", "cifar-100-python"),
 }
 _IDX_FILES = [f"{p}-{kind}-ubyte" for p in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-_CIFAR_FILES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+_CIFAR_FILES = {
+    "cifar10": [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"],
+    "cifar100": ["train", "test", "meta"],
+}
 
 
 def data_root(data_dir: StrPath | None) -> Path:
@@ -116,7 +102,7 @@ def data_root(data_dir: StrPath | None) -> Path:
 def set_files(name: str, data_dir: StrPath | None) -> list[Path]:
     """Return the set's files in reading order, each plain or (IDX) .gz; InputError names the missing ones."""
     folder, paths, missing = data_root(data_dir) / SETS[name][1], [], []
-    stems, suffixes = (_CIFAR_FILES, [""]) if name == "cifar10" else (_IDX_FILES, ["", ".gz"])
+    stems, suffixes = (_CIFAR_FILES[name], [""]) if name in _CIFAR_FILES else (_IDX_FILES, ["", ".gz"])
     for stem in stems:
         found = [path for suffix in suffixes if (path := folder / (stem + suffix)).is_file()]
         paths += found[:1]

@@ -23,7 +23,7 @@ def available(data_dir: StrPath | None = None) -> list[Availability]:
     """Return one row for each dataset; file sets are judged by their headers and sizes, not read."""
     rows = [Availability("digits", "(inside scikit-learn)", True, "1397 training and 400 test images")]
     for name in SETS:
-        count = file_readers.cifar_counts if name == "cifar10" else file_readers.idx_counts
+        count = file_readers.cifar_counts if name.startswith("cifar") else file_readers.idx_counts
         try:
             train, test = count(set_files(name, data_dir))
             present, detail = True, f"{train} training and {test} test images"

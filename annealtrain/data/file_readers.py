@@ -1,4 +1,4 @@
-"""Readers of IDX files and CIFAR-10 batches that trust nothing in them."""
+"""Readers of IDX files and CIFAR batches that trust nothing in them."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.runtime import files
 
-MOST = 200_000_000  # bytes of an IDX file of 47 MB, or of a CIFAR-10 batch of 31 MB
+MOST = 200_000_000  # bytes of an IDX file of 47 MB, or of a CIFAR batch of 31 MB or 155 MB
 MOST_KEPT = 1_000_000  # objects of a pickled batch
 
 
@@ -96,7 +96,7 @@ class _InertUnpickler(pickle.Unpickler):
         module = module.replace("numpy._core", "numpy.core")  # NumPy 2 renamed it
         arrays = ("numpy.core.multiarray._reconstruct", "numpy.core.numeric._frombuffer")
         if f"{module}.{name}" not in (*arrays, "numpy.ndarray", "numpy.dtype", "_codecs.encode"):
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no CIFAR-10 batch needs")
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no CIFAR batch needs")
         return _Inert
 
 
@@ -108,16 +108,29 @@ def _check_memo(file: io.BytesIO) -> None:
     file.seek(0)
 
 
-def cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return images (n, 3, 32, 32) uint8 and labels (n,) int64 of one batch file."""
+def _cifar_content(path: Path) -> dict[bytes, Any]:
+    file = io.BytesIO(files.read_bytes(path, MOST, follow=True))
+    _check_memo(file)
+    content = _InertUnpickler(file, encoding="bytes").load()
+    if file.read(1):
+        raise ValueError("bytes follow the pickle's end")
+    return {key if isinstance(key, bytes) else key.encode(): part for key, part in content.items()}
+
+
+def cifar_names(path: Path) -> tuple[str, ...]:
+    """Return the class names in CIFAR-100's file `meta`."""
     try:
-        file = io.BytesIO(files.read_bytes(path, MOST, follow=True))
-        _check_memo(file)
-        content = _InertUnpickler(file, encoding="bytes").load()
-        if file.read(1):
-            raise ValueError("bytes follow the pickle's end")
-        content = {key if isinstance(key, bytes) else key.encode(): part for key, part in content.items()}
-        pixels, labels = content[b"data"], content[b"labels"]
+        names = _cifar_content(path)[b"fine_label_names"]
+        return tuple(name.decode() if isinstance(name, bytes) else "".join(name) for name in names)
+    except Exception as error:  # as of a batch, below
+        raise _damaged(path, f"has no names of CIFAR-100's classes ({one_line(error)})") from error
+
+
+def cifar_batch(path: Path, named: str = "labels") -> tuple[np.ndarray, np.ndarray]:
+    """Return images (n, 3, 32, 32) uint8 and labels (n,) int64 of one batch file; named: what it calls the labels."""
+    try:
+        content = _cifar_content(path)
+        pixels, labels = content[b"data"], content[named.encode()]
         if len(pixels.args) == 4:  # protocol 5: _frombuffer(raw, dtype, shape, order)
             raw, dtype, shape, order = pixels.args
         else:
@@ -130,11 +143,14 @@ def cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
         images = np.frombuffer(raw, np.uint8).reshape(shape, order=order)
         return images.reshape(-1, 3, 32, 32), np.array(labels, np.int64)
     except Exception as error:  # a damaged pickle may raise anything, and its parts may be of any type
-        raise _damaged(path, f"is not a CIFAR-10 batch ({one_line(error)})") from error
+        kind = "CIFAR-10" if named == "labels" else "CIFAR-100"
+        raise _damaged(path, f"is not a {kind} batch ({one_line(error)})") from error
 
 
 def cifar_counts(paths: list[Path]) -> tuple[int, int]:
-    for path in paths:
-        if (length := path.stat().st_size) < 10_000 * 3072:
-            raise _damaged(path, f"holds {length} bytes, too few for 10000 images of 3072")
+    """Return the number of training and of test images, by the sizes of CIFAR-10's six files or CIFAR-100's three."""
+    counts = [10_000] * 6 if len(paths) == 6 else [50_000, 10_000, 0]  # the last file has names alone
+    for path, images in zip(paths, counts, strict=True):
+        if (length := path.stat().st_size) < images * 3072:
+            raise _damaged(path, f"holds {length} bytes, too few for {images} images of 3072")
     return 50_000, 10_000

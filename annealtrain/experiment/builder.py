@@ -1,5 +1,6 @@
 """The objects of a run, built from its composed configuration and checked before any work."""
 
+from collections.abc import Sequence
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ from hydra.utils import get_object, instantiate
 from omegaconf.errors import OmegaConfBaseException
 
 from annealtrain.data.augmentation import Augment
-from annealtrain.data.datasets import Dataset
+from annealtrain.data.dataset import CLASSIFICATION, REGRESSION, Dataset
 from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError, nearest
-from annealtrain.experiment import trust
+from annealtrain.experiment import data_of_run, trust
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.optimizer import Optimizer
@@ -21,9 +22,9 @@ from annealtrain.runs import checkpoint
 from annealtrain.runtime import thread_pool
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver
+from annealtrain.training.task import Task
 from annealtrain.training.trainer import Trainer
 
-IMAGE_SIZE = (32, 32)
 DEFAULTS = {"solver": "sa", "schedule": "geometric", "optimizer": "gauss_newton"}  # named where one is missing
 OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
@@ -38,6 +39,9 @@ class Experiment:
     optimizer: Optimizer
     splits: Splits
     augment: Augment
+    task: Task
+    about_data: dict[str, Any]  # what the run folder and an exported network tell of the samples
+    note: str | None  # what is done to images that nobody may overlook
 
     def __init__(self, config: Config) -> None:
         check_values(config)
@@ -47,12 +51,16 @@ class Experiment:
         """Build all objects of the run; InputError for the first that cannot be built."""
         config = self.config
         self.optimizer = optimizer_of(config)
-        dataset = create(config["dataset"], "dataset", Dataset)
-        self.network = network_of(config, dataset.train_images.shape[1], dataset.classes)
+        dataset = dataset_of(config)
+        size = data_of_run.size_for(config, dataset.shape)
+        self.network = network_of(config, data_of_run.in_shape(dataset.shape, size), dataset.classes, dataset.task)
         self.optimizer.check(self.network)
-        counts = {name: config[name] for name in ("samples", "validation", "seed")}
-        self.splits = split(dataset, **counts, size=IMAGE_SIZE)
+        settings = {name: config[name] for name in ("samples", "validation", "seed", "scale", "standardise")}
+        self.splits = split(dataset, **settings, size=size)
         self.augment = Augment(**config["augment"])
+        self.task = data_of_run.task_of(dataset, self.splits.preprocessing)
+        self.about_data = data_of_run.record(dataset, self.splits, self.optimizer.amplitude)
+        self.note = data_of_run.resize_note(dataset.shape, size, dataset.resized_from)
         return self
 
     @property
@@ -73,7 +81,7 @@ class Experiment:
         if self.augment.changes:
             sets["train"] = Loader.lazily(self.splits.train, self.network.preprocess_chunk, self.augment)
         settings = {name: self.config[name] for name in ("epochs", "seed", "batch_size", "averaging")}
-        return Trainer(self.network, sets, self.optimizer, **settings)
+        return Trainer(self.network, sets, self.optimizer, task=self.task, **settings)
 
     def _loader(self, images: Images) -> Loader:
         """Return images as a network's inputs: all at once, or, in a run of mini-batches, when they are asked for."""
@@ -96,6 +104,12 @@ class Experiment:
 def build(config: Config) -> Experiment:
     """Return the run that a configuration describes, its objects built."""
     return Experiment(config).build()
+
+
+def dataset_of(config: Config) -> Dataset:
+    """Return the set that a configuration describes, or that a user's function gives as arrays."""
+    node = _described(data_of_run.described_set(config), "dataset")
+    return data_of_run.set_from(_instantiate(node, "dataset"), config)
 
 
 def optimizer_of(config: Config) -> Optimizer:
@@ -189,13 +203,15 @@ def _unbuilt(what: str, node: Any, error: BaseException) -> InputError:
     return InputError(f"{what} cannot be built: {said}: see annealtrain train --help")
 
 
-def network_of(config: Config, channels: int, classes: int) -> Network:
-    """Return the network that a configuration describes, with its first weights."""
+def network_of(config: Config, in_shape: Sequence[int], classes: int, task: str = CLASSIFICATION) -> Network:
+    """Return the network that a configuration describes, with its first weights; its outputs are linear for targets."""
     layers = config["model"].get("layers") if isinstance(config["model"], dict) else None
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
     settings = {name: config[name] for name in ("alpha", "output_activation", "bias", "conv_inverse", "seed")}
-    return Network(_instantiate(layers, "model.layers"), (channels, *IMAGE_SIZE), classes, **settings)
+    if task == REGRESSION:
+        settings["output_activation"] = "linear"
+    return Network(_instantiate(layers, "model.layers"), tuple(in_shape), classes, **settings)
 
 
 def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:

@@ -154,12 +154,7 @@ def explain(error: BaseException) -> str:
         if extra := PLUGINS.get(str(error.missing_cfg_file)):
             return f"{error.missing_cfg_file} is not installed: pip install 'annealtrain[{extra}]'"
         group, _, name = str(error.missing_cfg_file).partition("/")
-        options = sorted({*error.options, *_options(group)})
-        if elsewhere := [
-            other for other in ("optimizer", "solver", "method") if other != group and name in _options(other)
-        ]:
-            return f"{group}={name} is not known: write {elsewhere[0]}={name}"
-        return f"{group}={name} is not known{nearest(name, options)}: choose one of {', '.join(options)}"
+        return f"{group}={name} is not known{_instead(group, name, error.options)}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         key = str(cause.full_key)
         if key in ("figure", "seeds"):
@@ -188,6 +183,18 @@ def explain(error: BaseException) -> str:
     if first.startswith("Config group override"):
         return f"{first}: give a group the name of one of its options, as in model=lenet"
     return first
+
+
+def _instead(group: str, name: str, options: Iterable[str]) -> str:
+    """Return what to write in place of an option that a group has not, as the end of a message."""
+    if group == "dataset" and os.path.exists(name):  # a file or a folder of the user's own
+        own = f"folder data_dir={name}" if os.path.isdir(name) else f"arrays dataset.file={name}"
+        return f": write dataset={own}"
+    for other in ("optimizer", "solver", "method"):
+        if other != group and name in _options(other):
+            return f": write {other}={name}"
+    known = sorted({*options, *_options(group)})
+    return f"{nearest(name, known)}: choose one of {', '.join(known)}"
 
 
 def _one_line(error: BaseException) -> str:

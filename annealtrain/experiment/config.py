@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.errors import InputError
-from annealtrain.experiment import trust, versions
+from annealtrain.experiment import data_of_run, trust, versions
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
 from annealtrain.runs import recorder, tables, yaml_files
 from annealtrain.runtime.validation import YES_OR_NO, Rule, check_all, number, one_of, optional, whole
@@ -22,7 +22,7 @@ RULES = {
     "bits": whole(1, MAX_BITS),
     "epochs": whole(1, 100_000),
     "seed": whole(0, 2**63 - 1),
-    "samples": whole(1, 2**31),
+    "samples": optional(whole(1, 2**31)),
     "threads": optional(whole(1, 1024)),
     "validation": optional(whole(0, 2**31)),
     "batch_size": optional(whole(1, 2**31)),
@@ -37,6 +37,7 @@ RULES = {
     "progress": one_of(True, False, "auto"),
     "conv_inverse": one_of("fourier", "exact"),
     "output_activation": one_of("leaky_relu", "linear"),
+    **data_of_run.RULES,
 }
 TEXT = Rule("text", lambda value: isinstance(value, str))
 TEXTS = {"data_dir": optional(TEXT), "model.name": optional(TEXT)}  # which not every configuration has
@@ -63,7 +64,8 @@ def check_values(config: Config) -> None:
 
 def config_hash(config: Config) -> str:
     """Return a fingerprint of all settings that can change a run's numbers."""
-    settings = {key: value for key, value in config.items() if key not in INDIFFERENT}
+    told = data_of_run.without_defaults(config)
+    settings = {key: value for key, value in told.items() if key not in INDIFFERENT}
     settings["dataset"] = {key: value for key, value in config.get("dataset", {}).items() if key != "data_dir"}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -108,5 +110,12 @@ def plain(config: DictConfig) -> Config:
 def _with_absolute_paths(content: Config) -> Config:
     for holder in (content, content.get("dataset")):
         if isinstance(holder, dict) and isinstance(holder.get("data_dir"), str):
-            holder["data_dir"] = os.path.abspath(os.path.expanduser(holder["data_dir"]))
+            holder["data_dir"] = _absolute(holder["data_dir"])
+    dataset = content.get("dataset")
+    if isinstance(dataset, dict) and str(dataset.get("_target_")).startswith("annealtrain.data.array_files."):
+        dataset |= {name: _absolute(dataset[name]) for name in data_of_run.FILES if isinstance(dataset.get(name), str)}
     return content
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path)) if path not in ("", "???") else path  # ???: not given

@@ -8,7 +8,7 @@ from annealtrain.experiment.config import INDIFFERENT, RULES, Config
 
 Path = tuple[str, ...]
 
-OF_MODEL = ("name", "layers")
+OF_MODEL = ("name", "image_size", "layers")
 # Read by the program itself, each with all that is below it.
 ROOTS: tuple[Path, ...] = (
     *((name,) for name in (*RULES, *INDIFFERENT, "dataset", "optimizer", "solver", "schedule") if name != "augment"),

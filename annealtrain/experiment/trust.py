@@ -17,7 +17,10 @@ from annealtrain.errors import InputError
 
 # All that a run is made of, by module. tests/test_trust.py holds it to the shipped YAML.
 BUILT = {
-    "annealtrain.data.datasets": ("cifar10", "digits", "fashion_mnist", "mnist"),
+    "annealtrain.data.array_files": ("arrays",),
+    "annealtrain.data.datasets": ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist"),
+    "annealtrain.data.image_folders": ("folder",),
+    "annealtrain.data.sklearn_sets": ("sklearn",),
     "annealtrain.nn.conv2d": ("Conv2d",),
     "annealtrain.nn.layers": (*("AvgPool2d", "Conv2d", "Flatten", "Linear", "MaxPool2d", "Pad", "SpectralPool2d"),),
     "annealtrain.nn.pooling": ("AvgPool2d", "MaxPool2d"),

@@ -19,6 +19,10 @@ BEFORE: dict[str, Any] = {
     "averaging": 0,
     "batch_size": None,
     "output_activation": "leaky_relu",
+    "task": None,
+    "image_size": [32, 32],
+    "scale": None,
+    "standardise": None,
     # Not of the numbers, but of how a run is done.
     "progress": "auto",
     "resume": False,

@@ -12,7 +12,7 @@ from annealtrain.nn.layer import PINV_CUTOFF, SLOPE, UNITS, Shape, TrainableLaye
 from annealtrain.nn.layout import samples_first, samples_last, with_margin
 from annealtrain.nn.windows import EXTENT, MARGIN, Extent, Windows, pair
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked
+from annealtrain.runtime.validation import checked, optional
 
 MAX_EXACT = 4096  # rows or columns of a convolution's dense matrix that conv_inverse=exact will factorise
 
@@ -20,6 +20,7 @@ MAX_EXACT = 4096  # rows or columns of a convolution's dense matrix that conv_in
 class Conv2d(TrainableLayer):
     """A convolution, Eq. (13): (C1, H, W) to (out_channels, sites down, sites across).
 
+    out_channels: None: the number of classes, in a network's last layer.
     kernel_size, stride, padding: a number, or a pair for height and width; the paper has stride 1 and no padding, which
     gives H - K + 1 and W - L + 1 sites. alpha: slope of its activation, see TrainableLayer.
     `inverse_kind` is `fourier` (the paper) or `exact`; a network sets it from conv_inverse.
@@ -27,17 +28,21 @@ class Conv2d(TrainableLayer):
 
     inverse_kind = "fourier"
 
-    @checked("Conv2d: ", out_channels=UNITS, kernel_size=EXTENT, stride=EXTENT, padding=MARGIN, alpha=SLOPE)
+    @checked("Conv2d: ", out_channels=optional(UNITS), kernel_size=EXTENT, stride=EXTENT, padding=MARGIN, alpha=SLOPE)
     def __init__(
         self,
-        out_channels: int,
+        out_channels: int | None,
         kernel_size: Extent,
         stride: Extent = 1,
         padding: Extent = 0,
         alpha: float | None = None,
     ) -> None:
-        self.out_channels, self.alpha = out_channels, alpha
+        self.out_channels, self.alpha = out_channels or 0, alpha
+        self.is_open = out_channels is None
         self.windows = Windows(pair(kernel_size), pair(stride), pair(padding))
+
+    def take_outputs(self, count: int) -> None:
+        self.out_channels = count
 
     def connect(self, in_shape: Shape) -> Shape:
         self.out_shape = (self.out_channels, *self.windows.counts(in_shape, "Conv2d"))

@@ -69,9 +69,14 @@ class TrainableLayer(Layer):
 
     weights: Array
     has_bias: bool = False
+    is_open: bool = False  # whether its description leaves the number of outputs to the network
     alpha: float | None = None
     slope: float = 1.0
     fan: tuple[int, int]  # inputs and outputs of one weight matrix, for the initial spread
+
+    def take_outputs(self, count: int) -> None:
+        """Take the number of outputs of a layer that is open."""
+        raise NotImplementedError
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw Xavier-uniform weights, zero biases."""

@@ -13,7 +13,7 @@ from annealtrain.nn.pooling import AvgPool2d, MaxPool2d
 from annealtrain.nn.spectral_pool import SpectralPool2d
 from annealtrain.nn.windows import MARGIN, Extent, pair
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import checked, each_of, either, whole
+from annealtrain.runtime.validation import checked, each_of, either, optional, whole
 
 __all__ = [
     "AvgPool2d",
@@ -30,11 +30,18 @@ __all__ = [
 
 
 class Linear(TrainableLayer):
-    """s = w q - theta, Eq. (1). alpha: slope of its activation, see TrainableLayer."""
+    """s = w q - theta, Eq. (1). alpha: slope of its activation, see TrainableLayer.
 
-    @checked("Linear: ", out_features=UNITS, alpha=SLOPE)
-    def __init__(self, out_features: int, alpha: float | None = None) -> None:
-        self.out_features, self.alpha = out_features, alpha
+    out_features: None: the number of classes, in a network's last layer.
+    """
+
+    @checked("Linear: ", out_features=optional(UNITS), alpha=SLOPE)
+    def __init__(self, out_features: int | None, alpha: float | None = None) -> None:
+        self.out_features, self.alpha = out_features or 0, alpha
+        self.is_open = out_features is None
+
+    def take_outputs(self, count: int) -> None:
+        self.out_features = count
 
     def connect(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 1:

@@ -42,6 +42,7 @@ class Network:
         self.trainable: list[TrainableLayer] = []
         self.leading: list[list[Layer]] = [[]]
         shape = tuple(in_shape)
+        _give_outputs(self.layers, classes)
         for number, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
                 raise InputError(f"layer {number} of the model is {layer!r}, not a layer: give it a _target_")
@@ -70,7 +71,7 @@ class Network:
         if shape != (classes,):
             raise InputError(
                 f"the model's output is {'x'.join(map(str, shape))}, the dataset has {classes} classes: "
-                f"end it with {classes} outputs"
+                f"end it with {classes} outputs, or with out_features: null"
             )
 
     def preprocess(self, images: Array) -> Array:
@@ -139,3 +140,14 @@ class Network:
         for layer in reversed(self.tail):
             outputs = layer.inverse()(outputs)
         return outputs
+
+
+def _give_outputs(layers: Sequence[Layer], classes: int) -> None:
+    """Let the last layer with weights have as many outputs as there are classes, where it leaves that open."""
+    trainable = [layer for layer in layers if isinstance(layer, TrainableLayer)]
+    for layer in trainable[:-1]:
+        if layer.is_open:
+            name = type(layer).__name__
+            raise InputError(f"a {name} before the model's last has as many outputs as null: give it a number")
+    if trainable and trainable[-1].is_open:
+        trainable[-1].take_outputs(classes)

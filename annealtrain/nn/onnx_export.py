@@ -1,6 +1,7 @@
 """A trained network as an ONNX model."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 OPSET, IR_VERSION = 17, 8  # of 2022, so that older runtimes read the file
 
 
-def onnx_network(network: Network) -> "onnx.ModelProto":
-    """Return the same network for ONNX: input `images` (Q, *in_shape) float32, output `outputs` (Q, classes)."""
+def onnx_network(network: Network, about: Mapping[str, Any] | None = None) -> "onnx.ModelProto":
+    """Return the same network for ONNX: input `images` (Q, *in_shape) float32, output `outputs` (Q, classes).
+
+    about: goes into the model's metadata, each value as JSON.
+    """
     try:
         import onnx
         from onnx import helper, numpy_helper
@@ -43,6 +47,7 @@ def onnx_network(network: Network) -> "onnx.ModelProto":
     )
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="annealtrain")
+    helper.set_model_props(model, {name: json.dumps(value) for name, value in (about or {}).items()})
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -106,6 +111,6 @@ def _places(windows: Windows) -> dict[str, Any]:
     return settings | ({"pads": 2 * windows.padding} if any(windows.padding) else {})
 
 
-def onnx_file(network: Network) -> bytes:
-    content: bytes = onnx_network(network).SerializeToString()
+def onnx_file(network: Network, about: Mapping[str, Any] | None = None) -> bytes:
+    content: bytes = onnx_network(network, about).SerializeToString()
     return content

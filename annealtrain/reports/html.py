@@ -11,7 +11,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from annealtrain.reports import run_plots, style
-from annealtrain.runs import collection, summary, tables, yaml_files
+from annealtrain.runs import collection, scores, summary, tables, yaml_files
 from annealtrain.runs.collection import Run
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 MOST_CURVES = 12  # groups drawn in one figure; more are in the table only
 ROOM = "make room there, or copy the runs elsewhere"
 METRICS = {
-    "val_accuracy": "validation accuracy",
-    "test_accuracy": "test accuracy",
-    "train_accuracy": "training accuracy",
-    "train_loss": "training loss",
-}
+    f"{split}_{kind}": f"{run_plots.SPLIT_NAMES[split]} {name}"
+    for kind, name in scores.NAMES.items()
+    for split in ("val", "test", "train")
+} | {"train_loss": "training loss"}
 VERSIONS = ("annealtrain", "git_revision", "python", "machine", "cores")  # of meta.json, beside its packages
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
@@ -103,8 +102,8 @@ def sweep_sections(
         "<h2>Runs</h2>",
     ]
     for run in found:
-        scores = f"{_score(run.last, 'val_accuracy')} validation, {_score(run.last, 'test_accuracy')} test"
-        line = escape(f"{run.name}: {run.state}, {scores}")
+        told = f"{_score(run.last, 'val')} validation, {_score(run.last, 'test')} test"
+        line = escape(f"{run.name}: {run.state}, {told}")
         more = _pre(shlex.join(["annealtrain", "report", str(run.folder)]))
         sections.append(f"<details><summary>{line}</summary>\n{_command(run)}\nIts own page: {more}</details>")
     if foreign:
@@ -155,7 +154,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _scores(run: Run) -> str:
-    names = ("train_accuracy", "val_accuracy", "test_accuracy", "train_loss")
+    kinds = [("accuracy", "")] if scores.kind(run.last) == "accuracy" else [("r2", " R2"), ("rmse", " RMSE")]
+    names = [*(f"{split}_{kind}" for kind, _ in kinds for split in scores.SPLITS), "train_loss"]
+    head = [run_plots.SPLIT_NAMES[split] + word for _, word in kinds for split in scores.SPLITS]
     rows = []
     for label, row in (("last epoch", run.last), ("best validation", run.best)):
         cells = ["" if row.get(name) is None else f"{row[name]:.4f}" for name in names]
@@ -163,7 +164,7 @@ def _scores(run: Run) -> str:
     spent = sum(row.get("total_s") or 0.0 for row in run.metrics)
     seconds = (run.result or {}).get("seconds") or spent
     note = f'<p class="note">{escape(run.state)}, {seconds:.1f} s on {escape(str(run.meta.get("machine", "")))}</p>'
-    return table(["", "training", "validation", "test", "training loss"], rows) + note
+    return table(["", *head, "training loss"], rows) + note
 
 
 def _figures(found: Sequence[Run], tell: Callable[[str], None]) -> list[str]:
@@ -174,7 +175,7 @@ def _figures(found: Sequence[Run], tell: Callable[[str], None]) -> list[str]:
         tell(f"drawing {METRICS[name]} of {len(found)} runs ({number} of {len(present)})")
         pictures.append(_curves(found, name))
     if not pictures:
-        pictures = ['<p class="note">No run has accuracies.</p>']
+        pictures = ['<p class="note">No run has scores.</p>']
     more = len(summary.groups(found)) - MOST_CURVES
     return pictures + ([f'<p class="note">{more} more groups are in the table only.</p>'] if more > 0 else [])
 
@@ -253,8 +254,9 @@ def _is_same(key: str, value: Any, found: Sequence[Run]) -> bool:
     return key not in summary.INDIFFERENT and all(run.settings.get(key) == value for run in found)
 
 
-def _score(row: Row, name: str) -> str:
-    return "no" if row.get(name) is None else f"{row[name]:.4f}"
+def _score(row: Row, split: str) -> str:
+    value = scores.score(row, split)
+    return "no" if value is None else f"{value:.4f}"
 
 
 def _number(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from annealtrain.reports.style import class_name, drawable, plain, save, scale, styled, whole_numbers
-from annealtrain.runs import contents
+from annealtrain.runs import contents, scores
 from annealtrain.runs.collection import Run, read_run
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
@@ -101,13 +101,12 @@ def headline(run: Run) -> str:
 
 def _accuracy(axis: "Axes", run: Run) -> None:
     for split, colour in SPLITS.items():
-        name = f"{split}_accuracy"
-        points = [(row["epoch"], row[name]) for row in run.metrics if row.get(name) is not None]
+        points = [(row["epoch"], value) for row in run.metrics if (value := scores.score(row, split)) is not None]
         if points:
             label = f"{SPLIT_NAMES[split]} {points[-1][1]:.3f}"
             axis.plot(*zip(*points, strict=True), color=colour, marker="o", label=label)
-    axis.set_title("accuracy (last epoch in the legend)")
-    held = [row.get(f"{split}_accuracy") for row in run.metrics[1:] for split in SPLITS]
+    axis.set_title(f"{scores.NAMES[scores.kind(run.last)]} (last epoch in the legend)")
+    held = [scores.score(row, split) for row in run.metrics[1:] for split in SPLITS]
     trained = [value for value in held if value is not None]
     axis.set_ylim(floor(10 * min(trained, default=0.0)) / 10 - 0.01, 1.01)  # random weights lie below
     if axis.lines:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from annealtrain.errors import InputError
-from annealtrain.runs import checksums, contents
+from annealtrain.runs import checksums, contents, scores
 from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
@@ -43,9 +43,9 @@ class Run:
 
     @property
     def best(self) -> Row:
-        """The metrics of the epoch of the highest validation accuracy; the last epoch's where nothing is held out."""
-        scored = [row for row in self.metrics if row.get("val_accuracy") is not None]
-        return max(scored, key=lambda row: row["val_accuracy"], default=self.last)
+        """The metrics of the epoch of the highest validation score; the last epoch's where nothing is held out."""
+        scored = [row for row in self.metrics if scores.score(row, "val") is not None]
+        return max(scored, key=lambda row: scores.score(row, "val"), default=self.last)  # type: ignore[arg-type,return-value]
 
     @property
     def state(self) -> str:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from annealtrain.runs import tables, yaml_files
+from annealtrain.runs import scores, tables, yaml_files
 from annealtrain.runs.tables import not_of_a_run
 from annealtrain.runtime.array_types import Row
 
 CONFIG, META, METRICS, SOLVES, RESULT = "config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json"
 MOST_EPOCHS = 10**9
-SCORES = ("epoch", "train_loss", "train_accuracy", "val_accuracy", "test_accuracy")
+LIMITS = {"accuracy": (0.0, 1.0), "mse": (0.0, math.inf), "rmse": (0.0, math.inf), "r2": (-math.inf, 1.0)}  # of scores
 KNOWN = {"last", "best_validation", "warning", "seconds", "peak_memory_mb"}  # of runs without checksums
 TEXTS = ("config_hash", "command", "started_at", "annealtrain", "git_revision", "python", "machine")  # of meta.json
 
@@ -48,6 +48,8 @@ def read_meta(path: Path) -> Row:
         raise not_of_a_run(path, "packages are no versions by name")
     if not isinstance(resumed, list) or not all(isinstance(time, str) for time in resumed):
         raise not_of_a_run(path, "resumed_at is no list of times")
+    if not isinstance(content.get("data"), dict | None):
+        raise not_of_a_run(path, "data is no mapping")
     return content
 
 
@@ -81,14 +83,14 @@ def read_result(path: Path, metrics: Sequence[Row] | None = None) -> Row:
     if "checksums" not in content and (unknown := content.keys() - KNOWN):
         raise not_of_a_run(path, f"{min(unknown)[:40]} is nothing that a run has")
     for name in ("last", "best_validation"):
-        scores = content[name]
-        if scores is None and name != "last":
+        held = content[name]
+        if held is None and name != "last":
             continue
-        if not isinstance(scores, dict) or not _is_whole(scores.get("epoch")):
+        if not isinstance(held, dict) or not _is_whole(held.get("epoch")):
             raise not_of_a_run(path, f"{name} has no epoch")
-        _check_numbers(path, scores)
-        if metrics is not None and not agree(scores, metrics[min(scores["epoch"], len(metrics) - 1)]):
-            raise not_of_a_run(path, f"{name} is not the epoch {scores['epoch']} of the metrics")
+        _check_numbers(path, held)
+        if metrics is not None and not agree(held, metrics[min(held["epoch"], len(metrics) - 1)]):
+            raise not_of_a_run(path, f"{name} is not the epoch {held['epoch']} of the metrics")
     if metrics is not None and content["last"]["epoch"] != metrics[-1]["epoch"]:
         raise not_of_a_run(path, "last is not the last epoch of the metrics")
     if not isinstance(content.get("warning"), str | None):
@@ -99,9 +101,14 @@ def read_result(path: Path, metrics: Sequence[Row] | None = None) -> Row:
     return content
 
 
-def agree(scores: Row, row: Row) -> bool:
+def of_result(row: Row) -> list[str]:
+    """Return the names of what result.json repeats of a row of metrics."""
+    return ["epoch", "train_loss", *scores.columns(row)]
+
+
+def agree(held: Row, row: Row) -> bool:
     """Return whether the scores of a result are those of a row of metrics, NaN being null in JSON."""
-    return all(scores.get(name) == finite(row.get(name)) or scores.get(name) == row.get(name) for name in SCORES)
+    return all(held.get(name) == finite(row.get(name)) or held.get(name) == row.get(name) for name in of_result(row))
 
 
 def finite(value: Any) -> Any:
@@ -113,10 +120,11 @@ def _check_numbers(path: Path, row: Row) -> None:
     for name, value in row.items():
         if value is None:
             continue
-        is_score, is_time = str(name).endswith("_accuracy"), str(name).endswith("_s")
-        if not _is_number(value, finite=is_score or is_time):
+        kind = str(name).rpartition("_")[2]  # errors of real targets grow without end, as the loss does
+        least, most = (0.0, math.inf) if kind == "s" else LIMITS.get(kind, (-math.inf, math.inf))
+        if not _is_number(value, finite=kind in ("s", "accuracy")):
             raise not_of_a_run(path, f"{str(name)[:40]}={str(value)[:40]!r} is no number")
-        if (value < 0 and (is_score or is_time)) or (is_score and value > 1):
+        if value < least or value > most:  # of NaN, neither
             raise not_of_a_run(path, f"{str(name)[:40]}={value} lies outside of what there is")
 
 

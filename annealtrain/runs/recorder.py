@@ -3,7 +3,7 @@
 config.yaml   the composed configuration          metrics.csv  a row an epoch, epoch 0 included
 meta.json     versions, command, seed, hash       solves.csv   a row a layer solve
 last.npz      weights of the last epoch           result.json  written last: the run is finished, with checksums of all
-best.npz      weights of the best validation accuracy
+best.npz      weights of the best validation accuracy, or R2
 """
 
 import io
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from annealtrain.errors import InputError
-from annealtrain.runs import contents
+from annealtrain.runs import contents, scores
 from annealtrain.runs.checkpoint import BEST, LAST, STATE, read_checkpoint
 from annealtrain.runs.checksums import checksum, sealed
-from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SCORES, SOLVES, finite
+from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SOLVES, finite
 from annealtrain.runs.foreign import is_hydras, is_open_log, is_own_log
 from annealtrain.runs.lock import LOCK
 from annealtrain.runs.provenance import kernel_text, kernels_of, resumed_kernels
@@ -163,16 +163,16 @@ class RunRecorder:
         return float(sum(row["total_s"] for row in self._metrics))
 
     def best_row(self) -> Row | None:
-        """Return the first row of the highest validation accuracy, None where there is no validation set."""
-        scored = [row for row in self._metrics if row.get("val_accuracy") is not None]
-        return max(scored, key=lambda row: row["val_accuracy"], default=None)
+        """Return the first row of the highest validation score, None where there is no validation set."""
+        scored = [row for row in self._metrics if scores.score(row, "val") is not None]
+        return max(scored, key=lambda row: scores.score(row, "val"), default=None)  # type: ignore[arg-type,return-value]
 
     def finish(self, extra: Row) -> Row:
         """Write and return result.json: the last and the best-validation epoch, what `extra` holds, and checksums."""
-        best = self.best_row()
+        best, names = self.best_row(), contents.of_result(self._metrics[-1])
         result = {
-            "last": {name: finite(self._metrics[-1].get(name)) for name in SCORES},
-            "best_validation": {name: finite(best.get(name)) for name in SCORES} if best else None,
+            "last": {name: finite(self._metrics[-1].get(name)) for name in names},
+            "best_validation": {name: finite(best.get(name)) for name in names} if best else None,
             **extra,
         }
         result = sealed(result, self.folder, self._sums)

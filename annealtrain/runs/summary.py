@@ -5,6 +5,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from annealtrain.runs.collection import Run
+from annealtrain.runs.scores import NAMES, SPLITS
 from annealtrain.runs.tables import shown
 from annealtrain.runtime.array_types import Row
 
@@ -13,7 +14,7 @@ INDIFFERENT = {"resume", "progress", "threads", "data_dir", "dataset.data_dir"}
 SEED = "seed"
 # The settings that a reader looks for first: a group is told by these where they suffice.
 FIRST = ("method", "model", "dataset", "optimizer", "solver", "bits", "alpha", "samples", "bias")
-SCORES = ("train_accuracy", "val_accuracy", "test_accuracy")
+SCORES = tuple(f"{split}_{kind}" for kind in ("accuracy", "r2", "rmse") for split in SPLITS)
 
 
 def tidy(runs: Sequence[Run]) -> list[Row]:
@@ -67,15 +68,24 @@ def summary(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     """Return the head and the rows of a table: a row a group, its accuracies as mean +- std over its runs."""
     keys = varying(runs)
     scores = [name for name in SCORES if any(run.last.get(name) is not None for run in runs)]
-    head = [*keys, "runs", *(f"{name.split('_')[0]} last" for name in scores)]
-    head += ["best val", "test at best val"] if "val_accuracy" in scores else []
+    head = [*keys, "runs", *(_title(name) for name in scores)]
+    kinds = [kind for kind in NAMES if f"val_{kind}" in scores]
+    head += [f"{told}{_in_words(kind)}" for kind in kinds for told in ("best val", "test at best val")]
     rows = []
     for values, members in groups(runs).items():
         unfinished = sum(run.result is None for run in members)
         cells = [shown(value) for value in values]
         cells.append(f"{len(members)} ({unfinished} unfinished)" if unfinished else str(len(members)))
         cells += [spread(run.last.get(name) for run in members) for name in scores]
-        if "val_accuracy" in scores:
-            cells += [spread(run.best.get(name) for run in members) for name in ("val_accuracy", "test_accuracy")]
+        cells += [spread(run.best.get(f"{at}_{kind}") for run in members) for kind in kinds for at in ("val", "test")]
         rows.append(cells)
     return head, rows
+
+
+def _title(name: str) -> str:
+    split, _, kind = name.partition("_")
+    return f"{split} last{_in_words(kind)}"
+
+
+def _in_words(kind: str) -> str:
+    return {"accuracy": "", "r2": " R2", "rmse": " RMSE"}[kind]

@@ -16,6 +16,7 @@ from annealtrain.runtime.random_streams import Stream, generator, stream
 from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.solvers.statistics import merge_by_layer
 from annealtrain.training.callback import Checkpoint, Observer
+from annealtrain.training.task import Classification, Task
 from annealtrain.training.weight_averaging import WeightAveraging
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Trainer:
 
     batch_size: samples a step, drawn in a new order each epoch; None: all of them, in their own order.
     averaging: decay of an exponential average of the weights over the steps, which is what is scored and kept; 0: none.
+    task: what outputs are fitted to and how they are scored; None: classes.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class Trainer:
         seed: int,
         batch_size: int | None = None,
         averaging: float = 0.0,
+        task: Task | None = None,
     ) -> None:
+        self.task = task or Classification()
         self.network, self.sets, self.optimizer = network, sets, optimizer
         self.epochs, self.seed, self.batch_size = epochs, seed, batch_size
         self.timer = StageTimer()
@@ -93,12 +97,10 @@ class Trainer:
         return self.optimizer.next_problem(k, batch, step)
 
     def _outputs(self, labels: Array) -> Array:
-        outputs = np.zeros((len(labels), self.network.classes), np.float32)
-        outputs[np.arange(len(labels)), labels] = self.optimizer.amplitude
-        return outputs
+        return self.task.outputs(labels, self.network.classes, self.optimizer.amplitude)
 
     def scores(self) -> Row:
-        """Return the true MSE (summed over outputs, Eq. 2) on the training samples and the accuracy on each set.
+        """Return the true MSE (summed over outputs, Eq. 2) on the training samples and the task's scores on each set.
 
         In a run of mini-batches the first 10,000 training samples stand for all.
         """
@@ -110,7 +112,8 @@ class Trainer:
                 if name == "train":
                     away = (outputs - self._outputs(labels)).astype(np.float64)
                     row["train_loss"] = float((away**2).sum(axis=1).mean())
-                row[f"{name}_accuracy"] = float((outputs.argmax(axis=1) == labels).mean())
+                scores = self.task.scores(outputs, labels, self.optimizer.amplitude)
+                row |= {f"{name}_{score}": value for score, value in scores.items()}
         return row
 
     def scored(self, name: str) -> Loader:

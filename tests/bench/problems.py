@@ -94,7 +94,7 @@ def images() -> tuple[Images, str]:
         dataset, told = datasets.mnist(data_dir=folder), f"{IMAGES} images of MNIST"
     else:
         dataset, told = datasets.digits(), f"{IMAGES} images of the embedded digits: no MNIST in $ANNEALTRAIN_DATA"
-    return split(dataset, samples=IMAGES, validation=0, seed=0).train, told
+    return split(dataset, samples=IMAGES, validation=0, seed=0, size=(32, 32)).train, told
 
 
 def linear(name: str, shown: Images, bits: int, epochs: int = 0) -> Problem:

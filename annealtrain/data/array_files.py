@@ -1,0 +1,154 @@
+"""`dataset=arrays`: a set from .npz, .npy, CSV or Parquet files of a user's own."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annealtrain.data.array_sets import from_arrays
+from annealtrain.data.dataset import Dataset
+from annealtrain.data.file_readers import one_line
+from annealtrain.errors import InputError, nearest
+from annealtrain.runtime import memory
+from annealtrain.runtime.validation import Rule, checked, each_of, number, optional
+
+TEXT = Rule("a text", lambda value: isinstance(value, str) and value != "")
+KINDS = (".npz", ".npy", ".csv", ".parquet")
+# What the arrays of an .npz may be called, whatever their case.
+NAMES = {
+    "X": ("x", "x_train", "train_images", "images", "data"),
+    "y": ("y", "y_train", "train_labels", "labels", "target"),
+    "X_test": ("x_test", "test_images"),
+    "y_test": ("y_test", "test_labels"),
+}
+SMALLER = "take a smaller file, or one of bytes (uint8)"
+
+
+@checked(
+    "dataset.",
+    file=TEXT,
+    labels=optional(TEXT),
+    target=optional(TEXT),
+    drop=optional(each_of(TEXT)),
+    test_file=optional(TEXT),
+    test_labels=optional(TEXT),
+    test_share=number(above=0, below=1),
+)
+def arrays(
+    file: str,
+    labels: str | None = None,
+    target: str | None = None,
+    drop: Sequence[str] | None = None,
+    test_file: str | None = None,
+    test_labels: str | None = None,
+    test_share: float = 0.2,
+    task: str | None = None,
+) -> Dataset:
+    """Return a set from files.
+
+    file: X.npz with X and y (and X_test, y_test); X.npy, its labels in a second .npy; a .csv or .parquet with a column
+    `target`, the other columns being the features but for those in `drop`. test_file, test_labels: the same, for test;
+    without them `test_share` of the samples. task: classification or regression.
+    Raises InputError, in one line, for what is missing or not readable.
+    """
+    path = _existing(file, "dataset.file")
+    if path.suffix.lower() not in KINDS:
+        raise InputError(f"dataset.file={file}: its name must end in {', '.join(KINDS)}")
+    is_table = path.suffix.lower() in (".csv", ".parquet")
+    if is_table and target is None:
+        raise InputError(f"dataset.file={file} is a table: name the column to learn, dataset.target=COLUMN")
+    if not is_table and (target or drop):
+        raise InputError(f"dataset.file={file} has no named columns: leave dataset.target and dataset.drop out")
+    parts: dict[str, Any] = {"X": None, "y": None, "X_test": None, "y_test": None}
+    names: Sequence[str] = ()
+    for one, two, X, y in ((file, labels, "X", "y"), (test_file, test_labels, "X_test", "y_test")):
+        if one is None:
+            continue
+        if is_table:
+            parts[X], parts[y], names = _table(_existing(one, "dataset.file"), str(target), drop or (), names)
+        elif Path(one).suffix.lower() == ".npz":
+            held = _npz(_existing(one, "dataset.file"))
+            parts |= held if X == "X" else {X: held["X"], y: held["y"]}
+        else:
+            setting = "dataset.labels" if y == "y" else "dataset.test_labels"
+            if two is None:
+                raise InputError(f"{one} holds samples alone: name the file of their labels, {setting}=y.npy")
+            parts[X], parts[y] = _npy(_existing(one, "dataset.file")), _npy(_existing(two, setting))
+    return from_arrays(path.stem, **parts, task=task, test_share=test_share, feature_names=names)
+
+
+def _existing(file: str, setting: str) -> Path:
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise InputError(f"{setting}={file}: there is no such file")
+    return path
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} cannot be read ({one_line(error)}): write it anew")
+
+
+def _npy(path: Path) -> np.ndarray:
+    try:
+        memory.require(path.stat().st_size, f"{path}", SMALLER)
+        array: np.ndarray = np.load(path, allow_pickle=False)
+        return array
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        raise _unreadable(path, error) from error
+
+
+def _npz(path: Path) -> dict[str, Any]:
+    """Return X, y, X_test and y_test of a file, the last two None where they are not in it."""
+    try:
+        with zipfile.ZipFile(path) as held:
+            memory.require(sum(member.file_size for member in held.infolist()), f"{path}", SMALLER)
+        with np.load(path, allow_pickle=False) as content:
+            known = {name.lower(): name for name in content.files}
+            found = {part: next((known[n] for n in names if n in known), None) for part, names in NAMES.items()}
+            if lacking := [part for part in ("X", "y") if found[part] is None]:
+                held_names = ", ".join(content.files) or "nothing"
+                raise InputError(f"{path} holds {held_names}, and no {' and no '.join(lacking)}: save X=... and y=...")
+            return {part: None if name is None else content[name] for part, name in found.items()}
+    except InputError:
+        raise
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from error
+
+
+def _table(path: Path, target: str, drop: Sequence[str], names: Sequence[str]) -> tuple[Any, Any, list[str]]:
+    """Return features (n, d), targets (n,) and the features' names; names: those that it must have, in this order."""
+    frame = _frame(path)
+    columns = [str(name) for name in frame.columns]
+    frame.columns = columns
+    for name in (target, *drop):
+        if name not in columns:
+            setting = "target" if name == target else "drop"
+            raise InputError(f"{path} has no column {name!r} (dataset.{setting}){nearest(name, columns)}")
+    features = list(names) or [name for name in columns if name != target and name not in drop]
+    if lacking := [name for name in features if name not in columns]:
+        raise InputError(f"{path} has no column {lacking[0]!r}, which the training table has")
+    if not features:
+        raise InputError(f"{path} has no column beside {target!r}: give features to learn from")
+    for name in features:
+        if frame[name].dtype.kind not in "biuf":
+            remedy = f"encode it as numbers, or leave it out: dataset.drop=[{name}]"
+            raise InputError(f"{path}: column {name!r} holds {frame[name].dtype} values, not numbers: {remedy}")
+    if missing := int(frame[target].isna().sum()):
+        raise InputError(f"{path}: column {target!r} lacks a value in {missing} of {len(frame)} rows: leave those out")
+    return frame[features].to_numpy(np.float32), frame[target].to_numpy(), features
+
+
+def _frame(path: Path) -> Any:
+    import pandas
+
+    memory.require(2 * path.stat().st_size, f"{path}", "take fewer rows or columns")
+    try:
+        return pandas.read_csv(path) if path.suffix.lower() == ".csv" else pandas.read_parquet(path)
+    except ImportError as error:
+        raise InputError(f"{path} needs a reader of Parquet files: pip install pyarrow") from error
+    except Exception as error:  # of a file of another kind, or a damaged one
+        raise _unreadable(path, error) from error

@@ -1,0 +1,147 @@
+"""From arrays of a user's own to a set: what is an image, what is a row, which classes there are, which rows test."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from annealtrain.data.dataset import CLASSIFICATION, REGRESSION, Dataset
+from annealtrain.errors import InputError
+from annealtrain.runtime import memory
+
+CHANNELS = (1, 3, 4)  # of an image: grey, colours, colours and opacity
+PARTS = ("X", "y", "X_test", "y_test")
+
+
+def set_of(made: Any, name: str, task: str | None) -> Dataset:
+    """Return a set from what a user's function returned: a Dataset, (X, y), (X, y, X_test, y_test), or a mapping."""
+    if isinstance(made, Dataset):
+        if task not in (None, made.task):
+            raise InputError(f"task={task}: dataset {name} is one of {made.task}")
+        return made
+    parts: dict[str, Any] | None = {part: made.get(part) for part in PARTS} if isinstance(made, Mapping) else None
+    if isinstance(made, Sequence) and not isinstance(made, str) and len(made) in (2, 4):
+        parts = dict(zip(PARTS, made, strict=False))
+    if parts is None or parts["X"] is None or parts["y"] is None:
+        kind = f"{len(made)} values" if isinstance(made, tuple | list) else f"a {type(made).__name__}"
+        raise InputError(f"dataset {name} gave {kind}: return a Dataset, (X, y), or (X, y, X_test, y_test)")
+    return from_arrays(name, **parts, task=task)
+
+
+def from_arrays(
+    name: str,
+    X: Any,
+    y: Any,
+    X_test: Any = None,
+    y_test: Any = None,
+    *,
+    task: str | None = None,
+    test_share: float = 0.2,
+    feature_names: Sequence[str] = (),
+    class_names: Sequence[str] = (),
+) -> Dataset:
+    """Return arrays as a set, checked.
+
+    X: rows (n, d), grey images (n, H, W), or images (n, C, H, W) or (n, H, W, C) with C = 1, 3 or 4; bytes have scale
+    255, other images in [0, 1] scale 1, everything else none. y: (n,) classes of any kind, or real targets (n,) or
+    (n, T) of task="regression". X_test, y_test: the test set; without it, `test_share` of the rows, always the same.
+    class_names: of classes 0, 1, ...; else they are what y holds.
+    """
+    if (X_test is None) != (y_test is None):
+        raise InputError(f"dataset {name}: X_test and y_test belong together: give both or none")
+    parts = [_samples(name, X), *([] if X_test is None else [_samples(name, X_test)])]
+    labels = [np.asarray(y), *([] if y_test is None else [np.asarray(y_test)])]
+    for samples, held in zip(parts, labels, strict=True):
+        if held.ndim not in (1, 2) or len(held) != len(samples):
+            raise InputError(f"dataset {name}: {len(samples)} samples and labels {held.shape}: give one label a sample")
+    names: tuple[str, ...] = ()
+    if task == REGRESSION:
+        labels = [_targets(name, held) for held in labels]
+    else:
+        labels, names = _classes(name, labels, class_names)
+    if len(parts) == 1:
+        is_test = test_rows(name, labels[0], test_share, stratified=task != REGRESSION)
+        parts, labels = [parts[0][~is_test], parts[0][is_test]], [labels[0][~is_test], labels[0][is_test]]
+    return Dataset(
+        name,
+        labels[0].shape[1] if task == REGRESSION else len(names),
+        parts[0],
+        labels[0],
+        parts[1],
+        labels[1],
+        scale=_scale(parts),
+        task=task or CLASSIFICATION,
+        class_names=names,
+        feature_names=tuple(feature_names),
+    )
+
+
+def _samples(name: str, X: Any) -> np.ndarray:
+    """Return samples as rows (n, d) or images (n, C, H, W), bytes as they are, other numbers as float32."""
+    array = np.asarray(X)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"dataset {name}: samples are of type {array.dtype}, not numbers: encode them as numbers")
+    if array.ndim not in (2, 3, 4):
+        raise InputError(f"dataset {name}: samples are {array.shape}: make them rows (n, d) or images (n, C, H, W)")
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[1] not in CHANNELS and array.shape[3] in CHANNELS:
+        array = array.transpose(0, 3, 1, 2)
+    if array.dtype == np.uint8 and array.ndim == 4:
+        return np.ascontiguousarray(array)
+    memory.require(4 * array.size, f"dataset {name}", "give fewer samples, or images as bytes (uint8)")
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _scale(parts: Sequence[np.ndarray]) -> float | None:
+    if parts[0].ndim == 2:
+        return None
+    if parts[0].dtype == np.uint8:
+        return 255.0
+    return 1.0 if all(part.size and part.min() >= 0 and part.max() <= 1 for part in parts) else None
+
+
+def _targets(name: str, y: np.ndarray) -> np.ndarray:
+    if y.dtype.kind not in "biuf":
+        raise InputError(f"dataset {name}: targets are of type {y.dtype}, not numbers: leave task=regression out")
+    return y.reshape(len(y), -1).astype(np.float64)
+
+
+def _classes(
+    name: str, labels: Sequence[np.ndarray], class_names: Sequence[str]
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Return labels as numbers of classes, (n,) int64, and the classes' names; all must occur in the training set."""
+    flat = [held[:, 0] if held.ndim == 2 and held.shape[1] == 1 else held for held in labels]
+    for held in flat:
+        if held.ndim != 1:
+            raise InputError(f"dataset {name}: labels are {held.shape}: make them (n,), or set task=regression")
+        if held.dtype.kind == "f" and not (np.isfinite(held) & (held == np.floor(held))).all():
+            wrong = held[~np.isfinite(held)]
+            what = f"contain {wrong[0]}" if wrong.size else "are real numbers"
+            raise InputError(f"dataset {name}: labels {what}: give classes, or set task=regression")
+    if any(held.dtype.kind == "O" for held in flat):
+        flat = [held.astype(str) for held in flat]
+    values, numbers = np.unique(flat[0], return_inverse=True)
+    if values.dtype.kind == "f":
+        values = values.astype(np.int64)
+    if unknown := sorted({str(value) for held in flat[1:] for value in np.setdiff1d(held, values)}):
+        raise InputError(f"dataset {name}, test set: class {unknown[0]} does not occur in the training set")
+    names = tuple(map(str, class_names)) if class_names else tuple(map(str, values))
+    if len(names) != len(values):
+        raise InputError(f"dataset {name}: {len(names)} class_names for {len(values)} classes: name each once")
+    if len(values) > max(2, len(flat[0]) // 2):
+        few = f"{len(values)} classes in {len(flat[0])} samples"
+        raise InputError(f"dataset {name}: {few}: set task=regression, or give classes with more samples each")
+    return [numbers.astype(np.int64), *(np.searchsorted(values, held).astype(np.int64) for held in flat[1:])], names
+
+
+def test_rows(name: str, labels: np.ndarray, share: float, *, stratified: bool) -> np.ndarray:
+    """Return which rows are for test (n,) bool: `share` of them, of each class alone if stratified, always the same."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    groups = [order[labels[order] == c] for c in range(labels.max() + 1)] if stratified else [order]
+    chosen = np.zeros(len(labels), bool)
+    for group in groups:
+        chosen[group[: round(share * len(group))]] = True
+    if not chosen.any() or chosen.all():
+        raise InputError(f"dataset {name}: {len(labels)} samples are too few to keep {share:g} of them for test")
+    return chosen

@@ -1,0 +1,113 @@
+"""`dataset=arrays`: the same set from every kind of file, and one line for what a file lacks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from image_sets import error_of
+from own_data import table, write_tables
+
+from annealtrain.data.array_files import arrays
+
+X, LABELS, TARGETS = table()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    write_tables(folder)
+    return folder
+
+
+def test_every_kind_of_file_gives_the_same_set(folder):
+    archive = arrays(str(folder / "points.npz"))
+    pair = arrays(str(folder / "X.npy"), labels=str(folder / "y.npy"))
+    table = arrays(str(folder / "points.csv"), target="kind")
+    for made in (pair, table):
+        np.testing.assert_array_equal(made.train_images, archive.train_images)
+        np.testing.assert_array_equal(made.test_labels, archive.test_labels)
+    assert (archive.name, archive.class_names) == ("points", ("0", "1", "2"))
+    assert (table.class_names, table.feature_names) == (("ant", "bee", "cat"), tuple("abcde"))
+
+
+def test_real_targets_and_columns_that_are_left_out(folder):
+    made = arrays(str(folder / "prices.csv"), target="price", drop=["b", "e"], task="regression")
+    assert (made.feature_names, made.shape, made.is_regression) == (("a", "c", "d"), (3,), True)
+    assert "real numbers: give classes, or set task=regression" in error_of(
+        arrays, str(folder / "prices.csv"), target="price"
+    )
+
+
+def test_a_test_set_of_its_own(folder, tmp_path):
+    np.savez(tmp_path / "both.npz", x_train=X, y_train=LABELS, x_test=X[:9], y_test=LABELS[:9])
+    both = arrays(str(tmp_path / "both.npz"))
+    (tmp_path / "test.csv").write_text("e,kind,d,c,b,a\n5,bee,4,3,2,1\n5,ant,4,3,2,0\n")
+    csv = arrays(str(folder / "points.csv"), target="kind", test_file=str(tmp_path / "test.csv"))
+    pair = arrays(*(str(folder / name) for name in ("X.npy", "y.npy")), None, None, *[str(folder / "points.npz")])
+    assert (len(both.test_labels), len(pair.test_labels)) == (9, 90)
+    assert (csv.test_images[0].tolist(), csv.test_labels.tolist()) == ([1, 2, 3, 4, 5], [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("file", "settings", "found"),
+    [
+        ("none.npz", {}, "dataset.file=none.npz: there is no such file"),
+        ("readme.txt", {}, "its name must end in .npz, .npy, .csv, .parquet"),
+        ("points.csv", {}, "is a table: name the column to learn, dataset.target=COLUMN"),
+        ("points.csv", {"target": "kinds"}, "has no column 'kinds' (dataset.target); did you mean 'kind'?"),
+        ("points.csv", {"target": "kind", "drop": ["z"]}, "has no column 'z' (dataset.drop)"),
+        ("points.csv", {"target": "a"}, "column 'kind' holds"),
+        (
+            "points.csv",
+            {"target": "kind", "test_file": "narrow.csv"},
+            "narrow.csv has no column 'b', which the training",
+        ),
+        ("short.csv", {"target": "a"}, "has no column beside 'a': give features to learn from"),
+        ("gaps.csv", {"target": "b"}, "column 'a' contains NaN or inf in 1 of"),
+        ("gaps.csv", {"target": "a"}, "column 'a' lacks a value in 1 of 13 rows: leave those out"),
+        ("points.npz", {"target": "kind"}, "has no named columns: leave dataset.target and dataset.drop out"),
+        ("X.npy", {}, "holds samples alone: name the file of their labels, dataset.labels=y.npy"),
+        ("X.npy", {"labels": "none.npy"}, "dataset.labels=none.npy: there is no such file"),
+        ("odd.npz", {}, "holds features, and no X and no y: save X=... and y=..."),
+        ("damaged.npz", {}, "damaged.npz cannot be read (BadZipFile"),
+        ("objects.npz", {}, "objects.npz cannot be read (ValueError: Object arrays cannot be loaded"),
+        ("damaged.csv", {"target": "a"}, "damaged.csv cannot be read (EmptyDataError"),
+        ("points.npz", {"test_share": 1.5}, "dataset.test_share=1.5 is not a number above 0 and below 1"),
+        ("", {}, "dataset.file='' is not a text"),
+    ],
+)
+def test_what_is_lacking_is_said_in_a_line(folder, monkeypatch, file, settings, found):
+    monkeypatch.chdir(folder)
+    Path("readme.txt").touch()
+    Path("short.csv").write_text("a\n" + "1\n2\n" * 6)
+    Path("narrow.csv").write_text("a,kind\n1,ant\n2,bee\n")
+    Path("gaps.csv").write_text("a,b\n" + "1,0\n2,1\n" * 6 + ",1\n")
+    np.savez("odd.npz", features=X)
+    np.savez("objects.npz", X=X, y=np.array([{}] * 90, object))
+    Path("damaged.npz").write_bytes(b"PK\x03\x04 no more")
+    Path("damaged.csv").touch()
+    assert found in error_of(arrays, file, **settings)
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(folder, monkeypatch):
+    monkeypatch.setattr("annealtrain.runtime.memory.available_bytes", lambda: 1000)
+    for file, settings in (
+        ("points.npz", {}),
+        ("X.npy", {"labels": str(folder / "y.npy")}),
+        ("points.csv", {"target": "kind"}),
+    ):
+        message = error_of(arrays, str(folder / file), **settings)
+        assert message.startswith(f"{folder / file} needs ")
+        assert "1 kB are available" in message
+
+
+def test_parquet_needs_its_reader_or_is_read(folder, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    path = tmp_path / "points.parquet"
+    try:
+        pandas.read_csv(folder / "points.csv").to_parquet(path)
+    except ImportError:
+        path.write_bytes(b"PAR1")
+        assert "needs a reader of Parquet files: pip install pyarrow" in error_of(arrays, str(path), target="kind")
+    else:
+        assert arrays(str(path), target="kind").class_names == ("ant", "bee", "cat")

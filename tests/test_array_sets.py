@@ -1,0 +1,128 @@
+"""Arrays of a user's own: what they are taken for, and what is refused."""
+
+import numpy as np
+import pytest
+from image_sets import error_of
+from own_data import table
+
+from annealtrain.data.array_sets import from_arrays, set_of
+from annealtrain.data.dataset import Dataset
+
+X, LABELS, TARGETS = table()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "found", "scale"),
+    [
+        ((20, 7), np.float64, (7,), None),
+        ((20, 7), np.uint8, (7,), None),
+        ((20, 6, 5), np.uint8, (1, 6, 5), 255.0),
+        ((20, 3, 6, 5), np.uint8, (3, 6, 5), 255.0),
+        ((20, 6, 5, 3), np.uint8, (3, 6, 5), 255.0),
+        ((20, 6, 5, 1), np.int64, (1, 6, 5), None),
+        ((20, 8, 6, 5), np.float32, (8, 6, 5), 1.0),
+    ],
+)
+def test_shapes_are_told_apart(shape, dtype, found, scale):
+    samples = np.random.default_rng(0).random(shape) * (1 if scale == 1 else 200)
+    made = from_arrays("mine", samples.astype(dtype), np.arange(20) % 2)
+    assert (made.shape, made.scale, made.is_table) == (found, scale, len(found) == 1)
+    assert made.train_images.dtype == (np.uint8 if scale == 255 else np.float32)
+    assert (len(made.train_images), len(made.test_images)) == (16, 4)
+
+
+def test_channels_that_come_last_are_moved():
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 3), dtype=np.uint8)
+    made = from_arrays("mine", pixels, np.arange(10) % 2, pixels, np.arange(10) % 2)
+    np.testing.assert_array_equal(made.test_images, pixels.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("pair", "names"),
+    [
+        (["b", "a"], ("a", "b")),
+        ([7, -3], ("-3", "7")),
+        ([2.0, 1.0], ("1", "2")),
+        ([True, False], ("False", "True")),
+        ([[5], [4]], ("4", "5")),
+        (np.array(["no", "a word"], object), ("a word", "no")),
+    ],
+)
+def test_classes_of_any_kind_are_sorted_and_named(pair, names):
+    """The second of a pair comes first in the order of classes."""
+    y = np.concatenate([pair] * 10)
+    made = from_arrays("mine", np.arange(40.0).reshape(20, 2), y)
+    assert (made.classes, made.class_names) == (2, names)
+    np.testing.assert_array_equal(made.train_labels, 1 - made.train_images[:, 0] // 2 % 2)
+
+
+def test_the_test_rows_are_always_the_same_and_of_every_class():
+    one, other = (from_arrays("mine", X, LABELS) for _ in range(2))
+    np.testing.assert_array_equal(one.test_images, other.test_images)
+    assert np.bincount(one.test_labels).tolist() == [6, 6, 6]
+    both = np.concatenate([one.train_images, one.test_images])
+    assert sorted(map(tuple, both.tolist())) == sorted(map(tuple, X.astype(np.float32).tolist()))
+    assert one.held_out == 7  # a tenth of 72
+
+
+def test_real_targets():
+    made = from_arrays("mine", X, TARGETS, task="regression")
+    assert (made.classes, made.train_labels.shape, made.is_regression) == (1, (72, 1), True)
+    two = from_arrays("mine", X, np.column_stack([TARGETS, -TARGETS]), task="regression")
+    assert (two.classes, two.test_labels.shape) == (2, (18, 2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"y": np.zeros(90, int)}, "dataset mine has one class, 0: a classifier needs at least 2"),
+        ({"y": LABELS[:80]}, "90 samples and labels (80,): give one label a sample"),
+        ({"y": TARGETS}, "labels are real numbers: give classes, or set task=regression"),
+        ({"y": np.where(LABELS, 1.0, np.nan)}, "labels contain nan: give classes, or set task=regression"),
+        ({"y": np.arange(90)}, "90 classes in 90 samples: set task=regression"),
+        ({"y": np.eye(3)[LABELS]}, "labels are (90, 3): make them (n,), or set task=regression"),
+        ({"y": LABELS.astype(str), "task": "regression"}, "not numbers: leave task=regression out"),
+        ({"y": np.where(LABELS, 1.0, np.inf), "task": "regression"}, "targets contain NaN or inf"),
+        ({"X": X.astype(str)}, "samples are of type <U32, not numbers: encode them as numbers"),
+        ({"X": X[:, 0]}, "samples are (90,): make them rows (n, d) or images (n, C, H, W)"),
+        ({"X": np.where(np.arange(5) == 3, np.inf, X)}, "column 3 contains NaN or inf in 72 of 72 rows"),
+        ({"X_test": X}, "X_test and y_test belong together"),
+        ({"X_test": X, "y_test": LABELS + 1}, "test set: class 3 does not occur in the training set"),
+        ({"X_test": X[:, :2], "y_test": LABELS}, "as in the test set"),
+        ({"X": X[:2], "y": [0, 1]}, "2 samples are too few to keep 0.2 of them for test"),
+        ({"class_names": ["a"]}, "1 class_names for 3 classes"),
+        ({"task": "ranking"}, "task='ranking' is not one of classification, regression"),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused_in_a_line(changes, found):
+    assert found in error_of(from_arrays, "mine", **({"X": X, "y": LABELS} | changes))
+
+
+def test_what_is_too_large_is_refused(monkeypatch):
+    monkeypatch.setattr("annealtrain.runtime.memory.available_bytes", lambda: 1000)
+    message = error_of(from_arrays, "mine", X, LABELS)
+    assert message.startswith("dataset mine needs 1.8 kB; 1 kB are available: give fewer samples")
+
+
+@pytest.mark.parametrize("made", [(X, LABELS), [X, LABELS, X, LABELS], {"X": X, "y": LABELS}])
+def test_a_function_may_return_arrays(made):
+    assert set_of(made, "mine", None).classes == 3
+
+
+def test_a_function_may_return_a_set():
+    made = from_arrays("theirs", X, LABELS)
+    assert set_of(made, "mine", None) is made
+    assert "task=regression: dataset mine is one of classification" in error_of(set_of, made, "mine", "regression")
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"), [(X, "a ndarray"), ((X,), "1 values"), ("Xy", "a str"), ({"X": X}, "a dict")]
+)
+def test_a_function_that_returns_something_else(made, kind):
+    message = error_of(set_of, made, "mine", None)
+    assert message == f"dataset mine gave {kind}: return a Dataset, (X, y), or (X, y, X_test, y_test)"
+
+
+def test_a_set_of_real_targets_has_them_in_columns():
+    message = error_of(Dataset, "mine", 1, X, TARGETS, X, TARGETS, scale=None, task="regression")
+    assert message == "dataset mine, training set: targets are (90,) float64: make them (90, 1) floats"

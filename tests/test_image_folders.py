@@ -1,0 +1,97 @@
+"""`dataset=folder`: pictures as they are or at one size, and the picture that is named where one is bad."""
+
+import numpy as np
+import pytest
+from image_sets import error_of
+from own_data import write_pictures
+from PIL import Image
+
+from annealtrain.data.image_folders import folder
+
+
+def test_pictures_keep_their_size_and_colours(tmp_path):
+    made = folder(str(write_pictures(tmp_path / "mine", classes=4, each=5)))
+    assert (made.name, made.classes, made.shape) == ("mine", 4, (3, 64, 64))
+    assert made.class_names == ("class00", "class01", "class02", "class03")
+    assert np.bincount(made.test_labels).tolist() == [1] * 4
+    assert (made.train_images.dtype, made.scale, made.resized_from) == (np.uint8, 255.0, "")
+    first = np.asarray(Image.open(tmp_path / "mine" / "class02" / "0.png")).transpose(2, 0, 1)
+    assert any(np.array_equal(first, one) for one in [*made.train_images, *made.test_images])
+
+
+@pytest.mark.parametrize("test", ["test", "val"])
+def test_folders_of_training_and_test(tmp_path, test):
+    write_pictures(tmp_path / "train", each=4)
+    write_pictures(tmp_path / test, each=2)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    made = folder(str(tmp_path))
+    assert (len(made.train_labels), len(made.test_labels)) == (12, 6)
+
+
+def test_training_pictures_alone_in_a_folder_of_their_name(tmp_path):
+    write_pictures(tmp_path / "train", each=10)
+    made = folder(str(tmp_path))
+    assert (len(made.train_labels), len(made.test_labels)) == (24, 6)
+
+
+def test_pictures_are_resized_where_it_is_asked_for_as_pillow_does(tmp_path):
+    root = write_pictures(tmp_path / "mine", each=5)
+    Image.fromarray(np.full((20, 30, 3), 9, np.uint8)).save(root / "class01" / "wide.png")
+    message = error_of(folder, str(root))
+    wide = root / "class01" / "wide.png"
+    assert message == f"{root / 'class00' / '0.png'} is 64x64, {wide} is 20x30: set image_size=[H,W] to resize all"
+    made = folder(str(root), image_size=[16, 12])
+    assert (made.shape, made.resized_from) == ((3, 16, 12), "20x30 to 64x64")
+    expected = np.asarray(Image.open(root / "class00" / "0.png").resize((12, 16), Image.Resampling.BILINEAR))
+    assert any(np.array_equal(expected.transpose(2, 0, 1), one) for one in [*made.train_images, *made.test_images])
+
+
+def test_grey_where_all_are_or_where_asked_for(tmp_path):
+    for name, value in (("a", 10), ("b", 200)):
+        (tmp_path / name).mkdir()
+        for number, mode in enumerate(["L", "1", "LA", "I;16", "L"]):
+            held = np.full((6, 7), value, np.uint8)
+            picture = Image.fromarray(held.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(held)
+            (picture if mode == "I;16" else picture.convert(mode)).save(tmp_path / name / f"{number}.png")
+    made = folder(str(tmp_path))
+    assert made.shape == (1, 6, 7)
+    values = {int(image.max()) for image in [*made.train_images, *made.test_images]}
+    assert values <= {0, 10, 200, 255}  # 16 bits are made 8, not cut off
+    assert {10, 200} <= values
+    assert folder(str(tmp_path), colours="rgb").shape == (3, 6, 7)
+    (tmp_path / "coloured").mkdir()
+    write_pictures(tmp_path / "coloured")
+    assert folder(str(tmp_path / "coloured"), colours="grey").shape == (1, 64, 64)
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path):
+    root = write_pictures(tmp_path / "mine", size=(16, 16))
+    bad = root / "class01" / "3.png"
+    content = bad.read_bytes()
+    for broken in (b"no picture", b"", content[: len(content) // 2]):
+        bad.write_bytes(broken)
+        message = error_of(folder, str(root))
+        assert message.startswith(f"{bad} is not a picture that can be read (")
+        assert message.endswith(": replace it, or take it away")
+
+
+def test_what_is_lacking_is_said_in_a_line(tmp_path):
+    assert error_of(folder) == "dataset=folder needs a folder of class folders: data_dir=DIR"
+    assert error_of(folder, "nowhere") == "data_dir=nowhere: there is no such folder"
+    assert f"{tmp_path} has no folders of pictures: make one a class" in error_of(folder, str(tmp_path))
+    write_pictures(tmp_path / "one", classes=1)
+    assert "has one class, class00: a classifier needs at least 2" in error_of(folder, str(tmp_path / "one"))
+    root = write_pictures(tmp_path / "some" / "train").parent
+    (root / "train" / "empty").mkdir()
+    assert f"{root / 'train' / 'empty'} has no pictures (.png" in error_of(folder, str(root))
+    (root / "train" / "empty").rmdir()
+    write_pictures(root / "test", classes=4)
+    assert "has a class class03, which the training folder has not" in error_of(folder, str(root))
+    assert "dataset.colours='blue' is not one of grey, rgb, or null" in error_of(folder, str(root), colours="blue")
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    root = write_pictures(tmp_path / "mine", each=2)
+    monkeypatch.setattr("annealtrain.runtime.memory.available_bytes", lambda: 1000)
+    assert error_of(folder, str(root)).startswith("6 pictures of 64x64 needs 147 kB; 1 kB are available: set a sm")
