@@ -5,10 +5,10 @@ from math import prod
 
 from annealtrain.data import datasets
 from annealtrain.experiment.builder import Experiment, create, network_of
-from annealtrain.experiment.config import Config, check_values
+from annealtrain.experiment.config import Config, check_values, threads_of
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
-from annealtrain.runtime import memory, thread_pool
+from annealtrain.runtime import memory
 from annealtrain.runtime.memory import readable
 
 # Largest clique that the standard embedding finds on a fault-free chip: 12 (m - 1) on Pegasus, 16 m - 8 on Zephyr.
@@ -145,7 +145,7 @@ def estimate(config: Config) -> str:
     else:
         classes = 10
     network = network_of(config, channels, classes)
-    threads = config["threads"] or thread_pool.available_threads()
+    threads = threads_of(config)
     layers = layer_estimates(network, samples=config["samples"], bits=config["bits"], threads=threads)
     whole = training_bytes(network, samples=config["samples"], scored=0, bits=config["bits"], threads=threads)
     return f"{table(layers)}\nTraining on {config['samples']} images holds about {memory.readable(whole)}."

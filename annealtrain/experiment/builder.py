@@ -14,11 +14,10 @@ from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError, nearest
 from annealtrain.experiment import trust
-from annealtrain.experiment.config import Config, check_values, config_hash, config_text
+from annealtrain.experiment.config import Config, check_values, config_hash, config_text, threads_of
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.runs import checkpoint
-from annealtrain.runtime import thread_pool
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver
 from annealtrain.training.trainer import Trainer
@@ -58,7 +57,7 @@ class Experiment:
     @property
     def threads(self) -> int:
         """How many threads the run may use."""
-        return self.config["threads"] or thread_pool.available_threads()
+        return threads_of(self.config)
 
     @property
     def steps(self) -> int:
