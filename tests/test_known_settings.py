@@ -49,6 +49,8 @@ def line(*words: str, config_dir: str | None = None) -> str:
         ("+augment.shft=1", "'shift' in augment?"),
         ("+model.nme=x", "'name' in model?"),
         ("+model@mine=lenet", "no setting 'mine'"),
+        ("+=3", "+=3: there is no name before the =: write key=value"),
+        ("+@=abc", "there is no name before the ="),
         ("pinv=3", "pinv= is a group of settings, not a value"),
     ],
 )
