@@ -118,6 +118,9 @@ def optimizer_of(config: Config) -> Optimizer:
         words = " ".join(f"'~{group}'" for group in unread)
         remedy = f"leave {' and '.join(unread)} out, or add {words} where an experiment has set it"
         raise InputError(f"optimizer {name} anneals nothing and reads no {' and no '.join(unread)}: {remedy}")
+    if doubled := sorted(given.keys() & node.keys()):
+        instead = {"bits": "bits=", "half_range": "half_range.first= and half_range.last=", "solver": "solver="}
+        raise InputError(f"optimizer.{doubled[0]} is the run's own: set {instead[doubled[0]]} in its place")
     make = _instantiate(node | {"_partial_": True}, "optimizer")
     try:
         return _of_kind(make(**given), node, "optimizer", Optimizer)
