@@ -14,4 +14,8 @@ if not sys.flags.safe_path:
 
 from annealtrain.cli import main  # noqa: E402 (with the path as it is to be)
 
-sys.exit(main())
+code = main()
+# CPython notes a Ctrl-C (or TERM, HUP) that came inside an `exec` of text, as the imports of many libraries have, and
+# with -m ends by SIGINT for it in spite of all handlers. The next such `exec` clears the note.
+exec("")
+sys.exit(code)

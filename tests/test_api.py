@@ -139,3 +139,11 @@ def test_what_cannot_be_is_one_line(runs: Path, tmp_path: Path, monkeypatch: pyt
         call(annealtrain.load(runs / "gauss_newton"))
     assert "\n" not in str(caught.value)
     assert not any(tmp_path.iterdir())
+
+
+def test_arguments_that_mean_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="trust=1 is not a module's name, or a list of such names"):
+        annealtrain.load(tmp_path, trust=1)  # type: ignore[arg-type]
+    problem = annealtrain.LayerProblem.from_moments(np.eye(2), np.ones((1, 2)), np.zeros(1), np.zeros((1, 2)), 1.0, 2)
+    with pytest.raises(InputError, match="num_reads="):
+        problem.solve("sa", num_reads={})

@@ -45,6 +45,7 @@ def test_one_seed_gives_one_network_on_any_number_of_threads() -> None:
     [
         ({"hidden": (0,)}, "hidden=(0,) is not a list of whole numbers of at least 1"),
         ({"hidden": 3}, "hidden=3 is not a list"),
+        ({"hidden": b"1"}, "hidden=b'1' is not a list"),
         ({"bits": 17}, "bits=17 is not a whole number from 1 to 16"),
         ({"L": 0}, "L=0 is not a number above 0"),
         ({"alpha": 2}, "alpha=2 is not a number from 0 to 1"),
@@ -54,3 +55,9 @@ def test_settings_out_of_their_limits_are_told_by_fit(settings: dict, said: str)
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the text is compared below)
         AnnealClassifier(**settings).fit([[0.0], [1.0]], [0, 1])
     assert said in str(caught.value)
+
+
+def test_what_scikit_learn_says_of_bad_data_is_one_line() -> None:
+    for X in (3.0, [1.0, 2.0], 1j):
+        with pytest.raises(ValueError, match=r"\A.+\Z"):
+            AnnealClassifier().fit(X, [0, 1])

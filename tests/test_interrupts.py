@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import finished, started
+from conftest import finished, process, started
 
 from annealtrain.commands.interrupts import as_ctrl_c, left_to_this_process
 from annealtrain.runs.recorder import RunRecorder
@@ -38,6 +38,16 @@ def test_each_signal_has_its_exit_code(number: signal.Signals, code: int, is_lef
             interrupted_by(number)
     assert heard.code == code
     assert (signal.getsignal(number), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before
+
+
+def test_an_exit_code_holds_also_where_the_signal_came_in_an_import(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal\nimport annealtrain.cli as cli\n"
+        "cli.COMMANDS['data'] = lambda _: exec('os.kill(os.getpid(), signal.SIGHUP)', {'os': os, 'signal': signal})\n"
+    )
+    path = f"{tmp_path}{os.pathsep}{Path(__file__).resolve().parents[1]}"
+    ended = finished(process(["data"], tmp_path, PYTHONPATH=path))
+    assert (ended.code, ended.err) == (129, "annealtrain data: interrupted\n")
 
 
 def test_what_is_ignored_stays_so() -> None:

@@ -49,6 +49,8 @@ def line(*words: str, config_dir: str | None = None) -> str:
         ("+augment.shft=1", "'shift' in augment?"),
         ("+model.nme=x", "'name' in model?"),
         ("+model@mine=lenet", "no setting 'mine'"),
+        ("+=3", "+=3: there is no name before the =: write key=value"),
+        ("+@=abc", "there is no name before the ="),
         ("pinv=3", "pinv= is a group of settings, not a value"),
     ],
 )
@@ -238,3 +240,10 @@ def test_numbers_of_commands_have_upper_limits(refused: Callable) -> None:
     assert "at most 86400" in refused("bench", "solvers", "--timeout", "1e300")
     assert "at most 10000" in refused("bench", "solvers", "--repeats", "9" * 30)
     assert "at most 10000" in refused("figure", "fig5b", "--seeds", "9" * 30)
+
+
+@pytest.mark.parametrize("word", ["+optimizer.bits=4", "+optimizer.half_range=0.1", "+optimizer.solver=[]"])
+def test_what_a_run_gives_its_optimizer_is_not_set_there(refused: Callable, word: str) -> None:
+    name = word.partition("=")[0].lstrip("+")
+    said = refused("train", "model=linear_small", "samples=30", word, "hydra.run.dir=run")
+    assert said.startswith(f"{name} is the run's own: set {name.partition('.')[2]}")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -165,3 +166,35 @@ def test_a_forked_process_has_workers_and_a_pool_of_its_own():
             time.sleep(0.01)
     assert ended[1] == 0
     assert WORKERS.run(square_and_pid, 2)[1] in theirs
+
+
+def test_an_interrupt_while_a_process_begins_leaves_none(monkeypatch):
+    """Its pipe is closed at once: what has begun by then must not find another file under the pipe's number."""
+    started, (begun, go) = [], (threading.Event(), threading.Event())
+    popen = subprocess.Popen
+
+    def slow(*command, **settings):
+        begun.set()
+        assert go.wait(60)
+        started.append(popen(*command, **settings))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    monkeypatch.setattr(Future, "result", interrupted_once(Future.result, begun, go))
+    with pytest.raises(KeyboardInterrupt):
+        Workers().run(square_and_pid, 1)
+    assert started[0].poll() is not None
+
+
+def interrupted_once(result, begun, go):
+    calls = []
+
+    def wait(self, *timeout):
+        calls.append(self)
+        if len(calls) > 1:
+            return result(self, *timeout)
+        assert begun.wait(60)
+        go.set()
+        raise KeyboardInterrupt
+
+    return wait

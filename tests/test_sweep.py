@@ -163,6 +163,16 @@ def test_workers_without_a_job_yet_end_with_their_sweep(tmp_path: Path) -> None:
         time.sleep(0.01)
 
 
+def test_a_value_that_refers_to_nothing_fails_its_jobs(cli: Callable, tmp_path: Path) -> None:
+    arguments = ("train", *SMALL, "--multirun", "hydra.sweep.dir=sweep")
+    outcome = cli(*arguments, "seed=0,1", "alpha=${nothing}")
+    assert (outcome.code, outcome.err) == (1, "")
+    assert "2 jobs, 2 failed" in outcome.out
+    outcome = cli("train", *SMALL, "--multirun", "hydra.sweep.dir=${nothing}", "seed=0,1")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "Interpolation key 'nothing' not found" in outcome.err
+
+
 def test_a_sweep_that_never_began_does_not_hold_its_folder(cli: Callable) -> None:
     arguments = ("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
     assert "2 failed" in cli(*arguments, "bits=17").out

@@ -29,13 +29,13 @@ from annealtrain.experiment import trust as trusting
 from annealtrain.experiment import versions
 from annealtrain.experiment.builder import Experiment, ready, solver_of
 from annealtrain.experiment.compose import compose_config
-from annealtrain.experiment.config import Config, read_config, saved_config
+from annealtrain.experiment.config import Config, read_config, saved_config, threads_of
 from annealtrain.hamiltonian import layer_problem
 from annealtrain.reports import run_plots, style
 from annealtrain.runs import collection, recorder, scores, tables
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
-from annealtrain.runtime.validation import Rule, check_all, optional, reworded, whole
+from annealtrain.runtime.validation import Rule, check_all, optional, reworded, shown, whole
 from annealtrain.solvers.solver import Seed, Solver, SolveResult
 from annealtrain.training.trainer import Trainer
 
@@ -44,6 +44,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
+MODULES = Rule(
+    "a module's name, or a list of such names",
+    lambda value: (
+        isinstance(value, str) or (isinstance(value, Sequence) and all(isinstance(one, str) for one in value))
+    ),
+)
 SEED = Rule(whole(0).words, lambda value: isinstance(value, np.random.SeedSequence) or whole(0).holds(value))
 
 
@@ -76,7 +82,7 @@ def train(
 
 def _word(word: Any) -> str:
     if not isinstance(word, str) or word.startswith("-"):
-        raise InputError(f"{word!r} is not a setting: write 'key=value', or key=value as an argument")
+        raise InputError(f"{shown(word)} is not a setting: write 'key=value', or key=value as an argument")
     return word
 
 
@@ -84,7 +90,7 @@ def _words(prefix: str, settings: Mapping[str, Any]) -> list[str]:
     """Return settings as words of the command line; those of a mapping under its name."""
     words = []
     for name, value in settings.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             words += _words(f"{prefix}{name}.", value)
         elif isinstance(value, str) and re.fullmatch(r"[\w./-]+", value):
             words.append(f"{prefix}{name}={value}")
@@ -99,7 +105,7 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, PathLike):
         return str(value)
-    raise InputError(f"{value!r} cannot be the value of a setting: give a number, a text, or a list of them")
+    raise InputError(f"{shown(value)} cannot be the value of a setting: give a number, a text, or a list of them")
 
 
 def load(folder: str | PathLike[str], trust: str | Sequence[str] = ()) -> "Run":
@@ -117,6 +123,7 @@ class Run:
     """
 
     def __init__(self, folder: str | PathLike[str], trust: str | Sequence[str] = ()) -> None:
+        MODULES.check("trust", trust)
         self.folder, self._trust = Path(folder), trust
         self._files = collection.read_run(self.folder)
 
@@ -172,7 +179,7 @@ class Run:
             return self._threaded(ready, config, self.folder)
 
     def _threaded(self, job: Any, *arguments: Any) -> Any:
-        with thread_pool.threads(self.config.get("threads") or thread_pool.available_threads()):
+        with thread_pool.threads(threads_of(self.config)):
             return job(*arguments)
 
     @property
@@ -246,7 +253,7 @@ class LayerProblem(layer_problem.LayerProblem):
             words = [f"solver={solver}", *_words("solver.", settings)]
             solver = solver_of(compose_config(words, None))
         elif not isinstance(solver, Solver):
-            raise InputError(f"{solver!r} is not a solver: give its name, such as 'sa', or an object")
+            raise InputError(f"{shown(solver)} is not a solver: give its name, such as 'sa', or an object")
         elif settings:
             raise InputError(f"{', '.join(settings)}: a solver that is given as an object has its settings already")
         solver.check(bits=self.bits, weights=[self.num_weights])

@@ -20,6 +20,7 @@ from annealtrain.commands.export import OTHER, layer_problem, write
 from annealtrain.errors import InputError
 from annealtrain.experiment.builder import ready, solver_of
 from annealtrain.experiment.compose import CONFIGS, compose_config
+from annealtrain.experiment.config import threads_of
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import files, safe_path, thread_pool
 from annealtrain.runtime.array_types import Array
@@ -113,7 +114,7 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
         raise InputError(f"folder {folder} is not empty: give --output another one")
     config = compose_config(task.overrides, task.config_dir)
     files.require_place(folder / "solvers.csv", OTHER)
-    with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
+    with thread_pool.threads(threads_of(config)):
         problem = layer_problem(ready(config)[0], task.layer, 0)
         ground = ground_energies(problem)
     found: dict[str, Found] = {}

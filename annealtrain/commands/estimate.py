@@ -6,10 +6,10 @@ from math import prod
 from annealtrain.data.dataset import CLASSIFICATION
 from annealtrain.experiment import data_of_run
 from annealtrain.experiment.builder import Experiment, dataset_of, network_of
-from annealtrain.experiment.config import Config, check_values
+from annealtrain.experiment.config import Config, check_values, threads_of
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
-from annealtrain.runtime import memory, thread_pool
+from annealtrain.runtime import memory
 from annealtrain.runtime.memory import readable
 
 # Largest clique that the standard embedding finds on a fault-free chip: 12 (m - 1) on Pegasus, 16 m - 8 on Zephyr.
@@ -150,7 +150,7 @@ def estimate(config: Config) -> str:
         samples = samples or max(len(dataset.train_images) - held, 1)
     size = data_of_run.size_for(config, shape)
     network = network_of(config, data_of_run.in_shape(shape, size), classes, task)
-    threads = config["threads"] or thread_pool.available_threads()
+    threads = threads_of(config)
     layers = layer_estimates(network, samples=samples, bits=config["bits"], threads=threads)
     whole = training_bytes(network, samples=samples, scored=0, bits=config["bits"], threads=threads)
     note = data_of_run.resize_note(shape, size, resized_from)

@@ -24,7 +24,11 @@ from annealtrain.training.trainer import Trainer
 RULES = {
     "hidden": Rule(
         "a list of whole numbers of at least 1, one a hidden layer",
-        lambda value: isinstance(value, Sequence) and all(whole().holds(units) for units in value),
+        lambda value: (
+            isinstance(value, Sequence)
+            and not isinstance(value, str | bytes)
+            and all(whole().holds(units) for units in value)
+        ),
     ),
     "epochs": whole(1, 100_000),
     "bits": whole(1, 16),
@@ -96,8 +100,11 @@ class AnnealClassifier(ClassifierMixin, _Annealed):
         Raises ValueError for settings out of their limits, or data that are not such arrays.
         """
         check_all(self.get_params(), RULES)
-        X, y = validate_data(self, X, y)
-        check_classification_targets(y)
+        try:
+            X, y = validate_data(self, X, y)
+            check_classification_targets(y)
+        except ValueError as error:  # scikit-learn's lines, as one
+            raise ValueError(" ".join(str(error).split())) from error
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has one class, {self.classes_[0]!r}: a classifier needs at least 2")

@@ -7,7 +7,7 @@ from annealtrain.errors import InputError
 from annealtrain.experiment import versions
 from annealtrain.experiment.builder import ready
 from annealtrain.experiment.compose import compose_config
-from annealtrain.experiment.config import saved_config
+from annealtrain.experiment.config import saved_config, threads_of
 from annealtrain.hamiltonian import file_formats
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.onnx_export import onnx_file
@@ -61,7 +61,7 @@ def export(
     check_free(path, force=force)
     if folder:
         checksums.verify_run(folder)
-    with thread_pool.threads(config["threads"] or thread_pool.available_threads()):
+    with thread_pool.threads(threads_of(config)):
         trainer, epoch = ready(config, folder)
         if is_network:
             what = f"the network after {epoch} epochs"

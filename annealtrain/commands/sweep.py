@@ -2,18 +2,20 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.commands import job_folder, search, sweep_folder
 from annealtrain.commands.interrupts import left_to_this_process
 from annealtrain.commands.job_folder import INDIFFERENT
 from annealtrain.commands.progress import accuracies
 from annealtrain.errors import InputError
+from annealtrain.experiment.compose import ERRORS, explain
 from annealtrain.reports import paper
 from annealtrain.runs import foreign, recorder, tables
 from annealtrain.runs.collection import STATUS
@@ -36,20 +38,16 @@ class Watch(Callback):
     is_shown = True  # whether this screen shows the lines of a sweep's jobs
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        try:
+        with _refusing():
             foreign.refuse_foreign(Path(config.hydra.run.dir), job_folder.OF_A_START)
-        except (InputError, OSError) as error:
-            raise Refused from error
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         launcher = config.hydra.launcher._target_
         Watch.is_shown = "submitit" not in launcher  # it sends what a job prints to its own log
-        try:
+        with _refusing():
             words, fixed = _words(config)
             Watch.entered = sweep_folder.Entered(Path(config.hydra.sweep.dir), words, fixed)
             search.prepare(config)
-        except (InputError, OSError) as error:
-            raise Refused from error
         if "basic_launcher" not in launcher:
             left_to_this_process()
             if "slurm" not in launcher.lower():  # its jobs are Slurm's to end
@@ -59,6 +57,17 @@ class Watch(Callback):
         if Watch.guardian:
             Watch.guardian.dismiss()
             Watch.guardian = None
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what a run or a sweep is refused for into what Hydra lets through."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        raise Refused from error
+    except ERRORS as error:
+        raise Refused from InputError(explain(error))
 
 
 def leave() -> None:
@@ -72,7 +81,8 @@ def leave() -> None:
 
 def _words(config: DictConfig) -> tuple[dict[str, str], list[str]]:
     """Return a sweep's own settings by their keys, and the keys of those that all its jobs share."""
-    words = dict(word.lstrip("+").split("=", 1) for word in config.hydra.overrides.task if "=" in word)
+    given = list(map(str, OmegaConf.to_container(config.hydra.overrides.task, resolve=False)))  # type: ignore[arg-type]
+    words = dict(word.lstrip("+").split("=", 1) for word in given if "=" in word)
     words = {key: value for key, value in words.items() if key not in INDIFFERENT}
     excluded = config.hydra.job.config.override_dirname.exclude_keys
     return words, [key for key in words if key in excluded]

@@ -15,11 +15,10 @@ from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError, nearest
 from annealtrain.experiment import data_of_run, trust
-from annealtrain.experiment.config import Config, check_values, config_hash, config_text
+from annealtrain.experiment.config import Config, check_values, config_hash, config_text, threads_of
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.runs import checkpoint
-from annealtrain.runtime import thread_pool
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver
 from annealtrain.training.task import Task
@@ -66,7 +65,7 @@ class Experiment:
     @property
     def threads(self) -> int:
         """How many threads the run may use."""
-        return self.config["threads"] or thread_pool.available_threads()
+        return threads_of(self.config)
 
     @property
     def steps(self) -> int:
@@ -133,6 +132,9 @@ def optimizer_of(config: Config) -> Optimizer:
         words = " ".join(f"'~{group}'" for group in unread)
         remedy = f"leave {' and '.join(unread)} out, or add {words} where an experiment has set it"
         raise InputError(f"optimizer {name} anneals nothing and reads no {' and no '.join(unread)}: {remedy}")
+    if doubled := sorted(given.keys() & node.keys()):
+        instead = {"bits": "bits=", "half_range": "half_range.first= and half_range.last=", "solver": "solver="}
+        raise InputError(f"optimizer.{doubled[0]} is the run's own: set {instead[doubled[0]]} in its place")
     make = _instantiate(node | {"_partial_": True}, "optimizer")
     try:
         return _of_kind(make(**given), node, "optimizer", Optimizer)

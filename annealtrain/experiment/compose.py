@@ -78,6 +78,14 @@ def _new_word(word: str) -> str | None:
 COMPOSING = threading.Lock()  # Hydra composes in one place for the whole process
 
 
+def refuse_nameless(words: Sequence[str]) -> None:
+    """Raise InputError for a word that has a value, or a package, and no name."""
+    for word in words:
+        key, sets, _ = word.lstrip("+~").partition("=")
+        if (sets or key.startswith("@")) and not key.partition("@")[0].strip():
+            raise InputError(f"{word}: there is no name before the {'=' if sets else '@'}: write key=value")
+
+
 def refuse_lists(words: Sequence[str]) -> None:
     """Raise InputError where a group is given a list in place of an option."""
     for key, _, value in (word.lstrip("+").partition("=") for word in words):
@@ -90,6 +98,7 @@ def refuse_lists(words: Sequence[str]) -> None:
 
 def check_words(words: Sequence[str]) -> None:
     """Raise InputError for overrides that are refused whatever they are composed with."""
+    refuse_nameless(words)
     refuse_old_words(words)
     refuse_doubled_words(words)
     refuse_lists(words)

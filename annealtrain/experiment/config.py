@@ -13,6 +13,7 @@ from annealtrain.errors import InputError
 from annealtrain.experiment import data_of_run, trust, versions
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
 from annealtrain.runs import recorder, tables, yaml_files
+from annealtrain.runtime import thread_pool
 from annealtrain.runtime.validation import YES_OR_NO, Rule, check_all, number, one_of, optional, whole
 
 Config = dict[str, Any]
@@ -44,6 +45,13 @@ TEXTS = {"data_dir": optional(TEXT), "model.name": optional(TEXT)}  # which not 
 RENAMED = {"targets": "optimizer"}  # of groups, and the names that they have now
 # What changes how a run is done, but not its numbers.
 INDIFFERENT = ("resume", "progress", "threads", "data_dir")
+
+
+def threads_of(config: Config) -> int:
+    """Return how many threads a run may use; InputError for what is no number of them."""
+    given: int | None = config.get("threads")
+    RULES["threads"].check("threads", given)
+    return given or thread_pool.available_threads()
 
 
 def check_values(config: Config) -> None:

@@ -5,18 +5,34 @@ from typing import Any
 import numpy as np
 
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import LARGEST, number, shown
 
 MAX_BITS = 16
+RANGE = number(above=0, words="a finite number above 0")
+
+
+def numbers(name: str, values: Any) -> Array:
+    """Return what a user gives for an array of numbers, float64, not copied where it is one; ValueError for others."""
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind not in "biufcO":  # text and dates become numbers too, if they are let
+            raise TypeError
+        found = given.astype(np.complex128 if np.iscomplexobj(given) else np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} is not an array of numbers") from None
+    if np.iscomplexobj(found):
+        raise ValueError(f"{name} is complex: its numbers must be real")
+    return found
 
 
 def spins_and_levels(bits: int | None, num_levels: int | None) -> tuple[int, int | None]:
     """Return the spins of a weight and its number of levels, None for all that they have; ValueError for neither."""
     if (bits is None) == (num_levels is None):
-        raise ValueError(f"bits={bits} and num_levels={num_levels}: give one of them, the other None")
+        raise ValueError(" ".join(f"bits={bits} and num_levels={num_levels}: give one of them, the other None".split()))
     if num_levels is None:
         assert bits is not None
-        if not 1 <= bits <= MAX_BITS or int(bits) != bits:
-            raise ValueError(f"bits={bits} is not a whole number from 1 to {MAX_BITS}")
+        if isinstance(bits, bool) or not 1 <= bits <= MAX_BITS or int(bits) != bits:
+            raise ValueError(f"bits={shown(bits)} is not a whole number from 1 to {MAX_BITS}")
         return int(bits), None
     if not 2 <= num_levels <= 2**MAX_BITS or int(num_levels) != num_levels:
         raise ValueError(f"num_levels={num_levels} is not a whole number from 2 to {2**MAX_BITS}")
@@ -27,11 +43,11 @@ def spins_and_levels(bits: int | None, num_levels: int | None) -> tuple[int, int
 def half_ranges(half_range: Any, shape: tuple[int, ...]) -> Any:
     """Return L as a number, one for each unit (M,), or one for each weight (M, N)."""
     if np.ndim(half_range) == 0:
-        if not (half_range > 0 and np.isfinite(half_range)):
-            raise ValueError(f"half_range={half_range} is not a finite number above 0")
-        return float(half_range)
-    values = np.asarray(half_range, dtype=np.float64)
-    good = (values > 0) & np.isfinite(values)
+        value = half_range.item() if isinstance(half_range, np.ndarray) else half_range
+        RANGE.check("half_range", value)
+        return float(value)
+    values = numbers("half_range", half_range)
+    good = (values > 0) & (values <= LARGEST)
     if not good.all():
         raise ValueError(f"half_range={values[~good][0]} of a weight is not a finite number above 0")
     if values.shape == shape[:1] or values.shape == (*shape[:1], 1):
@@ -41,7 +57,7 @@ def half_ranges(half_range: Any, shape: tuple[int, ...]) -> Any:
 
 def per_weight(values: Any, shape: tuple[int, ...], name: str) -> Array:
     """Return numbers given for all weights, each unit, group or weight as one for each weight (M, N)."""
-    values, (M, N) = np.asarray(values, dtype=np.float64), shape
+    values, (M, N) = numbers(name, values), shape
     if values.ndim == 0:
         return np.full(shape, values)
     if values.ndim == 1:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annealtrain.hamiltonian.encoding import Encoding
-from annealtrain.hamiltonian.grid import MAX_BITS, half_ranges, per_weight, spins_and_levels
+from annealtrain.hamiltonian.grid import MAX_BITS, half_ranges, numbers, per_weight, spins_and_levels
 from annealtrain.hamiltonian.least_squares import LeastSquares
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import is_whole, number, shown
 
 if TYPE_CHECKING:
     import dimod
@@ -95,8 +96,9 @@ class LayerProblem:
                 f"inputs {inputs.shape}, targets {targets.shape} and factors do not fit S0 {(M, N)}: "
                 "they are (rows, N), (rows, M), (rows, M)"
             )
-        if not 1 <= samples <= len(inputs):
-            raise ValueError(f"samples={samples} is not in 1..{len(inputs)}, the number of rows")
+        if not is_whole(samples) or not 1 <= samples <= len(inputs):
+            raise ValueError(f"samples={shown(samples)} is not in 1..{len(inputs)}, the number of rows")
+        number().check("ridge", ridge)
         least_squares = LeastSquares(inputs, targets, factors, samples)
         h, E0 = least_squares.fields()
         couplings: Couplings | Callable[[int], Couplings]
@@ -129,13 +131,15 @@ class LayerProblem:
         `convex` says, or its eigenvalues do. Raises ValueError for a J that is not finite, or not symmetric but for
         rounding (see `symmetric`).
         """
-        J, h = np.asarray(J, dtype=np.float64), np.atleast_2d(np.asarray(h, dtype=np.float64))
+        J, h = numbers("J", J), np.atleast_2d(numbers("h", h))
         M, N = h.shape
         if J.shape not in ((N, N), (M, N, N)):
             raise ValueError(f"J {J.shape} is neither {(N, N)} nor {(M, N, N)}")
         if not np.isfinite(J).all():
             raise ValueError("J has values that are not finite")
         J = symmetric(J)
+        if convex is not None and not isinstance(convex, bool | np.bool_):
+            raise ValueError(f"convex={shown(convex)} is not true, false or null")
         if convex is None:
             spectrum = np.linalg.eigvalsh(J)
             convex = bool(np.all(spectrum[..., 0] >= -1e-12 * np.abs(spectrum).max(axis=-1)))
@@ -165,7 +169,7 @@ class LayerProblem:
         may be; 0: symmetric. It is written in D, for the energies of a good S are small beside those of its parts:
         the weights of a result are D, and S = W + D.
         """
-        W = np.asarray(W, dtype=np.float64)
+        W = numbers("W", W)
         zeros = np.zeros(W.shape)
         grid = (per_weight(centre, W.shape, "centre") - W, half_range, bits)
         return cls.from_moments(H, zeros, np.zeros(len(W)), *grid, num_levels=num_levels, convex=True)

@@ -91,7 +91,14 @@ def _started(command: list[str], place: int) -> subprocess.Popen[bytes]:
     with _starter_lock:
         _starter = _starter or ThreadPoolExecutor(1)
         starter = _starter
-    return starter.submit(subprocess.Popen, command, stdin=subprocess.DEVNULL, pass_fds=[place]).result()
+    start = starter.submit(subprocess.Popen, command, stdin=subprocess.DEVNULL, pass_fds=[place])
+    try:
+        return start.result()
+    except BaseException:  # Ctrl-C: its pipe's number must not be another file's before it has begun
+        if not start.cancel() and start.exception() is None:
+            start.result().kill()
+            start.result().wait()
+        raise
 
 
 def _forget_starter() -> None:

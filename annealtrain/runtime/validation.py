@@ -185,11 +185,17 @@ def is_number(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """Return a value as people write it in YAML: true, false, null, everything else as Python does."""
+    """Return a value as people write it in YAML: true, false, null, everything else as Python does; one short line."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**100:
         # Roughly: Python writes no more than 4300 digits.
         return f"{'-' * (value < 0)}1e{int(abs(value).bit_length() * 0.30103)}"
-    return str(value).lower() if isinstance(value, bool) else "null" if value is None else repr(value)
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else _cut(repr(value))
+
+
+def _cut(text: str, most: int = 200) -> str:
+    """Return a text in one line; of a long one both ends."""
+    line = " ".join(text.split()) if "\n" in text else text
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 4 :]}"
 
 
 YES_OR_NO = one_of(True, False)

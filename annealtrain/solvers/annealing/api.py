@@ -11,7 +11,7 @@ from annealtrain.hamiltonian.layer_problem import MAX_BITS, LayerProblem
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator
-from annealtrain.runtime.validation import READS, SEED, checked, number, one_of, optional, reworded, whole
+from annealtrain.runtime.validation import READS, SEED, Rule, checked, number, one_of, optional, reworded, whole
 from annealtrain.solvers.annealing.rescaling import betas, from_arrays, from_bqm
 from annealtrain.solvers.annealing.simulated_annealing import ORDERS, SimulatedAnnealing
 
@@ -48,6 +48,7 @@ class Annealed:
     time_limit_s=optional(number(above=0)),
     seed=SEED,
     threads=optional(thread_pool.COUNT),
+    progress=optional(Rule("a function of one number", callable)),
 )
 @reworded({"solver.": ""})
 def anneal(

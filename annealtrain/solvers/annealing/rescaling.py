@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from annealtrain.hamiltonian.grid import numbers
 from annealtrain.hamiltonian.layer_problem import LayerProblem, symmetric
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import shown
 
 FARTHEST = 1e12  # of dE/dS at S0, in units of the largest coupling and L
 BETA_LIMIT = 1e15  # beta in 1 / (the problem's unit of energy): nothing float32 resolves is accepted beyond it
@@ -60,11 +62,11 @@ def _exponent(value: float) -> int:
 
 def from_arrays(J: Any, h: Any, S0: Any, L: float) -> Quadratic:
     """Return the problem of arrays; ValueError where their shapes disagree."""
-    J = _array("J", J)
+    J = numbers("J", J).copy()
     N = J.shape[-1] if J.ndim else 0
     if J.ndim not in (2, 3) or not J.size or J.shape[-2] != N:
         raise ValueError(f"J {J.shape} is neither (N, N) nor (M, N, N) with N > 0 and M > 0")
-    given = {name: np.atleast_2d(_array(name, x)) for name, x in (("h", h), ("S0", S0)) if x is not None}
+    given = {name: np.atleast_2d(numbers(name, x).copy()) for name, x in (("h", h), ("S0", S0)) if x is not None}
     M = J.shape[0] if J.ndim == 3 else max((len(x) for x in given.values()), default=1)
     for name, x in given.items():
         if x.shape not in ((M, N), (1, N)) or not x.size:
@@ -73,24 +75,13 @@ def from_arrays(J: Any, h: Any, S0: Any, L: float) -> Quadratic:
     return Quadratic(J, fields, centre, 0.0, L)
 
 
-def _array(name: str, values: Any) -> Array:
-    try:
-        given = np.asarray(values)
-        found = given.astype(np.complex128 if np.iscomplexobj(given) else np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} is not an array of numbers") from None
-    if np.iscomplexobj(found):
-        raise ValueError(f"{name} is complex: its numbers must be real")
-    return found
-
-
 def betas(beta_range: Any, energy: float) -> list[float]:
     """Return the range in 1 / (the problem's unit of energy), as far as float32 goes."""
-    given = np.atleast_1d(_array("beta_range", beta_range))
+    given = np.atleast_1d(numbers("beta_range", beta_range))
     if given.shape != (2,) or not np.all((given > 0) & np.isfinite(given)):
-        raise ValueError(f"beta_range={beta_range!r} is not [first, last], both a number above 0")
+        raise ValueError(f"beta_range={shown(beta_range)} is not [first, last], both a number above 0")
     if given[0] > given[1]:
-        raise ValueError(f"beta_range={beta_range!r} falls: annealing cools, give first <= last")
+        raise ValueError(f"beta_range={shown(beta_range)} falls: annealing cools, give first <= last")
     return [float(beta) for beta in np.clip(given * energy, 1 / BETA_LIMIT, BETA_LIMIT)]
 
 
