@@ -9,6 +9,7 @@ from conftest import SMALL, table
 
 VARIED = """
 name: varied
+image_size: [32, 32]
 layers:
   - {_target_: annealtrain.nn.layers.Pad, margin: [1, 0, 0, 1]}
   - {_target_: annealtrain.nn.layers.Conv2d, out_channels: 3, kernel_size: [5, 3], stride: [2, 3], padding: [1, 2]}
