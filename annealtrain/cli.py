@@ -143,10 +143,15 @@ def _export(arguments: list[str]) -> int:
     parser.add_argument("--trust", **TRUST)
     given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.export import export
+    from annealtrain.commands.sweep_folder import CLAIM
 
     folders = [word for word in given.run if "=" not in word or Path(word).is_dir()]  # seed=0 is one in a sweep's
     if folders and len(given.run) > 1:
         raise InputError(f"{folders[0]} is a run folder: it stands alone, without other folders or settings")
+    if not folders and Path(CLAIM).is_dir():  # among a sweep's runs key=value is the name of one
+        raise InputError(
+            f"{','.join(given.run)} is no run of this sweep: give one of its folders, or call from elsewhere"
+        )
     folder = Path(folders[0]) if folders else None
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
     where["trusted"] = given.trust

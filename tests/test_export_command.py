@@ -1,6 +1,7 @@
 """`annealtrain export`: from a run folder, from settings, and what it refuses."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import dimod
@@ -130,3 +131,9 @@ def test_a_damaged_run_is_not_exported(cli, run):
     outcome = cli("export", "run", "--format", "coo")
     assert outcome.code == 2
     assert outcome.err.startswith("annealtrain export: run/last.npz: it is not what the run wrote: restore it")
+
+
+def test_a_run_that_a_sweep_has_not_is_no_setting(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / ".annealtrain-sweep").mkdir()
+    said = refused("export", "threads=7", "--format", "coo", "--output", "file")
+    assert said.startswith("threads=7 is no run of this sweep")

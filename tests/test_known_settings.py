@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import composed
+from conftest import SMALL, composed
 
 from annealtrain.commands.train_flags import parted
 from annealtrain.errors import InputError
@@ -247,3 +247,19 @@ def test_what_a_run_gives_its_optimizer_is_not_set_there(refused: Callable, word
     name = word.partition("=")[0].lstrip("+")
     said = refused("train", "model=linear_small", "samples=30", word, "hydra.run.dir=run")
     assert said.startswith(f"{name} is the run's own: set {name.partition('.')[2]}")
+
+
+def test_a_yaml_of_another_ending_is_told(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "tiny.yml").write_text("name: tiny\n")
+    said = refused("train", "--config-dir=mine", *SMALL)
+    assert said.endswith("mine/model/tiny.yml would not be read: name it tiny.yaml")
+
+
+def test_a_yaml_of_a_great_many_aliases_is_refused_at_once(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    lists = [f"l{k}: &l{k} [{', '.join([f'*l{k - 1}'] * 9) if k else '1, 2'}]" for k in range(9)]
+    (tmp_path / "mine" / "experiment" / "bomb.yaml").write_text("\n".join(["# @package _global_", *lists, ""]))
+    for command in ("train", "estimate"):
+        said = refused(command, "--config-dir=mine", "experiment=bomb")
+        assert said.endswith("bomb.yaml: its aliases stand for more than 100000 values: write fewer")

@@ -78,6 +78,8 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     if RERUN in flags:
         raise InputError(f"{RERUN} runs whatever a pickle holds: annealtrain resume goes on with a run folder")
     check_words(words)
+    if own := flags.get("--config-dir"):
+        own_yaml.refuse_bombs(own)
     words = search.with_params(sweep.figure_words(words))
     if flags.keys() <= {"--multirun", "--run", "--config-dir"}:
         _check_sweep(words, flags)

@@ -122,6 +122,7 @@ def compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
         folder = os.path.abspath(config_dir)
         if not os.path.isdir(folder):
             raise InputError(f"--config-dir: there is no folder {folder}")
+        own_yaml.refuse_bombs(folder)
         quoted = folder.replace("\\", "\\\\").replace('"', '\\"')
         words = [f'hydra.searchpath=["file://{quoted}"]', *words]
     try:

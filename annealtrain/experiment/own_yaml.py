@@ -11,7 +11,9 @@ from typing import Any
 import yaml
 
 from annealtrain.errors import InputError
-from annealtrain.experiment.known_settings import CONFIGS
+from annealtrain.experiment.known_settings import CONFIGS, groups
+
+MOST_VALUES = 100_000  # of a YAML: far above what a person writes
 
 
 def fault(error: BaseException) -> str | None:
@@ -47,10 +49,38 @@ def check_own(settings: Any) -> None:
                 raise InputError(
                     f"{path} would not be read, a built-in {name.removesuffix('.yaml')} hides it: rename it"
                 )
+    for path in (path for folder in folders for group in groups() for path in sorted((folder / group).glob("*.yml"))):
+        raise InputError(f"{path} would not be read: name it {path.stem}.yaml")
     for group, option in settings.runtime.choices.items():
         for path in (folder / str(group) / f"{option}.yaml" for folder in folders):
             if path.is_file() and path.read_bytes().startswith(BOM_UTF8):
                 raise InputError(f"{path} begins with a byte order mark, which hides its header: save it without one")
+
+
+def refuse_bombs(config_dir: str) -> None:
+    """Raise InputError for a user's own YAML whose aliases stand for more values than could be composed.
+
+    Asked before Hydra reads a file, which writes every alias out.
+    """
+    for path in (path for group in groups() for path in sorted(Path(config_dir, group).rglob("*.yaml"))):
+        try:
+            text = path.read_bytes()
+            root = yaml.compose(text, Loader=yaml.SafeLoader) if b"&" in text and b"*" in text else None
+        except (OSError, yaml.YAMLError, RecursionError):
+            continue  # told where it is read
+        if root is not None and _values(root, {}) > MOST_VALUES:
+            raise InputError(f"{path}: its aliases stand for more than {MOST_VALUES} values: write fewer")
+
+
+def _values(node: Any, known: dict[int, int]) -> int:
+    """Return how many values a node of YAML is with each of its aliases written out."""
+    if id(node) not in known:
+        known[id(node)] = 1  # of one that holds itself
+        below = node.value if isinstance(node, yaml.CollectionNode) else []
+        known[id(node)] += sum(
+            _values(one, known) for each in below for one in (each if type(each) is tuple else [each])
+        )
+    return known[id(node)]
 
 
 def _shipped(folder: Traversable, above: str = "") -> Iterator[tuple[str, Traversable]]:

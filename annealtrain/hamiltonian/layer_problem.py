@@ -270,6 +270,8 @@ def symmetric(J: Array) -> Array:
         *_, i, j = at = np.unravel_index(int(np.argmax(apart / np.where(largest > 0, largest, 1))), J.shape)
         unit = f" of problem {at[0]}" if J.ndim == 3 else ""
         one, other = float(J[at]), float(transposed[at])
-        raise ValueError(f"J{unit} is not symmetric (J[{i}, {j}]={one:g}, J[{j}, {i}]={other:g}): pass (J + J.T) / 2")
+        raise ValueError(
+            f"J{unit} is not symmetric (J[{i}, {j}]={one:.9g}, J[{j}, {i}]={other:.9g}): pass (J + J.T) / 2"
+        )
     mean: Array = J / 2 + transposed / 2
     return mean
