@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from runs_on_blobs import Log, Spy, trainer
 
+from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
 from annealtrain.optimizers.layerwise import difference, pinv, pinv_weighted
 from annealtrain.schedule import ConstantSchedule
@@ -90,9 +91,8 @@ def test_a_ridge_reaches_the_problem():
 
 
 def test_numbers_out_of_range_end_in_one_line():
-    run = trainer(pinv)
-    for layer in run.network.trainable:
-        layer.weights = 1e20 * layer.weights  # the product of two overflows single precision
+    run = trainer(pinv, schedule=ConstantSchedule(1e18))
+    run.sets["train"] = Loader(1e3 * run.sets["train"][:], run.sets["train"].labels)  # single precision ends at 3e38
     with np.errstate(all="ignore"), pytest.raises(InputError, match=r"in epoch 1: lower half_range.first"):
         run.run(Log())
     run = trainer(pinv)
