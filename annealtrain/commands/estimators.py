@@ -1,6 +1,7 @@
 """Estimators for scikit-learn: a small network on tables of numbers, trained by annealing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,15 @@ class _Annealed(BaseEstimator):
         return ((X - self._mean) / self._scale).astype(np.float64)
 
 
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Let scikit-learn say in one line what it says in several."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
 class AnnealClassifier(ClassifierMixin, _Annealed):
     """A network of fully connected layers whose every step is an Ising Hamiltonian (see optimizers.gauss_newton).
 
@@ -100,11 +110,9 @@ class AnnealClassifier(ClassifierMixin, _Annealed):
         Raises ValueError for settings out of their limits, or data that are not such arrays.
         """
         check_all(self.get_params(), RULES)
-        try:
+        with _in_one_line():
             X, y = validate_data(self, X, y)
             check_classification_targets(y)
-        except ValueError as error:  # scikit-learn's lines, as one
-            raise ValueError(" ".join(str(error).split())) from error
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has one class, {self.classes_[0]!r}: a classifier needs at least 2")
@@ -141,7 +149,8 @@ class AnnealRegressor(RegressorMixin, _Annealed):
         Raises ValueError for settings out of their limits, or data that are not such arrays.
         """
         check_all(self.get_params(), RULES)
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)
+        with _in_one_line():
+            X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)
         targets = np.asarray(y, np.float64).reshape(len(X), -1)
         self._is_one, self._offset, unit = np.ndim(y) == 1, targets.mean(axis=0), targets.std(axis=0)
         self._unit = np.where(unit > 0, unit, 1.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from annealtrain.errors import InputError
 from annealtrain.runs import tables
+from annealtrain.runtime import files
 
 MOST_BYTES = 1_000_000  # read of a file to know it
 META = "meta.json"
@@ -53,9 +54,7 @@ def is_hydras(folder: Path) -> bool:
 def text_of(path: Path) -> str | None:
     """Return the text of a plain file, None for anything else: a link, a pipe, a file too long or not of text."""
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_BYTES:
-            return None
-        return path.read_text(encoding="utf-8")
+        return files.read_text(path, MOST_BYTES)
     except (OSError, ValueError):
         return None
 

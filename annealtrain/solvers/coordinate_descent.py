@@ -34,9 +34,6 @@ class CoordinateDescent(Solver):
         what = f"descent from {plural(starts, 'start')} for {plural(units, 'unit')}"
         return Effort(what, result_bytes(units, starts, weights), seconds, "solver.num_starts")
 
-    def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
-        return self.sample_batch([form], [seed])[0]
-
     def sample_batch(
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
     ) -> list[tuple[Array, dict[str, float]]]:

@@ -91,7 +91,7 @@ def relative_gap(energy: float, start_energy: float, lower_bound: float) -> floa
 
 
 class Solver:
-    """Finds low-energy levels of each unit of a LayerProblem; a subclass gives `sample`.
+    """Finds low-energy levels of each unit of a LayerProblem; a subclass gives `sample`, or `sample_batch`.
 
     takes_all_units: units that differ in J are given to `sample_batch` together too, all their forms built.
     """
@@ -128,7 +128,9 @@ class Solver:
 
     def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
         """Return levels (reads, N) of one unit and statistics; all random numbers come from `seed`."""
-        raise NotImplementedError
+        if type(self).sample_batch is Solver.sample_batch:
+            raise NotImplementedError
+        return self.sample_batch([form], [seed])[0]
 
     def sample_batch(
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]

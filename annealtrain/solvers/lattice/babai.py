@@ -28,16 +28,13 @@ class Babai(Solver):
     def __init__(self, descent: bool = False) -> None:
         self.descent = descent
 
-    def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
-        return self.sample_batch([form], [seed])[0]
-
     def sample_batch(
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
     ) -> list[tuple[Array, dict[str, float]]]:
         if not forms[0].couplings.indices.size:
             return [(np.zeros((1, form.S0.size), np.int32), {}) for form in forms]
         levels = nearest_plane(forms)[:, None]
-        return [(each, {}) for each in (descended(forms, levels) if self.descent else levels)]
+        return as_reads(forms, levels, self.descent)
 
 
 class Klein(Solver):
@@ -51,16 +48,18 @@ class Klein(Solver):
     def __init__(self, num_reads: int = 64, spread: float = SPREAD, descent: bool = True) -> None:
         self.num_reads, self.spread, self.descent = num_reads, spread, descent
 
-    def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
-        return self.sample_batch([form], [seed])[0]
-
     def sample_batch(
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
     ) -> list[tuple[Array, dict[str, float]]]:
         if not forms[0].couplings.indices.size:
             return [(np.zeros((self.num_reads, form.S0.size), np.int32), {}) for form in forms]
         levels, _ = randomised(forms, [generator(seed) for seed in seeds], self.num_reads, self.spread)
-        return [(each, {}) for each in (descended(forms, levels) if self.descent else levels)]
+        return as_reads(forms, levels, self.descent)
+
+
+def as_reads(forms: Sequence[QuadraticForm], levels: Array, descent: bool) -> list[tuple[Array, dict[str, float]]]:
+    """Return levels (M, reads, N), after coordinate descent if asked for, as a solver gives the reads of each unit."""
+    return [(each, {}) for each in (descended(forms, levels) if descent else levels)]
 
 
 def descended(forms: Sequence[QuadraticForm], levels: Array) -> Array:

@@ -10,7 +10,7 @@ from annealtrain.hamiltonian.triangle import Triangle
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.validation import YES_OR_NO, checked, whole
-from annealtrain.solvers.lattice.babai import descended
+from annealtrain.solvers.lattice.babai import as_reads
 from annealtrain.solvers.lattice.nearest_plane import gradients, scattered
 from annealtrain.solvers.solver import Solver
 
@@ -34,16 +34,13 @@ class Beam(Solver):
     def __init__(self, width: int = 32, children: int = 2, descent: bool = True) -> None:
         self.width, self.children, self.descent = width, children, descent
 
-    def sample(self, form: QuadraticForm, seed: np.random.SeedSequence) -> tuple[Array, dict[str, float]]:
-        return self.sample_batch([form], [seed])[0]
-
     def sample_batch(
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
     ) -> list[tuple[Array, dict[str, float]]]:
         if not forms[0].couplings.indices.size:
             return [(np.zeros((1, form.S0.size), np.int32), {}) for form in forms]
         levels, _ = beam(forms, self.width, self.children)
-        return [(each, {}) for each in (descended(forms, levels) if self.descent else levels)]
+        return as_reads(forms, levels, self.descent)
 
 
 def beam(forms: Sequence[QuadraticForm], width: int, children: int = 2) -> tuple[Array, Array]:
