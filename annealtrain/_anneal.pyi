@@ -74,6 +74,22 @@ def anneal_chain(
     Updated in place: fields (n,) h + 2 J S and levels (n,).
     """
 
+def chain_seeds(
+    pools: npt.NDArray[np.uint32],
+    hashed: int,
+    reads: int,
+    first: int,
+    bits: int,
+    keys: npt.NDArray[np.uint32],
+    levels: npt.NDArray[np.int32],
+) -> None:
+    """Fill keys (chains, 2) and levels (chains, n) of chains first, first + 1, ... from their units' seeds.
+
+    Chain c is read c % reads of unit c // reads. pools: (units, 4), `pool` of each unit's SeedSequence after `hashed`
+    words. The key is `SeedSequence.generate_state(2)` of the unit's child c % reads, the levels are what a PCG64 with
+    that one's child 0 draws by `integers(0, 2**bits, n)`; bits = 0 leaves them as they are.
+    """
+
 def anneal_lanes(
     couplings: npt.NDArray[np.float32],
     diagonal: npt.NDArray[np.float32],
@@ -81,18 +97,21 @@ def anneal_lanes(
     move: int,
     betas: npt.NDArray[np.float32],
     first: int,
+    last: int,
     keys: npt.NDArray[np.uint32],
     fields: npt.NDArray[np.float32],
     levels: npt.NDArray[np.int32],
-    flips: npt.NDArray[np.int32],
+    flips: npt.NDArray[np.int64],
 ) -> None:
-    """Anneal at most lanes() chains of one J side by side: each as anneal_chain does, to the last bit.
+    """Anneal chains of one J in groups of lanes() side by side: each as anneal_chain does, to the last bit.
 
     couplings: (n, stride) rows of J, zeros beyond n, on a border, the stride a multiple of MAX_LANES.
-    diagonal: (n,). delta: (bits,). move: of MOVES. betas: (sweeps, lanes). first: the number of the first sweep.
-    keys: (2, lanes). Lanes beyond the chains are like the first in betas, keys and levels.
-    Updated in place: fields (chains, stride) h + 2 J S and levels (n, lanes), both on a border; flips (lanes,), to
-    which flips (bit moves) or changed weights are added.
+    diagonal: (n,). delta: (bits,). move: of MOVES. betas: (groups or 1, sweeps, lanes). first, last: sweeps first to
+    last - 1 are done. keys: (groups, 2, lanes). Lanes beyond the chains are like the first of their group in betas,
+    keys and levels.
+    Updated in place: fields (chains, stride) h + 2 J S and levels (groups, at least n, lanes), both on a border, a
+    group of levels a multiple of MAX_LANES long; flips (groups, lanes), to which flips (bit moves) or changed weights
+    are added.
     """
 
 def anneal_shared_inputs(

@@ -3,8 +3,8 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t, uintptr_t
 
-from kernel cimport (BLOCK_C, FROZEN_C, MAX_LANES_C, MIRRORED_C, MOVE_BIT, MOVE_GREEDY, MOVE_SLICE, ROW_GROUP_C,
-                     kernel, kernel_at, move_t, problem)
+from kernel cimport (BLOCK_C, FROZEN_C, MAX_LANES_C, MIRRORED_C, MOVE_BIT, MOVE_GREEDY, MOVE_SLICE, POOL_C,
+                     ROW_GROUP_C, kernel, kernel_at, move_t, pool_after, problem, seed_chain, seed_pool)
 
 import numpy as np
 
@@ -120,34 +120,70 @@ def anneal_chain(const float[:, ::1] couplings, const float[::1] diagonal, const
 
 @cython.boundscheck(False)
 @cython.wraparound(False)
-def anneal_lanes(const float[:, ::1] couplings, const float[::1] diagonal, const float[::1] delta, int move,
-                 const float[:, ::1] betas, int first, const uint32_t[:, ::1] keys, float[:, ::1] fields,
-                 int32_t[:, ::1] levels, int32_t[::1] flips):
-    """Anneal chains side by side for len(betas) sweeps, the first of them their sweep number `first`.
+def chain_seeds(const uint32_t[:, ::1] pools, int hashed, Py_ssize_t reads, Py_ssize_t first, int bits,
+                uint32_t[:, ::1] keys, int32_t[:, ::1] levels):
+    """Fill keys (chains, 2) and, where bits > 0, levels (chains, n) of chains first, first + 1, ...
 
-    couplings (n, stride): rows of J, see kernel.h. betas (sweeps, lanes), keys (2, lanes), lanes beyond the chains
-    like the first. fields (chains, stride) and levels (n, lanes), all three on 64-byte borders, and flips (lanes,)
-    are updated in place.
+    Chain c is read c % reads of unit c // reads, whose SeedSequence has the pool pools[c // reads] (4 words) after
+    `hashed` words. See chain_seeds.h.
+    """
+    cdef Py_ssize_t chain, chains = keys.shape[0], n = levels.shape[1]
+    cdef seed_pool pool
+    cdef int32_t *own_levels = NULL
+    if pools.shape[1] != POOL_C or keys.shape[1] != 2 or levels.shape[0] != chains or not 0 <= bits <= 16:
+        raise ValueError("pools (units, 4), keys (chains, 2) and levels (chains, n) must agree, bits be 0 to 16")
+    if reads < 1 or first < 0 or hashed < POOL_C or first + chains > pools.shape[0] * reads:
+        raise ValueError(f"pools hold {pools.shape[0]} units of {reads} reads, asked for {chains} from {first} on")
+    with nogil:
+        for chain in range(chains):
+            pool = pool_after(&pools[(first + chain) // reads, 0], hashed)
+            own_levels = &levels[chain, 0] if n else NULL
+            seed_chain(pool, <uint32_t> ((first + chain) % reads), bits, <int> n, &keys[chain, 0], own_levels)
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def anneal_lanes(const float[:, ::1] couplings, const float[::1] diagonal, const float[::1] delta, int move,
+                 const float[:, :, ::1] betas, int first, int last, const uint32_t[:, :, ::1] keys,
+                 float[:, ::1] fields, int32_t[:, :, ::1] levels, int64_t[:, ::1] flips):
+    """Anneal chains in groups of lanes() side by side, sweeps first .. last - 1 of theirs.
+
+    couplings (n, stride): rows of J, see kernel.h. betas (groups or 1, sweeps, lanes), keys (groups, 2, lanes), lanes
+    beyond the chains like the first of their group. fields (chains, stride) and levels (groups, at least n, lanes),
+    each group of them on a 64-byte border, and flips (groups, lanes), added to, are updated in place.
     """
     cdef problem shared
     cdef Py_ssize_t n = diagonal.shape[0], wide = _kernel.lanes, chains = fields.shape[0], stride = couplings.shape[1]
+    cdef Py_ssize_t groups = levels.shape[0], group, lane, own, of_betas = betas.shape[0]
+    cdef int32_t counted[MAX_LANES_C]
     if (couplings.shape[0] != n or stride < n or stride % MAX_LANES_C or fields.shape[1] != stride
-            or levels.shape[0] != n or chains > wide):
-        raise ValueError(f"couplings (n, stride), fields (at most {wide}, stride) and levels (n, lanes) must agree, "
-                         f"the stride be a multiple of {MAX_LANES}")
-    if (betas.shape[1] != wide or keys.shape[0] != 2 or keys.shape[1] != wide or levels.shape[1] != wide
-            or flips.shape[0] != wide):
-        raise ValueError(f"betas, keys, levels and flips must be {wide} lanes wide")
-    if n == 0 or chains == 0 or delta.shape[0] == 0 or betas.shape[0] == 0:
+            or levels.shape[1] < n or levels.shape[1] * wide % MAX_LANES_C or chains > groups * wide
+            or chains <= (groups - 1) * wide):
+        raise ValueError(f"couplings (n, stride), fields (chains, stride) and levels (groups, n, lanes) must agree, "
+                         f"the stride and the size of a group be multiples of {MAX_LANES}")
+    if (betas.shape[2] != wide or keys.shape[1] != 2 or keys.shape[2] != wide or levels.shape[2] != wide
+            or flips.shape[1] != wide or keys.shape[0] != groups or flips.shape[0] != groups
+            or of_betas not in (1, groups)):
+        raise ValueError(f"betas, keys, levels and flips must be {wide} lanes wide, and of {groups} groups")
+    if not 0 <= first <= last <= betas.shape[1]:
+        raise ValueError(f"sweeps {first} to {last}: betas has {betas.shape[1]}")
+    if n == 0 or chains == 0 or delta.shape[0] == 0 or first == last:
         return
-    if (<uintptr_t> &couplings[0, 0] % 64 or <uintptr_t> &fields[0, 0] % 64 or <uintptr_t> &levels[0, 0] % 64):
+    if (<uintptr_t> &couplings[0, 0] % 64 or <uintptr_t> &fields[0, 0] % 64 or <uintptr_t> &levels[0, 0, 0] % 64):
         raise ValueError("couplings, fields and levels must lie on 64-byte borders")
     cdef float[::1] buffer = _aligned(64 * wide)
     shared.n, shared.bits, shared.diagonal, shared.delta = <int> n, <int> delta.shape[0], &diagonal[0], &delta[0]
     shared.couplings, shared.stride, shared.move = &couplings[0, 0], stride, <move_t> move
     with nogil:
-        _kernel.anneal_lanes(&shared, <int> chains, &betas[0, 0], first, <int> betas.shape[0], &keys[0, 0],
-                             &buffer[0], &fields[0, 0], &levels[0, 0], &flips[0])
+        for group in range(groups):
+            own = min(wide, chains - group * wide)
+            for lane in range(wide):
+                counted[lane] = 0
+            _kernel.anneal_lanes(&shared, <int> own, &betas[group if of_betas > 1 else 0, first, 0], first,
+                                 last - first, &keys[group, 0, 0], &buffer[0], &fields[group * wide, 0],
+                                 &levels[group, 0, 0], &counted[0])
+            for lane in range(own):
+                flips[group, lane] += counted[lane]
 
 
 @cython.boundscheck(False)

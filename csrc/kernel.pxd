@@ -50,3 +50,13 @@ cdef extern from "kernel.h" nogil:
                                   double tolerance, int max_sweeps, double *fields, double *weights) noexcept nogil
 
     const kernel *kernel_at(int index, int *usable)
+
+
+cdef extern from "chain_seeds.h" nogil:
+    const int POOL_C "POOL"
+
+    struct seed_pool:
+        pass
+
+    seed_pool pool_after(const uint32_t *words, int hashed)
+    void seed_chain(seed_pool pool, uint32_t read, int bits, int n, uint32_t *key, int32_t *levels)

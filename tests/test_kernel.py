@@ -6,10 +6,13 @@ from scipy import stats
 
 from annealtrain import _anneal
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.runtime import thread_pool
 from annealtrain.runtime.memory import aligned
-from annealtrain.solvers.annealing.lanes import run_lanes
-from annealtrain.solvers.annealing.markov_chains import Chain, fields, run_chain
+from annealtrain.runtime.random_streams import stream
+from annealtrain.solvers.annealing.lanes import Chains, Lanes, run_lanes
+from annealtrain.solvers.annealing.markov_chains import Chain, ChainResult, fields, run_chain, to_float32
 from annealtrain.solvers.annealing.reference import numpy_chain
+from annealtrain.solvers.annealing.starts import seeded_chains
 from annealtrain.solvers.bounds import descend
 
 MOVES = ("bit", "slice", "greedy")
@@ -37,6 +40,16 @@ def problem(N=6, bits=3, seed=0, half_range=0.5, rows=30, M=1):
 
 def chain(form, sweeps=30, beta=2.0, seed=0, **settings):
     return Chain(form, np.full(sweeps, beta), np.random.SeedSequence(seed), **settings)
+
+
+def side_by_side(chains):
+    """The ends of chains of any seeds, each in a lane of its own."""
+    form, levels = chains[0].form, np.array([each.start() for each in chains])
+    fields_32 = aligned((len(chains), form.couplings.packed.shape[1]), np.float32)
+    fields_32[:, : form.couplings.indices.size] = fields(chains, levels)
+    betas, keys = to_float32(np.array([each.betas for each in chains])), np.array([each.key for each in chains])
+    ends = Lanes.of(form.couplings, chains[0].delta, betas, keys, fields_32, levels).run(chains[0].move)
+    return [ChainResult(*end) for end in zip(*ends, strict=True)]
 
 
 def draw_uniforms(key, sweep, count):
@@ -136,7 +149,10 @@ def test_every_decision_is_metropolis(kernel):
         ties += np.count_nonzero((np.floor(u * 2**16) == np.floor(np.exp(-x) * 2**16)) & (levels == 0))
         levels = np.where(levels == 1, 0, u < np.exp(-x))
     assert ties > 0
-    for ends in (run_chain(chain(form, sweeps=sweeps, beta=1.0)), run_lanes([chain(form, sweeps=sweeps, beta=1.0)])[0]):
+    for ends in (
+        run_chain(chain(form, sweeps=sweeps, beta=1.0)),
+        side_by_side([chain(form, sweeps=sweeps, beta=1.0)])[0],
+    ):
         np.testing.assert_array_equal(ends[0], levels)
 
 
@@ -165,9 +181,9 @@ def test_every_path_gives_the_same_bits(N, move, bits):
             _anneal.use_kernel(name)
             results.append([run_chain(each) for each in make()])
             # In company, in another lane, alone in its register.
-            results.append(run_lanes(make()))
-            results.append(run_lanes(make()[::-1])[::-1])
-            results.append([run_lanes([each])[0] for each in make()])
+            results.append(side_by_side(make()))
+            results.append(side_by_side(make()[::-1])[::-1])
+            results.append([side_by_side([each])[0] for each in make()])
     finally:
         _anneal.use_kernel(_anneal.kernels()[0])
     for result in results[1:]:
@@ -176,13 +192,48 @@ def test_every_path_gives_the_same_bits(N, move, bits):
             assert (end.flips, end.sweeps) == (first.flips, first.sweeps)
 
 
+@pytest.mark.parametrize("seed", [0, 7, 2**40, 2**200 + 5, [3, 2**70]])
+@pytest.mark.parametrize("bits", [1, 3, 16])
+def test_thousands_of_chains_are_seeded_as_one_is(seed, bits):
+    root = np.random.SeedSequence(seed)
+    units = [stream(root, 4, unit, 2**33) for unit in range(3)]
+    for seeds in ([root], units):
+        for reads, part in ((1, slice(0, len(seeds))), (5, slice(0, 5 * len(seeds))), (7, slice(3, 7 * len(seeds)))):
+            keys, levels = seeded_chains(seeds, reads, part, live=9, bits=bits)
+            for key, own, c in zip(keys, levels, range(part.start, part.stop), strict=True):
+                seed_of_read = stream(seeds[c // reads], c % reads)
+                np.testing.assert_array_equal(key, seed_of_read.generate_state(2))
+                drawn = np.random.Generator(np.random.PCG64(stream(seed_of_read, 0)))
+                np.testing.assert_array_equal(own, drawn.integers(0, 2**bits, 9, dtype=np.int32))
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("settings", [{}, {"is_from_present": True}, {"firsts": np.arange(27).reshape(3, 9) % 8}])
+def test_many_reads_are_each_a_chain(monkeypatch, move, settings):
+    """Chains of three units, more than there are lanes, in jobs that begin within a unit: each as it is alone."""
+    layer = problem(N=9, bits=3, M=3)
+    forms, seeds = [layer.unit(i) for i in range(3)], [stream(5, i) for i in range(3)]
+    betas = np.geomspace([1, 2, 3], 1e3, 11).T
+    chains = Chains(forms, seeds, betas, 15, move, **settings)
+    expected = [run_chain(chains[c]) for c in range(len(chains))]
+    for block_s in (10.0, 1e-9):  # all in one job; a group and a sweep at a time
+        monkeypatch.setattr("annealtrain.solvers.annealing.markov_chains.BLOCK_S", block_s)
+        monkeypatch.setattr("annealtrain.solvers.annealing.lanes.BLOCK_S", block_s)
+        for is_in_job in (True, False):
+            with thread_pool.threads(2):
+                ends = run_lanes(chains, is_in_job=is_in_job)
+            for end, one in zip(zip(*ends, strict=True), expected, strict=True):
+                np.testing.assert_array_equal(end[0], one.levels)
+                assert (end[1], end[2]) == (one.flips, one.sweeps)
+
+
 @pytest.mark.parametrize("move", MOVES)
 def test_blocks_of_sweeps_are_one_chain(monkeypatch, kernel, move):
     form = problem(N=9, bits=4).unit(0)
-    whole = run_chain(chain(form, sweeps=40, move=move)), run_lanes([chain(form, sweeps=40, move=move)])[0]
+    whole = run_chain(chain(form, sweeps=40, move=move)), side_by_side([chain(form, sweeps=40, move=move)])[0]
     order = run_chain(chain(form, sweeps=40, is_random_order=True))
     monkeypatch.setattr("annealtrain.solvers.annealing.markov_chains.BLOCK_S", 1e-6)
-    parts = run_chain(chain(form, sweeps=40, move=move)), run_lanes([chain(form, sweeps=40, move=move)])[0]
+    parts = run_chain(chain(form, sweeps=40, move=move)), side_by_side([chain(form, sweeps=40, move=move)])[0]
     for end, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(end.levels, other.levels)
         assert (end.flips, end.sweeps) == (other.flips, other.sweeps)
@@ -207,7 +258,7 @@ def test_frequencies_are_boltzmann(N, bits, temperature, move):
     counts, samples, wide = np.zeros(64), 9600, _anneal.lanes()
     for group in range(samples // wide):
         chains = [chain(form, sweeps=40, beta=beta, seed=group * wide + k, move=move) for k in range(wide)]
-        for end in run_lanes(chains):
+        for end in side_by_side(chains):
             counts[(end.levels << (bits * np.arange(N))).sum()] += 1
 
     def pvalue(expected):
@@ -327,12 +378,13 @@ def test_wrong_shapes_are_refused():
         "diagonal": np.zeros(3, np.float32),
         "delta": np.zeros(2, np.float32),
         "move": 0,
-        "betas": np.zeros((4, wide), np.float32),
+        "betas": np.zeros((1, 4, wide), np.float32),
         "first": 0,
-        "keys": np.zeros((2, wide), np.uint32),
+        "last": 4,
+        "keys": np.zeros((1, 2, wide), np.uint32),
         "fields": aligned((2, 16), np.float32),
-        "levels": aligned((3, wide), np.int32),
-        "flips": np.zeros(wide, np.int32),
+        "levels": aligned((1, 4, wide), np.int32),
+        "flips": np.zeros((1, wide), np.int64),
     }
     _anneal.anneal_lanes(**good)
     for change in (
@@ -341,12 +393,19 @@ def test_wrong_shapes_are_refused():
         {"couplings": np.zeros(49, np.float32)[1:].reshape(3, 16)},
         {"fields": aligned((2, 32), np.float32)},
         {"fields": aligned((wide + 1, 16), np.float32)},
-        {"betas": np.zeros((4, wide + 1), np.float32)},
-        {"keys": np.zeros((3, wide), np.uint32)},
-        {"flips": np.zeros(wide + 1, np.int32)},
+        {"betas": np.zeros((1, 4, wide + 1), np.float32)},
+        {"betas": np.zeros((2, 4, wide), np.float32)},
+        {"keys": np.zeros((1, 3, wide), np.uint32)},
+        {"keys": np.zeros((2, 2, wide), np.uint32)},
+        {"flips": np.zeros((1, wide + 1), np.int64)},
+        {"levels": aligned((1, 2, wide), np.int32)},
+        {"levels": aligned((2, 4, wide), np.int32)},
         {"fields": np.zeros(33, np.float32)[1:].reshape(2, 16)},
+        {"first": 3, "last": 2},
+        {"first": -1},
+        {"last": 5},
     ):
-        with pytest.raises(ValueError, match=r"agree|lanes wide|64-byte"):
+        with pytest.raises(ValueError, match=r"agree|lanes wide|64-byte|betas has 4"):
             _anneal.anneal_lanes(**good | change)
     with pytest.raises(ValueError, match="2 words"):
         _anneal.random_uniforms(np.zeros(3, np.uint32), 0, np.zeros(4))

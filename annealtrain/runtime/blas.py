@@ -1,9 +1,11 @@
 """The BLAS of this process: held to one thread while anyone's pool is open, and which of its kernels does the work."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ class OneThread:
 
         Yields what each further thread of the body's has to call: to OpenMP a limit is of the thread that sets it.
         """
-        libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        libraries = blas_libraries(len(sys.modules))
         of_threads = [library for library in libraries if getattr(library, "threading_layer", None) == "openmp"]
         before = [library.num_threads for library in of_threads]
         _set_all(of_threads, [1] * len(of_threads))
@@ -78,10 +80,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=ONE_THREAD.forget)
 
 
+@lru_cache(maxsize=1)
+def blas_libraries(modules: int) -> list[Any]:
+    """Return the controls of what BLAS this process has loaded, looked for anew once there are other `modules`.
+
+    Python loads libraries with its modules, and to look for them takes as long as many a small solve.
+    """
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
 def blas_kernel() -> Row | None:
     """Return library, version and kernel of NumPy's BLAS, which sets how products are rounded; None if not known."""
     _ = np.ones((2, 2)) @ np.ones((2, 2))  # some libraries choose their kernel at the first product
-    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    libraries = blas_libraries(len(sys.modules))
     if not libraries:
         return None
     found = min(libraries, key=lambda library: "numpy" not in library.filepath).info()

@@ -1,8 +1,11 @@
 """Streams of random numbers: children of one seed, the same whatever else is drawn."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
+
+from annealtrain.runtime.array_types import Array
 
 Seed = int | np.random.SeedSequence
 
@@ -24,6 +27,18 @@ def stream(seed: Seed, *key: int) -> np.random.SeedSequence:
     """Return the child of `seed` at `key`, such as (unit, read): the same whatever else is drawn."""
     root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, *key))
+
+
+def pools(siblings: Sequence[np.random.SeedSequence]) -> tuple[Array, int]:
+    """Return what their children are hashed from: pools (siblings, 4) uint32, and how many words each has hashed."""
+    entropy, key = siblings[0].entropy, siblings[0].spawn_key
+    given = sum(_words(number) for number in (entropy if isinstance(entropy, Sequence) else [entropy or 0]))
+    hashed = max(given, siblings[0].pool_size) + sum(_words(number) for number in key)
+    return np.array([seed.pool for seed in siblings]), hashed
+
+
+def _words(number: int) -> int:
+    return max(1, -(-int(number).bit_length() // 32))
 
 
 def generator(seed: Seed, *key: int) -> np.random.Generator:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from annealtrain import _anneal
-from annealtrain.hamiltonian.quadratic import QuadraticForm
+from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import stream
@@ -97,18 +97,28 @@ def start_levels(seed: np.random.SeedSequence, count: int, bits: int, is_from_pr
 
 def fields(chains: Sequence[Chain], levels: Iterable[Array]) -> Array:
     """Return h + 2 J S of the live weights at levels[c] (live,): (chains, live) float64, for chains of one J."""
-    couplings = chains[0].form.couplings
-    found = np.array([chain.form.h for chain in chains])
-    weights = np.zeros_like(found)
-    weights[:, couplings.indices] = [chain.weights(each) for chain, each in zip(chains, levels, strict=True)]
-    _anneal.add_products(couplings.J, weights, found)  # all of J, so that none of it need be copied
-    return np.ascontiguousarray(found[:, couplings.indices])
+    weights = np.array([chain.weights(each) for chain, each in zip(chains, levels, strict=True)])
+    return fields_at(chains[0].form.couplings, np.array([chain.form.h for chain in chains]), weights)
+
+
+def fields_at(couplings: Couplings, h: Array, weights: Array) -> Array:
+    """Return h + 2 J S of the live weights: (chains, live) float64. h: (chains, N), used up. weights: S (chains, live).
+
+    The same bits for any number of chains.
+    """
+    if couplings.indices.size == h.shape[1]:
+        _anneal.add_products(couplings.J, np.ascontiguousarray(weights), h)
+        return h
+    S = np.zeros_like(h)
+    S[:, couplings.indices] = weights
+    _anneal.add_products(couplings.J, S, h)  # all of J, so that none of it need be copied
+    return np.ascontiguousarray(h[:, couplings.indices])
 
 
 def scatter_live(form: QuadraticForm, levels: Array) -> Array:
-    """Return levels (N,) of all weights from those of the live ones (live,)."""
-    full = np.zeros(form.S0.size, dtype=np.int32)
-    full[form.couplings.indices] = levels
+    """Return levels (..., N) of all weights from those of the live ones (..., live)."""
+    full = np.zeros((*levels.shape[:-1], form.S0.size), dtype=np.int32)
+    full[..., form.couplings.indices] = levels
     return full
 
 
@@ -149,16 +159,17 @@ def timed_blocks(sweeps: int, sweep_s: float, watch: Watch = UNWATCHED, chains: 
             return
 
 
-def chain_stats(betas: Array, ends: Sequence[ChainResult], visits: int) -> dict[str, float]:
+def chain_stats(betas: Array, flips: Sequence[int], sweeps: Sequence[int], visits: int) -> dict[str, float]:
     """Return what is recorded of one unit's chains: sweeps done, the range of betas they came through, and counts.
 
-    visits: of spins (or weights, for moves of whole levels) in one sweep of one chain.
+    flips, sweeps: of each chain; there may be none. visits: of spins (or weights, for moves of whole levels) in one
+    sweep of one chain.
     """
-    swept = [end.sweeps for end in ends]
+    total = sum(sweeps)
     return {
-        "sweeps": sum(swept) / len(swept) if ends else len(betas),
+        "sweeps": total / len(sweeps) if len(sweeps) else len(betas),
         "beta_first": float(betas[0]),
-        "beta_last": float(betas[max(swept, default=0) - 1]),
-        "flips": sum(end.flips for end in ends),
-        "visits": visits * sum(swept),
+        "beta_last": float(betas[max(sweeps, default=0) - 1]),
+        "flips": sum(flips),
+        "visits": visits * total,
     }

@@ -18,11 +18,10 @@ from annealtrain.runtime.memory import aligned
 from annealtrain.runtime.random_streams import Seed, stream
 from annealtrain.runtime.validation import READS, checked, first_and_last, number, one_of, optional, whole
 from annealtrain.schedule import Schedule
+from annealtrain.solvers.annealing.lanes import Chains
 from annealtrain.solvers.annealing.markov_chains import (
-    Chain,
     ChainResult,
     chain_stats,
-    fields,
     scatter_live,
     timed_blocks,
     to_float32,
@@ -146,14 +145,16 @@ class SimulatedQuantumAnnealing(Solver):
             found, stats = self._sampled(form.spin_form(), seed, first, betas)
             return form.encoding.levels(2 * found - 1), stats
         if not live:
-            return np.zeros((self.num_reads, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], 0)
+            return np.zeros((self.num_reads, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], [], 0)
         own = None if first is None else first[form.couplings.indices]
         ends = [self.slices(form, stream(seed, read), own, betas) for read in range(self.num_reads)]
         reads = []
         for end in ends:
-            full = np.array([scatter_live(form, own) for own in end.levels.T])
+            full = scatter_live(form, end.levels.T)
             reads.append(full[np.argmin(form.energy(form.weights(full)))])
-        return np.array(reads), chain_stats(self.schedules(form, betas)[0], ends, live * form.bits * self.num_slices)
+        visits = live * form.bits * self.num_slices
+        flips, sweeps = [end.flips for end in ends], [end.sweeps for end in ends]
+        return np.array(reads), chain_stats(self.schedules(form, betas)[0], flips, sweeps, visits)
 
     def slices(
         self,
@@ -168,21 +169,18 @@ class SimulatedQuantumAnnealing(Solver):
         """
         couplings, P = form.couplings, self.num_slices
         betas, ring = (to_float32(each) for each in self.schedules(form, beta_range))
-        chains = [Chain(form, betas, stream(seed, k), first=first) for k in range(P)]
-        levels = aligned((couplings.indices.size, P), np.int32)
-        for k, chain in enumerate(chains):
-            levels[:, k] = chain.start()
-        own_fields = aligned(levels.shape, np.float32)
-        own_fields[:] = fields(chains, levels.T).T
-        keys = np.array([chain.key for chain in chains]).T
-        keys = np.concatenate([keys.ravel(), stream(seed, P).generate_state(2)]).astype(np.uint32)
+        chains = Chains([form], [seed], betas[None], P, "bit", firsts=None if first is None else first[None])
+        keys, first_levels, first_fields = chains.begin(slice(0, P))
+        levels, own_fields = (aligned((couplings.indices.size, P), dtype) for dtype in (np.int32, np.float32))
+        levels[:], own_fields[:] = first_levels.T, first_fields.T
+        keys = np.concatenate([keys.T.ravel(), stream(seed, P).generate_state(2)]).astype(np.uint32)
         flips, swept = 0, 0
         sweep_s = self._sweep_s(couplings.indices.size, form.bits)
         for part in timed_blocks(len(betas), sweep_s, self.watch):
             flips += _anneal.anneal_path_integral(
                 couplings.packed,
                 couplings.packed_diagonal,
-                chains[0].delta,
+                form.encoding.bit_changes,
                 betas[part],
                 ring[part],
                 part.start,

@@ -8,13 +8,14 @@ from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.solvers.annealing.cost_model import Executor
+from annealtrain.solvers.annealing.lanes import ChainEnds, Chains
 from annealtrain.solvers.annealing.markov_chains import Chain, ChainResult, fields
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.deadline import UNWATCHED, Watch
 
 
 def numpy_chain(chain: Chain, watch: Watch = UNWATCHED) -> ChainResult:
-    """Return what `chains.alone` does, one move at a time; a reference does not hurry for a deadline."""
+    """Return what `run_chain` does, one move at a time; a reference does not hurry for a deadline."""
     form, J, N = chain.form, chain.form.couplings.live_J, chain.form.couplings.indices.size
     levels, flips = chain.start().astype(np.int64), 0
     field = fields([chain], [levels])[0]
@@ -84,5 +85,5 @@ class ReferenceAnnealing(SimulatedAnnealing):
     def executor(self, problem: LayerProblem) -> Executor:
         return Executor.CHAINS
 
-    def run(self, chains: list[Chain], is_in_job: bool) -> list[ChainResult]:
-        return thread_pool.parallel_map(lambda chain: numpy_chain(chain, self.watch), chains)
+    def run(self, chains: Chains, is_in_job: bool) -> ChainEnds:
+        return self.run_each(lambda chain: numpy_chain(chain, self.watch), chains, is_in_job)

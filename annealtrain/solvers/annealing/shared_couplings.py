@@ -4,14 +4,14 @@ import time
 
 import numpy as np
 
-from annealtrain import _anneal
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
 from annealtrain.solvers.annealing.cost_model import lanes_sweep_s
-from annealtrain.solvers.annealing.markov_chains import timed_blocks, to_float32
+from annealtrain.solvers.annealing.lanes import ChainEnds, Lanes, group_jobs
+from annealtrain.solvers.annealing.markov_chains import to_float32
 from annealtrain.solvers.annealing.temperatures import Cooling
 from annealtrain.solvers.solver import SolveResult
 from annealtrain.solvers.statistics import with_rates
@@ -64,39 +64,18 @@ def _run_all(
 
     form: any unit's. betas: (sweeps, M). fields: h + 2 J S at the middle level of every weight, (M, live).
     """
-    couplings, wide, delta, (M, live) = form.couplings, _anneal.lanes(), form.encoding.bit_changes, fields.shape
-    keys, lane_betas = seed.generate_state(2 * M).reshape(M, 2), to_float32(betas)
-    whole = _anneal.MAX_LANES // wide  # rows of levels that fill 64 bytes: each group's begin on such a border
-    rows = -(-live // whole) * whole
-    all_levels = memory.aligned((-(-M // wide) * rows, wide), np.int32).reshape(-1, rows, wide)[:, :live]
+    couplings, delta, (M, live) = form.couplings, form.encoding.bit_changes, fields.shape
+    keys, lane_betas = seed.generate_state(2 * M).reshape(M, 2), to_float32(betas).T
     all_fields = memory.aligned((M, couplings.packed.shape[1]), np.float32)
-    all_levels[:] = form.encoding.middle_level
     all_fields[:, :live] = fields
-    sweep_s = lanes_sweep_s(live, form.bits)
+    levels = np.full((M, live), form.encoding.middle_level, np.int32)
 
-    def group(units: slice) -> tuple[Array, int]:
-        levels, count = all_levels[units.start // wide], units.stop - units.start
-        filled = np.minimum(np.arange(units.start, units.start + wide), M - 1)
-        filled[count:] = units.start  # lanes without a chain are like the first
-        own_keys, own_betas = np.ascontiguousarray(keys[filled].T), np.ascontiguousarray(lane_betas[:, filled])
-        flips, total = np.zeros(wide, np.int32), 0
-        for part in timed_blocks(len(betas), sweep_s):
-            _anneal.anneal_lanes(
-                couplings.packed,
-                couplings.packed_diagonal,
-                delta,
-                _anneal.MOVES[move],
-                own_betas[part],
-                part.start,
-                own_keys,
-                all_fields[units],
-                levels,
-                flips,
-            )
-            total += int(flips[:count].sum())
-            flips[:] = 0
-        return levels[:, :count].T, total
+    def run(units: slice) -> ChainEnds:
+        own = (lane_betas[units], keys[units], all_fields[units], levels[units])
+        return Lanes.of(couplings, delta, *own).run(move)
 
-    parts = thread_pool.chunks(M, wide)
-    ends = thread_pool.parallel_map(group, parts, seconds=len(parts) * len(betas) * sweep_s)
-    return np.concatenate([end[0] for end in ends]), all_fields[:, :live], sum(end[1] for end in ends)
+    group_s = len(betas) * lanes_sweep_s(live, form.bits)
+    parts, seconds = group_jobs(M, group_s)
+    ends = thread_pool.parallel_map(run, parts, seconds=seconds)
+    found = ends[0].levels if len(ends) == 1 else np.concatenate([end.levels for end in ends])
+    return found, all_fields[:, :live], sum(int(end.flips.sum()) for end in ends)

@@ -18,7 +18,8 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.memory import aligned
 from annealtrain.runtime.random_streams import Seed, stream
-from annealtrain.solvers.annealing.markov_chains import ChainResult, chain_stats, start_levels, timed_blocks, to_float32
+from annealtrain.solvers.annealing.markov_chains import ChainResult, chain_stats, timed_blocks, to_float32
+from annealtrain.solvers.annealing.starts import seeded_chains
 from annealtrain.solvers.annealing.temperatures import Cooling
 from annealtrain.solvers.deadline import UNWATCHED, Watch
 from annealtrain.solvers.solver import SolveResult
@@ -38,10 +39,10 @@ def anneal_shared_inputs(
         own = shared.live[i]
         diagonal = shared.diagonal[i, own] + shared.ridge[i]
         betas = cooling.of_moments(diagonal, gradients[i, own], problem.encoding.step, problem.bits, problem.sites)
-        for read in range(R):
-            source = stream(seed, i, read)
-            start = start_levels(source, live, problem.bits, is_from_present)
-            lanes.append(Lane(i, source.generate_state(2), start, betas))
+        keys, starts = seeded_chains([stream(seed, i)], R, slice(0, R), live=live, bits=problem.bits)
+        if is_from_present:
+            starts[:] = problem.encoding.middle_level
+        lanes += [Lane(i, key, start, betas) for key, start in zip(keys, starts, strict=True)]
     built = time.perf_counter()
     ends = shared.run_all(lanes, problem.bits, cooling.move, watch)
     found = np.array([end.levels for end in ends]).reshape(M, R, live)
@@ -55,7 +56,9 @@ def anneal_shared_inputs(
     annealed = time.perf_counter()
     bounds = shared.lower_bounds(weights[:, 0])
     visits = live * (problem.bits if cooling.move == "bit" else 1)
-    stats = combine_units([chain_stats(lanes[R * i].betas, ends[R * i : R * (i + 1)], visits) for i in range(M)])
+    units = [ends[R * i : R * (i + 1)] for i in range(M)]
+    flips, sweeps = ([[getattr(end, name) for end in unit] for unit in units] for name in ("flips", "sweeps"))
+    stats = combine_units([chain_stats(lanes[R * i].betas, flips[i], sweeps[i], visits) for i in range(M)])
     times = {"build_s": built - started, "anneal_s": annealed - built, "bound_s": time.perf_counter() - annealed}
     start_energies = shared.energies(problem.S0)
     return SolveResult(levels, weights, energies, start_energies, bounds, with_rates(stats | times), problem.bits)

@@ -1,7 +1,6 @@
 """Simulated annealing, Eqs. (30), (31): the policy; `cost_model` plans which executor of the kernel does the work."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,17 +10,16 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.random_streams import Seed, stream
+from annealtrain.runtime.random_streams import Seed
 from annealtrain.runtime.validation import READS, checked, number, one_of, optional
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.annealing.cost_model import (
     Executor,
     chain_sweep_s,
-    lanes_sweep_s,
     plan,
     plan_chains,
 )
-from annealtrain.solvers.annealing.lanes import run_lanes
+from annealtrain.solvers.annealing.lanes import ChainEnds, Chains, run_lanes
 from annealtrain.solvers.annealing.markov_chains import (
     Chain,
     ChainResult,
@@ -46,6 +44,7 @@ from annealtrain.solvers.solver import Solver, SolveResult, solve_in_one_range
 
 ORDERS = ("sequential", "random")
 SWEEP_BYTES, LANES_SWEEP_BYTES = 24, 70  # of a sweep's inverse temperatures, and what each thread makes of them
+LANE_S, LANE_BYTES = 1e-6, 150  # of a read in a lane: it has no Python object of its own
 FEW_SWEEPS = 10_000  # of all reads of a unit, for which nothing is estimated: it is one of many small solves
 SWEEPS, SWEEPS_OF_GOOD_START = 100, 1000
 
@@ -152,10 +151,11 @@ class SimulatedAnnealing(Solver):
     def effort(self, *, units: int, weights: int, bits: int) -> Effort:
         sweeps, reads = counted(self.num_sweeps), counted(self.num_reads)
         sweep_bytes = SWEEP_BYTES + LANES_SWEEP_BYTES * min(thread_pool.width(), reads * units)
-        seconds = units * reads * (READ_S + sweeps * chain_sweep_s(weights * bits, weights))
+        read_s, read_bytes = (READ_S, READ_BYTES) if self.order == "random" else (LANE_S, LANE_BYTES)
+        seconds = units * reads * (read_s + sweeps * chain_sweep_s(weights * bits, weights))
         return Effort(
             f"annealing {plural(reads, 'read')} of {plural(sweeps, 'sweep')} for {plural(units, 'unit')}",
-            units * reads * READ_BYTES + result_bytes(units, reads, weights) + sweeps * sweep_bytes,
+            units * reads * read_bytes + result_bytes(units, reads, weights) + sweeps * sweep_bytes,
             seconds if self.time_limit_s is None else 0.0,
             "solver.num_sweeps or solver.num_reads, or set solver.time_limit_s",
         )
@@ -188,61 +188,57 @@ class SimulatedAnnealing(Solver):
         couplings, R, move = forms[0].couplings, self.num_reads, self.chosen_move
         live = couplings.indices.size
         if not live:
-            return [(np.zeros((R, form.S0.size), dtype=np.int32), chain_stats(np.zeros(1), [], 0)) for form in forms]
+            none = chain_stats(np.zeros(1), [], [], 0)
+            return [(np.zeros((R, form.S0.size), dtype=np.int32), none) for form in forms]
         if move != "bit" and np.any(couplings.diagonal < 0):
             raise InputError(f"solver.move={move} needs J_jj >= 0 for every weight: take move=bit")
         start = None if self.start in PLAIN_STARTS else good_start(self.start, forms, seeds)
         betas, run_forms, firsts = self._chains_begin(forms, start)
-        chains = [
-            Chain(form, beta, stream(seed, read), move, self.order == "random", self.start == "present", first)
-            for form, beta, first, seed in zip(run_forms, betas, firsts, seeds, strict=True)
-            for read in range(R)
-        ]
+        is_from_present = self.start == "present"
+        chains = Chains(run_forms, seeds, np.array(betas), R, move, self.order == "random", is_from_present, firsts)
         ends = self.run(chains, is_in_job)
         visits = live * (forms[0].bits if move == "bit" or run_forms is not forms else 1)
         found = []
         for i, form in enumerate(forms):
-            own = ends[R * i : R * (i + 1)]
-            levels = np.array([(scatter_live if run_forms is forms else from_spins)(form, end.levels) for end in own])
+            own = slice(R * i, R * (i + 1))
+            levels = (scatter_live if run_forms is forms else from_spins)(form, ends.levels[own])
             if start is not None:
                 levels = better_reads(form, start.levels[i], levels)
-            found.append((levels, chain_stats(betas[i], own, visits)))
+            flips, sweeps = ends.flips[own].tolist(), ends.sweeps[own].tolist()
+            found.append((levels, chain_stats(betas[i], flips, sweeps, visits)))
         return found
 
     def _chains_begin(
         self, forms: Sequence[QuadraticForm], start: GoodStart | None
-    ) -> tuple[list[Array], Sequence[QuadraticForm], list[Array | None]]:
-        """Return each unit's inverse temperatures, form and first levels, which may be None: see Chain.
+    ) -> tuple[list[Array], Sequence[QuadraticForm], Array | None]:
+        """Return each unit's inverse temperatures, form and first levels (units, live), which may be None: see Chains.
 
         Where levels are no power of two the chains are of spins, as weights of one bit.
         """
-        cooling = self.cooling
+        cooling, firsts = self.cooling, None
         if start is None:
             betas = [cooling.of_unit(form) for form in forms]
-            firsts: list[Array | None] = [None] * len(forms)
         else:
             betas = [cooling.of_start(form, excess) for form, excess in zip(forms, start.excess, strict=True)]
-            firsts = [levels[forms[0].couplings.indices] for levels in start.levels]
+            firsts = start.levels[:, forms[0].couplings.indices]
         if forms[0].encoding.is_binary:
             return betas, forms, firsts
         if self.start == "present":
-            middle = np.full(forms[0].couplings.indices.size, forms[0].encoding.middle_level)
-            firsts = [middle] * len(forms)
-        firsts = [None if first is None else in_spins(forms[0], first) for first in firsts]
+            firsts = np.full((len(forms), forms[0].couplings.indices.size), forms[0].encoding.middle_level)
+        if firsts is not None:
+            firsts = np.array([in_spins(form, first) for form, first in zip(forms, firsts, strict=True)])
         spin_forms = [form.spin_form() for form in forms]
         return (betas if start else [cooling.of_unit(form) for form in spin_forms]), spin_forms, firsts
 
-    def run(self, chains: list[Chain], is_in_job: bool) -> list[ChainResult]:
-        """Return the end of each chain of one J; several share the kernel's lanes where that is faster."""
-        wide, sweeps, first = _anneal.lanes(), len(chains[0].betas), chains[0]
+    def run(self, chains: Chains, is_in_job: bool) -> ChainEnds:
+        """Return the ends of the chains; several share the kernel's lanes where that is faster."""
         if self.order == "random" or plan_chains(len(chains)) is Executor.CHAINS:
-            seconds = sweeps * chain_sweep_s(first.spins, first.live) * len(chains)
-            return _mapped(lambda chain: run_chain(chain, self.watch), chains, seconds, is_in_job)
-        groups = [chains[start : start + wide] for start in range(0, len(chains), wide)]
-        seconds = sweeps * lanes_sweep_s(first.live, first.form.bits) * len(groups)
-        found = _mapped(lambda group: run_lanes(group, self.watch), groups, seconds, is_in_job)
-        return [end for group in found for end in group]
+            return self.run_each(lambda chain: run_chain(chain, self.watch), chains, is_in_job)
+        return run_lanes(chains, self.watch, is_in_job=is_in_job)
 
-
-def _mapped(job: Callable[[Any], Any], items: Sequence[Any], seconds: float, is_in_job: bool) -> list[Any]:
-    return [job(item) for item in items] if is_in_job else thread_pool.parallel_map(job, items, seconds=seconds)
+    def run_each(self, run: Callable[[Chain], ChainResult], chains: Chains, is_in_job: bool) -> ChainEnds:
+        """Return the ends of chains that are run one by one."""
+        each, seconds = (chains[c] for c in range(len(chains))), len(chains) * chains.betas.shape[1]
+        seconds *= chain_sweep_s(chains.live * chains.forms[0].bits, chains.live)
+        ends = [run(chain) for chain in each] if is_in_job else thread_pool.parallel_map(run, each, seconds=seconds)
+        return ChainEnds(*(np.array(part) for part in zip(*ends, strict=True)))
