@@ -1,5 +1,6 @@
 """One BLAS thread while anyone needs it, whoever comes and goes, and whatever kind of library there is."""
 
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -28,7 +29,9 @@ def libraries(monkeypatch):
     found = [Library("pthreads"), Library("openmp")]
     select = SimpleNamespace(select=lambda user_api: SimpleNamespace(lib_controllers=found))
     monkeypatch.setattr(blas, "ThreadpoolController", lambda: select)
-    return found
+    blas.blas_libraries.cache_clear()
+    yield found
+    blas.blas_libraries.cache_clear()
 
 
 def test_a_limit_of_each_thread_is_set_by_each_thread(libraries):
@@ -49,10 +52,11 @@ def test_a_limit_of_each_thread_is_set_by_each_thread(libraries):
     assert [library.num_threads for library in libraries] == [4, 4]
 
 
-def test_a_library_that_is_loaded_meanwhile_is_held_too(libraries):
+def test_a_library_that_is_loaded_meanwhile_is_held_too(libraries, monkeypatch):
     held, late = blas.OneThread(), Library("late")
     with held.held():
         libraries.append(late)
+        monkeypatch.setitem(sys.modules, "a_module_that_brings_it", SimpleNamespace())
         with held.held():
             assert late.num_threads == 1
     assert late.num_threads == 4

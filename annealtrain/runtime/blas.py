@@ -92,7 +92,7 @@ def blas_libraries(modules: int) -> list[Any]:
 def blas_kernel() -> Row | None:
     """Return library, version and kernel of NumPy's BLAS, which sets how products are rounded; None if not known."""
     _ = np.ones((2, 2)) @ np.ones((2, 2))  # some libraries choose their kernel at the first product
-    libraries = blas_libraries(len(sys.modules))
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
     if not libraries:
         return None
     found = min(libraries, key=lambda library: "numpy" not in library.filepath).info()
