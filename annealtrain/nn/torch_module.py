@@ -94,13 +94,13 @@ class TorchModule:
             lines.append(f"{owner or 'the module'} ({kind}): {names}, {sum(size for _, size in held)} weights")
         return lines
 
-    def meet(self, inputs: Any) -> list[str]:
+    def meet(self, inputs: Any, training: bool | None = False) -> list[str]:
         """Run once, without a trace, to learn shapes; layers not reached, or more than once, go to the rest.
 
-        Return the names of those. inputs: a few samples, an array, a tensor or a Call.
+        Return the names of those. inputs: a few samples, an array, a tensor or a Call. training: mode.
         """
         with torch.no_grad():
-            tape = TorchTape(self, inputs, self._untouched(training=False))
+            tape = TorchTape(self, inputs, self._untouched(training))
         counts = tape.counts
         gone = [layer.name for layer, count in zip(self.trainable, counts, strict=True) if count != 1]
         self.trainable = [layer for layer, count in zip(self.trainable, counts, strict=True) if count == 1]
