@@ -11,6 +11,7 @@ from annealtrain.nn.tape import Tape
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Stream, generator
+from annealtrain.runtime.ranks import ALONE, Ranks
 from annealtrain.runtime.validation import check_all, one_of
 
 Result = TypeVar("Result")
@@ -114,7 +115,7 @@ class Network:
         """Return what a job gives for each part of `count` samples that a pass takes at once, on the pool's threads."""
         return thread_pool.parallel_map(job, thread_pool.chunks(count, CHUNK_SAMPLES))
 
-    def move_rest(self, share: float = 1.0) -> None:
+    def move_rest(self, share: float = 1.0, ranks: Ranks = ALONE) -> None:
         """Do nothing: there are no weights beside those of the layers."""
 
     def check_inverses(self) -> None:

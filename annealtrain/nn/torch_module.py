@@ -20,6 +20,7 @@ from annealtrain.nn.torch_layers import KINDS, TorchLayer, choices
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.ranks import ALONE, Ranks
 
 Result = TypeVar("Result")
 PREDICTED = 256  # samples of one forward pass without gradients
@@ -178,10 +179,17 @@ class TorchModule:
             "take optimizer=kronecker or gauss_newton"
         )
 
-    def move_rest(self, share: float = 1.0) -> None:
-        """Let the rest's optimizer take a step with the gradients that the last tape left, its rates times `share`."""
+    def move_rest(self, share: float = 1.0, ranks: Ranks = ALONE) -> None:
+        """Let the rest's optimizer take a step with the gradients that the last tape left, its rates times `share`.
+
+        ranks: processes whose gradients are added up.
+        """
         if self.rest_optimizer is None:
             return
+        if ranks.size > 1:
+            grads = [parameter.grad for parameter in self.rest.values() if parameter.grad is not None]
+            for grad, total in zip(grads, ranks.sums([g.double().cpu().numpy() for g in grads]), strict=True):
+                grad.copy_(torch.from_numpy(total))
         for group, rate in zip(self.rest_optimizer.param_groups, self._first_rates, strict=True):
             group["lr"] = rate * share
         self.rest_optimizer.step()

@@ -19,6 +19,7 @@ from annealtrain.optimizers.moving_average import MovingAverage
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator
+from annealtrain.runtime.ranks import current_ranks
 from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.runtime.validation import checked, number, one_of, whole
 from annealtrain.schedule import Schedule
@@ -44,6 +45,7 @@ class Kronecker(Optimizer):
     """
 
     solves_for_changes = True
+    shares_batches = True
     solver: Solver
     half_range: Schedule
     bits: int
@@ -84,7 +86,9 @@ class Kronecker(Optimizer):
             momentum=self.momentum,
             memory=self.memory,
             form=self.factors,
+            ranks=current_ranks(),
         )
+        self._ranks = self._model.ranks
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         timer, layers = self.timer, self.network.trainable
@@ -96,12 +100,17 @@ class Kronecker(Optimizer):
         with timer.stage("build_s"):
             if step.number < WARM_UP or step.number % self.every == 0:
                 self._measure_curvature(batch, step)
-            problems = [self._layer_problem(k, step) for k in range(len(layers))]
+            owners = self._ranks.shared_out([M * N * N for M, N in (layer.weight_shape for layer in layers)])
+            own = [k for k, owner in enumerate(owners) if owner == self._ranks.rank]
+            problems = {k: self._layer_problem(k, step) for k in own}
         with timer.stage("anneal_s"):
             solver = self.solver.resolve_schedules(step.epoch, step.epochs)
-            found = [solver.solve(problems[k], seed=self.solve_seed(k, step)) for k in range(len(layers))]
-            changes = [result.best_weights for result in found]
-            rows = [solve_row(step.epoch, k, problems[k], found[k]) for k in range(len(layers))]
+            found = {k: solver.solve(problems[k], seed=self.solve_seed(k, step)) for k in own}
+            rows = self._rows({k: solve_row(step.epoch, k, problems[k], found[k]) for k in own})
+            changes = [np.zeros(layer.weight_shape) for layer in layers]
+            for k in own:
+                changes[k] = found[k].best_weights
+            changes = self._ranks.from_owners(changes, owners)
             progress(len(layers) - 1, 1.0)
         if step.number % (step.total // step.epochs) % DIAGNOSED:
             for layer, change in zip(layers, changes, strict=True):
@@ -109,8 +118,13 @@ class Kronecker(Optimizer):
         else:
             with timer.stage("evaluate_s"):
                 rows = self._diagnosed(batch, loss, gradients, changes, rows)
-        self.network.move_rest(self._left(step))
+        self.network.move_rest(self._left(step), self._ranks)
         return rows
+
+    def _rows(self, own: dict[int, Row]) -> list[Row]:
+        """Return the rows of all layers, whichever rank has solved them."""
+        rows = self._ranks.gathered(own)
+        return [rows[k] for k in sorted(rows)]
 
     def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
         """Return the layer's Hamiltonians of changes d, from this batch's gradient alone."""
@@ -139,28 +153,33 @@ class Kronecker(Optimizer):
         return rows
 
     def _loss(self, batch: Batch) -> float:
-        return self.objective.value(self.network.training_outputs(batch.inputs), batch.outputs) / len(batch.inputs)
+        value = self.objective.value(self.network.training_outputs(batch.inputs), batch.outputs)
+        return self._joined(value) / self._joined(len(batch.inputs))
+
+    def _joined(self, value: float) -> Any:
+        """Return the sum of a number over ranks."""
+        return value if self._ranks.size == 1 else self._ranks.sums([np.array(value, np.float64)])[0].item()
 
     def _loss_and_gradients(self, batch: Batch, step: int | None = None) -> tuple[float, list[Any]]:
         """Return the batch's loss and its gradient, (M, N) a layer, in float64.
 
         step: number of the step whose own pass this is; None: a look.
         """
-        network, count = self.network, len(batch.inputs)
+        network, count = self.network, self._joined(len(batch.inputs))
 
         def part(block: slice) -> tuple[float, list[Array]]:
             forward, targets = network.training_tape(batch.inputs[block], step), batch.outputs[block]
             gradients = forward.gradients(self.objective.gradient(forward.outputs, targets, count))
             return self.objective.value(forward.outputs, targets) / count, gradients
 
-        parts = network.in_parts(part, count, is_training=True)
-        sums = [sum(g[k].astype(np.float64) for _, g in parts) for k in range(len(network.trainable))]
-        return sum((loss for loss, _ in parts), 0.0), sums
+        parts = network.in_parts(part, len(batch.inputs), is_training=True)
+        sums: list[Any] = [sum(g[k].astype(np.float64) for _, g in parts) for k in range(len(network.trainable))]
+        return self._joined(sum((loss for loss, _ in parts), 0.0)), self._ranks.sums(sums)
 
     def _measure_curvature(self, batch: Batch, step: Step) -> None:
-        forward = self.network.training_tape(batch.inputs[:PROBED])
+        forward = self.network.training_tape(batch.inputs[: -(-(PROBED - self._ranks.rank) // self._ranks.size)])
         random = generator(self.seed, Stream.SIGNS, step.number)
-        self._model.measure(self.network, forward, self.objective.probe(forward.outputs, random))
+        self._model.measure(self.network, forward, self._model.draw(self.objective, forward.outputs, random))
 
     def _layer_problem(self, k: int, step: Step) -> LayerProblem:
         half_range = self.half_range.value(step.number, step.total, k)

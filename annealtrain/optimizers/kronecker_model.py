@@ -4,6 +4,7 @@ import numpy as np
 
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
+from annealtrain.nn.losses import Loss
 from annealtrain.nn.model import Model, ModelLayer, ModelTape
 from annealtrain.optimizers.moving_average import MovingAverage
 from annealtrain.runtime import thread_pool
@@ -56,6 +57,13 @@ class KroneckerModel:
         self.input_factor.add([R for R, _ in factors])
         self.output_factor.add([gamma for _, gamma in factors])
         self._preconditioners.clear()
+
+    def draw(self, objective: Loss, outputs: Array, random: np.random.Generator) -> Array:
+        """Return a loss's probe of outputs (q, C): of each sample the same, however many ranks share the samples."""
+        if self.ranks.size == 1:
+            return objective.probe(outputs, random)
+        whole = objective.probe(np.repeat(outputs, self.ranks.size, axis=0), random)
+        return whole[self.ranks.rank :: self.ranks.size]
 
     def preconditioner(self, k: int) -> tuple[Couplings, Array]:
         """Return a layer's J and the matrix (Gamma + damping g I)^-1 / r from its h to H / eta; they are kept."""

@@ -51,6 +51,7 @@ class Optimizer:
     is_unit_by_unit: whether each unit is a problem of its own to the solver, not all units of a layer one.
     solves_for_changes: whether the weights of its Hamiltonians are changes of the layer's, not the layer's own.
     objective: the true loss of a run.
+    shares_batches: whether several processes can train together, each on its share of a batch.
     step_setting: what a user lowers to make its steps smaller.
     """
 
@@ -61,6 +62,7 @@ class Optimizer:
     objective: Loss = SQUARED_ERROR
     is_unit_by_unit: bool = False
     solves_for_changes: bool = False
+    shares_batches: bool = False
     step_setting: str = "the range L (half_range.first and last, or the schedule's own values)"
 
     def check(self, network: Model) -> None:

@@ -12,7 +12,7 @@ from annealtrain.runtime.array_types import Array
 class Ranks:
     """One process alone, and the contract of several: all of them make the same calls in the same order.
 
-    rank: which of `size` processes this is.
+    rank: which of `size` processes this is. Of a batch each has every size-th sample, from its rank on.
     """
 
     rank, size = 0, 1
@@ -24,6 +24,10 @@ class Ranks:
     def from_owners(self, arrays: Sequence[Array], owners: Sequence[int]) -> list[Array]:
         """Return array k as rank owners[k] has it; the others give any array of its shape, float64."""
         return list(arrays)
+
+    def gathered(self, rows: dict[int, Any]) -> dict[int, Any]:
+        """Return the entries of all ranks' dictionaries."""
+        return rows
 
     def shared_out(self, costs: Sequence[float]) -> list[int]:
         """Return which rank each of several jobs is for: the costliest first, each to the rank with the least."""
@@ -61,6 +65,13 @@ class TorchRanks(Ranks):
         for one in work:
             one.wait()
         return [tensor.cpu().numpy() for tensor in tensors]
+
+    def gathered(self, rows: dict[int, Any]) -> dict[int, Any]:
+        from torch import distributed
+
+        parts: list[Any] = [None] * self.size
+        distributed.all_gather_object(parts, rows)
+        return {k: row for part in parts for k, row in part.items()}
 
     def _tensor(self, array: Array) -> Any:
         """Return a copy where the backend can send it from."""

@@ -124,17 +124,15 @@ class Annealed:
             return
         with self._looking() as call, torch.enable_grad():
             tape = self.network.own_tape(call)
-        model.measure(self.network, tape, self._probe(tape.outputs))
+        model.measure(self.network, tape, self._probe(model, tape.outputs))
 
-    def _probe(self, outputs: Array) -> Array:
+    def _probe(self, model: KroneckerModel, outputs: Array) -> Array:
         """Return vectors s of the outputs' shape whose mean product is half the loss's second derivative."""
         objective = LOSSES["squared_error" if self.loss == "mse" else self.loss]
         random = generator(self.seed, Stream.SIGNS, self.number)
-        # Of each sample the same, however the samples are shared out.
-        drawn = objective.probe(np.concatenate([outputs] * self.ranks.size), random)
         terms = math.prod(outputs.shape[1:-1]) * (outputs.shape[-1] if self.loss == "mse" else 1)  # of a mean
-        own: Array = drawn[self.ranks.rank * len(outputs) :][: len(outputs)]
-        return own / outputs.dtype.type(math.sqrt(terms))
+        found: Array = model.draw(objective, outputs, random) / outputs.dtype.type(math.sqrt(terms))
+        return found
 
     def _problem(self, model: KroneckerModel, k: int, half_range: float, eta: float) -> NextProblem:
         problem, seed = model.problem(k, eta, half_range, self.bits), stream(self.seed, Stream.SOLVE, k, self.number)

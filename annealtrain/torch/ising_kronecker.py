@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from annealtrain.errors import InputError
-from annealtrain.experiment.builder import solver_of
-from annealtrain.experiment.compose import compose_config
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.torch_module import TorchModule
 from annealtrain.optimizers.kronecker_model import FORMS
@@ -231,5 +229,8 @@ def _solver(solver: str | Solver, settings: Mapping[str, Any]) -> Solver:
         return solver
     if not isinstance(solver, str):
         raise InputError(f"solver={shown(solver)} is neither a name, such as 'sa', nor a Solver")
+    from annealtrain.experiment.builder import solver_of  # with Hydra: only where a name is to be looked up
+    from annealtrain.experiment.compose import compose_config
+
     words = [f"solver.{name}={shown(value)}" for name, value in settings.items()]
     return solver_of(compose_config(["optimizer=kronecker", f"solver={solver}", *words], None))

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annealtrain.data.loader import Loader
+from annealtrain.errors import InputError
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.diagnostics import epoch_columns
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Step
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
+from annealtrain.runtime.ranks import current_ranks
 from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.solvers.statistics import merge_by_layer
 from annealtrain.training.callback import Checkpoint, Observer
@@ -48,7 +50,9 @@ class Trainer:
         self.task = task or Classification()
         self.network, self.sets, self.optimizer = network, sets, optimizer
         self.epochs, self.seed, self.batch_size = epochs, seed, batch_size
-        self.timer = StageTimer()
+        self.timer, self._ranks = StageTimer(), current_ranks()
+        if self._ranks.size > 1 and not optimizer.shares_batches:
+            raise InputError("several processes train together with optimizer=kronecker alone: start this in one")
         optimizer.check(network)
         optimizer.start(network, seed=seed, timer=self.timer)
         self._averages = WeightAveraging(network, averaging) if averaging else None
@@ -89,7 +93,8 @@ class Trainer:
             step = Step(epoch, self.epochs, epoch * count + number, self.epochs * count)
             with self.timer.stage("forward_s"):
                 inputs = train.batch(index, stream(self.seed, Stream.AUGMENT, step.number))
-            yield step, Batch(inputs, self._outputs(train.labels[index]))
+            share = slice(self._ranks.rank, None, self._ranks.size)  # of all samples, as they are augmented together
+            yield step, Batch(inputs[share], self._outputs(train.labels[index])[share])
 
     def next_problem(self, k: int, epoch: int) -> "LayerProblem":
         """Return what the first step of `epoch` would solve in layer k at the present weights of all layers."""
