@@ -269,6 +269,33 @@ def test_the_python_of_the_export_page(cli: Callable, trained: Path) -> None:
     assert list(scope["module"].state_dict())
 
 
+def test_the_python_of_the_torch_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="the torch extra is not installed")
+    monkeypatch.chdir(tmp_path)
+    blocks = [text for language, text in BLOCK.findall((ROOT / "docs/torch.md").read_text()) if language == "python"]
+    scope: dict = {}
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        exec(compile("\n".join(blocks), "torch.md", "exec"), scope)
+    assert scope["scheduler"].last_epoch == 8
+    assert Path("checkpoint.pt").exists()
+
+
+def test_the_python_of_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs as one process of a group of one."""
+    torch = pytest.importorskip("torch", reason="the torch extra is not installed")
+    (code,) = [text for page, path, text in FILES if path.name == "train_ranks.py"]
+    monkeypatch.chdir(tmp_path)
+    start = torch.distributed.init_process_group
+    store = torch.distributed.HashStore()
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda backend: start(backend, store=store, rank=0, world_size=1)
+    )
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    exec(compile(code, "train_ranks.py", "exec"), {})
+    assert Path("model.pt").exists()
+
+
 def listed_columns(title: str) -> set[str]:
     """The names in the first column of the tables under a title of docs/stats.md."""
     (section,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", PROSE["stats"], re.M | re.S)
