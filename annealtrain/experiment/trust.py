@@ -25,10 +25,12 @@ BUILT = {
     "annealtrain.nn.layers": (*("AvgPool2d", "Conv2d", "Flatten", "Linear", "MaxPool2d", "Pad", "SpectralPool2d"),),
     "annealtrain.nn.pooling": ("AvgPool2d", "MaxPool2d"),
     "annealtrain.nn.spectral_pool": ("SpectralPool2d",),
+    "annealtrain.nn.torch_models": ("ResNet8", "VGGSmall", "ViTTiny"),
     "annealtrain.optimizers.backprop": ("Backpropagation",),
     "annealtrain.optimizers.gauss_newton": ("GaussNewton",),
     "annealtrain.optimizers.kronecker": ("Kronecker",),
     "annealtrain.optimizers.layerwise": ("Layerwise", "difference", "pinv", "pinv_weighted"),
+    "annealtrain.optimizers.rest": ("adamw", "frozen", "sgd"),
     "annealtrain.optimizers.targets": (*("DifferenceTargets", "PseudoInverseTargets", "WeightedPseudoInverseTargets"),),
     "annealtrain.schedule": (
         *("ConstantSchedule", "DropSchedule", "GeometricSchedule", "LinearSchedule", "StepSchedule"),
@@ -132,7 +134,8 @@ def _is_target(place: str) -> bool:
 
 
 def _refusal(place: str, target: str) -> str:
-    line = f"{place}={shown(target)} is not one of annealtrain's solvers, optimizers, layers, schedules or datasets"
+    known = "solvers, optimizers, models, layers, schedules or datasets"
+    line = f"{place}={shown(target)} is not one of annealtrain's {known}"
     if not _is_dotted(target) or "." not in target:
         return f"{line}, nor the full name of another class"
     if target.partition(".")[0] == "annealtrain":

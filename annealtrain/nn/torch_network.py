@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annealtrain.errors import InputError
+from annealtrain.nn.frozen import Frozen
 from annealtrain.nn.layers import (
     AvgPool2d,
     Conv2d,
@@ -92,6 +93,18 @@ def _spectral_pool(matrix: Array, size: tuple[int, int]) -> torch.nn.Module:
     return SpectralPool()
 
 
+def state_names(network: Network) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Return for each layer with weights, by its name, what the state dict calls its parts, and their shapes."""
+    names, found, place = {id(layer): name for name, layer in network.named.items()}, {}, 0
+    for layer in network.layers:
+        if isinstance(layer, TrainableLayer):
+            parts = torch_module(layer).state_dict()
+            found[names[id(layer)]] = {f"{place}.{part}": tuple(held.shape) for part, held in parts.items()}
+            place += layer.slope != 1
+        place += 1
+    return found
+
+
 def torch_file(network: Network) -> bytes:
     state = torch_network(network).state_dict()
     import torch
@@ -142,12 +155,12 @@ class TorchNetwork:
         return x
 
 
-def import_torch() -> None:
-    """Import PyTorch; InputError with the pip command where it is absent."""
+def import_torch(what: str = "optimizer=backprop") -> None:
+    """Import PyTorch; InputError with the pip command where it is absent. what: needs it."""
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        raise InputError("optimizer=backprop needs PyTorch: pip install 'annealtrain[torch]'") from error
+        raise InputError(f"{what} needs PyTorch: pip install 'annealtrain[torch]'") from error
 
 
 def _trainable(layer: TrainableLayer, x: Tensor, weights: Tensor) -> Tensor:
@@ -164,6 +177,13 @@ def _trainable(layer: TrainableLayer, x: Tensor, weights: Tensor) -> Tensor:
 
 
 def _fixed(layer: Layer) -> Callable[[Tensor], Tensor]:
+    if isinstance(layer, Frozen):
+        import torch
+
+        inner, slope = layer.layer, layer.layer.slope
+        parts = [_fixed(inner), *([torch.nn.LeakyReLU(slope)] if slope != 1 else [])]
+        made = torch.nn.Sequential(*parts)  # type: ignore[arg-type]
+        return made.requires_grad_(False)
     try:
         return torch_module(layer)
     except InputError:
