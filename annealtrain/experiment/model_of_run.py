@@ -24,7 +24,7 @@ RULES = {
     ),
 }
 BEFORE = {"init": None, "trainable": None}
-LOSS_BEFORE = "squared_error"  # of the optimizers that now have a choice
+OPTIMIZER_BEFORE = {"loss": "squared_error", "factors": "sites"}  # of those that now have a choice
 LABELS = ("name",)  # of a model's node, no arguments of its class
 
 
@@ -37,8 +37,9 @@ def without_defaults(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration without the settings of this version that are as before there were such."""
     settings = {name: value for name, value in config.items() if BEFORE.get(name, ...) != value}
     optimizer = config.get("optimizer")
-    if isinstance(optimizer, dict) and optimizer.get("loss") == LOSS_BEFORE:
-        settings["optimizer"] = {name: value for name, value in optimizer.items() if name != "loss"}
+    if isinstance(optimizer, dict):
+        told = {name: value for name, value in optimizer.items() if OPTIMIZER_BEFORE.get(name, ...) != value}
+        settings["optimizer"] = told
     return settings
 
 
