@@ -17,7 +17,7 @@ from annealtrain.errors import InputError, nearest
 from annealtrain.experiment import data_of_run, first_weights, model_of_run, trust
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text, threads_of
 from annealtrain.nn.network import Network
-from annealtrain.nn.torch_network import import_torch
+from annealtrain.nn.torch_network import import_torch, torch_threads
 from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.runs import checkpoint
 from annealtrain.schedule import Schedule
@@ -250,7 +250,9 @@ def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:
     with model_of_run.seeded(config["seed"]):
         module = _instantiate(model_of_run.arguments(node, make, in_shape, classes), "model")
     rest = _instantiate(config["rest"], "rest") if config.get("rest") is not None else None
-    return model_of_run.network(module, in_shape, classes, config["trainable"], rest, config["seed"])
+    torch_threads(threads_of(config))
+    settings = {"seed": config["seed"], "anneals": config.get("solver") is not None}
+    return model_of_run.network(module, in_shape, classes, config["trainable"], rest, **settings)
 
 
 def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:

@@ -46,15 +46,17 @@ def without_defaults(config: dict[str, Any]) -> dict[str, Any]:
 def arguments(node: dict[str, Any], make: Any, in_shape: Sequence[int], classes: int) -> dict[str, Any]:
     """Return a model's node with what its class takes, and the node leaves null or out, filled in from the data.
 
-    make: the class, or a function that gives a module. Filled in are num_classes, in_channels, in_features, image_size.
+    make: the class, or a function that gives a module. Filled in are num_classes; in_channels of images, in_features
+    of rows; image_size, and in_features of images, only where they are null or must be given.
     """
     known: dict[str, Any] = {"num_classes": classes, "in_features": prod(in_shape)}
     if len(in_shape) == 3:
         known |= {"in_channels": in_shape[0], "image_size": list(in_shape[1:])}
     taken = signature(make).parameters
     given = {name: value for name, value in node.items() if name not in LABELS or name in taken}
-    open_to = {name for name in known if name in taken and taken[name].default is taken[name].empty}
-    follows = {name for name, value in given.items() if value is None} | (open_to - given.keys())
+    asked = {name for name in known if name in taken and taken[name].default is taken[name].empty}
+    asked |= {"num_classes", "in_channels" if len(in_shape) == 3 else "in_features"} & taken.keys()
+    follows = {name for name, value in given.items() if value is None} | (asked - given.keys())
     return given | {name: value for name, value in known.items() if name in follows}
 
 
@@ -69,9 +71,13 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def network(
-    module: Any, in_shape: Sequence[int], classes: int, trainable: list[int | str] | None, rest: "Rest | None", seed: int
+    module: Any, in_shape: Sequence[int], classes: int, trainable: list[int | str] | None, rest: "Rest | None", *, seed: int, anneals: bool
 ) -> "RunModule":
-    """Return a module as a network; layers that `trainable` leaves out are frozen, as is all else without a rest."""
+    """Return a module as a network; layers that `trainable` leaves out are frozen.
+
+    rest: makes what trains parameters that no Hamiltonian takes. anneals: whether there are any; without a rest those
+    parameters are frozen then.
+    """
     import torch
 
     from annealtrain.nn.run_module import RunModule
@@ -85,7 +91,7 @@ def network(
                 parameter.requires_grad_(False)
     shape = "x".join(map(str, in_shape))
     try:
-        made = RunModule(module, tuple(in_shape), rest=rest, seed=seed)
+        made = RunModule(module, tuple(in_shape), rest=rest if anneals else None, seed=seed)
     except InputError:
         raise
     except Exception as error:  # whatever a module raises of what it cannot take
@@ -96,4 +102,8 @@ def network(
             f"the model has {made.classes} outputs, the dataset needs {classes}: "
             f"set the argument of its class that says how many, such as +model.num_classes={classes}"
         )
+    made.in_shape = tuple(in_shape)
+    if anneals and rest is None:
+        for parameter in made.rest.values():
+            parameter.requires_grad_(False)
     return made

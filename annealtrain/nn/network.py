@@ -50,7 +50,7 @@ class Network:
         check_all({"conv_inverse": conv_inverse, "output_activation": output_activation}, RULES)
         self.layers, self.classes = list(layers), classes
         self.named: dict[str, TrainableLayer] = {}  # all layers with weights, such as conv2d0, linear1
-        shape = tuple(in_shape)
+        self.in_shape = shape = tuple(in_shape)
         _give_outputs(self.layers, classes)
         for number, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):

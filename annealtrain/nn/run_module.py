@@ -1,11 +1,14 @@
 """A torch module in a run: what a checkpoint keeps of it, running statistics that fit averaged weights, its report."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from annealtrain.nn.layer import Shape
 from annealtrain.nn.named_arrays import require_same
 from annealtrain.nn.torch_module import TorchModule
 from annealtrain.runtime.array_types import Array
@@ -13,6 +16,8 @@ from annealtrain.runtime.array_types import Array
 
 class RunModule(TorchModule):
     """A TorchModule all of whose tensors are kept and brought back, those that nothing trains among them."""
+
+    in_shape: Shape  # of one sample
 
     def others(self) -> dict[str, Array]:
         """Return copies of all parameters and buffers, those of the layers too, by name."""
@@ -26,9 +31,8 @@ class RunModule(TorchModule):
             tensor.copy_(torch.from_numpy(np.array(arrays[name])))
 
     def moving(self) -> dict[str, Array]:
-        """Return copies of the parameters that the rest's optimizer moves, by name."""
-        held = self.rest if self.rest_optimizer is not None else {}
-        return {name: parameter.detach().cpu().numpy().copy() for name, parameter in held.items()}
+        """Return copies of the parameters beside the layers' that move, by name."""
+        return {name: parameter.detach().cpu().numpy().copy() for name, parameter in self.rest.items()}
 
     def set_moving(self, arrays: Mapping[str, Array]) -> None:
         """Give those parameters other values."""
@@ -57,6 +61,34 @@ class RunModule(TorchModule):
         parts = self.module.modules()
         return [part for part in parts if getattr(part, "running_mean", None) is not None]
 
+    def weights(self) -> list[Tensor]:
+        """Return all parameters that are not frozen, for backpropagation, which changes them in place."""
+        return [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+
+    def pull(self, weights: list[Tensor]) -> None:
+        """Do nothing: the tensors are the module's own."""
+
+    push = pull
+
+    def gradient_norms(self, weights: list[Tensor]) -> list[float]:
+        """Return the size of each layer's last gradient."""
+        grads = [[p.grad.norm() for p in layer.parameters if p.grad is not None] for layer in self.trainable]
+        return [float(torch.stack(each).norm()) for each in grads]
+
+    def training(self, step: int) -> AbstractContextManager[None]:
+        """Return what a step runs in: training mode, its dropout drawn from the seed and the step."""
+        return self._stepping(step)
+
+    def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
+        """Return the module's outputs (Q, classes)."""
+        return self.run(x)
+
+    @contextmanager
+    def _untouched(self, training: bool | None) -> Iterator[None]:
+        with super()._untouched(training):
+            torch.manual_seed(self.seed)  # so that a look at the module with dropout is the same in every process
+            yield
+
     def calibrate(self, batches: Iterable[Array]) -> None:
         """Measure the running statistics anew, as means over batches of inputs at the present weights."""
         norms = self._norms
@@ -78,10 +110,11 @@ class RunModule(TorchModule):
         layers = self.trainable
         count = sum(parameter.numel() for layer in layers for parameter in layer.parameters)
         lines = [f"by Hamiltonians: {count:,} weights of {len(layers)} layers: {', '.join(x.name for x in layers)}"]
-        if self.rest_optimizer is not None:
-            lines += [f"by {type(self.rest_optimizer).__name__}: {line}" for line in self.about_rest()]
+        if self.rest:
+            owners = {name.rpartition(".")[0]: None for name in self.rest}
+            told = [f"{owner} ({type(self.module.get_submodule(owner)).__name__})" for owner in owners]
+            size = sum(parameter.numel() for parameter in self.rest.values())
+            lines += [f"by {type(self.rest_optimizer).__name__}: {size:,} weights of {', '.join(told)}"]
         gone = [name for name, parameter in self.module.named_parameters() if not parameter.requires_grad]
-        if self.rest_optimizer is None:
-            gone += list(self.rest)
         lines += [f"frozen: {', '.join(gone)}"] if gone else []
         return lines if len(lines) > 1 else [f"all weights {lines[0]}"]

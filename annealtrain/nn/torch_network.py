@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,6 +144,27 @@ class TorchNetwork:
 
         return [torch.tensor(layer.weights, dtype=torch.float32).requires_grad_() for layer in self.network.trainable]
 
+    def pull(self, weights: list[Tensor]) -> None:
+        """Give the tensors the network's present weights."""
+        import torch
+
+        with torch.no_grad():
+            for w, layer in zip(weights, self.network.trainable, strict=True):
+                w.copy_(torch.from_numpy(layer.weights))
+
+    def push(self, weights: list[Tensor]) -> None:
+        """Give the network the tensors' values."""
+        for w, layer in zip(weights, self.network.trainable, strict=True):
+            layer.weights = w.detach().numpy().astype(np.float64)
+
+    def gradient_norms(self, weights: list[Tensor]) -> list[float]:
+        """Return the size of each layer's last gradient."""
+        return [float(w.grad.norm()) for w in weights if w.grad is not None]
+
+    def training(self, step: int) -> AbstractContextManager[None]:
+        """Return what a step runs in: nothing, as no layer behaves otherwise in training."""
+        return nullcontext()
+
     def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
         """Return outputs (Q, classes) for stems x (Q, ...), see Network.preprocess."""
         from torch.nn.functional import leaky_relu
@@ -161,6 +183,13 @@ def import_torch(what: str = "optimizer=backprop") -> None:
         import torch  # noqa: F401
     except ImportError as error:
         raise InputError(f"{what} needs PyTorch: pip install 'annealtrain[torch]'") from error
+
+
+def torch_threads(count: int) -> None:
+    """Let PyTorch take so many threads, in this whole process; another number may change the last bits of a run."""
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def _trainable(layer: TrainableLayer, x: Tensor, weights: Tensor) -> Tensor:
