@@ -11,13 +11,12 @@ import numpy as np
 
 from annealtrain.errors import Diverged
 from annealtrain.hamiltonian.layer_problem import LayerProblem
-from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.losses import LOSSES
-from annealtrain.nn.model import Model, ModelLayer
+from annealtrain.nn.model import Model
 from annealtrain.optimizers.diagnostics import condition_number, solve_row
+from annealtrain.optimizers.kronecker_model import FORMS, KroneckerModel, kronecker_factors
 from annealtrain.optimizers.moving_average import MovingAverage
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
-from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator
 from annealtrain.runtime.stage_timer import StageTimer
@@ -27,8 +26,10 @@ from annealtrain.solvers.solver import Solver
 
 PROBED = 64  # samples of a curvature probe
 DIAGNOSED = 64  # steps of an epoch between two that are looked at closely, the first of them always
-FORMS = ("sites", "expand", "reduce")
 WARM_UP = 10  # first steps that each renew the curvature
+
+
+__all__ = ["Kronecker", "kronecker_factors"]
 
 
 class Kronecker(Optimizer):
@@ -77,12 +78,13 @@ class Kronecker(Optimizer):
 
     def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
-        layers = network.trainable
-        M_and_N = [layer.weight_shape for layer in layers]
-        self._gradient = MovingAverage([np.zeros(shape) for shape in M_and_N], self.momentum)  # h
-        self._input_factor = MovingAverage([np.zeros((N, N)) for _, N in M_and_N], self.memory)  # R
-        self._output_factor = MovingAverage([np.zeros((M, M)) for M, _ in M_and_N], self.memory)  # Gamma
-        self._preconditioners: list[tuple[Couplings, Array]] = []  # of each layer: J, and what makes H / eta of h
+        self._model = KroneckerModel(
+            [layer.weight_shape for layer in network.trainable],
+            damping=self.damping,
+            momentum=self.momentum,
+            memory=self.memory,
+            form=self.factors,
+        )
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         timer, layers = self.timer, self.network.trainable
@@ -90,7 +92,7 @@ class Kronecker(Optimizer):
             loss, gradients = self._loss_and_gradients(batch, step.number)
             if not np.isfinite(loss):
                 raise Diverged(f"training left the range of numbers in epoch {step.epoch + 1}: lower half_range.first")
-            self._gradient.add(gradients)
+            self._model.gradient.add(gradients)
         with timer.stage("build_s"):
             if step.number < WARM_UP or step.number % self.every == 0:
                 self._measure_curvature(batch, step)
@@ -113,9 +115,9 @@ class Kronecker(Optimizer):
     def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
         """Return the layer's Hamiltonians of changes d, from this batch's gradient alone."""
         gradients = self._loss_and_gradients(batch)[1]
-        self._gradient = MovingAverage([np.zeros_like(g) for g in gradients], self.momentum)
-        self._gradient.add(gradients)
-        if not self._input_factor.count:
+        self._model.gradient = MovingAverage([np.zeros_like(g) for g in gradients], self.momentum)
+        self._model.gradient.add(gradients)
+        if not self._model.input_factor.count:
             self._measure_curvature(batch, step)
         return self._layer_problem(k, step)
 
@@ -128,13 +130,11 @@ class Kronecker(Optimizer):
             before = loss
             layers[k].weights = layers[k].weights + changes[k]
             loss = self._loss(batch)
-            R, gamma = self._input_factor.mean(k), self._output_factor.mean(k)
-            curved = float(((gamma @ changes[k] @ R) * changes[k]).sum())
             rows[k] |= {
-                "predicted_change": float((gradients[k] * changes[k]).sum()) + curved,
+                "predicted_change": float((gradients[k] * changes[k]).sum()) + self._model.curved(k, changes[k]),
                 "actual_change": loss - before,
                 "raised_share": float(loss > before),
-                "condition": condition_number(self._preconditioners[k][0].J),
+                "condition": condition_number(self._model.preconditioner(k)[0].J),
             }
         return rows
 
@@ -158,82 +158,20 @@ class Kronecker(Optimizer):
         return sum((loss for loss, _ in parts), 0.0), sums
 
     def _measure_curvature(self, batch: Batch, step: Step) -> None:
-        """Measure the curvature: d(s . outputs)/dW has the Gauss-Newton block as its mean square, s a loss's probe."""
         forward = self.network.training_tape(batch.inputs[:PROBED])
         random = generator(self.seed, Stream.SIGNS, step.number)
-        back = forward.backward(self.objective.probe(forward.outputs, random))
-
-        def part(k: int) -> tuple[Array, Array]:
-            return kronecker_factors(self.network.trainable[k], forward.inputs[k], back[k], self.factors)
-
-        found = thread_pool.parallel_map(part, range(len(back)))
-        self._input_factor.add([R for R, _ in found])
-        self._output_factor.add([gamma for _, gamma in found])
-        self._precondition()
-
-    def _precondition(self) -> None:
-        """Form each layer's J = R / r + damping I and the matrix (Gamma + damping g I)^-1 / r from its h to H / eta."""
-        scale = 1 / self._input_factor.weight
-        self._preconditioners = []
-        for R, gamma in zip(self._input_factor.sums, self._output_factor.sums, strict=True):
-            r, g = (float(total.diagonal().mean()) * scale for total in (R, gamma))
-            if r == 0 or g == 0:  # nothing of the layer reaches the outputs
-                self._preconditioners.append((Couplings(np.zeros_like(R)), np.zeros_like(gamma)))
-                continue
-            J = R * (scale / r) + self.damping * np.eye(len(R))
-            damped = gamma * scale + self.damping * g * np.eye(len(gamma))
-            self._preconditioners.append((Couplings(J, np.ones(len(J), bool)), np.linalg.inv(damped) / r))
+        self._model.measure(self.network, forward, self.objective.probe(forward.outputs, random))
 
     def _layer_problem(self, k: int, step: Step) -> LayerProblem:
-        couplings, inverse = self._preconditioners[k]
-        fields = self.eta * self._left(step) * (inverse @ self._gradient.mean(k))
         half_range = self.half_range.value(step.number, step.total, k)
-        S0 = np.zeros_like(fields)
-        # J is convex, but a bound for each of thousands of solves would take longer than the solve.
-        return LayerProblem(couplings, fields, np.zeros(len(fields)), S0, half_range, self.bits, convex=False)
+        return self._model.problem(k, self.eta * self._left(step), half_range, self.bits)
 
     def _left(self, step: Step) -> float:
         """Return the share of eta that is left in a step: it falls linearly, to a fiftieth."""
         return max(1 - step.number / step.total, 0.02)
 
-    @property
-    def _averages(self) -> dict[str, MovingAverage]:
-        return {"gradient": self._gradient, "input_factor": self._input_factor, "output_factor": self._output_factor}
-
     def state(self) -> dict[str, Array]:
-        return {key: array for name, average in self._averages.items() for key, array in average.state(name).items()}
+        return self._model.state()
 
     def restore(self, state: dict[str, Array]) -> None:
-        for name, average in self._averages.items():
-            average.restore(name, state)
-        if self._input_factor.count:
-            self._precondition()
-
-
-def kronecker_factors(layer: ModelLayer, x: Array, dz: Array, form: str = "sites") -> tuple[Array, Array]:
-    """Return R (N, N) and Gamma (M, M), float64, so that their Kronecker product stands for a layer's curvature.
-
-    x: (q, *in_shape), the layer's inputs. dz: (q, *out_shape), the gradients of what is differentiated with respect to
-    its outputs. The gradient of one sample a is S_a (M, N); the curvature is the mean over samples of the products of
-    all pairs of its entries. A linear layer has S_a = dz_a x_a': R = mean x x', Gamma = mean dz dz', as if the two were
-    independent. A layer applied at several sites has one of three forms:
-    sites: a convolution sums over its sites first: R = mean S_a' S_a, Gamma = sum S_a S_a' of trace 1.
-    (So does one with a single site: better, as measured, than to take it as linear.) Tokens of a Linear: expand.
-    expand: sites are like samples: R = mean over sites, Gamma = mean over samples of the sum over sites.
-    reduce: R of the means of x over sites, Gamma of the sums of dz. (KFAC-expand and KFAC-reduce of Eschenhagen et al.,
-    arXiv:2311.00636.) Groups of a convolution see other inputs each: sites, always.
-    """
-    count = len(x)
-    if dz.ndim == 2:
-        u, b = layer.unfold(x).astype(np.float64), dz.reshape(count, -1).astype(np.float64)
-        return u.T @ u / count, b.T @ b / count
-    if layer.has_shared_rows and (form != "sites" or layer.is_on_tokens):
-        M, N = layer.weight_shape
-        u, b = layer.unfold(x).astype(np.float64), layer.flatten_outputs(dz).astype(np.float64)
-        if form == "reduce":
-            u, b = u.reshape(count, -1, N).mean(axis=1), b.reshape(count, -1, M).sum(axis=1)
-        return u.T @ u / len(u), b.T @ b / count
-    S = layer.sample_gradients(x, dz)
-    flat = S.reshape(-1, S.shape[2])
-    gamma = np.matmul(S, S.swapaxes(1, 2)).sum(axis=0, dtype=np.float64)
-    return (flat.T @ flat).astype(np.float64) / count, gamma / (np.trace(gamma) or 1.0)
+        self._model.restore(state)
