@@ -241,7 +241,7 @@ def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:
     import_torch("a torch module as model")
     node = config["model"]
     if "layers" in node:
-        raise InputError("model has layers and a _target_: for a torch module write model=own model._target_=...")
+        raise InputError("model has layers and a _target_: for a torch module write model=torch model._target_=...")
     trust.open_path(node)
     try:
         make = get_object(node["_target_"])

@@ -75,7 +75,7 @@ def _new_word(word: str) -> str | None:
     )
 
 
-OF_ONES_OWN = ("model", "dataset")  # groups that have an option `own`, which is what its `_target_` makes
+OWN = {"model": "torch", "dataset": "own"}  # options that are what their `_target_` makes, a user's own
 COMPOSING = threading.Lock()  # Hydra composes in one place for the whole process
 
 
@@ -106,12 +106,12 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def with_own(words: Sequence[str]) -> list[str]:
-    """Return words in which "model={_target_: ...}" is what Hydra takes: the option `own`, and what is set in it."""
+    """Return words in which "model={_target_: ...}" is what Hydra takes: the option `torch`, and what is set in it."""
     spelled = []
     for word in words:
         group, _, value = word.partition("=")
-        is_node = group in OF_ONES_OWN and value.lstrip().startswith("{")
-        spelled += [f"{group}=own", f"+{word}"] if is_node else [word]
+        is_node = group in OWN and value.lstrip().startswith("{")
+        spelled += [f"{group}={OWN[group]}", f"+{word}"] if is_node else [word]
     return spelled
 
 

@@ -19,12 +19,19 @@ RULES = {
     "trainable": optional(
         Rule(
             "a list of layers, by index or name, such as [0, head]",
-            lambda value: isinstance(value, list) and value and all(is_whole(x) or isinstance(x, str) for x in value),
+            lambda value: (
+                isinstance(value, list) and value != [] and all(is_whole(x) or isinstance(x, str) for x in value)
+            ),
         )
     ),
 }
 BEFORE = {"init": None, "trainable": None}
-OPTIMIZER_BEFORE = {"loss": "squared_error", "factors": "sites"}  # of those that now have a choice
+# Of optimizers that now have a choice, and the own values that they read.
+OPTIMIZER_BEFORE: dict[str, dict[str, Any]] = {
+    "optimizer": {"loss": "squared_error", "factors": "sites"},
+    "kronecker": {"loss": "squared_error", "eta": 0.3},
+    "gauss_newton": {"loss": "squared_error"},
+}
 LABELS = ("name",)  # of a model's node, no arguments of its class
 
 
@@ -36,10 +43,9 @@ def is_module(config: dict[str, Any]) -> bool:
 def without_defaults(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration without the settings of this version that are as before there were such."""
     settings = {name: value for name, value in config.items() if BEFORE.get(name, ...) != value}
-    optimizer = config.get("optimizer")
-    if isinstance(optimizer, dict):
-        told = {name: value for name, value in optimizer.items() if OPTIMIZER_BEFORE.get(name, ...) != value}
-        settings["optimizer"] = told
+    for node, before in OPTIMIZER_BEFORE.items():
+        if isinstance(held := config.get(node), dict):
+            settings[node] = {name: value for name, value in held.items() if before.get(name, ...) != value}
     return settings
 
 
@@ -71,7 +77,14 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def network(
-    module: Any, in_shape: Sequence[int], classes: int, trainable: list[int | str] | None, rest: "Rest | None", *, seed: int, anneals: bool
+    module: Any,
+    in_shape: Sequence[int],
+    classes: int,
+    trainable: list[int | str] | None,
+    rest: "Rest | None",
+    *,
+    seed: int,
+    anneals: bool,
 ) -> "RunModule":
     """Return a module as a network; layers that `trainable` leaves out are frozen.
 

@@ -31,7 +31,8 @@ def onnx_file(network: RunModule, about: Mapping[str, Any] | None = None) -> byt
     except ImportError as error:
         raise InputError(f"--format onnx needs onnx ({error}): pip install 'annealtrain[export]'") from error
 
-    buffer, images = io.BytesIO(), torch.zeros((2, *network.in_shape))
+    buffer: Any = io.BytesIO()
+    images = torch.zeros((2, *network.in_shape))
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["outputs"]}
     names["dynamic_axes"] = {"images": {0: "Q"}, "outputs": {0: "Q"}}
     try:

@@ -38,7 +38,7 @@ class Residual(nn.Module):
 
 
 class ResNet8(nn.Module):
-    """The residual network of He et al. (2015) for CIFAR with one block a stage: 16, 32, 64 channels, 78,000 weights."""
+    """The residual network of He et al. (2015) for CIFAR, one block a stage: 16, 32, 64 channels, 78,000 weights."""
 
     @checked("model.", num_classes=COUNT, in_channels=COUNT, affine=YES_OR_NO)
     def __init__(self, num_classes: int = 10, in_channels: int = 3, affine: bool = True) -> None:
@@ -87,7 +87,9 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        q, k, v = (
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
         shares = (q @ k.transpose(2, 3) * q.shape[3] ** -0.5).softmax(dim=3)
         return self.output((shares @ v).transpose(1, 2).flatten(2))
 

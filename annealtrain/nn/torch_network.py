@@ -206,13 +206,12 @@ def _trainable(layer: TrainableLayer, x: Tensor, weights: Tensor) -> Tensor:
 
 
 def _fixed(layer: Layer) -> Callable[[Tensor], Tensor]:
-    if isinstance(layer, Frozen):
+    if isinstance(layer, Frozen) and isinstance(layer.layer, Linear | Conv2d):
         import torch
 
         inner, slope = layer.layer, layer.layer.slope
-        parts = [_fixed(inner), *([torch.nn.LeakyReLU(slope)] if slope != 1 else [])]
-        made = torch.nn.Sequential(*parts)  # type: ignore[arg-type]
-        return made.requires_grad_(False)
+        parts = torch.nn.ModuleList([torch_module(inner), *([torch.nn.LeakyReLU(slope)] if slope != 1 else [])])
+        return torch.nn.Sequential(*parts).requires_grad_(False)
     try:
         return torch_module(layer)
     except InputError:
