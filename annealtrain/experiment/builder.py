@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf.errors import OmegaConfBaseException
 
 from annealtrain.data.augmentation import Augment
@@ -134,7 +134,7 @@ def optimizer_of(config: Config) -> Optimizer:
     node = _described(config["optimizer"], "optimizer")
     trust.open_path(node)
     try:
-        taken = signature(get_object(node["_target_"])).parameters
+        taken = signature(trust.located(node["_target_"])).parameters
     except Exception as error:  # whatever importing a module of the user's raises
         raise _unbuilt("optimizer", node, error) from error
     name = node["_target_"].rpartition(".")[2]
@@ -203,7 +203,7 @@ def unknown_argument(key: str, node: Any) -> str | None:
     if not isinstance(node, dict):
         return None
     if isinstance(node.get("_target_"), str):
-        taken = signature(get_object(node["_target_"])).parameters
+        taken = signature(trust.located(node["_target_"])).parameters
         is_open = any(one.kind is Parameter.VAR_KEYWORD for one in taken.values())
         for name in node:
             if name not in (*taken, *OF_HYDRA) and not is_open:
@@ -244,7 +244,7 @@ def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:
         raise InputError("model has layers and a _target_: for a torch module write model=torch model._target_=...")
     trust.open_path(node)
     try:
-        make = get_object(node["_target_"])
+        make = trust.located(node["_target_"])
     except Exception as error:  # whatever importing a module of the user's raises
         raise _unbuilt("model", node, error) from error
     with model_of_run.seeded(config["seed"]):

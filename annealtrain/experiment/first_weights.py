@@ -31,7 +31,9 @@ def take(network: Any, init: str) -> dict[str, str]:
             _take_run(network, path)
         else:
             _take_state(network, _state(content))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"init={init} cannot be read ({error.strerror}): give a run folder or a .pt file") from error
+    except ValueError as error:
         raise InputError(f"init={init} does not fit: it {error}: take weights of the same model") from error
     return {"file": str(path), "checksum": checksum(content)}
 
@@ -58,16 +60,12 @@ def _state(content: bytes) -> dict[str, Array]:
     try:
         held = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise anything
-        raise ValueError(f"is no file of torch.save(module.state_dict()) ({_first_line(error)})") from error
+        raise ValueError("is no file of torch.save(module.state_dict(), FILE)") from error
     if isinstance(held, Mapping) and isinstance(held.get("state_dict"), Mapping):
         held = held["state_dict"]
     if not isinstance(held, Mapping) or not all(isinstance(value, torch.Tensor) for value in held.values()):
         raise ValueError("holds no state dict: write it by torch.save(module.state_dict(), FILE)")
     return {str(name): tensor.detach().to_dense().numpy() for name, tensor in held.items()}
-
-
-def _first_line(error: BaseException) -> str:
-    return " ".join((str(error).splitlines() or [""])[0].split())[:120]
 
 
 def _take_state(network: Any, arrays: dict[str, Array]) -> None:

@@ -29,4 +29,4 @@ class Frozen(Layer):
 
     def check_inverse(self) -> None:
         kind = type(self.layer).__name__
-        raise InputError(f"no targets are brought back through a frozen {kind}: optimizer=gauss_newton or kronecker")
+        raise InputError(f"a frozen {kind} lies behind the first layer that is trained")

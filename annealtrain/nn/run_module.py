@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.named_arrays import require_same
 from annealtrain.nn.torch_module import TorchModule
@@ -104,6 +105,9 @@ class RunModule(TorchModule):
                 self.run(inputs)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+    def check_inverses(self) -> None:
+        raise InputError("a PyTorch module has no inverse")
 
     def about(self) -> list[str]:
         """Return lines that name which weights Hamiltonians take, what trains the others, and what is frozen."""
