@@ -48,12 +48,12 @@ def train(
         with lock.exclusive(folder, lambda: _tell_waiting(folder)):
             if not (folder / recorder.RESULT).exists():  # by a process that was waited for
                 meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
-                result = _trained(experiment, folder, meta)
+                result = _trained(experiment, folder, meta, tell)
                 return _told(result, folder, lambda: tell(summary(result, folder, experiment.note)))
     return _left_as_it_is(folder, experiment.fingerprint, tell)
 
 
-def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:
+def _trained(experiment: Experiment, folder: Path, meta: Row, tell: Callable[[str], None]) -> Row:
     """Run (or go on with) a training in a folder that is this process's alone; return its result."""
     began = time.perf_counter()
     experiment.build()
@@ -62,7 +62,13 @@ def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:
     with thread_pool.threads(threads):
         experiment.optimizer.prepare(experiment.network, experiment.steps)
     record = RunRecorder(folder)
-    start = record.begin(experiment.text, meta | {"data": experiment.about_data}, resume=config["resume"])
+    about: Row = {"data": experiment.about_data, "weights": experiment.about_weights}
+    if not (folder / checkpoint.LAST).exists():
+        about["init"] = experiment.take_first_weights()
+    meta |= {name: value for name, value in about.items() if value}
+    start = record.begin(experiment.text, meta, resume=config["resume"])
+    for line in experiment.about_weights:
+        tell(line)
     if start is not None and record.warning:
         print(record.warning, file=sys.stderr, flush=True)
     if start is not None:
@@ -113,7 +119,7 @@ class _Observers:
         self.record, self.display = record, display
 
     def epoch_done(self, row: Row, solves: list[Row], checkpoint: Checkpoint) -> None:
-        self.record.save(row, solves, checkpoint.weights, checkpoint.state)
+        self.record.save(row, solves, checkpoint.weights, checkpoint.state, checkpoint.module)
         self.display.epoch_done(row, solves)
 
     def solving(self, epoch: int, layer: int, done: float) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from annealtrain.hamiltonian.layer_problem import LayerProblem
 
 SCORED = 10_000  # training samples that a run of mini-batches is scored on
+CALIBRATED, CALIBRATED_AT_ONCE = 2048, 256  # training samples that running statistics of averaged weights are of
 
 
 class Trainer:
@@ -55,7 +56,7 @@ class Trainer:
             raise InputError("several processes train together with optimizer=kronecker alone: start this in one")
         optimizer.check(network)
         optimizer.start(network, seed=seed, timer=self.timer)
-        self._averages = WeightAveraging(network, averaging) if averaging else None
+        self._averages = WeightAveraging(network, averaging, self._calibrate) if averaging else None
 
     def run(self, observer: Observer, done: int | None = None) -> None:
         """Train the epochs after the `done` ones; a new run (None) first reports step 1, random weights, as epoch 0.
@@ -128,14 +129,20 @@ class Trainer:
     def checkpoint(self) -> Checkpoint:
         """Return the weights that are scored, and what going on needs beside them."""
         with self._averaged():
-            weights = [layer.weights for layer in self.network.trainable]
-        return Checkpoint(weights, self.optimizer.state() | (self._averages.state() if self._averages else {}))
+            weights, module = [layer.weights for layer in self.network.trainable], self.network.others()
+        state = self.optimizer.state() | self.network.rest_state()
+        return Checkpoint(weights, module, state | (self._averages.state() if self._averages else {}))
 
     def restore(self, state: dict[str, Array]) -> None:
         """Go on from a checkpoint's state; the network has its weights already."""
         self.optimizer.restore(state)
+        self.network.restore_rest(state)
         if self._averages:
             self._averages.restore(state)
+
+    def _calibrate(self) -> None:
+        train, size = self.sets["train"].take(CALIBRATED), CALIBRATED_AT_ONCE
+        self.network.calibrate(train[start : start + size] for start in range(0, len(train), size))
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
