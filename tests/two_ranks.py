@@ -16,7 +16,7 @@ from torch_networks import images, one_hot, seeded
 from annealtrain.data.loader import Loader
 from annealtrain.nn.layers import Conv2d, Flatten, Linear
 from annealtrain.nn.network import Network
-from annealtrain.nn.torch_module import TorchModule
+from annealtrain.nn.run_module import RunModule
 from annealtrain.optimizers.kronecker import Kronecker
 from annealtrain.runtime.lifeline import end_with_parent
 from annealtrain.schedule import LinearSchedule
@@ -74,7 +74,7 @@ def in_a_run(kind):
         layers = [Conv2d(4, 3, padding=1), Conv2d(4, 3, 2), Flatten(), Linear(3)]
         network = Network(layers, (2, 7, 7), 3, alpha=0.1, bias=True)
     else:
-        network = TorchModule(module(), (2, 7, 7), rest=adamw)
+        network = RunModule(module(), (2, 7, 7), rest=adamw)
     optimizer = Kronecker(loss="cross_entropy", solver=GREEDY, half_range=LinearSchedule(0.01, 0.001), bits=8, every=3)
     samples = Loader(images(70), one_hot(70).argmax(1))
     log = Log()

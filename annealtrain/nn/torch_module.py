@@ -20,7 +20,7 @@ from annealtrain.nn.torch_layers import KINDS, TorchLayer, choices
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.ranks import ALONE, Ranks
+from annealtrain.runtime.ranks import ALONE, Ranks, current_ranks
 
 Result = TypeVar("Result")
 PREDICTED = 256  # samples of one forward pass without gradients
@@ -246,10 +246,13 @@ class TorchModule:
 
     @contextmanager
     def _stepping(self, step: int) -> Iterator[None]:
-        """Run in training mode, dropout drawn from the seed and the step alone."""
+        """Run in training mode, dropout drawn from the seed, the step and the rank alone."""
         devices = [self.device] if self.device.type == "cuda" else []
         with self._mode(True), torch.random.fork_rng(devices):
-            torch.manual_seed(np.random.SeedSequence([self.seed, step]).generate_state(1, np.uint64)[0].item() >> 1)
+            torch.manual_seed(
+                np.random.SeedSequence([self.seed, step, current_ranks().rank]).generate_state(1, np.uint64)[0].item()
+                >> 1
+            )
             yield
 
 
