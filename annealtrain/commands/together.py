@@ -7,6 +7,7 @@ from typing import Any
 
 from annealtrain.errors import InputError
 from annealtrain.optimizers.optimizer import Optimizer
+from annealtrain.runtime.ranks import LostRank, all_there
 
 
 def count() -> int:
@@ -32,23 +33,22 @@ class Group:
         if count() > 1:
             from torch import distributed
 
-            distributed.broadcast_object_list([order])
+            with all_there():
+                distributed.broadcast_object_list([order])
 
     def heard(self) -> Any:
         """Return what the first process has told."""
         from torch import distributed
 
         told: list[Any] = [None]
-        try:
+        with all_there():
             distributed.broadcast_object_list(told)
-        except RuntimeError as error:  # its end closes the connection
-            raise InputError("the first of torchrun's processes has ended before the run began") from error
         return told[0]
 
     def dismiss(self) -> None:
         """Let the others end that have been told nothing."""
         if not self.rank and not self._is_told:
-            with suppress(RuntimeError):  # they have ended
+            with suppress(LostRank):
                 self.tell(None)
 
 
