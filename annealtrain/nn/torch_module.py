@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.layout import CHUNK_SAMPLES
-from annealtrain.nn.torch_layers import KINDS, TorchLayer, choices
+from annealtrain.nn.torch_layers import KINDS, TorchLayer, as_array, choices
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
@@ -170,8 +170,7 @@ class TorchModule:
         """Return the outputs (Q, classes), in evaluation mode; inputs: an array, or what gives one for a slice."""
         with torch.no_grad(), self._mode(False):
             parts = [self.run(inputs[start : start + PREDICTED]) for start in range(0, len(inputs), PREDICTED)]
-            found: Array = torch.cat(parts).cpu().numpy()
-            return found
+            return as_array(torch.cat(parts))
 
     def check_inverses(self) -> None:
         raise InputError(
