@@ -16,7 +16,7 @@ from torch_networks import images, one_hot, seeded
 from annealtrain.data.loader import Loader
 from annealtrain.nn.layers import Conv2d, Flatten, Linear
 from annealtrain.nn.network import Network
-from annealtrain.nn.torch_module import TorchModule
+from annealtrain.nn.run_module import RunModule
 from annealtrain.optimizers.kronecker import Kronecker
 from annealtrain.runtime.lifeline import end_with_parent
 from annealtrain.schedule import LinearSchedule
@@ -42,18 +42,19 @@ def adamw(parameters):
     return torch.optim.AdamW(parameters, lr=0.01)
 
 
-def in_a_loop(rank, size):
+def in_a_loop(rank, size, wrapped=False):
     """Train with IsingKronecker on a rank's share of batches of 24; return the weights."""
     made = module()
     if rank:
         with torch.no_grad():
             made[0].weight.add_(1)  # the first rank's are taken
-    opt = IsingKronecker(made, solver=GREEDY, half_range=0.01, every=3, rest=adamw, threads=1)
+    model = nn.parallel.DistributedDataParallel(made) if wrapped and size > 1 else made
+    opt = IsingKronecker(model, solver=GREEDY, half_range=0.01, every=3, rest=adamw, threads=1)
     x, y = torch.from_numpy(images(48)), torch.from_numpy(one_hot(48).argmax(1))
-    for number in range(14):
+    for number in range(3 if wrapped else 14):
         at = slice(24 * (number % 2) + rank, 24 * (number % 2) + 24, size)
-        opt.step(lambda at=at: F.cross_entropy(made(x[at]), y[at]))
-    return {f"loop.{name}": value.numpy() for name, value in made.state_dict().items()}
+        opt.step(lambda at=at: F.cross_entropy(model(x[at]), y[at]))
+    return {f"loop.{wrapped}.{name}": value.numpy() for name, value in made.state_dict().items()}
 
 
 class Log:
@@ -74,7 +75,7 @@ def in_a_run(kind):
         layers = [Conv2d(4, 3, padding=1), Conv2d(4, 3, 2), Flatten(), Linear(3)]
         network = Network(layers, (2, 7, 7), 3, alpha=0.1, bias=True)
     else:
-        network = TorchModule(module(), (2, 7, 7), rest=adamw)
+        network = RunModule(module(), (2, 7, 7), rest=adamw)
     optimizer = Kronecker(loss="cross_entropy", solver=GREEDY, half_range=LinearSchedule(0.01, 0.001), bits=8, every=3)
     samples = Loader(images(70), one_hot(70).argmax(1))
     log = Log()
@@ -87,7 +88,8 @@ def in_a_run(kind):
 
 def all_of_them(rank=0, size=1):
     torch.set_num_threads(1)
-    return in_a_loop(rank, size) | in_a_run("numpy") | in_a_run("module")
+    loops = in_a_loop(rank, size) | in_a_loop(rank, size, wrapped=True)
+    return loops | in_a_run("numpy") | in_a_run("module")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from annealtrain.commands import job_folder, search, sweep, train_flags
+from annealtrain.commands import job_folder, search, sweep, together, train_flags
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
 from annealtrain.experiment import own_yaml
@@ -84,6 +84,8 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     if flags.keys() <= {"--multirun", "--run", "--config-dir"}:
         _check_sweep(words, flags)
     naming = job_folder.naming_word(words)
+    if naming and together.count() > 1:
+        raise InputError("torchrun gives one run several processes: start a sweep without it")
     # Hydra's parser wants its flags before or after the overrides, not between them.
     return [*train_flags.line_of(flags), *([naming] if naming else []), *words]
 

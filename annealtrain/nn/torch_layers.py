@@ -19,6 +19,13 @@ from annealtrain.runtime.array_types import Array
 KINDS = "Conv2d, Linear"
 
 
+def as_array(tensor: Tensor) -> Array:
+    """Return a tensor as NumPy's, on the CPU, in single precision where NumPy has not its own or it is half."""
+    tensor = tensor.detach().cpu()
+    found: Array = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    return found
+
+
 class TorchLayer:
     """A Linear or a Conv2d: row m of its weights (M, N) holds what leads to output m; the bias is the last column.
 

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.layout import CHUNK_SAMPLES
-from annealtrain.nn.torch_layers import KINDS, TorchLayer, choices
+from annealtrain.nn.torch_layers import KINDS, TorchLayer, as_array, choices
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.ranks import ALONE, Ranks
+from annealtrain.runtime.ranks import ALONE, Ranks, current_ranks
 
 Result = TypeVar("Result")
 PREDICTED = 256  # samples of one forward pass without gradients
@@ -170,8 +170,7 @@ class TorchModule:
         """Return the outputs (Q, classes), in evaluation mode; inputs: an array, or what gives one for a slice."""
         with torch.no_grad(), self._mode(False):
             parts = [self.run(inputs[start : start + PREDICTED]) for start in range(0, len(inputs), PREDICTED)]
-            found: Array = torch.cat(parts).cpu().numpy()
-            return found
+            return as_array(torch.cat(parts))
 
     def check_inverses(self) -> None:
         raise InputError(
@@ -246,10 +245,13 @@ class TorchModule:
 
     @contextmanager
     def _stepping(self, step: int) -> Iterator[None]:
-        """Run in training mode, dropout drawn from the seed and the step alone."""
+        """Run in training mode, dropout drawn from the seed, the step and the rank alone."""
         devices = [self.device] if self.device.type == "cuda" else []
         with self._mode(True), torch.random.fork_rng(devices):
-            torch.manual_seed(np.random.SeedSequence([self.seed, step]).generate_state(1, np.uint64)[0].item() >> 1)
+            torch.manual_seed(
+                np.random.SeedSequence([self.seed, step, current_ranks().rank]).generate_state(1, np.uint64)[0].item()
+                >> 1
+            )
             yield
 
 

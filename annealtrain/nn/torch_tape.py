@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from annealtrain.nn.torch_layers import TorchLayer
+from annealtrain.nn.torch_layers import TorchLayer, as_array
 from annealtrain.runtime.array_types import Array
 
 
@@ -36,7 +36,7 @@ class TorchTape:
         finally:
             for hook in hooks:
                 hook.remove()
-        self.outputs: Array = self._given.detach().cpu().numpy()
+        self.outputs: Array = as_array(self._given)
         self.inputs: list[Any] = [None] * first + [self._input(k) for k in range(first, len(layers))]
 
     def _keep(self, k: int, layer: TorchLayer) -> Callable[..., None]:
@@ -54,8 +54,7 @@ class TorchTape:
     def _input(self, k: int) -> Array:
         if self._seen[k] is None:
             return np.zeros((len(self.outputs), *self.network.trainable[k].in_shape), self.outputs.dtype)
-        found: Array = self._seen[k].cpu().numpy()
-        return found
+        return as_array(self._seen[k])
 
     def backward(self, outputs: Array, first: int = 0) -> list[Array]:
         """Return the gradient of sum(outputs * self.outputs) with respect to z_k for k = first, first + 1, ...
@@ -71,7 +70,7 @@ class TorchTape:
             if grad is None:
                 found.append(np.zeros((len(self.outputs), *layer.out_shape), self.outputs.dtype))
             else:
-                found.append(np.ascontiguousarray(layer.units_first(grad).cpu().numpy()))
+                found.append(np.ascontiguousarray(as_array(layer.units_first(grad))))
         return found
 
     def gradients(self, outputs: Array) -> list[Array]:

@@ -1,11 +1,13 @@
 """Processes that train one network together, each on its share of every batch: sums over them, and shared work."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from annealtrain.errors import InputError
 from annealtrain.runtime.array_types import Array
 
 
@@ -50,7 +52,8 @@ class TorchRanks(Ranks):
         from torch import distributed
 
         joined = self._tensor(np.concatenate([np.ravel(array) for array in arrays]))
-        distributed.all_reduce(joined)
+        with all_there():
+            distributed.all_reduce(joined)
         ends = np.cumsum([np.size(array) for array in arrays])[:-1]
         parts = np.split(joined.cpu().numpy(), ends)
         return [part.reshape(np.shape(array)) for part, array in zip(parts, arrays, strict=True)]
@@ -59,18 +62,21 @@ class TorchRanks(Ranks):
         from torch import distributed
 
         tensors = [self._tensor(array) for array in arrays]
-        work = [
-            distributed.broadcast(tensor, owner, async_op=True) for tensor, owner in zip(tensors, owners, strict=True)
-        ]
-        for one in work:
-            one.wait()
+        with all_there():
+            work = [
+                distributed.broadcast(tensor, owner, async_op=True)
+                for tensor, owner in zip(tensors, owners, strict=True)
+            ]
+            for one in work:
+                one.wait()
         return [tensor.cpu().numpy() for tensor in tensors]
 
     def gathered(self, rows: dict[int, Any]) -> dict[int, Any]:
         from torch import distributed
 
         parts: list[Any] = [None] * self.size
-        distributed.all_gather_object(parts, rows)
+        with all_there():
+            distributed.all_gather_object(parts, rows)
         return {k: row for part in parts for k, row in part.items()}
 
     def _tensor(self, array: Array) -> Any:
@@ -80,6 +86,22 @@ class TorchRanks(Ranks):
 
         tensor = torch.tensor(np.asarray(array, np.float64))
         return tensor.cuda() if distributed.get_backend() == "nccl" else tensor
+
+
+class LostRank(InputError):
+    """Another of the processes that train together has ended, or says nothing any more."""
+
+    code = 1
+
+
+@contextmanager
+def all_there() -> Iterator[None]:
+    """Raise LostRank where what is sent in the body does not reach another process."""
+    try:
+        yield
+    except RuntimeError as error:  # of the connection
+        told = " ".join(str(error).split())[:100]
+        raise LostRank(f"a process that trains along is there no more ({told}): start all of them again") from error
 
 
 ALONE = Ranks()

@@ -31,7 +31,8 @@ LOG = logging.getLogger(__name__)
 class Annealed:
     """Layers of a module and the averages that their Hamiltonians are made of.
 
-    ranks: processes that train together, each on its own batch. settings: of the averages, see KroneckerModel.
+    ranks: processes that train together, each on its own batch. inputs: of the module's last call.
+    settings: of the averages, see KroneckerModel.
     number: of the next step. The other arguments are as in `IsingKronecker`.
     """
 
@@ -40,6 +41,7 @@ class Annealed:
         network: TorchModule,
         solver: Solver,
         ranks: Ranks,
+        inputs: LastInputs,
         *,
         bits: int,
         loss: str,
@@ -52,7 +54,8 @@ class Annealed:
         self.bits, self.loss, self.every, self.seed, self.threads = bits, loss, every, seed, threads
         self.number = 0
         self.model: KroneckerModel | None = None  # from the first step on, when it is known what a pass goes through
-        self.inputs = LastInputs(network.module, max(PROBED // ranks.size, 1))
+        self.inputs = inputs
+        inputs.samples = max(PROBED // ranks.size, 1)
         self._ready_solver()
         self._start_alike()
 

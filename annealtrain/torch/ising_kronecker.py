@@ -19,6 +19,7 @@ from annealtrain.runtime.ranks import current_ranks
 from annealtrain.runtime.validation import SEED, checked, number, one_of, optional, shown, whole
 from annealtrain.solvers.solver import Solver
 from annealtrain.torch.annealed import Annealed
+from annealtrain.torch.last_inputs import LastInputs
 from annealtrain.torch.next_problem import NextProblem
 
 LEAST = 0.02  # share of eta that is left where the range has fallen to nothing
@@ -80,7 +81,7 @@ class IsingKronecker(torch.optim.Optimizer):
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InputError(f"{type(module).__name__} is no torch.nn.Module: give the model, not its parameters")
-        self._network = TorchModule(module, trainable=layers, rest=rest, outputs=outputs, seed=seed)
+        self._network = TorchModule(_bare(module), trainable=layers, rest=rest, outputs=outputs, seed=seed)
         settings: dict[str, Any] = {
             "bits": bits,
             "loss": loss,
@@ -91,7 +92,7 @@ class IsingKronecker(torch.optim.Optimizer):
         }
         settings |= {"damping": damping, "momentum": momentum, "memory": memory}
         solver = _solver(solver, solver_settings or {})
-        self._annealed = Annealed(self._network, solver, current_ranks(), **settings)
+        self._annealed = Annealed(self._network, solver, current_ranks(), LastInputs(module), **settings)
         own = [parameter for layer in self._network.trainable for parameter in layer.parameters]
         super().__init__(own, {"lr": half_range, "half_range": half_range, "eta": eta})
         self._join_groups()
@@ -219,6 +220,14 @@ class IsingKronecker(torch.optim.Optimizer):
             warnings.warn(f"these weights stay as they are: {told}: give rest=torch.optim.AdamW", stacklevel=3)
         for line in lines:
             LOG.info("%s, %s", line, "which stay" if warn else "moved by rest")
+
+
+def _bare(module: nn.Module) -> nn.Module:
+    """Return a module without what compiles it or adds its gradients up over processes: passes to look at skip both."""
+    if isinstance(module, nn.parallel.DistributedDataParallel):
+        return _bare(module.module)
+    compiled_from = getattr(module, "_orig_mod", None)
+    return module if compiled_from is None else _bare(compiled_from)
 
 
 def _solver(solver: str | Solver, settings: Mapping[str, Any]) -> Solver:

@@ -15,7 +15,7 @@ class LastInputs:
     Samples are the first axis of its tensors. It hangs on the module by a hook, which goes with `close`, or with this.
     """
 
-    def __init__(self, module: nn.Module, samples: int) -> None:
+    def __init__(self, module: nn.Module, samples: int = 64) -> None:
         self.samples, self.call, self.is_paused = samples, None, False
         own = weakref.ref(self)
 
