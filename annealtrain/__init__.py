@@ -27,6 +27,8 @@ __all__ = ["AnnealClassifier", "AnnealRegressor", "LayerProblem", "Run", "anneal
 
 def __getattr__(name: str) -> "Any":
     """Import the public names when they are asked for: the command line answers before NumPy is loaded."""
+    if name == "torch":
+        return import_module("annealtrain.torch")
     if name not in _HOMES:
         raise AttributeError(f"module 'annealtrain' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

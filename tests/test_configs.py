@@ -31,11 +31,13 @@ from annealtrain.solvers.dwave import quantum_annealing
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 GROUPS = {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in CONFIGS.iterdir()}
+MODULES = ("resnet8", "vgg_small", "vit_tiny")
 HERE = ("dataset=digits", "samples=20", "validation=10")  # stands in for the large sets
 
 
 def test_the_groups_are_there() -> None:
-    assert GROUPS["model"] == sorted([*NETWORKS, "mlp"])
+    assert GROUPS["model"] == sorted([*NETWORKS, "mlp", *MODULES, "torch"])
+    assert GROUPS["rest"] == ["adamw", "frozen", "sgd"]
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
     assert GROUPS["dataset"] == [
         "arrays",
@@ -69,6 +71,7 @@ def test_the_groups_are_there() -> None:
     ]
     assert GROUPS["optimizer"] == [
         "backprop",
+        "backprop_sgd",
         "backprop_tuned",
         "difference",
         "gauss_newton",
@@ -94,7 +97,8 @@ def test_the_groups_are_there() -> None:
 def test_every_yaml_tells_first_what_it_is() -> None:
     for path in CONFIGS.rglob("*.yaml"):
         lines = path.read_text().splitlines()
-        if path.parent.name in ("experiment", "best", "method", "optimizer", "sweep", "launcher"):
+        is_module = path.parent.name == "model" and path.stem in (*MODULES, "torch")
+        if is_module or path.parent.name in ("experiment", "best", "method", "optimizer", "sweep", "launcher"):
             assert lines.pop(0) == "# @package _global_", path
             if path.parent.name in ("experiment", "method", "optimizer"):
                 assert "hydra" not in path.read_text(), path  # a swept experiment drops it silently
@@ -118,6 +122,8 @@ def test_a_run_is_made_of_its_defaults() -> None:
         "standardise": None,
         "batch_size": None,
         "averaging": 0,
+        "init": None,
+        "trainable": None,
         "bias": False,
         "conv_inverse": "fourier",
         "pool_crop": "centred",
@@ -294,7 +300,9 @@ def test_the_best_settings_can_be_built(name: str) -> None:
     config = composed(f"experiment=best/{name}")
     whole = {"all_mnist": 60_000, "all_fashion": 60_000, "all_cifar10": 50_000}
     expected = next((count for start, count in whole.items() if name.startswith(start)), None)
-    if expected:
+    if config["samples"] is None:
+        assert config["validation"] == 0
+    elif expected:
         assert (config["samples"], config["validation"]) == (expected, 0)
     else:
         assert (config["samples"], config["validation"]) == (100 if "100" in name else 1000, None)

@@ -169,6 +169,9 @@ def test_commands_of_a_page(
     for path, text in ((path, text) for at, path, text in FILES if at == page):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    if page == "torch_models":
+        pytest.importorskip("torch", reason="the torch extra is not installed")
+        pytest.importorskip("onnx", reason="the export extra is not installed")
     if page == "data":
         write_tables(tmp_path)
         write_pictures(tmp_path / "pictures", each=30)
@@ -267,6 +270,33 @@ def test_the_python_of_the_export_page(cli: Callable, trained: Path) -> None:
     scope = {"network": Network([*layers, Linear(84), Linear(10)], (1, 32, 32), 10)}
     exec(compile(code, "export.md", "exec"), scope)
     assert list(scope["module"].state_dict())
+
+
+def test_the_python_of_the_torch_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="the torch extra is not installed")
+    monkeypatch.chdir(tmp_path)
+    blocks = [text for language, text in BLOCK.findall((ROOT / "docs/torch.md").read_text()) if language == "python"]
+    scope: dict = {}
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        exec(compile("\n".join(blocks), "torch.md", "exec"), scope)
+    assert scope["scheduler"].last_epoch == 8
+    assert Path("checkpoint.pt").exists()
+
+
+def test_the_python_of_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs as one process of a group of one."""
+    torch = pytest.importorskip("torch", reason="the torch extra is not installed")
+    (code,) = [text for page, path, text in FILES if path.name == "train_ranks.py"]
+    monkeypatch.chdir(tmp_path)
+    start = torch.distributed.init_process_group
+    store = torch.distributed.HashStore()
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda backend: start(backend, store=store, rank=0, world_size=1)
+    )
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    exec(compile(code, "train_ranks.py", "exec"), {})
+    assert Path("model.pt").exists()
 
 
 def listed_columns(title: str) -> set[str]:

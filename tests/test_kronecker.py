@@ -111,13 +111,15 @@ def test_random_signs_measure_the_curvature_up_to_their_scatter():
         for optimizer in (newest, held):
             optimizer._measure_curvature(shown, Step(0, 1, number, 400))
         for k in range(4):
-            inner[k].append(newest._input_factor.sums[k].copy())
-            outer[k].append(newest._output_factor.sums[k].copy())
+            inner[k].append(newest._model.input_factor.sums[k].copy())
+            outer[k].append(newest._model.output_factor.sums[k].copy())
     decay = 0.02 * 0.98 ** np.arange(400)[::-1, None, None]
     for k in range(4):
         R, Gamma = np.array(inner[k]), np.array(outer[k])
-        np.testing.assert_allclose(held._input_factor.sums[k], (decay * R).sum(axis=0), rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(held._output_factor.sums[k], (decay * Gamma).sum(axis=0), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(held._model.input_factor.sums[k], (decay * R).sum(axis=0), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            held._model.output_factor.sums[k], (decay * Gamma).sum(axis=0), rtol=1e-9, atol=1e-12
+        )
         if k < 2:
             assert_scattered_around(R, np.einsum("acmi,acmj->ij", exact[k], exact[k]) / 20)
             whole = np.trace(R, axis1=1, axis2=2)[:, None, None] * Gamma  # not of trace 1: the mean is then exact
@@ -175,7 +177,7 @@ def test_energies_are_those_of_the_model():
     kept = {problem.S0.shape: (problem, result) for problem, result in spy.kept}  # in any order
     for k, layer in enumerate(made.trainable):
         problem, result = kept[layer.weights.shape]
-        R, Gamma = optimizer._input_factor.mean(k), optimizer._output_factor.mean(k)  # one probe's own
+        R, Gamma = optimizer._model.input_factor.mean(k), optimizer._model.output_factor.mean(k)  # one probe's own
         r, g = np.diag(R).mean(), np.diag(Gamma).mean()
         J = R / r + 0.1 * np.eye(len(R))
         H = 0.5 * np.linalg.solve(Gamma + 0.1 * g * np.eye(len(Gamma)), loss_gradients[k]) / r

@@ -18,7 +18,11 @@ from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
 from annealtrain.runtime import thread_pool
 
-MODELS = sorted(path.stem for path in (Path(__file__).parents[1] / "configs" / "model").glob("*.yaml"))
+MODELS = sorted(
+    path.stem
+    for path in (Path(__file__).parents[1] / "configs" / "model").glob("*.yaml")
+    if "layers:" in path.read_text()
+)
 
 # As the paper draws them: the shape after each layer for one input channel, and (M, N) of each trainable one.
 PAPER = {

@@ -222,7 +222,7 @@ class Careless(Kronecker):
     """Hands out the arrays that it goes on changing."""
 
     def state(self):
-        return super().state() | {f"gradient_{k}": array for k, array in enumerate(self._gradient.sums)}
+        return super().state() | {f"gradient_{k}": array for k, array in enumerate(self._model.gradient.sums)}
 
 
 class Unchecked(Layerwise):

@@ -316,8 +316,8 @@ def own(cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_own_modules_are_built_where_they_are_named(own: Path, cli: Callable, refused: Callable) -> None:
     line = refused("eval", "run")
     assert line == (
-        "solver._target_=mine.Mine is not one of annealtrain's solvers, optimizers, layers, schedules or datasets, "
-        "and building it runs its code: if you know it, add --trust mine"
+        "solver._target_=mine.Mine is not one of annealtrain's solvers, optimizers, models, layers, schedules or "
+        "datasets, and building it runs its code: if you know it, add --trust mine"
     )
     assert "mine" not in sys.modules
     flag = shlex.split(line.partition("add ")[2])

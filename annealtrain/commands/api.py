@@ -28,7 +28,7 @@ from annealtrain.errors import InputError
 from annealtrain.experiment import trust as trusting
 from annealtrain.experiment import versions
 from annealtrain.experiment.builder import Experiment, ready, solver_of
-from annealtrain.experiment.compose import compose_config
+from annealtrain.experiment.compose import OWN, compose_config
 from annealtrain.experiment.config import Config, read_config, saved_config, threads_of
 from annealtrain.hamiltonian import layer_problem
 from annealtrain.reports import run_plots, style
@@ -90,7 +90,9 @@ def _words(prefix: str, settings: Mapping[str, Any]) -> list[str]:
     """Return settings as words of the command line; those of a mapping under its name."""
     words = []
     for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
+        if not prefix and name in OWN and isinstance(value, Mapping) and "_target_" in value:
+            words += [f"{name}={OWN[name]}", *(f"++{word}" for word in _words(f"{name}.", value))]
+        elif isinstance(value, Mapping) and value:
             words += _words(f"{prefix}{name}.", value)
         elif isinstance(value, str) and re.fullmatch(r"[\w./-]+", value):
             words.append(f"{prefix}{name}={value}")

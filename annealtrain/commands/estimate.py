@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING, Any
 
 from annealtrain.data.dataset import CLASSIFICATION
 from annealtrain.experiment import data_of_run
@@ -9,8 +10,12 @@ from annealtrain.experiment.builder import Experiment, dataset_of, network_of
 from annealtrain.experiment.config import Config, check_values, threads_of
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
+from annealtrain.optimizers.kronecker import PROBED
 from annealtrain.runtime import memory
 from annealtrain.runtime.memory import readable
+
+if TYPE_CHECKING:
+    from annealtrain.nn.run_module import RunModule
 
 # Largest clique that the standard embedding finds on a fault-free chip: 12 (m - 1) on Pegasus, 16 m - 8 on Zephyr.
 CLIQUES = {"Pegasus P16": 180, "Zephyr Z12": 184, "Zephyr Z15": 232}
@@ -47,7 +52,7 @@ def layer_estimates(network: Network, *, samples: int, bits: int, threads: int) 
         found.append(
             LayerEstimate(
                 layer=k,
-                kind=type(layer).__name__,
+                kind=type(layer).__name__.removeprefix("Torch"),
                 units=M,
                 weights=N,
                 spins=N * bits,
@@ -64,7 +69,7 @@ def training_bytes(network: Network, *, samples: int, scored: int, bits: int, th
 
     scored: validation and test images.
     """
-    stem = 4 * prod(network.trainable[0].in_shape) + 4 * prod(network.layers[0].in_shape)
+    stem = 4 * prod(network.trainable[0].in_shape) + 4 * prod(network.in_shape)
     activations = 4 * samples * 2 * sum(prod(layer.in_shape) + prod(layer.out_shape) for layer in network.trainable)
     block = (
         4
@@ -79,19 +84,33 @@ def training_bytes(network: Network, *, samples: int, scored: int, bits: int, th
     return (samples + scored) * stem + activations + block + largest
 
 
+def module_bytes(network: "RunModule", *, samples: int, is_curved: bool) -> int:
+    """Return the same of a torch module: a training pass of `samples`, and what its optimizer keeps of each layer.
+
+    is_curved: whether the optimizer keeps factors of all layers, as `kronecker` does.
+    """
+    layers, shapes = network.trainable, [layer.weight_shape for layer in network.trainable]
+    passed = sum(prod(layer.in_shape) + prod(layer.out_shape) for layer in layers)  # norms and activations: as much
+    kept = 8 * 4 * sum(M * N for M, N in shapes)
+    if is_curved:  # two factors each, their sums, J, and one sample's gradients at a time for the largest layer
+        kept += 8 * 3 * sum(N * N + M * M for M, N in shapes) + 4 * 2 * PROBED * max(M * N for M, N in shapes)
+    return 4 * samples * (2 * passed + prod(network.in_shape)) + kept
+
+
+def _needed(network: Any, samples: int, scored: int, config: Config, threads: int) -> int:
+    if not isinstance(network, Network):
+        is_curved = str(config["optimizer"]["_target_"]).endswith(".Kronecker")
+        return module_bytes(network, samples=samples, is_curved=is_curved)
+    return training_bytes(network, samples=samples, scored=scored, bits=config["bits"], threads=threads)
+
+
 def require_memory(experiment: Experiment) -> None:
     """Raise InputError if a run would hold more than is available."""
     config, splits = experiment.config, experiment.splits
     samples = len(splits.train)
     batch = config["batch_size"] and min(config["batch_size"], samples)
     scored = len(splits.test) + (len(splits.validation) if splits.validation else 0)
-    needed = training_bytes(
-        experiment.network,
-        samples=batch or samples,
-        scored=0 if batch else scored,
-        bits=config["bits"],
-        threads=experiment.threads,
-    )
+    needed = _needed(experiment.network, batch or samples, 0 if batch else scored, config, experiment.threads)
     setting = f"batch_size={batch}" if batch else f"samples={samples}"
     memory.require(needed, "training", f"lower {setting}, or take a smaller model")
 
@@ -152,7 +171,8 @@ def estimate(config: Config) -> str:
     network = network_of(config, data_of_run.in_shape(shape, size), classes, task)
     threads = threads_of(config)
     layers = layer_estimates(network, samples=samples, bits=config["bits"], threads=threads)
-    whole = training_bytes(network, samples=samples, scored=0, bits=config["bits"], threads=threads)
+    batch = samples if isinstance(network, Network) else min(config["batch_size"] or samples, samples)
+    whole = _needed(network, batch, 0, config, threads)
     note = data_of_run.resize_note(shape, size, resized_from)
     lines = [table(layers), f"Training on {samples} samples holds about {memory.readable(whole)}."]
     return "\n".join([*lines, *([f"{note[0].upper()}{note[1:]}."] if note else [])])

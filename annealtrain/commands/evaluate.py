@@ -33,13 +33,13 @@ def evaluate(folder: Path, trusted: Sequence[str] = ()) -> bool:
             print("made by a version that kept no checksums: whether a file was changed since cannot be told")
         experiment = build(config)
     here, made_on = kernel_text(blas_kernel()), kernels_of(run.meta)
-    same = True
+    same, trainer = True, None
     with thread_pool.threads(experiment.threads):
-        trainer = experiment.trainer()
         for kind, name in (("last", checkpoint.LAST), ("best_validation", checkpoint.BEST)):
             if not result[kind]:
                 continue
             epoch = experiment.take_weights(folder / name)
+            trainer = trainer or experiment.trainer()  # behind the weights: those of frozen layers make its inputs
             held = {"epoch": epoch, **trainer.scores()}
             scores = {key: value for key, value in held.items() if finite(value) is not None}
             recorded = {key: value for key, value in result[kind].items() if value is not None}

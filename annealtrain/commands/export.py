@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from annealtrain.errors import InputError
 from annealtrain.experiment import versions
@@ -10,6 +11,7 @@ from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import saved_config, threads_of
 from annealtrain.hamiltonian import file_formats
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.nn.network import Network
 from annealtrain.nn.onnx_export import onnx_file
 from annealtrain.nn.torch_network import torch_file
 from annealtrain.runs import checksums, contents
@@ -65,13 +67,21 @@ def export(
         trainer, epoch = ready(config, folder)
         if is_network:
             what = f"the network after {epoch} epochs"
-            content = onnx_file(trainer.network, _about(folder)) if kind == "onnx" else torch_file(trainer.network)
+            content = _network_file(trainer.network, kind, _about(folder))
         else:
             form = layer_problem(trainer, layer, epoch, unit).unit(unit)
             what = f"layer {layer}, unit {unit} after {epoch} epochs: {form.S0.size} weights of {form.bits} bits"
             content = file_formats.hamiltonian(form, kind, f"annealtrain: {what}")
     write(path, content)
     return f"{path}: {what}"
+
+
+def _network_file(network: Any, kind: str, about: Row) -> bytes:
+    if isinstance(network, Network):
+        return onnx_file(network, about) if kind == "onnx" else torch_file(network)
+    from annealtrain.nn import module_export
+
+    return module_export.onnx_file(network, about) if kind == "onnx" else module_export.state_file(network)
 
 
 def _about(folder: Path | None) -> Row:

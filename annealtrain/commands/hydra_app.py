@@ -13,11 +13,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from annealtrain.commands import job_folder, search, sweep, train_flags
+from annealtrain.commands import job_folder, search, sweep, together, train_flags
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
 from annealtrain.experiment import own_yaml
-from annealtrain.experiment.compose import CONFIGS, ERRORS, check_words, explain, finished
+from annealtrain.experiment.compose import CONFIGS, ERRORS, check_words, explain, finished, with_own
 from annealtrain.experiment.config import Config
 from annealtrain.experiment.swept_words import check_sweep, is_swept
 from annealtrain.runtime import parent_watch, safe_path
@@ -80,10 +80,12 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     check_words(words)
     if own := flags.get("--config-dir"):
         own_yaml.refuse_bombs(own)
-    words = search.with_params(sweep.figure_words(words))
+    words = search.with_params(with_own(sweep.figure_words(words)))
     if flags.keys() <= {"--multirun", "--run", "--config-dir"}:
         _check_sweep(words, flags)
     naming = job_folder.naming_word(words)
+    if naming and together.count() > 1:
+        raise InputError("torchrun gives one run several processes: start a sweep without it")
     # Hydra's parser wants its flags before or after the overrides, not between them.
     return [*train_flags.line_of(flags), *([naming] if naming else []), *words]
 

@@ -4,11 +4,13 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from annealtrain.commands import streams
+from annealtrain.commands import streams, together
 from annealtrain.commands.estimate import require_memory
 from annealtrain.commands.progress import Display, summary
+from annealtrain.commands.together import Group
 from annealtrain.errors import Diverged, InputError
 from annealtrain.experiment import trust, versions
 from annealtrain.experiment.builder import Experiment
@@ -40,29 +42,46 @@ def train(
     The score is the accuracy, or R2, on validation samples, or on training ones where nothing is held out.
     tell: takes the summary.
     fingerprint: of the run that is gone on with, where its version knew fewer settings than `config` has.
+    Of processes that torchrun has started the first does all this; the others train along, and their score is NaN.
     Raises InputError before anything is written, Interrupted at Ctrl-C, Diverged where the loss is no longer a number.
     """
+    with together.group() as group:
+        if group.rank:
+            return _followed(config, folder, group)
+        return _led(config, folder, command, tell, fingerprint, group)
+
+
+def _led(
+    config: Config, folder: Path, command: str, tell: Callable[[str], None], fingerprint: str | None, group: Group
+) -> float:
     experiment = Experiment(config)
     experiment.fingerprint = fingerprint or experiment.fingerprint
     if not (folder / recorder.RESULT).exists():
         with lock.exclusive(folder, lambda: _tell_waiting(folder)):
             if not (folder / recorder.RESULT).exists():  # by a process that was waited for
                 meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
-                result = _trained(experiment, folder, meta)
+                result = _trained(experiment, folder, meta, tell, group)
                 return _told(result, folder, lambda: tell(summary(result, folder, experiment.note)))
     return _left_as_it_is(folder, experiment.fingerprint, tell)
 
 
-def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:
+def _trained(experiment: Experiment, folder: Path, meta: Row, tell: Callable[[str], None], group: Group) -> Row:
     """Run (or go on with) a training in a folder that is this process's alone; return its result."""
     began = time.perf_counter()
     experiment.build()
+    together.require_shared(experiment.optimizer)
     config, threads, layers = experiment.config, experiment.threads, len(experiment.network.trainable)
     require_memory(experiment)
     with thread_pool.threads(threads):
         experiment.optimizer.prepare(experiment.network, experiment.steps)
     record = RunRecorder(folder)
-    start = record.begin(experiment.text, meta | {"data": experiment.about_data}, resume=config["resume"])
+    about: Row = {"data": experiment.about_data, "weights": experiment.about_weights}
+    if not (folder / checkpoint.LAST).exists():
+        about["init"] = experiment.take_first_weights()
+    meta |= {name: value for name, value in about.items() if value}
+    start = record.begin(experiment.text, meta, resume=config["resume"])
+    for line in experiment.about_weights:
+        tell(line)
     if start is not None and record.warning:
         print(record.warning, file=sys.stderr, flush=True)
     if start is not None:
@@ -79,6 +98,7 @@ def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:
                 _restore(trainer, folder / checkpoint.LAST)
             observers = _Observers(record, display)
             if not record.has_diverged:
+                group.tell((str(folder.absolute()), start, trainer.checkpoint()))
                 trainer.run(observers, start)
     except KeyboardInterrupt:
         raise Interrupted(
@@ -88,6 +108,36 @@ def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:
     cost = {"seconds": spent + time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
     warning = unfallen_loss(record.first_row, record.last_row, trainer.optimizer.step_setting)
     return record.finish({"warning": warning, **cost})
+
+
+def _followed(config: Config, folder: Path, group: Group) -> float:
+    """Train along with the process that leads the run; nothing is written."""
+    experiment = Experiment(config).build()
+    with thread_pool.threads(experiment.threads):
+        experiment.optimizer.prepare(experiment.network, experiment.steps)
+        trainer = experiment.trainer()
+        del experiment.splits
+        if order := group.heard():
+            place, start, held = order
+            if Path(place) != folder.absolute():  # Hydra's, by date and time, of another second
+                with suppress(OSError):
+                    folder.rmdir()
+            for layer, weights in zip(experiment.network.trainable, held.weights, strict=True):
+                layer.weights = weights
+            experiment.network.take_others(held.module)
+            trainer.restore(held.state)
+            trainer.run(_Nobody(), start)
+    return float("nan")
+
+
+class _Nobody:
+    """Wants to know nothing of a run."""
+
+    def epoch_done(self, row: Row, solves: list[Row], checkpoint: Checkpoint) -> None:
+        pass
+
+    def solving(self, epoch: int, layer: int, done: float) -> None:
+        pass
 
 
 def _restore(trainer: Trainer, path: Path) -> None:
@@ -113,7 +163,7 @@ class _Observers:
         self.record, self.display = record, display
 
     def epoch_done(self, row: Row, solves: list[Row], checkpoint: Checkpoint) -> None:
-        self.record.save(row, solves, checkpoint.weights, checkpoint.state)
+        self.record.save(row, solves, checkpoint.weights, checkpoint.state, checkpoint.module)
         self.display.epoch_done(row, solves)
 
     def solving(self, epoch: int, layer: int, done: float) -> None:

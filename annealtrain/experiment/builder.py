@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf.errors import OmegaConfBaseException
 
 from annealtrain.data.augmentation import Augment
@@ -14,9 +14,10 @@ from annealtrain.data.dataset import CLASSIFICATION, REGRESSION, Dataset
 from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError, nearest
-from annealtrain.experiment import data_of_run, trust
+from annealtrain.experiment import data_of_run, first_weights, model_of_run, trust
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text, threads_of
 from annealtrain.nn.network import Network
+from annealtrain.nn.torch_network import import_torch, torch_threads
 from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.runs import checkpoint
 from annealtrain.schedule import Schedule
@@ -34,7 +35,7 @@ class Experiment:
     Raises InputError for a configuration that is none.
     """
 
-    network: Network
+    network: Any  # a Network, or a RunModule
     optimizer: Optimizer
     splits: Splits
     augment: Augment
@@ -63,6 +64,11 @@ class Experiment:
         return self
 
     @property
+    def about_weights(self) -> list[str]:
+        """Lines on what trains which weights, where that is not one optimizer all of them."""
+        return self.network.about() if self.optimizer.solver is not None else []
+
+    @property
     def threads(self) -> int:
         """How many threads the run may use."""
         return threads_of(self.config)
@@ -88,10 +94,19 @@ class Experiment:
             return Loader.lazily(images, self.network.preprocess_chunk)
         return Loader(self.network.preprocess(images.images), images.labels)
 
+    def take_first_weights(self) -> dict[str, str]:
+        """Give the network the weights that it starts from, where `init` names some; return which they are."""
+        init = self.config["init"]
+        return first_weights.take(self.network, init) if init is not None else {}
+
     def take_weights(self, path: Path) -> int:
         """Give the network the weights of a checkpoint, return their epoch; InputError if they are another's."""
         weights, epoch = checkpoint.read_checkpoint(path)
         layers = self.network.trainable
+        try:
+            self.network.take_others(checkpoint.read_module(path))
+        except ValueError as error:
+            raise InputError(f"checkpoint {path} {error}: use the run's own") from error
         held, needed = [array.shape for array in weights], [layer.weight_shape for layer in layers]
         if held != needed:
             raise InputError(f"checkpoint {path} holds weights {held}, the model has {needed}: use the run's own")
@@ -119,7 +134,7 @@ def optimizer_of(config: Config) -> Optimizer:
     node = _described(config["optimizer"], "optimizer")
     trust.open_path(node)
     try:
-        taken = signature(get_object(node["_target_"])).parameters
+        taken = signature(trust.located(node["_target_"])).parameters
     except Exception as error:  # whatever importing a module of the user's raises
         raise _unbuilt("optimizer", node, error) from error
     name = node["_target_"].rpartition(".")[2]
@@ -188,7 +203,7 @@ def unknown_argument(key: str, node: Any) -> str | None:
     if not isinstance(node, dict):
         return None
     if isinstance(node.get("_target_"), str):
-        taken = signature(get_object(node["_target_"])).parameters
+        taken = signature(trust.located(node["_target_"])).parameters
         is_open = any(one.kind is Parameter.VAR_KEYWORD for one in taken.values())
         for name in node:
             if name not in (*taken, *OF_HYDRA) and not is_open:
@@ -205,19 +220,45 @@ def _unbuilt(what: str, node: Any, error: BaseException) -> InputError:
     return InputError(f"{what} cannot be built: {said}: see annealtrain train --help")
 
 
-def network_of(config: Config, in_shape: Sequence[int], classes: int, task: str = CLASSIFICATION) -> Network:
+def network_of(config: Config, in_shape: Sequence[int], classes: int, task: str = CLASSIFICATION) -> Any:
     """Return the network that a configuration describes, with its first weights; its outputs are linear for targets."""
+    if model_of_run.is_module(config):
+        return _module_of(config, in_shape, classes)
+    if config.get("rest") is not None:
+        raise InputError("rest= is for parameters of a torch module: all weights of this model are those of its layers")
     layers = config["model"].get("layers") if isinstance(config["model"], dict) else None
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
-    settings = {name: config[name] for name in ("alpha", "output_activation", "bias", "conv_inverse", "seed")}
+    names = ("alpha", "output_activation", "bias", "conv_inverse", "seed", "trainable")
+    settings = {name: config[name] for name in names}
     if task == REGRESSION:
         settings["output_activation"] = "linear"
     return Network(_instantiate(layers, "model.layers"), tuple(in_shape), classes, **settings)
 
 
+def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:
+    """Return a torch module as a network, its first weights drawn from the run's seed."""
+    import_torch("a torch module as model")
+    node = config["model"]
+    if "layers" in node:
+        raise InputError("model has layers and a _target_: for a torch module write model=torch model._target_=...")
+    trust.open_path(node)
+    try:
+        make = trust.located(node["_target_"])
+    except Exception as error:  # whatever importing a module of the user's raises
+        raise _unbuilt("model", node, error) from error
+    with model_of_run.seeded(config["seed"]):
+        module = _instantiate(model_of_run.arguments(node, make, in_shape, classes), "model")
+    rest = _instantiate(config["rest"], "rest") if config.get("rest") is not None else None
+    torch_threads(threads_of(config))
+    settings = {"seed": config["seed"], "anneals": config.get("solver") is not None}
+    return model_of_run.network(module, in_shape, classes, config["trainable"], rest, **settings)
+
+
 def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:
     """Return the trainer of a run at its start, or with the last weights in its folder; and the epochs behind it."""
     experiment = build(config)
-    trainer = experiment.trainer()
-    return trainer, experiment.take_weights(folder / checkpoint.LAST) if folder else 0
+    epoch = experiment.take_weights(folder / checkpoint.LAST) if folder else 0
+    if not folder:
+        experiment.take_first_weights()
+    return experiment.trainer(), epoch

@@ -75,6 +75,7 @@ def _new_word(word: str) -> str | None:
     )
 
 
+OWN = {"model": "torch", "dataset": "own"}  # options that are what their `_target_` makes, a user's own
 COMPOSING = threading.Lock()  # Hydra composes in one place for the whole process
 
 
@@ -104,6 +105,16 @@ def check_words(words: Sequence[str]) -> None:
     refuse_lists(words)
 
 
+def with_own(words: Sequence[str]) -> list[str]:
+    """Return words in which "model={_target_: ...}" is what Hydra takes: the option `torch`, and what is set in it."""
+    spelled = []
+    for word in words:
+        group, _, value = word.partition("=")
+        is_node = group in OWN and value.lstrip().startswith("{")
+        spelled += [f"{group}={OWN[group]}", f"+{word}"] if is_node else [word]
+    return spelled
+
+
 def compose_config(overrides: list[str], config_dir: str | None, *, is_shared: bool = False) -> Config:
     """Return the configuration that `annealtrain train` would run with these overrides.
 
@@ -117,7 +128,7 @@ def compose_config(overrides: list[str], config_dir: str | None, *, is_shared: b
 def compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
     """Return what Hydra composes of these overrides, its interpolations unresolved; InputError where it cannot."""
     check_words(overrides)
-    words = list(overrides)
+    words = with_own(overrides)
     if config_dir:
         folder = os.path.abspath(config_dir)
         if not os.path.isdir(folder):

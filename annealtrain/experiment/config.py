@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.errors import InputError
-from annealtrain.experiment import data_of_run, trust, versions
+from annealtrain.experiment import data_of_run, model_of_run, trust, versions
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
 from annealtrain.runs import recorder, tables, yaml_files
 from annealtrain.runtime import thread_pool
@@ -39,6 +39,7 @@ RULES = {
     "conv_inverse": one_of("fourier", "exact"),
     "output_activation": one_of("leaky_relu", "linear"),
     **data_of_run.RULES,
+    **model_of_run.RULES,
 }
 TEXT = Rule("text", lambda value: isinstance(value, str))
 TEXTS = {"data_dir": optional(TEXT), "model.name": optional(TEXT)}  # which not every configuration has
@@ -72,7 +73,7 @@ def check_values(config: Config) -> None:
 
 def config_hash(config: Config) -> str:
     """Return a fingerprint of all settings that can change a run's numbers."""
-    told = data_of_run.without_defaults(config)
+    told = model_of_run.without_defaults(data_of_run.without_defaults(config))
     settings = {key: value for key, value in told.items() if key not in INDIFFERENT}
     settings["dataset"] = {key: value for key, value in config.get("dataset", {}).items() if key != "data_dir"}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
@@ -119,6 +120,8 @@ def _with_absolute_paths(content: Config) -> Config:
     for holder in (content, content.get("dataset")):
         if isinstance(holder, dict) and isinstance(holder.get("data_dir"), str):
             holder["data_dir"] = _absolute(holder["data_dir"])
+    if isinstance(content.get("init"), str):
+        content["init"] = _absolute(content["init"])
     dataset = content.get("dataset")
     if isinstance(dataset, dict) and str(dataset.get("_target_")).startswith("annealtrain.data.array_files."):
         dataset |= {name: _absolute(dataset[name]) for name in data_of_run.FILES if isinstance(dataset.get(name), str)}

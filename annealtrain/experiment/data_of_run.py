@@ -25,7 +25,7 @@ FILES = ("file", "labels", "test_file", "test_labels")  # of dataset=arrays
 
 def image_size(config: dict[str, Any]) -> list[int] | None:
     """Return (h, w) that images are asked to have: the run's image_size, else the model's own; None: their own."""
-    model = config["model"] if isinstance(config.get("model"), dict) else {}
+    model = config["model"] if isinstance(config.get("model"), dict) and "_target_" not in config["model"] else {}
     for name, size in (("image_size", config.get("image_size")), ("model.image_size", model.get("image_size"))):
         if size is not None:
             RULES["image_size"].check(name, size)
@@ -40,7 +40,7 @@ def without_defaults(config: dict[str, Any]) -> dict[str, Any]:
     """
     before = {name: BEFORE[name] for name in RULES}
     settings = {name: value for name, value in config.items() if name not in RULES}
-    if isinstance(config.get("model"), dict):
+    if isinstance(config.get("model"), dict) and "_target_" not in config["model"]:
         settings["model"] = {name: value for name, value in config["model"].items() if name != "image_size"}
     now = {**before, **config, "image_size": image_size(before | config)}
     return settings | {name: now[name] for name in RULES if now[name] != before[name]}

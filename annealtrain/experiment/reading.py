@@ -28,6 +28,10 @@ def paths_read(config: Config) -> set[Path]:
     reading = _Reading(config)
     for root in ROOTS:
         reading.follow(root)
+    if child(config.get("model"), "_target_") is not ABSENT:  # arguments of a torch module
+        reading.follow(("model",))
+        if config.get("solver") is not None:  # an optimizer that anneals nothing trains all of them
+            reading.follow(("rest",))
     if isinstance(config.get("method"), str):  # a run's label; the settings of a YAML without its header are none
         reading.follow(("method",))
     return reading.read

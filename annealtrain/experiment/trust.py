@@ -4,6 +4,7 @@ A folder may come from others, and building what it names would run their code. 
 before anything is imported, each `_target_` must be one of BUILT, or lie in a module that the user has named.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,10 +26,12 @@ BUILT = {
     "annealtrain.nn.layers": (*("AvgPool2d", "Conv2d", "Flatten", "Linear", "MaxPool2d", "Pad", "SpectralPool2d"),),
     "annealtrain.nn.pooling": ("AvgPool2d", "MaxPool2d"),
     "annealtrain.nn.spectral_pool": ("SpectralPool2d",),
+    "annealtrain.nn.torch_models": ("ResNet8", "VGGSmall", "ViTTiny"),
     "annealtrain.optimizers.backprop": ("Backpropagation",),
     "annealtrain.optimizers.gauss_newton": ("GaussNewton",),
     "annealtrain.optimizers.kronecker": ("Kronecker",),
     "annealtrain.optimizers.layerwise": ("Layerwise", "difference", "pinv", "pinv_weighted"),
+    "annealtrain.optimizers.rest": ("adamw", "frozen", "sgd"),
     "annealtrain.optimizers.targets": (*("DifferenceTargets", "PseudoInverseTargets", "WeightedPseudoInverseTargets"),),
     "annealtrain.schedule": (
         *("ConstantSchedule", "DropSchedule", "GeometricSchedule", "LinearSchedule", "StepSchedule"),
@@ -100,6 +103,16 @@ def open_path(config: Any) -> None:
         sys.path.append(place)
 
 
+def located(target: str) -> Any:
+    """Return what a full name is of; whatever importing it raises is the caller's to tell, and nobody else's."""
+    teller = logging.getLogger("hydra.utils")  # it logs each error that it raises
+    was, teller.disabled = teller.disabled, True
+    try:
+        return get_object(target)
+    finally:
+        teller.disabled = was
+
+
 def hidden(config: Any) -> str:
     """Return a remark where a module beside the call has the name of another that is found before it, else ""."""
     for top in dict.fromkeys(target.partition(".")[0] for target in named(config)):
@@ -132,7 +145,8 @@ def _is_target(place: str) -> bool:
 
 
 def _refusal(place: str, target: str) -> str:
-    line = f"{place}={shown(target)} is not one of annealtrain's solvers, optimizers, layers, schedules or datasets"
+    known = "solvers, optimizers, models, layers, schedules or datasets"
+    line = f"{place}={shown(target)} is not one of annealtrain's {known}"
     if not _is_dotted(target) or "." not in target:
         return f"{line}, nor the full name of another class"
     if target.partition(".")[0] == "annealtrain":
@@ -152,7 +166,7 @@ def _covers(word: str, target: str) -> bool:
 def _home(place: str, target: str) -> str:
     """Return where an object is defined, which may be elsewhere than where it is taken from."""
     try:
-        found = get_object(target)
+        found = located(target)
     except Exception as error:  # whatever importing a module of the user's raises
         why = " ".join(str(error).split()) + hidden({"_target_": target})
         raise InputError(f"{place} cannot be built: {why}") from error

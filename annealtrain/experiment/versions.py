@@ -18,6 +18,8 @@ BEFORE: dict[str, Any] = {
     "augment": {"shift": 0, "flip": False},
     "averaging": 0,
     "batch_size": None,
+    "init": None,
+    "trainable": None,
     "output_activation": "leaky_relu",
     "task": None,
     "image_size": [32, 32],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annealtrain.errors import InputError
+from annealtrain.nn.frozen import Frozen
 from annealtrain.nn.layers import (
     AvgPool2d,
     Conv2d,
@@ -92,6 +94,18 @@ def _spectral_pool(matrix: Array, size: tuple[int, int]) -> torch.nn.Module:
     return SpectralPool()
 
 
+def state_names(network: Network) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Return for each layer with weights, by its name, what the state dict calls its parts, and their shapes."""
+    names, found, place = {id(layer): name for name, layer in network.named.items()}, {}, 0
+    for layer in network.layers:
+        if isinstance(layer, TrainableLayer):
+            parts = torch_module(layer).state_dict()
+            found[names[id(layer)]] = {f"{place}.{part}": tuple(held.shape) for part, held in parts.items()}
+            place += layer.slope != 1
+        place += 1
+    return found
+
+
 def torch_file(network: Network) -> bytes:
     state = torch_network(network).state_dict()
     import torch
@@ -130,6 +144,27 @@ class TorchNetwork:
 
         return [torch.tensor(layer.weights, dtype=torch.float32).requires_grad_() for layer in self.network.trainable]
 
+    def pull(self, weights: list[Tensor]) -> None:
+        """Give the tensors the network's present weights."""
+        import torch
+
+        with torch.no_grad():
+            for w, layer in zip(weights, self.network.trainable, strict=True):
+                w.copy_(torch.from_numpy(layer.weights))
+
+    def push(self, weights: list[Tensor]) -> None:
+        """Give the network the tensors' values."""
+        for w, layer in zip(weights, self.network.trainable, strict=True):
+            layer.weights = w.detach().numpy().astype(np.float64)
+
+    def gradient_norms(self, weights: list[Tensor]) -> list[float]:
+        """Return the size of each layer's last gradient."""
+        return [float(w.grad.norm()) for w in weights if w.grad is not None]
+
+    def training(self, step: int) -> AbstractContextManager[None]:
+        """Return what a step runs in: nothing, as no layer behaves otherwise in training."""
+        return nullcontext()
+
     def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
         """Return outputs (Q, classes) for stems x (Q, ...), see Network.preprocess."""
         from torch.nn.functional import leaky_relu
@@ -142,12 +177,19 @@ class TorchNetwork:
         return x
 
 
-def import_torch() -> None:
-    """Import PyTorch; InputError with the pip command where it is absent."""
+def import_torch(what: str = "optimizer=backprop") -> None:
+    """Import PyTorch; InputError with the pip command where it is absent. what: needs it."""
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        raise InputError("optimizer=backprop needs PyTorch: pip install 'annealtrain[torch]'") from error
+        raise InputError(f"{what} needs PyTorch: pip install 'annealtrain[torch]'") from error
+
+
+def torch_threads(count: int) -> None:
+    """Let PyTorch take so many threads, in this whole process; another number may change the last bits of a run."""
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def _trainable(layer: TrainableLayer, x: Tensor, weights: Tensor) -> Tensor:
@@ -164,6 +206,12 @@ def _trainable(layer: TrainableLayer, x: Tensor, weights: Tensor) -> Tensor:
 
 
 def _fixed(layer: Layer) -> Callable[[Tensor], Tensor]:
+    if isinstance(layer, Frozen) and isinstance(layer.layer, Linear | Conv2d):
+        import torch
+
+        inner, slope = layer.layer, layer.layer.slope
+        parts = torch.nn.ModuleList([torch_module(inner), *([torch.nn.LeakyReLU(slope)] if slope != 1 else [])])
+        return torch.nn.Sequential(*parts).requires_grad_(False)
     try:
         return torch_module(layer)
     except InputError:

@@ -1,4 +1,7 @@
-"""Backpropagation in PyTorch: the paper's baseline, on the same network, weights and samples as annealing."""
+"""Backpropagation in PyTorch: the paper's baseline, on the same network, weights and samples as annealing.
+
+It trains torch modules too, all of their weights but the frozen ones.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annealtrain.nn.losses import LOSSES
+from annealtrain.nn.model import Model
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import TorchNetwork, import_torch
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
@@ -18,7 +23,8 @@ from annealtrain.schedule import Schedule
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW remembers of each weight
+# What AdamW, and gradient descent, remember of each weight.
+MOMENTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")
 
 
 class Backpropagation(Optimizer):
@@ -26,6 +32,7 @@ class Backpropagation(Optimizer):
 
     learning_rate: a number, or a schedule over the steps. batch_size: images a step of AdamW, drawn anew from those
     that the trainer hands over; None: all of them. threads: of PyTorch; another number may change the last bits.
+    rule: adamw, or sgd with Nesterov's momentum.
     """
 
     step_setting = "optimizer.learning_rate"
@@ -37,6 +44,8 @@ class Backpropagation(Optimizer):
         loss=one_of("mse", "cross_entropy"),
         weight_decay=number(0),
         threads=whole(1, 1024, "as more threads only wait"),
+        rule=one_of("adamw", "sgd"),
+        momentum=number(above=0, below=1),
     )
     def __init__(
         self,
@@ -45,47 +54,53 @@ class Backpropagation(Optimizer):
         loss: str = "mse",
         weight_decay: float = 0.01,
         threads: int = 1,
+        rule: str = "adamw",
+        momentum: float = 0.9,
     ) -> None:
         import_torch()
         self.learning_rate, self.batch_size, self.loss = learning_rate, batch_size, loss
-        self.weight_decay, self.threads = weight_decay, threads
+        self.weight_decay, self.threads, self.rule, self.momentum = weight_decay, threads, rule, momentum
 
-    def check(self, network: Network) -> None:
-        TorchNetwork(network)
+    def check(self, network: Model) -> None:
+        if isinstance(network, Network):
+            TorchNetwork(network)
 
-    def start(self, network: Network, *, seed: int, timer: StageTimer) -> None:
+    def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         import torch
 
         super().start(network, seed=seed, timer=timer)
         torch.set_num_threads(self.threads)
         # oneDNN's convolutions take twice the time of plain ones on single images, and less from 16 on.
         torch.backends.mkldnn.set_flags(self.batch_size is None or self.batch_size >= 16)
-        self._torch_network = TorchNetwork(network)
-        self._weights = self._torch_network.weights()
-        self._optimizer = torch.optim.AdamW(self._weights, lr=1.0, weight_decay=self.weight_decay, fused=True)
+        self._body: Any = network
+        if isinstance(network, Network):
+            self._body = TorchNetwork(network)
+        elif self.loss == "cross_entropy":  # the recorded loss of NumPy networks is the MSE, as it was always
+            self.objective = LOSSES[self.loss]
+        self._weights: list[Tensor] = self._body.weights()
+        settings: dict[str, Any] = {"lr": 1.0, "weight_decay": self.weight_decay, "fused": True}
+        if self.rule == "adamw":
+            self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(self._weights, **settings)
+        else:
+            self._optimizer = torch.optim.SGD(self._weights, momentum=self.momentum, nesterov=True, **settings)
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         import torch
 
-        with torch.no_grad():
-            for w, layer in zip(self._weights, self.network.trainable, strict=True):
-                w.copy_(torch.from_numpy(layer.weights))
+        self._body.pull(self._weights)
         inputs, outputs = (torch.from_numpy(np.ascontiguousarray(part)) for part in (batch.inputs, batch.outputs))
         parts = self._parts(len(outputs), step)
         rate = 0.0
-        with self.timer.stage("backprop_s"):
+        with self.timer.stage("backprop_s"), self._body.training(step.number):
             for number, part in enumerate(parts):
                 rate = self._rate(step.number * len(parts) + number, step.total * len(parts))
                 self._descend(inputs[part], outputs[part], rate)
                 if number % 64 == 0:
                     progress(0, number / len(parts))
-        rows = []
-        for k, (layer, w) in enumerate(zip(self.network.trainable, self._weights, strict=True)):
-            layer.weights = w.detach().numpy().astype(np.float64)
-            assert w.grad is not None
-            norm = float(w.grad.norm())
-            rows.append({"epoch": step.epoch + 1, "layer": k, "learning_rate": rate, "gradient_norm": norm})
-        return rows
+        self._body.push(self._weights)
+        norms = self._body.gradient_norms(self._weights)
+        told = {"epoch": step.epoch + 1, "learning_rate": rate}
+        return [{**told, "layer": k, "gradient_norm": norm} for k, norm in enumerate(norms)]
 
     def _parts(self, samples: int, step: Step) -> list[Any]:
         """Return which samples each step of AdamW sees, in an order of the run's seed."""
@@ -105,13 +120,14 @@ class Backpropagation(Optimizer):
 
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.zero_grad()
-        found = self._torch_network(inputs, self._weights)
+        found = self._body(inputs, self._weights)
         (mse_loss if self.loss == "mse" else cross_entropy)(found, outputs).backward()
         self._optimizer.step()
 
     def state(self) -> dict[str, Array]:
         moments = [self._optimizer.state[w] for w in self._weights]
-        return {f"{name}_{k}": held[name].numpy().copy() for k, held in enumerate(moments) for name in held}
+        pairs = [(f"{name}_{k}", value) for k, held in enumerate(moments) for name, value in held.items()]
+        return {name: value.numpy().copy() for name, value in pairs if value is not None}
 
     def restore(self, state: dict[str, Array]) -> None:
         import torch

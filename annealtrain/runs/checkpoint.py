@@ -12,7 +12,9 @@ from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array
 
 LAST, BEST = "last.npz", "best.npz"
-STATE = "state_"  # before the names of arrays in a checkpoint that are not weights
+# Before the names of arrays in a checkpoint that are not weights of layers: what going on needs, and what else a torch
+# module holds.
+STATE, MODULE = "state_", "module_"
 MOST_CHECKPOINT = 16_000_000_000  # bytes
 
 
@@ -20,7 +22,7 @@ def read_checkpoint(path: Path) -> tuple[list[Array], int]:
     """Return the weights of each trainable layer and their epoch; nothing in the file is run."""
     held = _arrays(path)
     try:
-        names = [name for name in held if not name.startswith(STATE)]
+        names = [name for name in held if not name.startswith((STATE, MODULE))]
         epoch, weights = held["epoch"], [held[f"weights_{k}"] for k in range(len(names) - 1)]
         if epoch.shape != () or epoch.dtype.kind != "i" or not 0 <= epoch <= contents.MOST_EPOCHS:
             raise ValueError(f"its epoch is no whole number from 0 to {contents.MOST_EPOCHS}")
@@ -33,7 +35,16 @@ def read_checkpoint(path: Path) -> tuple[list[Array], int]:
 
 def read_state(path: Path) -> dict[str, Array]:
     """Return the other arrays that `RunRecorder.save` was given, by name."""
-    return {name.removeprefix(STATE): array for name, array in _arrays(path).items() if name.startswith(STATE)}
+    return _named(path, STATE)
+
+
+def read_module(path: Path) -> dict[str, Array]:
+    """Return what a torch module holds beside its layers' weights, by name; nothing where it was another network."""
+    return _named(path, MODULE)
+
+
+def _named(path: Path, kind: str) -> dict[str, Array]:
+    return {name.removeprefix(kind): array for name, array in _arrays(path).items() if name.startswith(kind)}
 
 
 def _arrays(path: Path) -> dict[str, Array]:

@@ -102,7 +102,7 @@ def find(root: Path) -> tuple[list[Run], list[str]]:
 def flatten(config: Row) -> Row:
     """Return a configuration as columns: `solver.num_reads`, lists as JSON, `_target_` under its node's name.
 
-    A model is told by its name; its layers only where it has none.
+    A model is told by its name; its class or its layers only where it has none.
     """
     columns: Row = {}
 
@@ -115,7 +115,7 @@ def flatten(config: Row) -> Row:
 
     put("", {name: value for name, value in config.items() if name != "model"})
     model = config.get("model") or {}
-    columns["model"] = model.get("name") or json.dumps(model.get("layers"))
+    columns["model"] = model.get("name") or model.get("_target_") or json.dumps(model.get("layers"))
     return columns
 
 

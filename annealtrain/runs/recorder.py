@@ -17,7 +17,7 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.runs import contents, scores
-from annealtrain.runs.checkpoint import BEST, LAST, STATE, read_checkpoint
+from annealtrain.runs.checkpoint import BEST, LAST, MODULE, STATE, read_checkpoint
 from annealtrain.runs.checksums import checksum, sealed
 from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SOLVES, finite
 from annealtrain.runs.foreign import is_hydras, is_open_log, is_own_log
@@ -122,20 +122,27 @@ class RunRecorder:
             raise InputError(f"{self.folder / BEST} is of epoch {found}, the best is {row['epoch']}: {START_ANEW}")
 
     def save(
-        self, row: Row, solves: list[Row], weights: Sequence[Array], state: Mapping[str, Array] | None = None
+        self,
+        row: Row,
+        solves: list[Row],
+        weights: Sequence[Array],
+        state: Mapping[str, Array] | None = None,
+        module: Mapping[str, Array] | None = None,
     ) -> None:
         """Write an epoch: its rows first, then its checkpoint, from which a run goes on.
 
-        state: arrays by name that going on needs beside the weights.
+        state: arrays by name that going on needs beside the weights. module: what scoring needs beside them.
         """
+        held = {f"{MODULE}{name}": array for name, array in (module or {}).items()}
         self._metrics.append(row)
         self._solves.extend(solves)
         self.write(METRICS, csv_text(self._metrics))
         if self._solves:
             self.write(SOLVES, csv_text(self._solves))
         if self.best_row() is row:
-            self._write_checkpoint(BEST, row["epoch"], weights)
-        self._write_checkpoint(LAST, row["epoch"], weights, state)
+            self._write_checkpoint(BEST, row["epoch"], weights, held)
+        held |= {f"{STATE}{name}": array for name, array in (state or {}).items()}
+        self._write_checkpoint(LAST, row["epoch"], weights, held)
 
     @property
     def first_row(self) -> Row:
@@ -187,12 +194,9 @@ class RunRecorder:
         """Write a JSON file atomically."""
         self.write(name, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
-    def _write_checkpoint(
-        self, name: str, epoch: int, weights: Sequence[Array], state: Mapping[str, Array] | None = None
-    ) -> None:
+    def _write_checkpoint(self, name: str, epoch: int, weights: Sequence[Array], more: Mapping[str, Array]) -> None:
         buffer = io.BytesIO()
-        arrays: dict[str, Any] = {f"weights_{k}": w for k, w in enumerate(weights)}
-        arrays |= {f"{STATE}{key}": array for key, array in (state or {}).items()}
+        arrays: dict[str, Any] = {f"weights_{k}": w for k, w in enumerate(weights)} | dict(more)
         np.savez(buffer, epoch=np.int64(epoch), **arrays)
         self._replace(name, buffer.getvalue())
 

@@ -9,9 +9,13 @@ from annealtrain.runtime.array_types import Array, Row
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """weights: of each trainable layer, as they are scored. state: what going on needs beside them, by name."""
+    """weights: of each trainable layer, as they are scored. module: what scoring a torch module needs beside them.
+
+    state: what going on needs beside both, by name.
+    """
 
     weights: list[Array]
+    module: dict[str, Array]
     state: dict[str, Array]
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annealtrain.data.loader import Loader
+from annealtrain.errors import InputError
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.diagnostics import epoch_columns
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Step
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
+from annealtrain.runtime.ranks import current_ranks
 from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.solvers.statistics import merge_by_layer
 from annealtrain.training.callback import Checkpoint, Observer
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from annealtrain.hamiltonian.layer_problem import LayerProblem
 
 SCORED = 10_000  # training samples that a run of mini-batches is scored on
+CALIBRATED, CALIBRATED_AT_ONCE = 2048, 256  # training samples that running statistics of averaged weights are of
 
 
 class Trainer:
@@ -48,10 +51,12 @@ class Trainer:
         self.task = task or Classification()
         self.network, self.sets, self.optimizer = network, sets, optimizer
         self.epochs, self.seed, self.batch_size = epochs, seed, batch_size
-        self.timer = StageTimer()
+        self.timer, self._ranks = StageTimer(), current_ranks()
+        if self._ranks.size > 1 and not optimizer.shares_batches:
+            raise InputError("several processes train together with optimizer=kronecker alone: start this in one")
         optimizer.check(network)
         optimizer.start(network, seed=seed, timer=self.timer)
-        self._averages = WeightAveraging(network, averaging) if averaging else None
+        self._averages = WeightAveraging(network, averaging, self._calibrate) if averaging else None
 
     def run(self, observer: Observer, done: int | None = None) -> None:
         """Train the epochs after the `done` ones; a new run (None) first reports step 1, random weights, as epoch 0.
@@ -89,7 +94,8 @@ class Trainer:
             step = Step(epoch, self.epochs, epoch * count + number, self.epochs * count)
             with self.timer.stage("forward_s"):
                 inputs = train.batch(index, stream(self.seed, Stream.AUGMENT, step.number))
-            yield step, Batch(inputs, self._outputs(train.labels[index]))
+            share = slice(self._ranks.rank, None, self._ranks.size)  # of all samples, as they are augmented together
+            yield step, Batch(inputs[share], self._outputs(train.labels[index])[share])
 
     def next_problem(self, k: int, epoch: int) -> "LayerProblem":
         """Return what the first step of `epoch` would solve in layer k at the present weights of all layers."""
@@ -100,8 +106,9 @@ class Trainer:
         return self.task.outputs(labels, self.network.classes, self.optimizer.amplitude)
 
     def scores(self) -> Row:
-        """Return the true MSE (summed over outputs, Eq. 2) on the training samples and the task's scores on each set.
+        """Return the optimizer's loss on the training samples and the task's scores on each set.
 
+        The loss is the MSE summed over outputs, Eq. (2), or cross-entropy.
         In a run of mini-batches the first 10,000 training samples stand for all.
         """
         row: Row = {}
@@ -110,8 +117,7 @@ class Trainer:
                 scored = self.scored(name)
                 outputs, labels = self.network.predict(scored), scored.labels
                 if name == "train":
-                    away = (outputs - self._outputs(labels)).astype(np.float64)
-                    row["train_loss"] = float((away**2).sum(axis=1).mean())
+                    row["train_loss"] = float(self.optimizer.objective.values(outputs, self._outputs(labels)).mean())
                 scores = self.task.scores(outputs, labels, self.optimizer.amplitude)
                 row |= {f"{name}_{score}": value for score, value in scores.items()}
         return row
@@ -123,14 +129,20 @@ class Trainer:
     def checkpoint(self) -> Checkpoint:
         """Return the weights that are scored, and what going on needs beside them."""
         with self._averaged():
-            weights = [layer.weights for layer in self.network.trainable]
-        return Checkpoint(weights, self.optimizer.state() | (self._averages.state() if self._averages else {}))
+            weights, module = [layer.weights for layer in self.network.trainable], self.network.others()
+        state = self.optimizer.state() | self.network.rest_state()
+        return Checkpoint(weights, module, state | (self._averages.state() if self._averages else {}))
 
     def restore(self, state: dict[str, Array]) -> None:
         """Go on from a checkpoint's state; the network has its weights already."""
         self.optimizer.restore(state)
+        self.network.restore_rest(state)
         if self._averages:
             self._averages.restore(state)
+
+    def _calibrate(self) -> None:
+        train, size = self.sets["train"].take(CALIBRATED), CALIBRATED_AT_ONCE
+        self.network.calibrate(train[start : start + size] for start in range(0, len(train), size))
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

@@ -1,0 +1,122 @@
+"""From a configuration to a torch module as a network: what its arguments follow from, which weights change."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from inspect import signature
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from annealtrain.errors import InputError
+from annealtrain.runtime.random_streams import Stream, stream
+from annealtrain.runtime.validation import Rule, is_whole, optional
+
+if TYPE_CHECKING:
+    from annealtrain.nn.run_module import RunModule
+    from annealtrain.optimizers.rest import Rest
+
+RULES = {
+    "init": optional(Rule("a run folder or a .pt file", lambda value: isinstance(value, str) and value != "")),
+    "trainable": optional(
+        Rule(
+            "a list of layers, by index or name, such as [0, head]",
+            lambda value: (
+                isinstance(value, list) and value != [] and all(is_whole(x) or isinstance(x, str) for x in value)
+            ),
+        )
+    ),
+}
+BEFORE = {"init": None, "trainable": None}
+# Of optimizers that now have a choice, and the own values that they read.
+OPTIMIZER_BEFORE: dict[str, dict[str, Any]] = {
+    "optimizer": {"loss": "squared_error", "factors": "sites"},
+    "kronecker": {"loss": "squared_error", "eta": 0.3},
+    "gauss_newton": {"loss": "squared_error"},
+}
+LABELS = ("name",)  # of a model's node, no arguments of its class
+
+
+def is_module(config: dict[str, Any]) -> bool:
+    """Whether the model is a torch module, not a list of layers."""
+    return isinstance(config.get("model"), dict) and "_target_" in config["model"]
+
+
+def without_defaults(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the settings of this version that are as before there were such."""
+    settings = {name: value for name, value in config.items() if BEFORE.get(name, ...) != value}
+    for node, before in OPTIMIZER_BEFORE.items():
+        if isinstance(held := config.get(node), dict):
+            settings[node] = {name: value for name, value in held.items() if before.get(name, ...) != value}
+    return settings
+
+
+def arguments(node: dict[str, Any], make: Any, in_shape: Sequence[int], classes: int) -> dict[str, Any]:
+    """Return a model's node with what its class takes, and the node leaves null or out, filled in from the data.
+
+    make: the class, or a function that gives a module. Filled in are num_classes; in_channels of images, in_features
+    of rows; image_size, and in_features of images, only where they are null or must be given.
+    """
+    known: dict[str, Any] = {"num_classes": classes, "in_features": prod(in_shape)}
+    if len(in_shape) == 3:
+        known |= {"in_channels": in_shape[0], "image_size": list(in_shape[1:])}
+    taken = signature(make).parameters
+    given = {name: value for name, value in node.items() if name not in LABELS or name in taken}
+    asked = {name for name in known if name in taken and taken[name].default is taken[name].empty}
+    asked |= {"num_classes", "in_channels" if len(in_shape) == 3 else "in_features"} & taken.keys()
+    follows = {name for name, value in given.items() if value is None} | (asked - given.keys())
+    return given | {name: value for name, value in known.items() if name in follows}
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let PyTorch draw first weights from a run's seed in the body, and go on as before after it."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream(seed, Stream.WEIGHTS).generate_state(1)[0]))
+        yield
+
+
+def network(
+    module: Any,
+    in_shape: Sequence[int],
+    classes: int,
+    trainable: list[int | str] | None,
+    rest: "Rest | None",
+    *,
+    seed: int,
+    anneals: bool,
+) -> "RunModule":
+    """Return a module as a network; layers that `trainable` leaves out are frozen.
+
+    rest: makes what trains parameters that no Hamiltonian takes. anneals: whether there are any; without a rest those
+    parameters are frozen then.
+    """
+    import torch
+
+    from annealtrain.nn.run_module import RunModule
+
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(f"model._target_ makes a {type(module).__name__}, not a torch.nn.Module")
+    if trainable is not None:
+        kept = {layer.name for layer in RunModule(module, trainable=trainable).trainable}
+        for layer in RunModule(module).trainable:
+            for parameter in layer.parameters if layer.name not in kept else ():
+                parameter.requires_grad_(False)
+    shape = "x".join(map(str, in_shape))
+    try:
+        made = RunModule(module, tuple(in_shape), rest=rest if anneals else None, seed=seed)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a module raises of what it cannot take
+        said = " ".join(str(error).split())
+        raise InputError(f"the model does not take samples of {shape}: {type(error).__name__}: {said}") from error
+    if made.classes != classes:
+        raise InputError(
+            f"the model has {made.classes} outputs, the dataset needs {classes}: "
+            f"set the argument of its class that says how many, such as +model.num_classes={classes}"
+        )
+    made.in_shape = tuple(in_shape)
+    if anneals and rest is None:
+        for parameter in made.rest.values():
+            parameter.requires_grad_(False)
+    return made

@@ -1,0 +1,124 @@
+"""A torch module in a run: what a checkpoint keeps of it, running statistics that fit averaged weights, its report."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from annealtrain.errors import InputError
+from annealtrain.nn.layer import Shape
+from annealtrain.nn.named_arrays import require_same
+from annealtrain.nn.torch_module import TorchModule
+from annealtrain.runtime.array_types import Array
+
+
+class RunModule(TorchModule):
+    """A TorchModule all of whose tensors are kept and brought back, those that nothing trains among them."""
+
+    in_shape: Shape  # of one sample
+
+    def others(self) -> dict[str, Array]:
+        """Return copies of all parameters and buffers, those of the layers too, by name."""
+        return {name: tensor.cpu().numpy().copy() for name, tensor in self.module.state_dict().items()}
+
+    def take_others(self, arrays: Mapping[str, Array]) -> None:
+        """Take back what `others` returned; ValueError for other names or shapes."""
+        held = self.module.state_dict()
+        require_same({name: tuple(tensor.shape) for name, tensor in held.items()}, arrays)
+        for name, tensor in held.items():
+            tensor.copy_(torch.from_numpy(np.array(arrays[name])))
+
+    def moving(self) -> dict[str, Array]:
+        """Return copies of the parameters beside the layers' that move, by name."""
+        return {name: parameter.detach().cpu().numpy().copy() for name, parameter in self.rest.items()}
+
+    def set_moving(self, arrays: Mapping[str, Array]) -> None:
+        """Give those parameters other values."""
+        held = self.rest
+        with torch.no_grad():
+            for name, array in arrays.items():
+                held[name].copy_(torch.from_numpy(array))
+
+    def rest_state(self) -> dict[str, Array]:
+        """Return what the rest's optimizer remembers, as arrays by name."""
+        return {name: array for name, array in self.state().items() if name.startswith("rest.")}
+
+    def restore_rest(self, state: Mapping[str, Array]) -> None:
+        """Take that back from what a checkpoint holds; ValueError where it is another module's."""
+        held = {name: array for name, array in state.items() if name.startswith("rest.")}
+        parameters = list(self.rest.values())
+        for name, array in held.items():
+            number = int(name.split(".")[1])
+            if number >= len(parameters) or array.shape not in ((), tuple(parameters[number].shape)):
+                raise ValueError(f"{name} holds {array.shape}")
+        self.restore(held)
+
+    @property
+    def _norms(self) -> list[Any]:
+        """The parts that keep running statistics of what goes through them."""
+        parts = self.module.modules()
+        return [part for part in parts if getattr(part, "running_mean", None) is not None]
+
+    def weights(self) -> list[Tensor]:
+        """Return all parameters that are not frozen, for backpropagation, which changes them in place."""
+        return [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+
+    def pull(self, weights: list[Tensor]) -> None:
+        """Do nothing: the tensors are the module's own."""
+
+    push = pull
+
+    def gradient_norms(self, weights: list[Tensor]) -> list[float]:
+        """Return the size of each layer's last gradient."""
+        grads = [[p.grad.norm() for p in layer.parameters if p.grad is not None] for layer in self.trainable]
+        return [float(torch.stack(each).norm()) for each in grads]
+
+    def training(self, step: int) -> AbstractContextManager[None]:
+        """Return what a step runs in: training mode, its dropout drawn from the seed and the step."""
+        return self._stepping(step)
+
+    def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
+        """Return the module's outputs (Q, classes)."""
+        return self.run(x)
+
+    @contextmanager
+    def _untouched(self, training: bool | None) -> Iterator[None]:
+        with super()._untouched(training):
+            torch.manual_seed(self.seed)  # so that a look at the module with dropout is the same in every process
+            yield
+
+    def calibrate(self, batches: Iterable[Array]) -> None:
+        """Measure the running statistics anew, as means over batches of inputs at the present weights."""
+        norms = self._norms
+        if not norms:
+            return
+        momenta = [norm.momentum for norm in norms]
+        with self._mode(False), torch.no_grad():
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # the mean of all that it sees
+                norm.train()
+            for inputs in batches:
+                self.run(inputs)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+    def check_inverses(self) -> None:
+        raise InputError("a PyTorch module has no inverse")
+
+    def about(self) -> list[str]:
+        """Return lines that name which weights Hamiltonians take, what trains the others, and what is frozen."""
+        layers = self.trainable
+        count = sum(parameter.numel() for layer in layers for parameter in layer.parameters)
+        lines = [f"by Hamiltonians: {count:,} weights of {len(layers)} layers: {', '.join(x.name for x in layers)}"]
+        if self.rest:
+            owners = {name.rpartition(".")[0]: None for name in self.rest}
+            told = [f"{owner} ({type(self.module.get_submodule(owner)).__name__})" for owner in owners]
+            size = sum(parameter.numel() for parameter in self.rest.values())
+            lines += [f"by {type(self.rest_optimizer).__name__}: {size:,} weights of {', '.join(told)}"]
+        gone = [name for name, parameter in self.module.named_parameters() if not parameter.requires_grad]
+        lines += [f"frozen: {', '.join(gone)}"] if gone else []
+        return lines if len(lines) > 1 else [f"all weights {lines[0]}"]

@@ -1,0 +1,175 @@
+"""The annealed layers of a module in a training loop: their gradients, their curvature, their next Hamiltonians."""
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+
+from annealtrain.errors import Diverged, InputError
+from annealtrain.nn.losses import LOSSES
+from annealtrain.nn.torch_module import TorchModule
+from annealtrain.optimizers.kronecker_model import KroneckerModel
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.random_streams import Stream, generator, stream
+from annealtrain.runtime.ranks import Ranks
+from annealtrain.solvers.solver import Solver
+from annealtrain.torch.last_inputs import LastInputs
+from annealtrain.torch.next_problem import NextProblem
+
+PROBED = 64  # samples of a curvature probe, of all ranks together
+WARM_UP = 10  # first steps that each renew the curvature
+SOLVES = 1000  # steps that a solver is told to expect
+LOG = logging.getLogger(__name__)
+
+
+class Annealed:
+    """Layers of a module and the averages that their Hamiltonians are made of.
+
+    ranks: processes that train together, each on its own batch. inputs: of the module's last call.
+    settings: of the averages, see KroneckerModel.
+    number: of the next step. The other arguments are as in `IsingKronecker`.
+    """
+
+    def __init__(
+        self,
+        network: TorchModule,
+        solver: Solver,
+        ranks: Ranks,
+        inputs: LastInputs,
+        *,
+        bits: int,
+        loss: str,
+        every: int,
+        seed: int,
+        threads: int | None,
+        **settings: Any,
+    ) -> None:
+        self.network, self.solver, self.ranks, self.settings = network, solver, ranks, settings
+        self.bits, self.loss, self.every, self.seed, self.threads = bits, loss, every, seed, threads
+        self.number = 0
+        self.model: KroneckerModel | None = None  # from the first step on, when it is known what a pass goes through
+        self.inputs = inputs
+        inputs.samples = max(PROBED // ranks.size, 1)
+        self._ready_solver()
+        self._start_alike()
+
+    def move(self, half_range: float, eta: float) -> None:
+        """Move the layers' weights by one step: each solves its Hamiltonians, on the rank that it is shared out to."""
+        with torch.no_grad(), self._threaded():
+            model = self.met()
+            self._advance(model, self._gradients())
+            layers, ranks = self.network.trainable, self.ranks
+            owners = ranks.shared_out([M * N * N for M, N in (layer.weight_shape for layer in layers)])
+            changes = [np.zeros(layer.weight_shape) for layer in layers]
+            for k, owner in enumerate(owners):
+                if owner == ranks.rank:
+                    changes[k] = self._problem(model, k, half_range, eta).solve().best_weights
+            for layer, change in zip(layers, ranks.from_owners(changes, owners), strict=True):
+                layer.weights = layer.weights + change
+            self.number += 1
+
+    def problems(self, half_range: float, eta: float) -> list[NextProblem]:
+        """Return the Hamiltonians of the next step, one NextProblem a layer; nothing is moved."""
+        with torch.no_grad(), self._threaded():
+            model = deepcopy(self.met())
+            self._advance(model, self._gradients(keep=True))
+            return [self._problem(model, k, half_range, eta) for k in range(len(self.network.trainable))]
+
+    def met(self) -> KroneckerModel:
+        """Return the averages; before the first step it is found out which layers a pass goes through once."""
+        if self.model is None:
+            with self._looking() as call:
+                gone = self.network.meet(call, training=None)
+            if gone:
+                LOG.warning("a pass does not go exactly once through %s: it is annealed no more", ", ".join(gone))
+            self.model = self.new_model()
+        return self.model
+
+    def new_model(self) -> KroneckerModel:
+        """Return averages of nothing yet."""
+        shapes = [layer.weight_shape for layer in self.network.trainable]
+        return KroneckerModel(shapes, ranks=self.ranks, **self.settings)
+
+    def _gradients(self, keep: bool = False) -> list[Array]:
+        """Return the mean gradient over ranks of each layer, (M, N); that of the rest is put in its place.
+
+        keep: leave the rest's as it is.
+        """
+        layers, ranks = self.network.trainable, self.ranks
+        if all(parameter.grad is None for layer in layers for parameter in layer.parameters):
+            raise InputError("there are no gradients: call loss.backward() before step(), or give step a closure")
+
+        def found(layer: Any) -> Array:
+            return layer.joined([torch.zeros_like(p) if p.grad is None else p.grad for p in layer.parameters])
+
+        arrays = [found(layer) for layer in layers]
+        if ranks.size > 1:
+            rest = [p.grad for p in self.network.rest.values() if p.grad is not None]
+            total = ranks.sums([*arrays, *(grad.double().cpu().numpy() for grad in rest)])
+            for grad, array in zip(rest, total[len(arrays) :], strict=True):
+                if not keep:
+                    grad.copy_(torch.from_numpy(array / ranks.size))
+            arrays = [array / ranks.size for array in total[: len(arrays)]]
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise Diverged("the gradients are not finite: lower half_range, or the learning rate of rest")
+        return arrays
+
+    def _advance(self, model: KroneckerModel, gradients: list[Array]) -> None:
+        """Take a step's gradients in, and the curvature where it is due."""
+        model.gradient.add(gradients)
+        if self.number >= WARM_UP and self.number % self.every:
+            return
+        with self._looking() as call, torch.enable_grad():
+            tape = self.network.own_tape(call)
+        model.measure(self.network, tape, self._probe(model, tape.outputs))
+
+    def _probe(self, model: KroneckerModel, outputs: Array) -> Array:
+        """Return vectors s of the outputs' shape whose mean product is half the loss's second derivative."""
+        objective = LOSSES["squared_error" if self.loss == "mse" else self.loss]
+        random = generator(self.seed, Stream.SIGNS, self.number)
+        terms = math.prod(outputs.shape[1:-1]) * (outputs.shape[-1] if self.loss == "mse" else 1)  # of a mean
+        found: Array = model.draw(objective, outputs, random) / outputs.dtype.type(math.sqrt(terms))
+        return found
+
+    def _problem(self, model: KroneckerModel, k: int, half_range: float, eta: float) -> NextProblem:
+        problem, seed = model.problem(k, eta, half_range, self.bits), stream(self.seed, Stream.SOLVE, k, self.number)
+        return NextProblem.of(problem, self.network.trainable[k], self.solver, seed)
+
+    @contextmanager
+    def _looking(self) -> Iterator[Any]:
+        """Yield the module's last inputs, while passes through it are not taken for the loop's own."""
+        if self.inputs.call is None:
+            raise InputError("the module has not run with gradients yet: compute the loss with it before step()")
+        self.inputs.is_paused = True
+        try:
+            yield self.inputs.call
+        finally:
+            self.inputs.is_paused = False
+
+    @contextmanager
+    def _threaded(self) -> Iterator[None]:
+        with thread_pool.threads(self.threads or torch.get_num_threads()):
+            yield
+
+    def _ready_solver(self) -> None:
+        shapes = [layer.weight_shape for layer in self.network.trainable]
+        weights, units = [N for _, N in shapes], [M for M, _ in shapes]
+        self.solver.check(bits=self.bits, weights=weights)
+        with self._threaded():
+            self.solver.prepare(bits=self.bits, weights=weights, units=units, solves=[SOLVES] * len(shapes))
+
+    def _start_alike(self) -> None:
+        """Give all ranks the weights and buffers of the first."""
+        if self.ranks.size == 1:
+            return
+        state = [*self.network.module.parameters(), *self.network.module.buffers()]
+        arrays = [tensor.detach().double().cpu().numpy() for tensor in state]
+        with torch.no_grad():
+            for tensor, array in zip(state, self.ranks.from_owners(arrays, [0] * len(arrays)), strict=True):
+                tensor.copy_(torch.from_numpy(array))

@@ -1,0 +1,245 @@
+"""`IsingKronecker`: the optimizer `kronecker` inside a training loop of one's own."""
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from annealtrain.errors import InputError
+from annealtrain.nn.losses import LOSSES
+from annealtrain.nn.torch_module import TorchModule
+from annealtrain.optimizers.kronecker_model import FORMS
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.ranks import current_ranks
+from annealtrain.runtime.validation import SEED, checked, number, one_of, optional, shown, whole
+from annealtrain.solvers.solver import Solver
+from annealtrain.torch.annealed import Annealed
+from annealtrain.torch.last_inputs import LastInputs
+from annealtrain.torch.next_problem import NextProblem
+
+LEAST = 0.02  # share of eta that is left where the range has fallen to nothing
+LOG = logging.getLogger(__name__)
+
+
+class IsingKronecker(torch.optim.Optimizer):
+    """Minimises, in each step and of every unit m of each Conv2d and Linear layer, E_m(d) = d'Jd + H_m d over changes d
+    of its weights with |d_j| <= L in 2^bits levels, by an Ising solver, and moves the weights by d.
+
+    J = R / r + damping I, H = eta (Gamma + damping g I)^-1 h / r: h is the average of the gradients, R and Gamma are
+    the Kronecker factors of the Gauss-Newton matrix (Martens and Grosse, arXiv:1503.05671), r and g the means of their
+    diagonals; levels and spins are those of Eqs. (6), (7), the Ising form that of Eqs. (8), (9).
+
+    module: any; samples come first in what it is called with. bits: of a change. half_range: L, which is the `lr` of
+    the first parameter group: torch's schedulers act on it, and eta falls with it. solver: a name of the group
+    `solver`, such as "sa", with solver_settings, or an object. loss: what the loop's loss is, for its curvature:
+    cross_entropy, mse (F.mse_loss), squared_error (summed over outputs); means over samples.
+    layers: names or numbers of the layers to anneal; None: all Conv2d and Linear.
+    rest: a torch optimizer's class, or a function of the list of parameters, for all other parameters; None: they stay
+    as they are, with a warning that names them. outputs: gets (samples, classes) of what the module returns.
+    eta, damping, momentum, memory, every, factors: see `Kronecker`. threads: for solving; None: PyTorch's number.
+    """
+
+    @checked(
+        "",
+        bits=whole(1, 16),
+        half_range=number(above=0),
+        eta=number(above=0, most=10),
+        damping=number(above=0, most=1e6),
+        momentum=number(0, below=1),
+        memory=number(0, below=1),
+        every=whole(),
+        loss=one_of(*LOSSES, "mse"),
+        factors=one_of(*FORMS),
+        seed=SEED,
+        threads=optional(thread_pool.COUNT),
+    )
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        bits: int = 8,
+        half_range: float = 0.005,
+        solver: str | Solver = "sa",
+        solver_settings: Mapping[str, Any] | None = None,
+        loss: str = "cross_entropy",
+        layers: list[int | str] | None = None,
+        rest: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        outputs: Callable[[Any], Tensor] | None = None,
+        eta: float = 0.3,
+        damping: float = 0.1,
+        momentum: float = 0.9,
+        memory: float = 0.95,
+        every: int = 16,
+        factors: str = "sites",
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise InputError(f"{type(module).__name__} is no torch.nn.Module: give the model, not its parameters")
+        self._network = TorchModule(_bare(module), trainable=layers, rest=rest, outputs=outputs, seed=seed)
+        settings: dict[str, Any] = {
+            "bits": bits,
+            "loss": loss,
+            "every": every,
+            "seed": seed,
+            "threads": threads,
+            "form": factors,
+        }
+        settings |= {"damping": damping, "momentum": momentum, "memory": memory}
+        solver = _solver(solver, solver_settings or {})
+        self._annealed = Annealed(self._network, solver, current_ranks(), LastInputs(module), **settings)
+        own = [parameter for layer in self._network.trainable for parameter in layer.parameters]
+        super().__init__(own, {"lr": half_range, "half_range": half_range, "eta": eta})
+        self._join_groups()
+        self._tell_rest(warn=rest is None)
+
+    # What PyTorch expects of an optimizer
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move all weights by one step; return what the closure returns.
+
+        closure: computes the loss; it may call backward itself. None: gradients have been accumulated by then.
+        Raises InputError where there are none, and Diverged where they are not finite.
+        """
+        loss = None if closure is None else self._closed(closure)
+        self._annealed.move(*self._range())
+        self._leave_out()
+        if self._network.rest_optimizer is not None:
+            self._network.rest_optimizer.step()
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all of the module's parameters."""
+        self._network.module.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that going on to the same bits needs beside the module's own state_dict."""
+        model = self._annealed.model
+        held = {} if model is None else model.state()
+        rest = self._network.rest_optimizer
+        return {
+            **super().state_dict(),
+            "number": self._annealed.number,
+            "layers": [layer.name for layer in self._network.trainable],
+            "averages": {name: torch.from_numpy(np.array(array)) for name, array in held.items()},
+            "rest": None if rest is None else rest.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned; the settings beside the groups' are this optimizer's own."""
+        missing = {"number", "layers", "averages", "rest", "param_groups"} - state_dict.keys()
+        if missing:
+            raise InputError(f"this is no state of IsingKronecker: it has no {', '.join(sorted(missing))}")
+        names = [layer.name for layer in self._network.trainable]
+        if unknown := [name for name in state_dict["layers"] if name not in names]:
+            raise InputError(f"the state is of other layers: {', '.join(unknown)} are not among {', '.join(names)}")
+        self._network.trainable = [layer for layer in self._network.trainable if layer.name in state_dict["layers"]]
+        self._leave_out()
+        rest = self._network.rest_optimizer
+        if (rest is None) != (state_dict["rest"] is None):
+            raise InputError("the state is of an optimizer with another rest: give the same rest=")
+        if rest is not None:
+            rest.load_state_dict(deepcopy(state_dict["rest"]))  # PyTorch keeps the tensors that it is given
+        super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
+        if rest is not None:
+            rest.param_groups = self.param_groups[1:]
+        annealed, averages = self._annealed, state_dict["averages"]
+        annealed.number, annealed.model = int(state_dict["number"]), None
+        if averages:
+            annealed.model = annealed.new_model()
+            annealed.model.restore({name: tensor.cpu().numpy() for name, tensor in averages.items()})
+
+    # What it has beyond
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of the layers that are annealed."""
+        return [layer.name for layer in self._network.trainable]
+
+    def about_rest(self) -> list[str]:
+        """Return a line for each part of the module with weights that no Hamiltonian takes; [] where all are."""
+        return self._network.about_rest()
+
+    def problems(self) -> list[NextProblem]:
+        """Return the Hamiltonians of the next step, one NextProblem a layer, at the gradients that are there now.
+
+        Nothing is moved: `step` would solve the same ones. InputError where there are no gradients.
+        """
+        return self._annealed.problems(*self._range())
+
+    def close(self) -> None:
+        """Leave the module: take the hook off that keeps its last inputs."""
+        self._annealed.inputs.close()
+
+    # Its parts
+
+    def _closed(self, closure: Callable[[], Any]) -> Any:
+        """Return a closure's loss; its gradients are there then, the closure's own or of a backward pass here."""
+        parameters = list(self._network.module.parameters())
+        before = [(p.grad, None if p.grad is None else p.grad._version) for p in parameters]
+        with torch.enable_grad():
+            loss = closure()
+        after = [(p.grad, None if p.grad is None else p.grad._version) for p in parameters]
+        is_done = any(one is not two or a != b for (one, a), (two, b) in zip(before, after, strict=True))
+        if not is_done and isinstance(loss, Tensor) and loss.requires_grad:
+            self.zero_grad()
+            loss.backward()
+        return loss.detach() if isinstance(loss, Tensor) else loss
+
+    def _join_groups(self) -> None:
+        """Let the rest's groups be this optimizer's too, the same objects, so that schedulers reach them."""
+        if self._network.rest_optimizer is not None:
+            self.param_groups.extend(self._network.rest_optimizer.param_groups)
+
+    def _leave_out(self) -> None:
+        """Let the parameters of layers that are annealed no more go to the rest."""
+        taken = {id(parameter) for layer in self._network.trainable for parameter in layer.parameters}
+        own = self.param_groups[0]
+        gone = [parameter for parameter in own["params"] if id(parameter) not in taken]
+        own["params"] = [parameter for parameter in own["params"] if id(parameter) in taken]
+        if self._network.rest_optimizer is not None:
+            self._network.rest_optimizer.param_groups[0]["params"].extend(gone)
+
+    def _range(self) -> tuple[float, float]:
+        """Return the range L and eta of the next step."""
+        group = self.param_groups[0]
+        half_range = float(group["lr"])
+        if half_range <= 0:
+            raise InputError(f"the range, lr={half_range} of the first group, is not above 0: mend the schedule")
+        return half_range, group["eta"] * max(half_range / group["half_range"], LEAST)
+
+    def _tell_rest(self, warn: bool) -> None:
+        lines = self.about_rest()
+        if lines and warn:
+            told = "; ".join(lines)
+            warnings.warn(f"these weights stay as they are: {told}: give rest=torch.optim.AdamW", stacklevel=3)
+        for line in lines:
+            LOG.info("%s, %s", line, "which stay" if warn else "moved by rest")
+
+
+def _bare(module: nn.Module) -> nn.Module:
+    """Return a module without what compiles it or adds its gradients up over processes: passes to look at skip both."""
+    if isinstance(module, nn.parallel.DistributedDataParallel):
+        return _bare(module.module)
+    compiled_from = getattr(module, "_orig_mod", None)
+    return module if compiled_from is None else _bare(compiled_from)
+
+
+def _solver(solver: str | Solver, settings: Mapping[str, Any]) -> Solver:
+    """Return a solver by its name with settings, or as it is given."""
+    if isinstance(solver, Solver):
+        if settings:
+            raise InputError(f"{', '.join(settings)}: a solver that is given as an object has its settings already")
+        return solver
+    if not isinstance(solver, str):
+        raise InputError(f"solver={shown(solver)} is neither a name, such as 'sa', nor a Solver")
+    from annealtrain.experiment.builder import solver_of  # with Hydra: only where a name is to be looked up
+    from annealtrain.experiment.compose import compose_config
+
+    words = [f"solver.{name}={shown(value)}" for name, value in settings.items()]
+    return solver_of(compose_config(["optimizer=kronecker", f"solver={solver}", *words], None))

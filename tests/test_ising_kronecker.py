@@ -1,0 +1,367 @@
+"""The optimizer for loops of PyTorch's users."""
+
+import copy
+import io
+import re
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
+from torch_networks import Block, Residual, Tied, images, one_hot, seeded  # noqa: E402
+
+import annealtrain  # noqa: E402
+from annealtrain.errors import Diverged, InputError  # noqa: E402
+from annealtrain.nn.torch_module import TorchModule  # noqa: E402
+from annealtrain.optimizers.kronecker import Kronecker  # noqa: E402
+from annealtrain.optimizers.optimizer import Batch, Step  # noqa: E402
+from annealtrain.runtime.stage_timer import StageTimer  # noqa: E402
+from annealtrain.schedule import ConstantSchedule  # noqa: E402
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing  # noqa: E402
+from annealtrain.torch import IsingKronecker  # noqa: E402
+
+GREEDY = SimulatedAnnealing(2, move="greedy", start="present")
+ADAMW = partial(torch.optim.AdamW, lr=0.01)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def data(count=24, dtype=torch.float32):
+    labels = torch.from_numpy(one_hot(count).argmax(1))
+    pictures = torch.from_numpy(images(count)) + 0.8 * F.one_hot(labels, 3)[:, :2, None, None]
+    return pictures.to(dtype), labels
+
+
+def residual(dtype=torch.float32, **settings):
+    return seeded(Residual, dtype=dtype, **settings)
+
+
+def optimizer(module, **settings):
+    return IsingKronecker(module, **{"solver": GREEDY, "rest": ADAMW, "half_range": 0.01, "threads": 1, **settings})
+
+
+def run(module, opt, steps=4, scheduler=None):
+    """Take steps on batches of eight; return the losses."""
+    x, y = data()
+    losses = []
+    for number in range(steps):
+        at = slice(8 * (number % 3), 8 * (number % 3) + 8)
+        opt.zero_grad()
+        loss = F.cross_entropy(module(x[at]), y[at])
+        loss.backward()
+        opt.step()
+        if scheduler:
+            scheduler.step()
+        losses.append(loss.item())
+    return losses
+
+
+def same(one, other):
+    return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def test_two_lines_in_a_loop_lower_the_loss():
+    module = residual()
+    opt = annealtrain.torch.IsingKronecker(module, half_range=0.01, rest=torch.optim.AdamW, threads=1)
+    x, y = data()
+    losses = [opt.step(lambda: F.cross_entropy(module(x), y)).item() for _ in range(12)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert opt.layers == ["stem", "inner", "down", "head"]
+
+
+def test_a_closure_may_call_backward_itself():
+    found = []
+    for kind in ("loop", "closure", "backward in it"):
+        module = residual()
+        opt, (x, y) = optimizer(module), data()
+
+        def closure(module=module, opt=opt, x=x, y=y):
+            opt.zero_grad()
+            loss = F.cross_entropy(module(x), y)
+            loss.backward()
+            return loss
+
+        for _ in range(2):
+            if kind == "loop":
+                closure()
+                opt.step()
+            elif kind == "closure":
+                opt.step(lambda module=module, x=x, y=y: F.cross_entropy(module(x), y))
+            else:
+                opt.step(closure)
+        found.append(module)
+    assert same(found[0], found[1])
+    assert same(found[0], found[2])
+
+
+def test_its_steps_are_those_of_the_runners_kronecker():
+    x, y = data(dtype=torch.float64)
+    module, other = (residual(torch.float64, affine=False) for _ in range(2))
+    opt = optimizer(module, eta=0.4, every=3)
+    network = TorchModule(other, (2, 7, 7))
+    theirs = Kronecker(0.4, every=3, loss="cross_entropy", solver=GREEDY, half_range=ConstantSchedule(0.01), bits=8)
+    theirs.start(network, seed=0, timer=StageTimer())
+    theirs._left = lambda step: 1.0  # eta falls with the range here, and with the steps there
+    for number in range(3):
+        opt.step(lambda: F.cross_entropy(module(x), y))
+        theirs.step(Batch(x.numpy(), one_hot(24)), Step(0, 1, number, 3), lambda layer, share: None)
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, other.state_dict()[name], rtol=1e-9, atol=1e-11)
+
+
+def test_gradients_accumulate():
+    found = []
+    for parts in (1, 3):
+        module = residual(torch.float64, affine=False).eval()  # batch norm would see the parts
+        opt, (x, y) = optimizer(module, every=1), data(dtype=torch.float64)
+        for part in range(parts):
+            at = slice(part * 24 // parts, (part + 1) * 24 // parts)
+            (F.cross_entropy(module(x[at]), y[at]) / parts).backward()
+        opt._annealed.inputs.call = type(opt._annealed.inputs.call)((x,))  # the same curvature for both
+        opt.step()
+        found.append(module)
+    for one, other in zip(*(module.parameters() for module in found), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_a_scheduler_acts_on_the_range_and_on_the_rest():
+    module = residual()
+    opt = optimizer(module)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(opt, 0.5)
+    before = [layer.weights for layer in opt._annealed.network.trainable]
+    run(module, opt, 1, scheduler)
+    assert [group["lr"] for group in opt.param_groups] == [0.005, 0.005]
+    assert opt._annealed.network.rest_optimizer.param_groups[0]["lr"] == 0.005
+    for layer, weights in zip(opt._annealed.network.trainable, before, strict=True):
+        assert np.abs(layer.weights - weights).max() == pytest.approx(0.01, rel=1e-3)
+    before = [layer.weights for layer in opt._annealed.network.trainable]
+    run(module, opt, 1, scheduler)
+    for layer, weights in zip(opt._annealed.network.trainable, before, strict=True):
+        assert np.abs(layer.weights - weights).max() < 0.00501
+    opt.param_groups[0]["lr"] = 0.0
+    with pytest.raises(InputError, match=r"lr=0\.0 of the first group, is not above 0"):
+        run(module, opt, 1)
+
+
+def test_state_in_mid_run_goes_on_to_the_same_bits():
+    def made():
+        module = residual(dropout=0.3)
+        opt = optimizer(module, every=2)
+        return module, opt, torch.optim.lr_scheduler.StepLR(opt, 3, 0.5)
+
+    module, opt, scheduler = made()
+    with torch.random.fork_rng([]):
+        torch.manual_seed(5)
+        run(module, opt, 13, scheduler)
+        saved, random = io.BytesIO(), torch.get_rng_state()
+        states = {"module": module.state_dict(), "opt": opt.state_dict(), "scheduler": scheduler.state_dict()}
+        torch.save(states, saved)
+        whole = run(module, opt, 5, scheduler)
+        saved.seek(0)
+        held = torch.load(saved)
+        again, other, later = made()
+        again.load_state_dict(held["module"])
+        other.load_state_dict(held["opt"])
+        later.load_state_dict(held["scheduler"])
+        torch.set_rng_state(random)
+        assert run(again, other, 5, later) == whole
+    assert same(module, again)
+    assert other.param_groups[1] is other._annealed.network.rest_optimizer.param_groups[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda state: state.pop("averages"), "this is no state of IsingKronecker: it has no averages"),
+        (lambda state: state["layers"].append("fc"), "the state is of other layers: fc are not among stem"),
+        (lambda state: state.update(rest=None), "another rest"),
+    ],
+)
+def test_foreign_states_are_refused(change, told):
+    state = optimizer(residual()).state_dict()
+    change(state)
+    with pytest.raises(InputError, match=told):
+        optimizer(residual()).load_state_dict(state)
+
+
+def test_the_next_problems_are_those_of_the_step():
+    module = residual(torch.float64)
+    opt, (x, y) = optimizer(module), data(dtype=torch.float64)
+    for _ in range(2):
+        opt.step(lambda: F.cross_entropy(module(x), y))
+    opt.zero_grad()
+    F.cross_entropy(module(x), y).backward()
+    before = copy.deepcopy(module.state_dict())
+    problems = opt.problems()
+    assert [problem.name for problem in problems] == opt.layers
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    bqm, form = problems[3].to_bqm(0), problems[3].unit(0)
+    levels = np.random.default_rng(0).integers(0, 256, (3, 5))
+    spins = dict(enumerate(problems[3].encoding.spins(levels[0])))
+    assert bqm.energy(spins) == pytest.approx(float(form.energy(form.weights(levels[0]))), rel=1e-9)
+    for problem in problems:
+        problem.apply(problem.solve().levels[:, 0])
+    by_hand = copy.deepcopy(module.state_dict())
+    module.load_state_dict(before)
+    opt._annealed.network.rest_optimizer.param_groups[0]["lr"] = 0.0
+    opt._annealed.network.rest_optimizer.param_groups[0]["weight_decay"] = 0.0
+    opt.step()
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, by_hand[name], rtol=0, atol=1e-15)
+    with pytest.raises(InputError, match=r"levels \(3, 4\) of layer head: give \(3, 5\)"):
+        problems[3].apply(levels[:, :4])
+    with pytest.raises(InputError, match="whole numbers from 0 to 255"):
+        problems[3].apply(levels + 256)
+
+
+def test_looking_takes_nothing_from_the_loop():
+    module = residual(dropout=0.5)
+    opt, (x, y) = optimizer(module, every=1), data()
+    reference = residual(dropout=0.5)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(1)
+        F.cross_entropy(module(x), y).backward()
+        before, random = copy.deepcopy(dict(module.named_buffers())), torch.get_rng_state()
+        opt.problems()
+        opt.step()
+        assert torch.equal(torch.get_rng_state(), random)
+        torch.manual_seed(1)
+        reference(x)
+    for name, buffer in module.named_buffers():
+        assert torch.equal(buffer, before[name])
+        assert torch.equal(buffer, dict(reference.named_buffers())[name])
+    assert module.training
+
+
+def test_passes_without_gradients_are_passed_over():
+    module = residual()
+    opt, (x, y) = optimizer(module), data()
+    F.cross_entropy(module(x), y).backward()
+    with torch.no_grad():
+        module.eval()(x[:1] * float("nan"))
+    module.train()
+    opt.step()
+    assert all(torch.isfinite(value).all() for value in module.state_dict().values())
+    opt.close()
+    assert not module._forward_pre_hooks
+    other = residual()
+    optimizer(other)  # and goes at once
+    assert not other._forward_pre_hooks
+
+
+def test_what_stays_is_named():
+    told = r"these weights stay as they are: norm \(BatchNorm2d\): weight, bias, 12 weights: give rest="
+    with pytest.warns(UserWarning, match=told):
+        opt = optimizer(residual(), rest=None)
+    assert opt.about_rest() == ["norm (BatchNorm2d): weight, bias, 12 weights"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert optimizer(residual(affine=False), rest=None).about_rest() == []
+
+
+def test_layers_that_a_pass_goes_by_twice_or_never_go_to_the_rest(caplog):
+    module = seeded(Tied, dtype=torch.float32)
+    opt = optimizer(module)
+    x = torch.from_numpy(images(8, shape=(4,))).float()
+    before = copy.deepcopy(module.state_dict())
+    for _ in range(2):
+        opt.step(lambda: F.mse_loss(module(x), torch.zeros(8, 3)))
+    assert opt.layers == ["first", "head"]
+    assert "twice, never: it is annealed no more" in caplog.text
+    moved = {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == set(before) - {"never.weight", "never.bias"}  # which have no gradient
+    again = seeded(Tied, dtype=torch.float32)
+    other = optimizer(again)
+    again.load_state_dict(module.state_dict())
+    other.load_state_dict(opt.state_dict())
+    for one, each in ((module, opt), (again, other)):
+        each.step(lambda one=one: F.mse_loss(one(x), torch.zeros(8, 3)))
+    assert same(module, again)
+
+
+def test_attention_and_words_train():
+    module, words = seeded(Block, dtype=torch.float32), torch.arange(24).reshape(8, 3) % 11
+    opt, y = optimizer(module), torch.arange(8) % 3
+    losses = [opt.step(lambda: F.cross_entropy(module(words), y)).item() for _ in range(15)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert opt.layers == ["wide", "head"]
+
+
+def test_a_transformer_that_answers_each_token():
+    def made():
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        return nn.Sequential(
+            nn.Embedding(11, 8), nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Linear(8, 11)
+        )
+
+    module, words = seeded(made, dtype=torch.float32), torch.arange(40).reshape(8, 5) % 11
+    opt = optimizer(module, factors="reduce")
+    losses = [opt.step(lambda: F.cross_entropy(module(words).movedim(-1, 1), words)).item() for _ in range(15)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert [name.split(".")[-1] for name in opt.layers] == ["linear1", "linear2"] * 2 + ["2"]
+
+
+def test_the_mean_of_outputs_has_its_own_curvature():
+    """F.mse_loss is squared error / C: gradient and curvature both are, and so the step is the same."""
+    found = []
+    for loss, scale in (("mse", 1), ("squared_error", 3)):
+        module = residual(torch.float64, affine=False)
+        opt, (x, _) = optimizer(module, loss=loss), data(dtype=torch.float64)
+        opt.step(lambda module=module, x=x, scale=scale: scale * F.mse_loss(module(x), torch.zeros(24, 3).double()))
+        found.append(module)
+    for one, other in zip(*(module.parameters() for module in found), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"bits": 0}, "bits=0 is not a whole number from 1 to 16"),
+        ({"half_range": 0}, "half_range=0 is not a number above 0"),
+        ({"loss": "hinge"}, "loss='hinge' is not one of squared_error, cross_entropy, mse"),
+        ({"solver": "annealer"}, "annealer"),
+        ({"solver": 3}, "solver=3 is neither a name"),
+        ({"solver_settings": {"num_sweeps": 3}}, "num_sweeps: a solver that is given as an object has its settings"),
+        ({"layers": ["fc"]}, "trainable=fc: the module has no such layer"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(settings, told):
+    with pytest.raises(InputError, match=told) as caught:
+        optimizer(residual(), **settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_use_is_refused_in_one_line():
+    module = residual()
+    with pytest.raises(InputError, match=re.escape("generator is no torch.nn.Module: give the model, not its")):
+        IsingKronecker(module.parameters())
+    opt, (x, y) = optimizer(module), data()
+    with pytest.raises(InputError, match="the module has not run with gradients yet"):
+        opt.step()
+    loss = F.cross_entropy(module(x), y)
+    with pytest.raises(InputError, match=re.escape("no gradients: call loss.backward() before step()")):
+        opt.step()
+    (loss * float("nan")).backward()
+    before = copy.deepcopy(module.state_dict())
+    with pytest.raises(Diverged, match="not finite"):
+        opt.step()
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_a_solver_by_its_name_with_settings():
+    module = residual()
+    opt = optimizer(module, solver="neal", solver_settings={"num_sweeps": 5}, bits=2)
+    x, y = data()
+    losses = [opt.step(lambda: F.cross_entropy(module(x), y)).item() for _ in range(5)]
+    assert losses[-1] < losses[0]

@@ -1,0 +1,229 @@
+"""Runs of torch modules: a user's own class trains, is kept whole, resumes, is scored and exported the same."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import assert_same_run, table
+from small_module import SMALL_MODULE
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'annealtrain[torch]'")
+
+import annealtrain  # noqa: E402
+from annealtrain.nn.run_module import RunModule  # noqa: E402
+from annealtrain.runs import checkpoint  # noqa: E402
+from annealtrain.training.trainer import Trainer  # noqa: E402
+
+QUICK = ("dataset=digits", "samples=120", "validation=40", "epochs=3", "threads=1", "batch_size=40")
+OWN = "model={_target_: my_models.Small, width: 6}"
+TRUST = ("--trust", "my_models")
+
+
+@pytest.fixture
+def mine(cli: Callable, tmp_path: Path) -> Path:
+    (tmp_path / "my_models.py").write_text(SMALL_MODULE)
+    return tmp_path
+
+
+def train(cli: Callable, name: str, *words: str) -> str:
+    outcome = cli("train", *QUICK, *words, f"hydra.run.dir={name}")
+    assert (outcome.code, outcome.err) == (0, ""), outcome
+    return str(outcome.out)
+
+
+WAYS = {
+    "kronecker": ("augment.shift=1", "averaging=0.5"),
+    "sgd for the rest": ("rest=sgd", "optimizer.every=1"),
+    "gauss_newton": ("optimizer=gauss_newton", "batch_size=null", "annealing.num_sweeps=2", "bits=4"),
+    "backprop": ("optimizer=backprop", "optimizer.batch_size=10", "averaging=0.5"),
+    "backprop_sgd": ("optimizer=backprop_sgd",),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_is_kept_whole_and_resumes_to_the_same_bits(cli: Callable, mine: Path, way: str) -> None:
+    words = (OWN, *WAYS[way])
+    told = train(cli, "whole", *words)
+    assert ("by Hamiltonians: " in told) == ("backprop" not in way)
+    rows = table(mine / "whole" / "metrics.csv")
+    assert float(rows[-1]["train_loss"]) < float(rows[1]["train_loss"])
+    outcome = cli("eval", "whole", *TRUST)
+    assert (outcome.code, outcome.out.count("the same as recorded")) == (0, 2)
+
+    class Killed(Exception):
+        pass
+
+    batches = Trainer._batches
+
+    def dies(self: Trainer, epoch: int) -> Any:
+        if epoch == 2:
+            raise Killed
+        return batches(self, epoch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_batches", dies)
+        with pytest.raises(Killed):
+            train(cli, "cut", *words)
+    assert "add --trust my_models" in cli("resume", "cut").err
+    assert cli("resume", "cut", *TRUST).code == 0
+    assert_same_run(mine / "whole", mine / "cut")
+
+
+def test_what_trains_which_weights_is_told(cli: Callable, mine: Path) -> None:
+    told = train(cli, "run", OWN, "epochs=1")
+    lines = [
+        "by Hamiltonians: 310 weights of 2 layers: features.0, head",
+        "by AdamW: 12 weights of features.1 (BatchNorm2d)",
+    ]
+    assert told.splitlines()[:2] == lines
+    assert json.loads(Path("run/meta.json").read_text())["weights"] == lines
+    told = train(cli, "none", "model={_target_: my_models.Small, width: 6, affine: false}", "epochs=1")
+    assert told.splitlines()[0] == "all weights by Hamiltonians: 310 weights of 2 layers: features.0, head"
+    told = train(cli, "frozen", OWN, "epochs=1", "rest=frozen", "trainable=[head]")
+    assert told.splitlines()[1] == ("frozen: features.0.weight, features.0.bias, features.1.weight, features.1.bias")
+    held = [checkpoint.read_module(Path("frozen") / f"{name}.npz") for name in ("last", "best")]
+    first = torch.nn.Module.state_dict(annealtrain.load("frozen", "my_models")._trainer[0].network.module)
+    for name in ("features.0.weight", "features.1.bias"):
+        np.testing.assert_array_equal(held[0][name], first[name])
+    assert not np.array_equal(held[0]["features.1.running_mean"], np.zeros(6))  # statistics are no weights: they go on
+
+
+def test_averaged_weights_have_statistics_of_their_own(cli: Callable, mine: Path) -> None:
+    """Those of the module with the averages: what one pass over the training samples would measure."""
+    train(cli, "run", OWN, "averaging=0.9")
+    run = annealtrain.load("run", trust="my_models")
+    trainer = run._trainer[0]
+    network: RunModule = trainer.network
+    held = network.others()
+    with torch.no_grad():
+        z = network.module.features[0](torch.from_numpy(trainer.sets["train"][:]))
+    np.testing.assert_allclose(held["features.1.running_mean"], z.mean(dim=(0, 2, 3)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(held["features.1.running_var"], z.var(dim=(0, 2, 3)), rtol=1e-4)
+    assert float(held["features.1.num_batches_tracked"]) == 1
+    state = checkpoint.read_state(Path("run/last.npz"))
+    assert not np.array_equal(state["present.features.1.running_mean"], held["features.1.running_mean"])
+
+
+def test_the_library_works_on_it(cli: Callable, mine: Path) -> None:
+    train(cli, "run", OWN)
+    run = annealtrain.load("run", trust=["my_models"])
+    assert run.evaluate() == {name: value for name, value in run.result["last"].items() if name != "epoch"}
+    problem = run.problem(1)
+    assert (problem.num_units, problem.num_weights) == (10, 25)
+    run.set_unit(1, 3, problem.solve(num_sweeps=2, threads=1).best_weights[3])
+    assert not np.array_equal(run.weights(1)[3], annealtrain.load("run", trust="my_models").weights(1)[3])
+    assert set(run.evaluate()) == set(run.result["last"]) - {"epoch"}
+    again = annealtrain.train(folder="again", model={"_target_": "my_models.Small", "width": 6}, **_settings())
+    assert again.result["last"] == run.result["last"]
+
+
+def _settings() -> dict[str, Any]:
+    words = dict(word.split("=") for word in QUICK)
+    return {name: int(value) if value.isdigit() else value for name, value in words.items()}
+
+
+def test_exports_score_as_the_run_does(cli: Callable, mine: Path) -> None:
+    """A trained module is brought in, its last layer annealed, and exported: the same classes everywhere."""
+    runtime = pytest.importorskip("onnxruntime")
+    train(cli, "trained", OWN, "optimizer=backprop_sgd", "epochs=5")
+    assert cli("export", "trained", "--format=torch", "--output=mine.pt", *TRUST).code == 0
+    train(
+        cli,
+        "run",
+        OWN,
+        "init=mine.pt",
+        "trainable=[head]",
+        "rest=frozen",
+        "epochs=2",
+        "kronecker.half_range.first=0.05",
+    )
+    for kind in ("torch", "onnx", "coo"):
+        assert cli("export", "run", f"--format={kind}", *TRUST).code == 0
+    assert "layer 0, unit 0" in Path("run/layer0_unit0.coo").read_text()
+    recorded = json.loads(Path("run/result.json").read_text())["last"]
+    test = annealtrain.load("run", trust="my_models")._trainer[0].sets["test"]
+    images, labels = test[:], test.labels
+
+    import my_models
+
+    module = my_models.Small(10, 1, 6)
+    module.load_state_dict(torch.load("run/network.pt", weights_only=True))
+    with torch.no_grad():
+        outputs = module.eval()(torch.from_numpy(images)).numpy()
+    session = runtime.InferenceSession(Path("run/network.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["outputs"], {"images": images})
+    for each in (outputs, found):
+        assert (each.argmax(axis=1) == labels).mean() == recorded["test_accuracy"]
+    before = torch.load("mine.pt", weights_only=True)
+    after = torch.load("run/network.pt", weights_only=True)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    statistics = {"features.1.running_mean", "features.1.running_var", "features.1.num_batches_tracked"}
+    assert changed == {"head.weight", "head.bias"} | statistics
+
+
+def test_rows_of_a_table_and_regression(cli: Callable, mine: Path) -> None:
+    words = ("model={_target_: my_models.Rows}", "dataset=sklearn", "epochs=4", "validation=40", "samples=200")
+    train(cli, "classes", *words, "dataset.name=breast_cancer")
+    assert float(table(mine / "classes" / "metrics.csv")[-1]["test_accuracy"]) > 0.8
+    train(cli, "targets", *words, "dataset.name=diabetes", "kronecker.loss=squared_error")
+    rows = table(mine / "targets" / "metrics.csv")
+    assert float(rows[-1]["test_r2"]) > float(rows[0]["test_r2"])
+
+
+OTHER = "model={_target_: my_models.%s}"
+REFUSED: list[tuple[list[str], str]] = [
+    ([OTHER % "Smal"], "model cannot be built: Error loading 'my_models.Smal'"),
+    ([OTHER % "Small, num_classes: 7"], "the model has 7 outputs, the dataset needs 10: "),
+    ([OTHER % "Small, widht: 7"], "no setting 'model.widht'; did you mean 'width'?"),
+    ([OTHER % "Small, in_channels: 2"], "the model does not take samples of 1x8x8: RuntimeError"),
+    (["model={_target_: os.getcwd}"], "model._target_ makes a str, not a torch.nn.Module"),
+    ([OWN, "trainable=[tail]"], "trainable=tail: the module has no such layer; it has 0 features.0, 1 head"),
+    ([OWN, "trainable=[]"], "trainable=[] is not a list of layers, by index or name"),
+    ([OWN, "init=my_models.py"], "does not fit: it is no file of torch.save(module.state_dict(), FILE)"),
+    ([OWN, "init=none.pt"], "none.pt cannot be read (No such file or directory): give a run folder or a .pt file"),
+    ([OWN, "init=other.pt"], "it has head.weight (10, 8), the model (10, 24), lacks features.0.weight"),
+    ([OWN, "init=object.pt"], "does not fit: it is no file of torch.save"),
+    ([OWN, "method=pinv", "batch_size=null"], "a PyTorch module has no inverse; optimizer=pinv and difference bring"),
+    ([OWN, "method=difference", "batch_size=null"], "a PyTorch module has no inverse; optimizer=pinv and"),
+    ([OWN, "optimizer=backprop", "rest=sgd"], "rest=sgd: nothing in this run reads rest"),
+    (["model=mlp", "rest=sgd"], "rest=sgd: nothing in this run reads rest"),
+    (["model=mlp", "trainable=[5]"], "trainable: the model has no layer 5; it has 0 linear0, 1 linear1"),
+    (["model=mlp", "trainable=[0]", "method=pinv", "batch_size=null"], "a frozen Linear lies behind the first layer"),
+    (["+model={_target_: my_models.Small}"], "model has layers and a _target_: for a torch module write model=torch"),
+]
+
+
+class Pickled:
+    def __reduce__(self) -> Any:
+        return open, ("executed", "w")
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
+def test_what_is_refused(refused: Callable, mine: Path, words: list[str], message: str) -> None:
+    torch.save({"head.weight": torch.zeros(10, 8)}, mine / "other.pt")
+    torch.save({"head.weight": Pickled()}, mine / "object.pt")
+    names = {word.partition("=")[0] for word in words}
+    given = [*words, *(word for word in QUICK if word.partition("=")[0] not in names)]
+    assert message in refused("train", *given, "hydra.run.dir=new")
+    assert not (mine / "executed").exists()
+
+
+def test_numpy_networks_start_from_weights_and_freeze_layers_too(cli: Callable, tmp_path: Path) -> None:
+    train(cli, "first", "model=mlp", "bias=true")
+    assert cli("export", "first", "--format=torch").code == 0
+    first = checkpoint.read_checkpoint(tmp_path / "first" / "last.npz")[0]
+    for name, words in {"run": ("init=first",), "file": ("init=first/network.pt", "optimizer=backprop")}.items():
+        train(cli, name, "model=mlp", "bias=true", "trainable=[linear1]", "epochs=1", *words)
+        held, others = (
+            read(tmp_path / name / "last.npz") for read in (checkpoint.read_checkpoint, checkpoint.read_module)
+        )
+        assert [array.shape for array in held[0]] == [(10, 33)]
+        np.testing.assert_allclose(others["linear0"], first[0], rtol=1e-6, atol=1e-7)
+        assert not np.array_equal(held[0][0], first[1])
+        assert cli("eval", name).code == 0
+    train(cli, "more", "model=mlp", "bias=true", "init=run", "trainable=[0]", "epochs=1")  # whichever was frozen there
+    assert json.loads((tmp_path / "more" / "meta.json").read_text())["init"]["file"].endswith("run/last.npz")
+    assert list(checkpoint.read_module(tmp_path / "more" / "last.npz")) == ["linear1"]
