@@ -1,0 +1,81 @@
+"""The grid of a layer's weights: levels, and a scale for each unit, or each group of neighbouring inputs of a unit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.hamiltonian.encoding import Encoding
+from annealtrain.hamiltonian.grid import per_weight, spins_and_levels
+from annealtrain.runtime.array_types import Array
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Symmetric levels: S = scale (2 level / (levels - 1) - 1). bits, or num_levels such as 3 (ternary); one is None.
+
+    group_size: inputs of a unit that share a scale; None: all of them.
+    """
+
+    bits: int | None
+    num_levels: int | None = None
+    group_size: int | None = None
+
+    def __post_init__(self) -> None:
+        spins_and_levels(self.bits, self.num_levels)
+
+    @property
+    def levels(self) -> int:
+        """How many levels there are."""
+        return 2**self.bits if self.bits is not None else int(self.num_levels or 0)
+
+    @property
+    def top(self) -> int:
+        """The highest level."""
+        return self.levels - 1
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits that a level takes."""
+        return (self.levels - 1).bit_length()
+
+    def encoding(self, scales: Array) -> Encoding:
+        """Return the encoding around 0 of scales, (M, N) or (M, 1)."""
+        bits, levels = spins_and_levels(self.bits, self.num_levels)
+        return Encoding(scales, bits, levels)
+
+    def groups(self, inputs: int) -> int:
+        """Return how many scales a unit with so many inputs has."""
+        if self.group_size is None or self.group_size >= inputs:
+            return 1
+        if inputs % self.group_size:
+            raise InputError(
+                f"group_size={self.group_size} does not divide the {inputs} inputs of a unit: take a divisor, or null"
+            )
+        return inputs // self.group_size
+
+    def signs(self, levels: Array) -> Array:
+        """Return the weights (M, N) of levels where every scale is 1, float64 in [-1, 1]."""
+        return (2.0 * levels - self.top) / self.top
+
+    def weights(self, levels: Array, scales: Array) -> Array:
+        """Return the weights (M, N) of levels and scales (M, G), float64."""
+        return self.signs(levels) * self.spread(scales, levels.shape[1])
+
+    def nearest(self, W: Array, scales: Array) -> Array:
+        """Return the levels (M, N) int32 that are closest to weights."""
+        return self.encoding(self.spread(scales, W.shape[1])).nearest_levels(W)
+
+    @staticmethod
+    def spread(scales: Array, inputs: int) -> Array:
+        """Return scales (M, G) as one for each weight (M, N)."""
+        return per_weight(scales, (len(scales), inputs), "scales")
+
+    def integers(self, levels: Array) -> tuple[Array, int]:
+        """Return levels as whole numbers around 0, and what a scale is divided by for one of them.
+
+        S = scale / divisor x integer: an odd number of levels has consecutive integers, an even one the odd integers.
+        """
+        if self.top % 2:
+            return 2 * levels.astype(np.int32) - self.top, self.top
+        return levels.astype(np.int32) - self.top // 2, self.top // 2
