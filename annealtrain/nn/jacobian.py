@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.nn.forward import Tape
-from annealtrain.nn.layout import CHUNK_SAMPLES
-from annealtrain.nn.network import Network
+from annealtrain.nn.losses import SQUARED_ERROR, Loss
+from annealtrain.nn.model import Model, ModelLayer
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array
 
@@ -20,20 +19,20 @@ BLOCK_ROWS = 4096  # rows of A that are squared in the inputs' precision before 
 class Jacobian:
     """The derivatives of a network's outputs with respect to layer k's weights, at its present weights.
 
-    inputs: (Q, ...) as Network.preprocess gives them. targets: (Q, C). `residual`, (Q, C) float64, is outputs - targets
-    as the linear model predicts it: `move` brings it up to date after a unit has changed.
+    inputs: (Q, ...) as Network.preprocess gives them. targets: (Q, C). model: the loss to second order in the outputs,
+    as they move: `move` brings it up to date after a unit has changed.
     """
 
-    def __init__(self, network: Network, k: int, inputs: Array, targets: Array) -> None:
-        self.network, self.k, self.targets = network, k, targets
+    def __init__(self, network: Model, k: int, inputs: Array, targets: Array, objective: Loss = SQUARED_ERROR) -> None:
+        self.network, self.k, self.targets, self.objective = network, k, targets, objective
         layer = network.trainable[k]
         count, C, (M, N) = len(inputs), network.classes, layer.weight_shape
         sites = int(np.prod(layer.out_shape)) // M
-        dtype = inputs.dtype
+        dtype = inputs.dtype if inputs.dtype.kind == "f" else np.dtype(np.float32)  # words are whole numbers
         self.inputs = np.empty((count, *layer.in_shape), dtype)
-        self.residual = np.empty((count, C))
+        outputs = np.empty((count, C), dtype)
         # One site: the derivatives b (M, Q, C) and the rows q (Q, N). More: the rows of A, (M, Q, C, N).
-        self._is_product = sites == 1
+        self._is_product = sites == 1 and layer.has_shared_rows
         shape = (M, count, C) if self._is_product else (M, count, C, N)
         memory.require(
             int(np.prod(shape)) * dtype.itemsize,
@@ -43,9 +42,9 @@ class Jacobian:
         self._derivatives = np.empty(shape, dtype)
 
         def fill(block: slice) -> None:
-            forward = Tape(network, inputs[block])
+            forward = network.tape(inputs[block])
             self.inputs[block] = forward.inputs[k]
-            self.residual[block] = forward.outputs - targets[block]
+            outputs[block] = forward.outputs
             size = len(forward.outputs)
             back = np.empty((size, C, M, sites), dtype)
             for c in range(C):
@@ -55,30 +54,30 @@ class Jacobian:
             if self._is_product:
                 self._derivatives[:, block] = back[..., 0].transpose(2, 0, 1)
             else:
-                rows = layer.unfold(forward.inputs[k]).reshape(size, sites, N)
-                found = np.matmul(back.reshape(size, C * M, sites), rows)
-                self._derivatives[:, block] = found.reshape(size, C, M, N).transpose(2, 0, 1, 3)
+                self._derivatives[:, block] = _by_weights(layer, forward.inputs[k], back).transpose(2, 0, 1, 3)
 
-        thread_pool.parallel_map(fill, thread_pool.chunks(count, CHUNK_SAMPLES))
+        network.in_parts(fill, count)
         self._rows = layer.unfold(self.inputs) if self._is_product else None
+        self._starts: Any = self.inputs if network.is_chain else inputs
+        self._first = k if network.is_chain else 0
+        self.model = objective.model(outputs, targets)
 
     def loss(self) -> float:
-        """Return the loss at the present residual: |r|^2 / Q."""
-        return float((self.residual**2).sum() / len(self.residual))
+        """Return the loss that the model has at the present outputs; squared error: |r|^2 / Q."""
+        return self.model.value()
 
     def true_loss(self) -> float:
         """Return the loss of the network as it now is; layers before this one must be unchanged."""
 
         def part(block: slice) -> float:
-            outputs = Tape(self.network, self.inputs[block], first=self.k).outputs
-            return float(((outputs - self.targets[block]).astype(np.float64) ** 2).sum())
+            outputs = self.network.tape(self._starts[block], first=self._first).outputs
+            return self.objective.value(outputs, self.targets[block])
 
-        parts = thread_pool.parallel_map(part, thread_pool.chunks(len(self.inputs), CHUNK_SAMPLES))
-        return sum(parts) / len(self.inputs)
+        return sum(self.network.in_parts(part, len(self.inputs))) / len(self.inputs)
 
     def gram(self, unit: int) -> Array:
-        """Return A'A / Q of a unit, (N, N) float64."""
-        derivatives = self._derivatives[unit]
+        """Return A'A / Q of a unit, (N, N) float64; A'FA / Q where the loss has other curvatures F than 1."""
+        derivatives = self.model.weighted(self._derivatives[unit])
         if self._rows is not None:
             rows = self._rows * np.sqrt((derivatives**2).sum(axis=1))[:, None]
         else:
@@ -86,12 +85,12 @@ class Jacobian:
         total = np.zeros((rows.shape[1],) * 2)
         for block in thread_pool.chunks(len(rows), BLOCK_ROWS):
             total += rows[block].T @ rows[block]
-        total /= len(self.residual)
+        total /= len(self.inputs)
         return total
 
     def gradient(self, unit: int) -> Array:
-        """Return 2 A'r / Q of a unit, (N,) float64."""
-        derivatives, r = self._derivatives[unit], self.residual
+        """Return 2 A'r / Q of a unit, (N,) float64, r the residual, or half the derivatives by the outputs."""
+        derivatives, r = self._derivatives[unit], self.model.pull
         if self._rows is not None:
             found = (derivatives * r).sum(axis=1) @ self._rows
         else:
@@ -99,9 +98,18 @@ class Jacobian:
         return np.asarray(found * (2 / len(r)), np.float64)
 
     def move(self, unit: int, change: Array) -> None:
-        """Add A change to the residual: the unit's weights have changed by `change` (N,)."""
+        """Move the outputs by A change: the unit's weights have changed by `change` (N,)."""
         derivatives: Any = self._derivatives[unit]
         if self._rows is not None:
-            self.residual += derivatives * (self._rows @ change)[:, None]
+            self.model.move(derivatives * (self._rows @ change)[:, None])
         else:
-            self.residual += derivatives @ change
+            self.model.move(derivatives @ change)
+
+
+def _by_weights(layer: ModelLayer, x: Array, back: Array) -> Array:
+    """Return the rows of A, (q, C, M, N), of derivatives `back` (q, C, M, sites) by a layer's pre-activations."""
+    count, C, M, sites = back.shape
+    if layer.has_shared_rows:
+        rows = layer.unfold(x).reshape(count, sites, -1)
+        return np.matmul(back.reshape(count, C * M, sites), rows).reshape(count, C, M, -1)
+    return np.stack([layer.sample_gradients(x, np.ascontiguousarray(back[:, c])) for c in range(C)], axis=1)

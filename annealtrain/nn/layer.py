@@ -72,6 +72,8 @@ class TrainableLayer(Layer):
     is_open: bool = False  # whether its description leaves the number of outputs to the network
     alpha: float | None = None
     slope: float = 1.0
+    is_on_tokens: bool = False  # whether it is applied to each token of a sequence by itself
+    has_shared_rows: bool = True  # whether all units of a site see the same inputs, those of `unfold`
     fan: tuple[int, int]  # inputs and outputs of one weight matrix, for the initial spread
 
     def take_outputs(self, count: int) -> None:

@@ -1,17 +1,19 @@
 """An ordered list of layers with their activations, and the forward pass that keeps what training needs."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import forward_through
 from annealtrain.nn.layers import Conv2d, Layer, Shape, TrainableLayer
-from annealtrain.nn.layout import map_samples
-from annealtrain.runtime import memory
+from annealtrain.nn.layout import CHUNK_SAMPLES, map_samples
+from annealtrain.nn.tape import Tape
+from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Stream, generator
 from annealtrain.runtime.validation import check_all, one_of
 
+Result = TypeVar("Result")
 RULES = {"conv_inverse": one_of("fourier", "exact"), "output_activation": one_of("leaky_relu", "linear")}
 
 
@@ -24,6 +26,9 @@ class Network:
     the last one.
     Raises InputError naming the layer whose shapes do not fit.
     """
+
+    is_chain = True  # a pass may begin at any layer
+    has_more = False  # than the weights of its layers that training changes
 
     def __init__(
         self,
@@ -94,6 +99,23 @@ class Network:
             return forward_through(self.tail, x)
 
         return map_samples(outputs, inputs)
+
+    training_outputs = predict  # no layer behaves otherwise in training
+
+    def tape(self, inputs: Array, first: int = 0) -> Tape:
+        """Return a pass of a few samples with what backward needs; inputs: of trainable layer `first`."""
+        return Tape(self, inputs, first)
+
+    def training_tape(self, inputs: Array, step: int | None = None) -> Tape:
+        """Return the same: a pass leaves no trace in these layers, be it a step's own or a look."""
+        return Tape(self, inputs)
+
+    def in_parts(self, job: Callable[[slice], Result], count: int, *, is_training: bool = False) -> list[Result]:
+        """Return what a job gives for each part of `count` samples that a pass takes at once, on the pool's threads."""
+        return thread_pool.parallel_map(job, thread_pool.chunks(count, CHUNK_SAMPLES))
+
+    def move_rest(self, share: float = 1.0) -> None:
+        """Do nothing: there are no weights beside those of the layers."""
 
     def check_inverses(self) -> None:
         """Raise InputError for the first layer behind the first weights that outputs cannot be brought back through."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annealtrain.errors import InputError
+from annealtrain.nn.model import Model
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import TorchNetwork, import_torch
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
@@ -50,16 +52,19 @@ class Backpropagation(Optimizer):
         self.learning_rate, self.batch_size, self.loss = learning_rate, batch_size, loss
         self.weight_decay, self.threads = weight_decay, threads
 
-    def check(self, network: Network) -> None:
+    def check(self, network: Model) -> None:
+        if not isinstance(network, Network):
+            raise InputError("optimizer=backprop trains the NumPy layers of model.layers, not a PyTorch module")
         TorchNetwork(network)
 
-    def start(self, network: Network, *, seed: int, timer: StageTimer) -> None:
+    def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         import torch
 
         super().start(network, seed=seed, timer=timer)
         torch.set_num_threads(self.threads)
         # oneDNN's convolutions take twice the time of plain ones on single images, and less from 16 on.
         torch.backends.mkldnn.set_flags(self.batch_size is None or self.batch_size >= 16)
+        assert isinstance(network, Network)
         self._torch_network = TorchNetwork(network)
         self._weights = self._torch_network.weights()
         self._optimizer = torch.optim.AdamW(self._weights, lr=1.0, weight_decay=self.weight_decay, fused=True)

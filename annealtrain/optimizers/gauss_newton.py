@@ -18,14 +18,15 @@ from annealtrain.errors import Diverged
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.jacobian import Jacobian
-from annealtrain.nn.network import Network
+from annealtrain.nn.losses import LOSSES
+from annealtrain.nn.model import Model
 from annealtrain.optimizers.diagnostics import condition_number, saturated_share
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
 from annealtrain.runtime.stage_timer import StageTimer
-from annealtrain.runtime.validation import YES_OR_NO, checked, number
+from annealtrain.runtime.validation import YES_OR_NO, checked, number, one_of
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver
 from annealtrain.solvers.statistics import merge_rows
@@ -52,14 +53,22 @@ class GaussNewton(Optimizer):
     half_range: Schedule
     bits: int
 
-    @checked("optimizer.", ridge=number(0), adaptive=YES_OR_NO)
+    @checked("optimizer.", ridge=number(0), adaptive=YES_OR_NO, loss=one_of(*LOSSES))
     def __init__(
-        self, ridge: float = 3e-4, adaptive: bool = True, *, solver: Solver, half_range: Schedule, bits: int
+        self,
+        ridge: float = 3e-4,
+        adaptive: bool = True,
+        loss: str = "squared_error",
+        *,
+        solver: Solver,
+        half_range: Schedule,
+        bits: int,
     ) -> None:
         self.ridge, self.adaptive = float(ridge), adaptive
+        self.objective = LOSSES[loss]
         self.solver, self.half_range, self.bits = solver, half_range, bits
 
-    def start(self, network: Network, *, seed: int, timer: StageTimer) -> None:
+    def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
         self._half_ranges: dict[int, float] = {}
 
@@ -71,12 +80,14 @@ class GaussNewton(Optimizer):
         self._half_ranges = {int(n.removeprefix(prefix)): float(v) for n, v in state.items() if n.startswith(prefix)}
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
+        if self.network.has_more:
+            self._move_more(batch, step)
         rows = [self._train_layer(k, batch, step, progress) for k in reversed(range(len(self.network.trainable)))]
         return rows[::-1]
 
     def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
         """Return the units' Hamiltonians of changes d, each as if it were the first of its layer."""
-        jacobian, weights = Jacobian(self.network, k, batch.inputs, batch.outputs), self.network.trainable[k].weights
+        jacobian, weights = self._jacobian(k, batch), self.network.trainable[k].weights
         M, N = weights.shape
         g = np.array([jacobian.gradient(unit) for unit in range(M)]) + 2 * self.ridge * weights
         loss = np.full(M, jacobian.loss() + self._penalty(weights))
@@ -90,7 +101,7 @@ class GaussNewton(Optimizer):
         timer, layer = self.timer, self.network.trainable[k]
         half_range = self._half_range(k, step)
         with timer.stage("forward_s"):
-            jacobian = Jacobian(self.network, k, batch.inputs, batch.outputs)
+            jacobian = self._jacobian(k, batch)
         before, old = jacobian.loss(), layer.weights
         if not np.isfinite(before):
             raise Diverged(f"training left the range of numbers in epoch {step.epoch + 1}: lower half_range.first")
@@ -127,6 +138,15 @@ class GaussNewton(Optimizer):
             "backtracks": backtracks,
             **found.stats,
         }
+
+    def _move_more(self, batch: Batch, step: Step) -> None:
+        """Let the network's one pass in training mode move its running statistics, and the weights of no layer."""
+        tape = self.network.training_tape(batch.inputs, step.number)
+        tape.gradients(self.objective.gradient(tape.outputs, batch.outputs, len(batch.inputs)))
+        self.network.move_rest(1 - step.number / step.total)
+
+    def _jacobian(self, k: int, batch: Batch) -> Jacobian:
+        return Jacobian(self.network, k, batch.inputs, batch.outputs, self.objective)
 
     def _penalty(self, weights: Array) -> float:
         return self.ridge * float((weights**2).sum())

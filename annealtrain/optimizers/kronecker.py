@@ -12,9 +12,8 @@ import numpy as np
 from annealtrain.errors import Diverged
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
-from annealtrain.nn.forward import Tape
-from annealtrain.nn.layer import TrainableLayer
-from annealtrain.nn.network import Network
+from annealtrain.nn.losses import LOSSES
+from annealtrain.nn.model import Model, ModelLayer
 from annealtrain.optimizers.diagnostics import condition_number, solve_row
 from annealtrain.optimizers.moving_average import MovingAverage
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
@@ -22,13 +21,13 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator
 from annealtrain.runtime.stage_timer import StageTimer
-from annealtrain.runtime.validation import checked, number, whole
+from annealtrain.runtime.validation import checked, number, one_of, whole
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver
 
-BLOCK = 64  # samples a thread takes at once
 PROBED = 64  # samples of a curvature probe
 DIAGNOSED = 64  # steps of an epoch between two that are looked at closely, the first of them always
+FORMS = ("sites", "expand", "reduce")
 WARM_UP = 10  # first steps that each renew the curvature
 
 
@@ -39,7 +38,8 @@ class Kronecker(Optimizer):
     h the gradient of the loss averaged over steps. All layers move at once, and no step is refused.
     eta: size of a step at the start; it falls linearly with the steps, to a fiftieth.
     damping: rho, relative. momentum, memory: decay of the averages of the gradient and of the curvature.
-    every: steps between two measurements of the curvature.
+    every: steps between two measurements of the curvature. loss: squared_error or cross_entropy.
+    factors: of a layer that is applied at several sites, see `kronecker_factors`: sites, expand or reduce.
     """
 
     solves_for_changes = True
@@ -54,6 +54,8 @@ class Kronecker(Optimizer):
         momentum=number(0, below=1),
         memory=number(0, below=1),
         every=whole(),
+        loss=one_of(*LOSSES),
+        factors=one_of(*FORMS),
     )
     def __init__(
         self,
@@ -62,6 +64,8 @@ class Kronecker(Optimizer):
         momentum: float = 0.9,
         memory: float = 0.95,
         every: int = 16,
+        loss: str = "squared_error",
+        factors: str = "sites",
         *,
         solver: Solver,
         half_range: Schedule,
@@ -69,8 +73,9 @@ class Kronecker(Optimizer):
     ) -> None:
         self.solver, self.half_range, self.bits = solver, half_range, bits
         self.eta, self.damping, self.momentum, self.memory, self.every = eta, damping, momentum, memory, every
+        self.objective, self.factors = LOSSES[loss], factors
 
-    def start(self, network: Network, *, seed: int, timer: StageTimer) -> None:
+    def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
         layers = network.trainable
         M_and_N = [layer.weight_shape for layer in layers]
@@ -82,7 +87,7 @@ class Kronecker(Optimizer):
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         timer, layers = self.timer, self.network.trainable
         with timer.stage("targets_s"):
-            loss, gradients = self._loss_and_gradients(batch)
+            loss, gradients = self._loss_and_gradients(batch, step.number)
             if not np.isfinite(loss):
                 raise Diverged(f"training left the range of numbers in epoch {step.epoch + 1}: lower half_range.first")
             self._gradient.add(gradients)
@@ -99,9 +104,11 @@ class Kronecker(Optimizer):
         if step.number % (step.total // step.epochs) % DIAGNOSED:
             for layer, change in zip(layers, changes, strict=True):
                 layer.weights = layer.weights + change
-            return rows
-        with timer.stage("evaluate_s"):
-            return self._diagnosed(batch, loss, gradients, changes, rows)
+        else:
+            with timer.stage("evaluate_s"):
+                rows = self._diagnosed(batch, loss, gradients, changes, rows)
+        self.network.move_rest(self._left(step))
+        return rows
 
     def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
         """Return the layer's Hamiltonians of changes d, from this batch's gradient alone."""
@@ -132,33 +139,32 @@ class Kronecker(Optimizer):
         return rows
 
     def _loss(self, batch: Batch) -> float:
-        outputs = self.network.predict(batch.inputs)
-        return float(((outputs - batch.outputs).astype(np.float64) ** 2).sum()) / len(batch.inputs)
+        return self.objective.value(self.network.training_outputs(batch.inputs), batch.outputs) / len(batch.inputs)
 
-    def _loss_and_gradients(self, batch: Batch) -> tuple[float, list[Any]]:
-        """Return the batch's loss and its gradient, (M, N) a layer, in float64."""
+    def _loss_and_gradients(self, batch: Batch, step: int | None = None) -> tuple[float, list[Any]]:
+        """Return the batch's loss and its gradient, (M, N) a layer, in float64.
+
+        step: number of the step whose own pass this is; None: a look.
+        """
         network, count = self.network, len(batch.inputs)
 
         def part(block: slice) -> tuple[float, list[Array]]:
-            forward = Tape(network, batch.inputs[block])
-            away = forward.outputs - batch.outputs[block]
-            back = forward.backward(away * away.dtype.type(2 / count))
-            both = zip(network.trainable, forward.inputs, back, strict=True)
-            return float((away.astype(np.float64) ** 2).sum()) / count, [layer.gradient(x, dz) for layer, x, dz in both]
+            forward, targets = network.training_tape(batch.inputs[block], step), batch.outputs[block]
+            gradients = forward.gradients(self.objective.gradient(forward.outputs, targets, count))
+            return self.objective.value(forward.outputs, targets) / count, gradients
 
-        parts = thread_pool.parallel_map(part, thread_pool.chunks(count, BLOCK))
+        parts = network.in_parts(part, count, is_training=True)
         sums = [sum(g[k].astype(np.float64) for _, g in parts) for k in range(len(network.trainable))]
         return sum((loss for loss, _ in parts), 0.0), sums
 
     def _measure_curvature(self, batch: Batch, step: Step) -> None:
-        """Measure the curvature: d(s . outputs)/dW with random signs s has the Gauss-Newton block as its square."""
-        forward = Tape(self.network, batch.inputs[:PROBED])
+        """Measure the curvature: d(s . outputs)/dW has the Gauss-Newton block as its mean square, s a loss's probe."""
+        forward = self.network.training_tape(batch.inputs[:PROBED])
         random = generator(self.seed, Stream.SIGNS, step.number)
-        signs = random.choice(np.array([-1, 1], np.float32), forward.outputs.shape)
-        back = forward.backward(signs)
+        back = forward.backward(self.objective.probe(forward.outputs, random))
 
         def part(k: int) -> tuple[Array, Array]:
-            return kronecker_factors(self.network.trainable[k], forward.inputs[k], back[k])
+            return kronecker_factors(self.network.trainable[k], forward.inputs[k], back[k], self.factors)
 
         found = thread_pool.parallel_map(part, range(len(back)))
         self._input_factor.add([R for R, _ in found])
@@ -180,12 +186,15 @@ class Kronecker(Optimizer):
 
     def _layer_problem(self, k: int, step: Step) -> LayerProblem:
         couplings, inverse = self._preconditioners[k]
-        left = 1 - step.number / step.total
-        fields = self.eta * max(left, 0.02) * (inverse @ self._gradient.mean(k))
+        fields = self.eta * self._left(step) * (inverse @ self._gradient.mean(k))
         half_range = self.half_range.value(step.number, step.total, k)
         S0 = np.zeros_like(fields)
         # J is convex, but a bound for each of thousands of solves would take longer than the solve.
         return LayerProblem(couplings, fields, np.zeros(len(fields)), S0, half_range, self.bits, convex=False)
+
+    def _left(self, step: Step) -> float:
+        """Return the share of eta that is left in a step: it falls linearly, to a fiftieth."""
+        return max(1 - step.number / step.total, 0.02)
 
     @property
     def _averages(self) -> dict[str, MovingAverage]:
@@ -201,19 +210,29 @@ class Kronecker(Optimizer):
             self._precondition()
 
 
-def kronecker_factors(layer: TrainableLayer, x: Array, dz: Array) -> tuple[Array, Array]:
+def kronecker_factors(layer: ModelLayer, x: Array, dz: Array, form: str = "sites") -> tuple[Array, Array]:
     """Return R (N, N) and Gamma (M, M), float64, so that their Kronecker product stands for a layer's curvature.
 
     x: (q, *in_shape), the layer's inputs. dz: (q, *out_shape), the gradients of what is differentiated with respect to
     its outputs. The gradient of one sample a is S_a (M, N); the curvature is the mean over samples of the products of
     all pairs of its entries. A linear layer has S_a = dz_a x_a': R = mean x x', Gamma = mean dz dz', as if the two were
-    independent. A convolution sums over its sites first: R = mean S_a' S_a, Gamma = sum S_a S_a' of trace 1.
-    (So does one with a single site: better, as measured, than to take it as linear.)
+    independent. A layer applied at several sites has one of three forms:
+    sites: a convolution sums over its sites first: R = mean S_a' S_a, Gamma = sum S_a S_a' of trace 1.
+    (So does one with a single site: better, as measured, than to take it as linear.) Tokens of a Linear: expand.
+    expand: sites are like samples: R = mean over sites, Gamma = mean over samples of the sum over sites.
+    reduce: R of the means of x over sites, Gamma of the sums of dz. (KFAC-expand and KFAC-reduce of Eschenhagen et al.,
+    arXiv:2311.00636.) Groups of a convolution see other inputs each: sites, always.
     """
     count = len(x)
     if dz.ndim == 2:
         u, b = layer.unfold(x).astype(np.float64), dz.reshape(count, -1).astype(np.float64)
         return u.T @ u / count, b.T @ b / count
+    if layer.has_shared_rows and (form != "sites" or layer.is_on_tokens):
+        M, N = layer.weight_shape
+        u, b = layer.unfold(x).astype(np.float64), layer.flatten_outputs(dz).astype(np.float64)
+        if form == "reduce":
+            u, b = u.reshape(count, -1, N).mean(axis=1), b.reshape(count, -1, M).sum(axis=1)
+        return u.T @ u / len(u), b.T @ b / count
     S = layer.sample_gradients(x, dz)
     flat = S.reshape(-1, S.shape[2])
     gamma = np.matmul(S, S.swapaxes(1, 2)).sum(axis=0, dtype=np.float64)

@@ -8,6 +8,7 @@ import numpy as np
 from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.forward import ActivationCache
+from annealtrain.nn.model import Model
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.diagnostics import layer_diagnosis, solve_row
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
@@ -28,6 +29,7 @@ class Layerwise(Optimizer):
     targets: where a layer's targets come from. The others are as in `Optimizer`.
     """
 
+    network: Network
     solver: Solver
     half_range: Schedule
     bits: int
@@ -36,7 +38,7 @@ class Layerwise(Optimizer):
         self.targets, self.amplitude = targets, targets.amplitude
         self.solver, self.half_range, self.bits = solver, half_range, bits
 
-    def check(self, network: Network) -> None:
+    def check(self, network: Model) -> None:
         try:
             network.check_inverses()
         except InputError as error:
@@ -44,6 +46,7 @@ class Layerwise(Optimizer):
                 f"{error}; optimizer=pinv and difference bring targets back by inverses: take optimizer=gauss_newton "
                 "or kronecker, which need none"
             ) from None
+        assert isinstance(network, Network)  # nothing else has inverses
         self.targets.check(network)
         super().check(network)
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
-from annealtrain.nn.network import Network
+from annealtrain.nn.losses import SQUARED_ERROR, Loss
+from annealtrain.nn.model import Model
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, stream
 from annealtrain.runtime.stage_timer import StageTimer
@@ -49,6 +50,7 @@ class Optimizer:
     nothing is annealed. amplitude: the true loss is measured against outputs of amplitude x one-hot.
     is_unit_by_unit: whether each unit is a problem of its own to the solver, not all units of a layer one.
     solves_for_changes: whether the weights of its Hamiltonians are changes of the layer's, not the layer's own.
+    objective: the true loss of a run.
     step_setting: what a user lowers to make its steps smaller.
     """
 
@@ -56,18 +58,19 @@ class Optimizer:
     half_range: Schedule | None = None
     bits: int | None = None
     amplitude: float = 1.0
+    objective: Loss = SQUARED_ERROR
     is_unit_by_unit: bool = False
     solves_for_changes: bool = False
     step_setting: str = "the range L (half_range.first and last, or the schedule's own values)"
 
-    def check(self, network: Network) -> None:
+    def check(self, network: Model) -> None:
         """Raise InputError if this optimizer, its range or its solver cannot serve the network."""
         if self.half_range is not None:
             self.half_range.check_layers(len(network.trainable))
         if self.solver is not None and self.bits is not None:
             self.solver.check(bits=self.bits, weights=[layer.weight_shape[1] for layer in network.trainable])
 
-    def prepare(self, network: Network, steps: int) -> None:
+    def prepare(self, network: Model, steps: int) -> None:
         """Tell the solver how many units of each layer it gets at once, and how often in a run of so many steps."""
         if self.solver is None or self.bits is None:
             return
@@ -79,7 +82,7 @@ class Optimizer:
             solves=[steps * M if self.is_unit_by_unit else steps for M, _ in shapes],
         )
 
-    def start(self, network: Network, *, seed: int, timer: StageTimer) -> None:
+    def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         """Take what to train; nothing is computed yet. All random numbers come from `seed`."""
         self.network, self.seed, self.timer = network, seed, timer
 

@@ -100,8 +100,9 @@ class Trainer:
         return self.task.outputs(labels, self.network.classes, self.optimizer.amplitude)
 
     def scores(self) -> Row:
-        """Return the true MSE (summed over outputs, Eq. 2) on the training samples and the task's scores on each set.
+        """Return the optimizer's loss on the training samples and the task's scores on each set.
 
+        The loss is the MSE summed over outputs, Eq. (2), or cross-entropy.
         In a run of mini-batches the first 10,000 training samples stand for all.
         """
         row: Row = {}
@@ -110,8 +111,7 @@ class Trainer:
                 scored = self.scored(name)
                 outputs, labels = self.network.predict(scored), scored.labels
                 if name == "train":
-                    away = (outputs - self._outputs(labels)).astype(np.float64)
-                    row["train_loss"] = float((away**2).sum(axis=1).mean())
+                    row["train_loss"] = float(self.optimizer.objective.values(outputs, self._outputs(labels)).mean())
                 scores = self.task.scores(outputs, labels, self.optimizer.amplitude)
                 row |= {f"{name}_{score}": value for score, value in scores.items()}
         return row

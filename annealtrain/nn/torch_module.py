@@ -1,0 +1,279 @@
+"""Any PyTorch module as an optimizer sees a network: layers that are annealed, and one taped pass.
+
+Conv2d and Linear layers are chosen (all of them, or those that `trainable` names); all other weights are `rest`, which
+a torch optimizer moves, or nothing. Hooks are there only while a tape is made.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from annealtrain.errors import InputError
+from annealtrain.nn.layer import Shape
+from annealtrain.nn.layout import CHUNK_SAMPLES
+from annealtrain.nn.torch_layers import KINDS, TorchLayer, choices
+from annealtrain.nn.torch_tape import TorchTape
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Array
+
+Result = TypeVar("Result")
+PREDICTED = 256  # samples of one forward pass without gradients
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a module is called with."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+class TorchModule:
+    """A module, the layers of it that are annealed, and the rest of its parameters.
+
+    in_shape: of one sample; the module runs once on zeros to find which layers it reaches, and how often. None: it
+    tells that itself, see `meet`. trainable: layers by name (a name of a part means all in it) or by number among
+    those that could be chosen; None: all. rest: makes the torch optimizer of all other parameters; None: they stay.
+    outputs: gets the outputs (Q, C) from what the module returns. seed: of dropout.
+    Raises InputError for a module without such layers, for names it has not, and for other outputs.
+    """
+
+    is_chain = False  # a pass begins at the module's inputs, at no later layer
+
+    def __init__(
+        self,
+        module: nn.Module,
+        in_shape: Shape | None = None,
+        *,
+        trainable: Sequence[int | str] | None = None,
+        rest: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        outputs: Callable[[Any], Tensor] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.module, self.seed, self.classes = module, seed, 0
+        self._outputs = outputs
+        self.trainable: list[TorchLayer] = _chosen(choices(module), trainable)
+        if in_shape is not None:
+            self.meet(Call((torch.zeros((2, *in_shape), dtype=self.dtype, device=self.device),)))
+        self.rest_optimizer = rest(list(self.rest.values())) if rest and self.rest else None
+        self._first_rates = [group["lr"] for group in self.rest_optimizer.param_groups] if self.rest_optimizer else []
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.module.parameters()).dtype
+
+    @property
+    def has_more(self) -> bool:
+        """Whether training changes more than the weights of its layers: running statistics, weights of the rest."""
+        return self.rest_optimizer is not None or any(True for _ in self.module.buffers())
+
+    @property
+    def rest(self) -> dict[str, nn.Parameter]:
+        """All parameters that no Hamiltonian takes and that are not frozen, by name."""
+        taken = {id(parameter) for layer in self.trainable for parameter in layer.parameters}
+        return {name: p for name, p in self.module.named_parameters() if p.requires_grad and id(p) not in taken}
+
+    def about_rest(self) -> list[str]:
+        """Return a line for each module that holds other weights: which they are, and how many."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        for name, parameter in self.rest.items():
+            owner, _, own = name.rpartition(".")
+            found.setdefault(owner, []).append((own, parameter.numel()))
+        lines = []
+        for owner, held in found.items():
+            kind, names = type(self.module.get_submodule(owner)).__name__, ", ".join(own for own, _ in held)
+            lines.append(f"{owner or 'the module'} ({kind}): {names}, {sum(size for _, size in held)} weights")
+        return lines
+
+    def meet(self, inputs: Any) -> list[str]:
+        """Run once, without a trace, to learn shapes; layers not reached, or more than once, go to the rest.
+
+        Return the names of those. inputs: a few samples, an array, a tensor or a Call.
+        """
+        with torch.no_grad():
+            tape = TorchTape(self, inputs, self._untouched(training=False))
+        counts = tape.counts
+        gone = [layer.name for layer, count in zip(self.trainable, counts, strict=True) if count != 1]
+        self.trainable = [layer for layer, count in zip(self.trainable, counts, strict=True) if count == 1]
+        if not self.trainable:
+            raise InputError(
+                f"the module's pass goes through none of its layers once ({', '.join(gone)}): none is left"
+            )
+        self.classes = tape.outputs.shape[-1]
+        return gone
+
+    def run(self, inputs: Any) -> Tensor:
+        """Return what the module gives, (Q, C), in the mode that it is in."""
+        call = inputs if isinstance(inputs, Call) else Call((self.tensor(inputs),))
+        found = self.module(*call.args, **call.kwargs)
+        found = self._outputs(found) if self._outputs else getattr(found, "logits", found)
+        if not isinstance(found, Tensor) or found.ndim < 2:
+            told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(f"the module's output is {told}: it must be (samples, classes)")
+        return found
+
+    def tensor(self, inputs: Any) -> Tensor:
+        """Return inputs on the module's device; images in the order in memory that PyTorch's layers work in."""
+        if isinstance(inputs, Tensor):
+            return inputs.to(self.device)
+        array = np.ascontiguousarray(inputs)
+        return torch.from_numpy(array).to(self.device, self.dtype if array.dtype.kind == "f" else None)
+
+    def in_parts(self, job: Callable[[slice], Result], count: int, *, is_training: bool = False) -> list[Result]:
+        """Return what a job gives for each part of `count` samples that a pass takes at once, one after the other.
+
+        A training pass takes all of them, as batch norm needs them.
+        """
+        parts = [slice(0, count)] if is_training else thread_pool.chunks(count, CHUNK_SAMPLES)
+        return [job(part) for part in parts]
+
+    def tape(self, inputs: Any, first: int = 0) -> TorchTape:
+        """Return a pass as `predict` runs it, each sample by itself, from the module's inputs.
+
+        first: layers before it are not kept. It leaves no trace in the module.
+        """
+        return TorchTape(self, inputs, self._untouched(training=False), first)
+
+    def training_tape(self, inputs: Any, step: int | None = None) -> TorchTape:
+        """Return a pass in training mode: batch norm takes the batch's statistics, dropout drops.
+
+        step: number of the step whose one pass it is: running statistics move. None: a look, which leaves no trace.
+        """
+        return TorchTape(self, inputs, self._untouched(True) if step is None else self._stepping(step))
+
+    def own_tape(self, inputs: Any) -> TorchTape:
+        """Return a pass in the modes that the module's parts are in now; it leaves no trace."""
+        return TorchTape(self, inputs, self._untouched(training=None))
+
+    def training_outputs(self, inputs: Any) -> Array:
+        """Return the outputs (Q, C) of a pass in training mode that leaves no trace."""
+        with torch.no_grad():
+            return self.training_tape(inputs).outputs
+
+    def preprocess(self, images: Array) -> Array:
+        """Return the images: no layer stands before the module's own."""
+        return images
+
+    preprocess_chunk = preprocess
+
+    def predict(self, inputs: Any) -> Array:
+        """Return the outputs (Q, classes), in evaluation mode; inputs: an array, or what gives one for a slice."""
+        with torch.no_grad(), self._mode(False):
+            parts = [self.run(inputs[start : start + PREDICTED]) for start in range(0, len(inputs), PREDICTED)]
+            found: Array = torch.cat(parts).cpu().numpy()
+            return found
+
+    def check_inverses(self) -> None:
+        raise InputError(
+            "a PyTorch module has no inverse, as pinv, pinv_weighted and difference need it: "
+            "take optimizer=kronecker or gauss_newton"
+        )
+
+    def move_rest(self, share: float = 1.0) -> None:
+        """Let the rest's optimizer take a step with the gradients that the last tape left, its rates times `share`."""
+        if self.rest_optimizer is None:
+            return
+        for group, rate in zip(self.rest_optimizer.param_groups, self._first_rates, strict=True):
+            group["lr"] = rate * share
+        self.rest_optimizer.step()
+        self.rest_optimizer.zero_grad()
+
+    def state(self) -> dict[str, Array]:
+        """Return what training goes on from beside the layers' weights: other parameters, buffers, their optimizer."""
+        held = {name: p for name, p in self.module.named_parameters() if name in self.rest}
+        tensors: dict[str, Tensor] = {**held, **dict(self.module.named_buffers())}
+        found = {f"module.{name}": tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
+        if self.rest_optimizer is not None:
+            for number, entries in self.rest_optimizer.state_dict()["state"].items():
+                for key, value in entries.items():
+                    if value is not None:
+                        found[f"rest.{number}.{key}"] = np.array(torch.as_tensor(value).cpu().numpy())
+        return found
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take back what `state` returned."""
+        held: dict[str, Tensor] = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+        entries: dict[int, dict[str, Any]] = {}
+        with torch.no_grad():
+            for name, array in state.items():
+                kind, _, below = name.partition(".")
+                if kind == "module":
+                    held[below].copy_(torch.from_numpy(np.array(array)))
+                elif kind == "rest":
+                    number, _, key = below.partition(".")
+                    entries.setdefault(int(number), {})[key] = torch.from_numpy(np.array(array))
+        if self.rest_optimizer is not None:
+            self.rest_optimizer.load_state_dict(self.rest_optimizer.state_dict() | {"state": entries})
+
+    @contextmanager
+    def _mode(self, training: bool | None) -> Iterator[None]:
+        """Let all parts of the module be in one mode for a while; None: each in its own."""
+        modes = [(part, part.training) for part in self.module.modules()]
+        if training is not None:
+            self.module.train(training)
+        try:
+            yield
+        finally:
+            for part, was in modes:
+                part.training = was
+
+    @contextmanager
+    def _untouched(self, training: bool | None) -> Iterator[None]:
+        """Run in a mode on copies of all buffers, with random numbers that nobody else sees."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with ExitStack() as held:
+            held.enter_context(self._mode(training))
+            held.enter_context(torch.random.fork_rng(devices))
+            held.enter_context(buffers_aside(self.module))
+            yield
+
+    @contextmanager
+    def _stepping(self, step: int) -> Iterator[None]:
+        """Run in training mode, dropout drawn from the seed and the step alone."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with self._mode(True), torch.random.fork_rng(devices):
+            torch.manual_seed(np.random.SeedSequence([self.seed, step]).generate_state(1, np.uint64)[0].item() >> 1)
+            yield
+
+
+@contextmanager
+def buffers_aside(module: nn.Module) -> Iterator[None]:
+    """Let a module work on copies of its buffers for a while, so that running statistics stay."""
+    held = [(part, name, buffer) for part in module.modules() for name, buffer in part._buffers.items()]
+    for part, name, buffer in held:
+        if buffer is not None:
+            part._buffers[name] = buffer.clone()
+    try:
+        yield
+    finally:
+        for part, name, buffer in held:
+            part._buffers[name] = buffer
+
+
+def _chosen(found: list[TorchLayer], trainable: Sequence[int | str] | None) -> list[TorchLayer]:
+    if not found:
+        raise InputError(f"the module has no layer that can be annealed: it needs a {KINDS.replace(', ', ' or a ')}")
+    if trainable is None:
+        return found
+    names, taken = [layer.name for layer in found], set()
+    for one in trainable:
+        if isinstance(one, str):
+            of_it = [k for k, name in enumerate(names) if name == one or name.startswith(f"{one}.")]
+        else:
+            of_it = [range(len(found))[one]] if -len(found) <= one < len(found) else []
+        if not of_it:
+            listed = ", ".join(f"{k} {name}" for k, name in enumerate(names))
+            raise InputError(f"trainable={one}: the module has no such layer; it has {listed}")
+        taken.update(of_it)
+    if not taken:
+        raise InputError("trainable is empty: name a layer, or leave it null for all")
+    return [found[k] for k in sorted(taken)]

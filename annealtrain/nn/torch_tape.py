@@ -1,0 +1,97 @@
+"""One pass of a PyTorch module, with what its annealed layers saw, and back."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
+
+from annealtrain.nn.torch_layers import TorchLayer
+from annealtrain.runtime.array_types import Array
+
+
+class TorchTape:
+    """A few samples through a module and back.
+
+    inputs[k]: (Q, *in_shape) of annealed layer k, None before `first`. outputs: (Q, C). counts: how often the pass came
+    by each layer. A layer that it did not come by has zeros.
+    network: the TorchModule. context: what the pass runs in.
+    """
+
+    def __init__(self, network: Any, inputs: Any, context: AbstractContextManager[Any], first: int = 0) -> None:
+        self.network, self.first = network, first
+        layers = network.trainable
+        self.counts = [0] * len(layers)
+        self._seen: list[Any] = [None] * len(layers)
+        self._edges: list[Any] = [None] * len(layers)
+        hooks = [
+            layer.module.register_forward_hook(self._keep(k, layer), with_kwargs=True) for k, layer in enumerate(layers)
+        ]
+        try:
+            with context:
+                self._given = network.run(inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self.outputs: Array = self._given.detach().cpu().numpy()
+        self.inputs: list[Any] = [None] * first + [self._input(k) for k in range(first, len(layers))]
+
+    def _keep(self, k: int, layer: TorchLayer) -> Callable[..., None]:
+        def hook(module: Any, args: tuple[Tensor, ...], kwargs: dict[str, Any], z: Tensor) -> None:
+            x = args[0] if args else kwargs["input"]
+            self.counts[k] += 1
+            layer.saw(x, z)
+            if k >= self.first:
+                self._seen[k] = x.detach()
+                # The edge, not z: what follows may change z in its place.
+                self._edges[k] = get_gradient_edge(z) if z.requires_grad else None
+
+        return hook
+
+    def _input(self, k: int) -> Array:
+        if self._seen[k] is None:
+            return np.zeros((len(self.outputs), *self.network.trainable[k].in_shape), self.outputs.dtype)
+        found: Array = self._seen[k].cpu().numpy()
+        return found
+
+    def backward(self, outputs: Array, first: int = 0) -> list[Array]:
+        """Return the gradient of sum(outputs * self.outputs) with respect to z_k for k = first, first + 1, ...
+
+        outputs: (Q, C). Each gradient is (Q, *out_shape).
+        """
+        layers = self.network.trainable[first:]
+        edges = [edge for edge in self._edges[first:] if edge is not None]
+        grads = iter(self._grad(edges, outputs))
+        found = []
+        for layer, edge in zip(layers, self._edges[first:], strict=True):
+            grad = None if edge is None else next(grads)
+            if grad is None:
+                found.append(np.zeros((len(self.outputs), *layer.out_shape), self.outputs.dtype))
+            else:
+                found.append(np.ascontiguousarray(layer.units_first(grad).cpu().numpy()))
+        return found
+
+    def gradients(self, outputs: Array) -> list[Array]:
+        """Return the gradient of sum(outputs * self.outputs) by each layer's weights, (M, N) float64.
+
+        That by the rest of the parameters goes to their `grad`, where there is an optimizer that moves them.
+        """
+        network = self.network
+        own = [layer.parameters for layer in network.trainable]
+        rest = list(network.rest.values()) if network.rest_optimizer is not None else []
+        wanted = [*(parameter for each in own for parameter in each), *rest]
+        grads = self._grad(wanted, outputs)
+        found = [torch.zeros_like(p) if grad is None else grad for p, grad in zip(wanted, grads, strict=True)]
+        for parameter, grad in zip(rest, found[len(found) - len(rest) :], strict=True):
+            parameter.grad = grad
+        parts = iter(found)
+        return [layer.joined([next(parts) for _ in each]) for layer, each in zip(network.trainable, own, strict=True)]
+
+    def _grad(self, wanted: list[Any], outputs: Array) -> tuple[Any, ...]:
+        if not wanted or not self._given.requires_grad:
+            return (None,) * len(wanted)
+        given = torch.from_numpy(np.ascontiguousarray(outputs)).to(self._given)
+        return torch.autograd.grad(self._given, wanted, given, retain_graph=True, allow_unused=True)
