@@ -174,6 +174,10 @@ def _quantize(arguments: list[str]) -> int:
     from annealtrain.commands.quantize import quantize
 
     named = [word for word in given.network if "=" not in word or Path(word).exists()]
+    if not named and not any(word.startswith("model._target_=") for word in given.network):
+        raise InputError("name a network: a run folder, an .onnx file, or model._target_=my_nets.Net state_dict=net.pt")
+    if named and not Path(named[0]).exists():
+        raise InputError(f"{named[0]} is neither a run folder nor an .onnx file: settings are written key=value")
     if len(named) > 1:
         raise InputError(f"{named[1]}: one network at a time, {named[0]} is given already")
     quantize(

@@ -49,7 +49,7 @@ def quantize(
     with thread_pool.threads(threads_of(config)):
         given = given_network(network, config, trusted)
         grids = grids_of(config, len(given.source.names))
-        check_grids(given.source, grids)
+        check_grids(given.source, grids, method.solver)
         record = QuantizedFolder(folder)
         digest = fingerprint(config, given)
         record.refuse_foreign(digest)

@@ -26,12 +26,13 @@ RULES: dict[str, Rule] = {
     "group_size": optional(whole()),
     "samples": whole(),
     "weights": one_of("best", "last"),
-    "model": optional(Rule("_target_ and weights: model._target_=my_nets.Net model.weights=net.pt", lambda _: True)),
-    **{name: RUN_RULES[name] for name in ("validation", "seed", "threads", "progress", "task", "image_size", "scale")},
-    "standardise": RUN_RULES["standardise"],
+    "state_dict": optional(Rule("the name of a file", lambda value: isinstance(value, str))),
+    **{
+        name: RUN_RULES[name]
+        for name in ("validation", "seed", "threads", "progress", "task", "image_size", "scale", "standardise")
+    },
 }
 OF_DATA = ("dataset", "validation", "task", "image_size", "scale", "standardise", "data_dir")  # a run has its own
-OF_MODULE = ("_target_", "weights")
 
 
 @cache
@@ -65,10 +66,6 @@ def compose_quantize(words: Sequence[str], config_dir: str | None, *, is_run: bo
     check_all(config, RULES)
     if (config["bits"] is None) == (config["levels"] is None):
         raise InputError("bits and levels are two names for one thing: give one of them")
-    if not is_run:
-        model = config["model"]
-        if model is not None and (not isinstance(model, dict) or not model.get("_target_")):
-            raise InputError("model._target_ is missing: model._target_=my_nets.Net model.weights=net.pt")
     return config
 
 
@@ -96,13 +93,11 @@ def _check_known(composed: DictConfig) -> None:
     """Raise InputError for a setting that is not one of quantize.yaml, and below no group."""
     content = known_settings.unresolved(composed)
     for path in leaves(content):
-        if path[0] not in shipped() and path[0] not in ("dataset", "solver"):
+        if path[0] not in shipped() and path[0] not in ("dataset", "solver", "model"):
             raise InputError(known_settings.no_setting(path[0], shipped()).replace(known_settings.LISTED, LISTED))
         if path[0] == "annealing" and path[1:2] and path[1] not in shipped()["annealing"]:
             known = list(shipped()["annealing"])
             raise InputError(known_settings.no_setting(".".join(path), known).replace(known_settings.LISTED, LISTED))
-        if path[0] == "model" and path[1:2] and path[1] == "args":
-            continue
 
 
 def _check_read(composed: DictConfig, words: Sequence[str], *, is_run: bool) -> None:
@@ -111,7 +106,7 @@ def _check_read(composed: DictConfig, words: Sequence[str], *, is_run: bool) -> 
     for word in words:
         key = word.lstrip("+~").partition("=")[0]
         top = key.partition(".")[0].partition("/")[0]
-        if is_run and top in (*OF_DATA, "model"):
+        if is_run and top in (*OF_DATA, "model", "state_dict"):
             raise InputError(f"{word}: a run has its own {top}: leave it out")
         if not is_run and key == "weights":
             raise InputError(f"{word}: best and last are weights of a run: leave it out")
@@ -121,4 +116,4 @@ def _check_read(composed: DictConfig, words: Sequence[str], *, is_run: bool) -> 
 
 def described(config: Config) -> dict[str, Any]:
     """Return the settings of samples as those of a run, for a network that is none."""
-    return config | {"augment": {"shift": 0, "flip": False}, "optimizer": {}, "model": None}
+    return config | {"augment": {"shift": 0, "flip": False}, "optimizer": {}}

@@ -24,7 +24,7 @@ def codes_of(layer: QuantizedLayer) -> tuple[Array, Array]:
 def dequantized(layer: QuantizedLayer) -> Array:
     """Return the weights (M, N) float32 as integers times steps give them."""
     integers, steps = codes_of(layer)
-    return integers.astype(np.float32) * np.repeat(steps, integers.shape[1] // steps.shape[1], axis=1)
+    return integers.astype(np.float32) * layer.grid.spread(steps, integers.shape[1])
 
 
 def code_arrays(source: Source, layers: Sequence[QuantizedLayer]) -> dict[str, Array]:

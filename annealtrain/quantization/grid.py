@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from annealtrain.errors import InputError
 from annealtrain.hamiltonian.encoding import Encoding
-from annealtrain.hamiltonian.grid import per_weight, spins_and_levels
+from annealtrain.hamiltonian.grid import spins_and_levels
 from annealtrain.runtime.array_types import Array
 
 
@@ -14,7 +13,7 @@ from annealtrain.runtime.array_types import Array
 class Grid:
     """Symmetric levels: S = scale (2 level / (levels - 1) - 1). bits, or num_levels such as 3 (ternary); one is None.
 
-    group_size: inputs of a unit that share a scale; None: all of them.
+    group_size: inputs of a unit that share a scale, the last group may have fewer; None: all of them.
     """
 
     bits: int | None
@@ -46,13 +45,15 @@ class Grid:
 
     def groups(self, inputs: int) -> int:
         """Return how many scales a unit with so many inputs has."""
-        if self.group_size is None or self.group_size >= inputs:
-            return 1
-        if inputs % self.group_size:
-            raise InputError(
-                f"group_size={self.group_size} does not divide the {inputs} inputs of a unit: take a divisor, or null"
-            )
-        return inputs // self.group_size
+        return -(-inputs // self._size(inputs))
+
+    def _size(self, inputs: int) -> int:
+        return inputs if self.group_size is None else min(self.group_size, inputs)
+
+    def parts(self, inputs: int) -> list[slice]:
+        """Return the inputs of each group; the last may have fewer."""
+        size = self._size(inputs)
+        return [slice(start, min(start + size, inputs)) for start in range(0, inputs, size)]
 
     def signs(self, levels: Array) -> Array:
         """Return the weights (M, N) of levels where every scale is 1, float64 in [-1, 1]."""
@@ -66,10 +67,9 @@ class Grid:
         """Return the levels (M, N) int32 that are closest to weights."""
         return self.encoding(self.spread(scales, W.shape[1])).nearest_levels(W)
 
-    @staticmethod
-    def spread(scales: Array, inputs: int) -> Array:
+    def spread(self, scales: Array, inputs: int) -> Array:
         """Return scales (M, G) as one for each weight (M, N)."""
-        return per_weight(scales, (len(scales), inputs), "scales")
+        return np.repeat(scales, self._size(inputs), axis=1)[:, :inputs]
 
     def integers(self, levels: Array) -> tuple[Array, int]:
         """Return levels as whole numbers around 0, and what a scale is divided by for one of them.

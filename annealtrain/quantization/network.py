@@ -92,7 +92,7 @@ def quantized(
     calibration, held_out: samples as the source takes them; held_out may be None. done: layers of an earlier call.
     progress(k, share): of layer k.
     """
-    check_grids(source, grids)
+    check_grids(source, grids, method.solver)
     for k, grid in enumerate(grids):
         if grid is None:
             continue
@@ -104,8 +104,8 @@ def quantized(
         yield found
 
 
-def check_grids(source: Source, grids: Sequence[Grid | None]) -> None:
-    """Raise InputError where grids do not fit the layers."""
+def check_grids(source: Source, grids: Sequence[Grid | None], solver: Solver) -> None:
+    """Raise InputError where grids do not fit the layers, or a layer is beyond what the solver takes."""
     names = source.names
     if len(grids) != len(names):
         raise InputError(f"bits or levels for {len(grids)} layers, the network has {len(names)}: {', '.join(names)}")
@@ -114,9 +114,9 @@ def check_grids(source: Source, grids: Sequence[Grid | None]) -> None:
     for k, grid in enumerate(grids):
         if grid is not None:
             try:
-                grid.groups(source.weights(k).shape[1])
+                solver.check(bits=grid.stored_bits, weights=[source.weights(k).shape[1]])
             except InputError as error:
-                raise InputError(f"{names[k]}: {error}") from None
+                raise InputError(str(error).replace("layer 0", f"layer {names[k]}", 1)) from None
 
 
 def _quantized_layer(

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from annealtrain.quantization.codes import codes_of
+from annealtrain.quantization.codes import codes_of, dequantized
 from annealtrain.quantization.network import QuantizedLayer
-from annealtrain.runtime.array_types import Array
 
 if TYPE_CHECKING:
     import onnx
@@ -38,14 +37,16 @@ def with_codes(model: "onnx.ModelProto", placed: Sequence[Placed]) -> bytes:
     held = {one.name: one for one in model.graph.initializer}
     made: list[Any] = []
     for name, layer, is_transposed in placed:
-        integers, steps = codes_of(layer)
+        integers, _ = codes_of(layer)
         dims = tuple(held[name].dims)
         bits = next((bits for bits, most in MOST.items() if np.abs(integers).max() <= most), None)
         if bits is None:
-            held[name].CopyFrom(onnx.numpy_helper.from_array(_floats(integers, steps, dims, is_transposed), name))
+            floats = dequantized(layer)
+            floats = np.ascontiguousarray((floats.T if is_transposed else floats).reshape(dims))
+            held[name].CopyFrom(onnx.numpy_helper.from_array(floats, name))
             continue
         model.graph.initializer.remove(held[name])
-        made += _dequantize(model, name, bits, integers, steps, dims, is_transposed)
+        made += _dequantize(model, name, bits, layer, dims, is_transposed)
     nodes = [*made, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -54,17 +55,11 @@ def with_codes(model: "onnx.ModelProto", placed: Sequence[Placed]) -> bytes:
     return content
 
 
-def _floats(integers: Array, steps: Array, dims: tuple[int, ...], is_transposed: bool) -> Array:
-    weights = integers.astype(np.float32) * np.repeat(steps, integers.shape[1] // steps.shape[1], axis=1)
-    return np.ascontiguousarray((weights.T if is_transposed else weights).reshape(dims))
-
-
 def _dequantize(
     model: "onnx.ModelProto",
     name: str,
     bits: int,
-    integers: Array,
-    steps: Array,
+    layer: QuantizedLayer,
     dims: tuple[int, ...],
     is_transposed: bool,
 ) -> list[Any]:
@@ -72,16 +67,15 @@ def _dequantize(
     from onnx import TensorProto, helper, numpy_helper
 
     kind = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16}[bits]
-    constants = model.graph.initializer
-    G = steps.shape[1]
-    is_one = G == 1
+    constants, (integers, steps) = model.graph.initializer, codes_of(layer)
+    is_one = steps.shape[1] == 1
     codes = (integers.T if is_transposed else integers).reshape(dims) if is_one else integers
     constants.append(helper.make_tensor(f"{name}.codes", kind, codes.shape, codes.ravel().tolist()))
     constants.append(numpy_helper.from_array(steps[:, 0] if is_one else steps, f"{name}.steps"))
     inputs = [f"{name}.codes", f"{name}.steps"]
     if is_one:
         return [helper.make_node("DequantizeLinear", inputs, [name], f"{name}.dequantize", axis=int(is_transposed))]
-    size = integers.shape[1] // G
+    size = layer.grid.parts(integers.shape[1])[0].stop
     flat = f"{name}.flat"
     nodes = [helper.make_node("DequantizeLinear", inputs, [flat], f"{name}.dequantize", axis=1, block_size=size)]
     if is_transposed:

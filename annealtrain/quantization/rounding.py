@@ -61,7 +61,6 @@ def quantize_layer(
     solver: sa (from a beam search), sqa, babai or gptq, klein, beam, descent (from babai), exact; or a Solver.
     A weight that H does not see gets the closest level. Raises ValueError for shapes and numbers that are none.
     """
-    grid = Grid(bits, num_levels)
     SEED.check("seed", seed)
     H, W = numbers("H", H), numbers("W", W)
     if W.ndim != 2 or not W.size or H.shape != (W.shape[1], W.shape[1]):
@@ -73,12 +72,15 @@ def quantize_layer(
     scales = numbers("scales", scales)
     scales = np.full((len(W), 1), float(scales)) if scales.ndim == 0 else scales.reshape(len(scales), -1)
     problem = LayerProblem.of_rounding(H, W, scales, bits, num_levels=num_levels)
+    grid = Grid(bits, num_levels, W.shape[1] // scales.shape[1])
     return solved(problem, W, scales, grid, solver_named(solver), seed)
 
 
 def problem_of(couplings: Couplings, W: Array, scales: Array, grid: Grid) -> LayerProblem:
     """Return the problem of weights W (M, N) whose couplings are there already, which share what was made of them."""
-    half_range = float(scales[0, 0]) if scales.size == 1 else scales[:, 0] if scales.shape[1] == 1 else scales
+    half_range = float(scales[0, 0]) if scales.size == 1 else scales[:, 0]
+    if scales.shape[1] > 1:
+        half_range = grid.spread(scales, W.shape[1])
     form = (couplings, np.zeros(W.shape), np.zeros(len(W)), -W, half_range, grid.bits)
     return LayerProblem(*form, num_levels=grid.num_levels, convex=False)  # bounds take longer than most solves
 

@@ -14,12 +14,10 @@ def first_scales(H: Array, W: Array, grid: Grid) -> Array:
 
     With several groups, or many weights, errors are counted within each group, or by the diagonal of H alone.
     """
-    (M, N), G = W.shape, grid.groups(W.shape[1])
-    g = N // G
-    scales = np.empty((M, G))
-    is_exact = 2.0 * M * N * g * len(SHRINKS) <= EXACT_WORK
-    for k in range(G):
-        part = slice(k * g, (k + 1) * g)
+    (M, N), parts = W.shape, grid.parts(W.shape[1])
+    scales = np.empty((M, len(parts)))
+    is_exact = 2.0 * M * N * parts[0].stop * len(SHRINKS) <= EXACT_WORK
+    for k, part in enumerate(parts):
         w, own = W[:, part], H[part, part]
         largest = np.abs(w).max(axis=1, keepdims=True)
         largest[largest == 0] = 1.0  # any scale will do for a unit of zeros
@@ -43,10 +41,10 @@ def best_scales(H: Array, W: Array, levels: Array, grid: Grid, scales: Array) ->
         found = np.divide(pull, square, out=np.zeros(M), where=square > 0)[:, None]
         return np.where(found > 0, found, scales)
     found = scales.copy()
-    g = W.shape[1] // G
     for i in range(M):
         own = np.zeros((W.shape[1], G))
-        own[np.arange(len(own)), np.arange(len(own)) // g] = signs[i]
+        for k, part in enumerate(grid.parts(W.shape[1])):
+            own[part, k] = signs[i, part]
         pulled = H @ own
         solved = np.linalg.lstsq(own.T @ pulled, pulled.T @ W[i], rcond=1e-9)[0]
         if (solved > 0).all():

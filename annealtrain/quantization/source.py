@@ -8,11 +8,13 @@ from annealtrain.runtime.array_types import Array
 class Source(Protocol):
     """The contract of networks to be quantised.
 
-    names: of the layers with weights, in the order in which data meets them. Samples x are what `block` takes of the
-    calibration set; is_float asks for the network as it was, else layers that were given new weights have those.
+    names: of the layers with weights, in the order in which data meets them. left: why others stay float, by name.
+    Samples x are what `block` takes of the calibration set; is_float asks for the network as it was, else layers that
+    were given new weights have those.
     """
 
     names: list[str]
+    left: dict[str, str]
 
     def block(self, samples: Any, part: slice) -> Any:
         """Return some of the samples as the other methods take them."""
