@@ -62,7 +62,7 @@ def quantize(
     solver: str | Solver = "sa",
     objective: str = "layerwise",
     damping: float = 0.01,
-    rounds: int = 3,
+    rounds: int = 4,
     compensate: bool = True,
     refit_bias: bool = True,
     seed: int = 0,

@@ -13,7 +13,11 @@ from annealtrain.quantization.rounding import problem_of, solved
 from annealtrain.quantization.scales import best_scales, first_scales
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
+from annealtrain.solvers.lattice.babai import Babai
 from annealtrain.solvers.solver import Solver
+
+FACTORS = np.geomspace(0.6, 1.5, 10)  # of first scales, among which each unit's is searched for
+SEARCHED = 1e12  # operations that the search may take
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def on_grid(
     grid: Grid,
     solver: Solver,
     *,
-    rounds: int = 3,
+    rounds: int = 4,
     seed: Seed = 0,
     progress: Callable[[float], None] | None = None,
 ) -> OnGrid:
@@ -69,6 +73,8 @@ def on_grid(
     """
     couplings, W = Couplings(target.H), target.W
     scales = first_scales(target.H, W, grid)
+    if grid.levels > 2 and 2.0 * W.size * len(target.H) * len(FACTORS) <= SEARCHED:
+        scales = searched_scales(target, couplings, grid, scales, seed)
     best = OnGrid(grid.nearest(W, scales), scales, np.full(len(W), np.inf))
 
     for number in range(rounds):
@@ -80,6 +86,21 @@ def on_grid(
         levels = solved(problem_of(couplings, W, scales, grid), W, scales, grid, solver, stream(seed, number), told)
         scales = best_scales(target.H, W, levels, grid, scales)
         best = better(best, OnGrid(levels, scales, errors(target, grid, levels, scales)))
+    return best
+
+
+def searched_scales(target: Target, couplings: Couplings, grid: Grid, scales: Array, seed: Seed) -> Array:
+    """Return the multiples of scales (M, G), one of FACTORS for each unit, after which Babai's levels err least.
+
+    Rounding alone is content with a coarser grid than the nearest plane can make use of. Two levels gain nothing.
+    """
+    M, T = len(target.W), len(FACTORS)
+    W = np.repeat(target.W, T, axis=0)
+    tried = (scales[:, None] * FACTORS[:, None]).reshape(M * T, -1)
+    levels = solved(problem_of(couplings, W, tried, grid), W, tried, grid, Babai(), seed)
+    tried = best_scales(target.H, W, levels, grid, tried)
+    found = errors(Target(target.H, W), grid, levels, tried).reshape(M, T).argmin(axis=1)
+    best: Array = tried.reshape(M, T, -1)[np.arange(M), found]
     return best
 
 

@@ -63,7 +63,7 @@ class Method:
         self,
         solver: Solver,
         *,
-        rounds: int = 3,
+        rounds: int = 4,
         damping: float = 0.01,
         compensate: bool = True,
         refit_bias: bool = True,
