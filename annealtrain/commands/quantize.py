@@ -20,7 +20,7 @@ from annealtrain.experiment.config import Config, config_text, threads_of
 from annealtrain.experiment.networks import Given, given_network
 from annealtrain.experiment.quantize_config import compose_quantize, grids_of
 from annealtrain.quantization.codes import sizes
-from annealtrain.quantization.network import Method, QuantizedLayer, Told, check_grids, quantized
+from annealtrain.quantization.network import Method, QuantizedLayer, Told, check, quantized
 from annealtrain.quantization.source import Source
 from annealtrain.runs import lock
 from annealtrain.runs.provenance import peak_memory_mb, provenance
@@ -49,7 +49,7 @@ def quantize(
     with thread_pool.threads(threads_of(config)):
         given = given_network(network, config, trusted)
         grids = grids_of(config, len(given.source.names))
-        check_grids(given.source, grids, method.solver)
+        check(given.source, grids, method)
         record = QuantizedFolder(folder)
         digest = fingerprint(config, given)
         record.refuse_foreign(digest)
@@ -59,7 +59,7 @@ def quantize(
                 return
             record.begin(config_text(config), provenance(config["seed"], command, digest) | {"network": given.about})
             memory.keep_freed()
-            result = _quantized(given, grids, method, record, config)
+            result = _quantized(given, grids, method, record, config["progress"], command)
     print(summary(result, folder))
 
 
@@ -81,13 +81,15 @@ def fingerprint(config: Config, given: Given) -> str:
     return digest.hexdigest()[:16]
 
 
-def _quantized(given: Given, grids: Sequence[Any], method: Method, record: QuantizedFolder, config: Config) -> Row:
+def _quantized(
+    given: Given, grids: Sequence[Any], method: Method, record: QuantizedFolder, live: Any, command: str
+) -> Row:
     source = given.source
     before = given.scores()
     done = record.layers(source, grids)
     layers = list(done.values())
     try:
-        with _display(config["progress"], source) as told:
+        with _display(live, source) as told:
             found = quantized(source, given.calibration, given.held_out, grids, method, done=done, progress=told)
             layers = []
             for layer in found:
@@ -98,11 +100,8 @@ def _quantized(given: Given, grids: Sequence[Any], method: Method, record: Quant
                 print(layer_line(layer), flush=True)
     except KeyboardInterrupt:
         count = sum(grid is not None for grid in grids)
-        words = shlex.join(["annealtrain", *sys.argv[1:]])
-        raise Interrupted(
-            f"interrupted: {len(layers)} of {count} layers are kept; to go on: the same command with "
-            f"--output {shlex.quote(str(record.folder))} ({words})"
-        ) from None
+        words = command if "--output" in command else f"{command} --output {shlex.quote(str(record.folder))}"
+        raise Interrupted(f"interrupted: {len(layers)} of {count} layers are kept; to go on: {words}") from None
     whole, packed = sizes(source, layers)
     after = given.scores()
     result = {

@@ -58,7 +58,7 @@ def of_run(folder: Path, config: Config, trusted: Sequence[str]) -> Given:
         epoch = experiment.take_weights(folder / name)
     trainer = experiment.trainer()
     train = trainer.sets["train"]
-    count = config["samples"]
+    count = config["samples"] or min(USUAL_SAMPLES, len(train))
     if count > len(train):
         raise InputError(f"samples={count}: the run has {len(train)} training samples: at most {len(train)}")
     held_out = trainer.sets.get("val") or trainer.sets["test"]
@@ -86,6 +86,7 @@ def of_run(folder: Path, config: Config, trusted: Sequence[str]) -> Given:
     )
 
 
+USUAL_SAMPLES = 1000
 MOST_BYTES = 2_000_000_000  # of a file of weights
 # Nothing is trained here, and a run's own solver may need an account.
 UNUSED_SOLVER = {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}
@@ -101,9 +102,11 @@ def of_others(network: Path | None, config: Config) -> Given:
     settings = described(config)
     dataset = dataset_of(settings)
     size = data_of_run.size_for(settings, dataset.shape)
-    counts = {name: config[name] for name in ("samples", "validation", "seed", "scale", "standardise")}
-    splits = split(dataset, **counts, size=size)
-    calibration, held_out = splits.train.images, (splits.validation or splits.test).take(config["samples"]).images
+    counts = {name: config[name] for name in ("validation", "seed", "scale", "standardise")}
+    held = dataset.held_out if counts["validation"] is None else counts["validation"]
+    count = config["samples"] or max(min(USUAL_SAMPLES, len(dataset.train_images) - held), 1)
+    splits = split(dataset, samples=count, **counts, size=size)
+    calibration, held_out = splits.train.images, (splits.validation or splits.test).take(count).images
     if source is None:
         source, exports = _torch_source(config, calibration)
     assert exports is not None

@@ -24,7 +24,7 @@ RULES: dict[str, Rule] = {
     "bits": BITS,
     "levels": LEVELS,
     "group_size": optional(whole()),
-    "samples": whole(),
+    "samples": optional(whole()),
     "weights": one_of("best", "last"),
     "state_dict": optional(Rule("the name of a file", lambda value: isinstance(value, str))),
     **{

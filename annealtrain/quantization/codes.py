@@ -9,29 +9,11 @@ from annealtrain.quantization.source import Source
 from annealtrain.runtime.array_types import Array
 
 
-def integer_type(largest: int) -> type[np.signedinteger]:
-    """Return the narrowest signed integers that hold -largest .. largest."""
-    return next(kind for kind in (np.int8, np.int16, np.int32) if largest <= np.iinfo(kind).max)
-
-
-def codes_of(layer: QuantizedLayer) -> tuple[Array, Array]:
-    """Return integers (M, N) and steps (M, G) float32: a weight is its integer times its step."""
-    integers, divisor = layer.grid.integers(layer.levels)
-    kind = integer_type(max(layer.grid.top, 1))
-    return integers.astype(kind), (layer.scales.astype(np.float32) / np.float32(divisor)).astype(np.float32)
-
-
-def dequantized(layer: QuantizedLayer) -> Array:
-    """Return the weights (M, N) float32 as integers times steps give them."""
-    integers, steps = codes_of(layer)
-    return integers.astype(np.float32) * layer.grid.spread(steps, integers.shape[1])
-
-
 def code_arrays(source: Source, layers: Sequence[QuantizedLayer]) -> dict[str, Array]:
     """Return NAME.codes in the shape of the layer's weights, and NAME.steps (M, G), of each quantised layer."""
     found = {}
     for layer in layers:
-        integers, steps = codes_of(layer)
+        integers, steps = layer.codes
         found[f"{layer.name}.codes"] = integers.reshape(source.shape(source.names.index(layer.name)))
         found[f"{layer.name}.steps"] = steps
     return found
@@ -41,8 +23,8 @@ def weight_arrays(source: Source, layers: Sequence[QuantizedLayer]) -> dict[str,
     """Return NAME.weight and, where there is one, NAME.bias of every layer with weights, float32, as they are now."""
     quantized, found = {layer.name: layer for layer in layers}, {}
     for k, name in enumerate(source.names):
-        weights = dequantized(quantized[name]) if name in quantized else source.weights(k).astype(np.float32)
-        found[f"{name}.weight"] = weights.reshape(source.shape(k))
+        weights = quantized[name].weights if name in quantized else source.weights(k)
+        found[f"{name}.weight"] = weights.astype(np.float32).reshape(source.shape(k))
         if (bias := source.bias(k)) is not None:
             found[f"{name}.bias"] = bias.astype(np.float32)
     return found

@@ -71,6 +71,18 @@ class Grid:
         """Return scales (M, G) as one for each weight (M, N)."""
         return np.repeat(scales, self._size(inputs), axis=1)[:, :inputs]
 
+    def codes(self, levels: Array, scales: Array) -> tuple[Array, Array]:
+        """Return whole numbers (M, N), of as few bytes as hold them, and steps (M, G) float32: weights are products."""
+        integers, divisor = self.integers(levels)
+        kind = next(kind for kind in (np.int8, np.int16, np.int32) if self.top <= np.iinfo(kind).max)
+        return integers.astype(kind), (scales.astype(np.float32) / np.float32(divisor)).astype(np.float32)
+
+    def kept(self, levels: Array, scales: Array) -> Array:
+        """Return the weights (M, N) float32 as codes times steps give them: what files hold."""
+        integers, steps = self.codes(levels, scales)
+        found: Array = integers.astype(np.float32) * self.spread(steps, integers.shape[1])
+        return found
+
     def integers(self, levels: Array) -> tuple[Array, int]:
         """Return levels as whole numbers around 0, and what a scale is divided by for one of them.
 

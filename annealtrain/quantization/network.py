@@ -38,8 +38,13 @@ class QuantizedLayer:
 
     @property
     def weights(self) -> Array:
-        """(M, N) float64, in single precision as they are kept."""
-        return self.grid.weights(self.levels, self.scales.astype(np.float32).astype(np.float64))
+        """(M, N) float32, as codes times steps give them."""
+        return self.grid.kept(self.levels, self.scales)
+
+    @property
+    def codes(self) -> tuple[Array, Array]:
+        """Whole numbers (M, N) and steps (M, G) float32."""
+        return self.grid.codes(self.levels, self.scales)
 
 
 class Method:
@@ -92,7 +97,7 @@ def quantized(
     calibration, held_out: samples as the source takes them; held_out may be None. done: layers of an earlier call.
     progress(k, share): of layer k.
     """
-    check_grids(source, grids, method.solver)
+    check(source, grids, method)
     for k, grid in enumerate(grids):
         if grid is None:
             continue
@@ -104,8 +109,10 @@ def quantized(
         yield found
 
 
-def check_grids(source: Source, grids: Sequence[Grid | None], solver: Solver) -> None:
-    """Raise InputError where grids do not fit the layers, or a layer is beyond what the solver takes."""
+def check(source: Source, grids: Sequence[Grid | None], method: Method) -> None:
+    """Raise InputError where grids do not fit the layers, or the method does not fit them or the network."""
+    if method.objective == "full" and not source.has_gradients:
+        raise InputError("objective=full needs gradients, which an ONNX model has not: take objective=layerwise")
     names = source.names
     if len(grids) != len(names):
         raise InputError(f"bits or levels for {len(grids)} layers, the network has {len(names)}: {', '.join(names)}")
@@ -114,7 +121,7 @@ def check_grids(source: Source, grids: Sequence[Grid | None], solver: Solver) ->
     for k, grid in enumerate(grids):
         if grid is not None:
             try:
-                solver.check(bits=grid.stored_bits, weights=[source.weights(k).shape[1]])
+                method.solver.check(bits=grid.stored_bits, weights=[source.weights(k).shape[1]])
             except InputError as error:
                 raise InputError(str(error).replace("layer 0", f"layer {names[k]}", 1)) from None
 
@@ -132,7 +139,7 @@ def _quantized_layer(
     if method.objective == "full":
         gamma = curvature(source, k, calibration, method.seed)
         found = on_grid_together(target, gamma, grid, method.solver, found, seed=seed)
-    S = QuantizedLayer("", grid, found.levels, found.scales, None, {}).weights
+    S = grid.kept(found.levels, found.scales).astype(np.float64)
     change = moments.means[1] @ W.T - moments.means[0] @ S.T if refits else None
     row = {
         "layer": k,

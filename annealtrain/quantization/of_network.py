@@ -15,6 +15,8 @@ from annealtrain.runtime.array_types import Array
 class NetworkSource:
     """See `Source`. network: is changed in place. Samples: inputs of its first trainable layer, array or Loader."""
 
+    has_gradients = True
+
     def __init__(self, network: Network) -> None:
         self.network, self.exact = network, copy.deepcopy(network)
         self.names = [f"layer{network.layers.index(layer)}" for layer in network.trainable]

@@ -31,6 +31,8 @@ class OnnxSource:
     inputs, and without onnx and onnxruntime.
     """
 
+    has_gradients = False
+
     def __init__(self, content: bytes) -> None:
         try:
             import onnx
@@ -160,7 +162,7 @@ class OnnxSource:
         return found
 
     def curvature(self, k: int, x: Array, signs: Array) -> Array:
-        raise InputError("objective=full needs gradients, which an ONNX model has not: take objective=layerwise")
+        raise NotImplementedError
 
     def file(self, layers: list[QuantizedLayer]) -> bytes:
         """Return the quantised model as a file, weights as codes."""

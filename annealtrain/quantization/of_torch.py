@@ -28,6 +28,8 @@ class TorchSource:
     are. folded: names of the norms. left: why layers stay float, by name.
     """
 
+    has_gradients = True
+
     def __init__(self, module: nn.Module, first: Any, *, leave: Sequence[str] = ()) -> None:
         self.module = copy.deepcopy(module).eval()
         for parameter in self.module.parameters():

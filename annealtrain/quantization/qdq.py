@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from annealtrain.quantization.codes import codes_of, dequantized
 from annealtrain.quantization.network import QuantizedLayer
 
 if TYPE_CHECKING:
@@ -37,11 +36,11 @@ def with_codes(model: "onnx.ModelProto", placed: Sequence[Placed]) -> bytes:
     held = {one.name: one for one in model.graph.initializer}
     made: list[Any] = []
     for name, layer, is_transposed in placed:
-        integers, _ = codes_of(layer)
+        integers, _ = layer.codes
         dims = tuple(held[name].dims)
         bits = next((bits for bits, most in MOST.items() if np.abs(integers).max() <= most), None)
         if bits is None:
-            floats = dequantized(layer)
+            floats = layer.weights
             floats = np.ascontiguousarray((floats.T if is_transposed else floats).reshape(dims))
             held[name].CopyFrom(onnx.numpy_helper.from_array(floats, name))
             continue
@@ -67,7 +66,7 @@ def _dequantize(
     from onnx import TensorProto, helper, numpy_helper
 
     kind = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16}[bits]
-    constants, (integers, steps) = model.graph.initializer, codes_of(layer)
+    constants, (integers, steps) = model.graph.initializer, layer.codes
     is_one = steps.shape[1] == 1
     codes = (integers.T if is_transposed else integers).reshape(dims) if is_one else integers
     constants.append(helper.make_tensor(f"{name}.codes", kind, codes.shape, codes.ravel().tolist()))

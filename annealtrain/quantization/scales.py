@@ -6,6 +6,7 @@ from annealtrain.quantization.grid import Grid
 from annealtrain.runtime.array_types import Array
 
 SHRINKS = np.linspace(0.02, 1, 50)
+PASSES = 3  # over the scales of a unit that are not found together
 EXACT_WORK = 3e10  # operations up to which rounding errors are counted with all of H; beyond it with its diagonal
 
 
@@ -46,7 +47,17 @@ def best_scales(H: Array, W: Array, levels: Array, grid: Grid, scales: Array) ->
         for k, part in enumerate(grid.parts(W.shape[1])):
             own[part, k] = signs[i, part]
         pulled = H @ own
-        solved = np.linalg.lstsq(own.T @ pulled, pulled.T @ W[i], rcond=1e-9)[0]
-        if (solved > 0).all():
-            found[i] = solved
+        square, pull = own.T @ pulled, pulled.T @ W[i]
+        solved = np.linalg.lstsq(square, pull, rcond=1e-9)[0]
+        found[i] = solved if (solved > 0).all() else _one_by_one(square, pull, found[i])
     return found
+
+
+def _one_by_one(square: Array, pull: Array, scales: Array) -> Array:
+    """Return scales (G,) after each was moved to its best value given the others, where that is > 0."""
+    scales = scales.copy()
+    for _ in range(PASSES):
+        for k, own in enumerate(square.diagonal()):
+            best = scales[k] + (pull[k] - square[k] @ scales) / own if own > 0 else 0.0
+            scales[k] = best if best > 0 else scales[k]
+    return scales

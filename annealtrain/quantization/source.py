@@ -15,6 +15,7 @@ class Source(Protocol):
 
     names: list[str]
     left: dict[str, str]
+    has_gradients: bool
 
     def block(self, samples: Any, part: slice) -> Any:
         """Return some of the samples as the other methods take them."""
@@ -40,5 +41,5 @@ class Source(Protocol):
     def curvature(self, k: int, x: Any, signs: Array) -> Array:
         """Return the gradients (R, M) of sum(signs x outputs) with respect to the outputs of layer k before activation.
 
-        Of the float network. InputError where a network knows none.
+        Of the float network; of one that has_gradients only.
         """
