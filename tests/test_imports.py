@@ -14,7 +14,13 @@ LATE = {
 HYDRA = {"hydra", "omegaconf"}
 MODULES = house.modules()
 IS_SKLEARNS = {"commands.estimators"}  # made of scikit-learn's base classes, imported when it is asked for
-IS_TORCHS = {"nn.torch_layers", "nn.torch_module", "nn.torch_tape"}  # about its modules, imported where there is one
+TORCH_SOURCES = ("quantization.batch_norm", "quantization.of_torch")
+IS_TORCHS = {
+    "nn.torch_layers",
+    "nn.torch_module",
+    "nn.torch_tape",
+    *TORCH_SOURCES,
+}  # about its modules, imported where there is one
 
 
 def at_once(source: str) -> set[str]:

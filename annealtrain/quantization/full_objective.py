@@ -14,7 +14,7 @@ from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.quantization.grid import Grid
 from annealtrain.quantization.layer import OnGrid, Target, errors
 from annealtrain.quantization.moments import blocks
-from annealtrain.quantization.rounding import problem_of, solved
+from annealtrain.quantization.rounding import solved
 from annealtrain.quantization.scales import best_scales
 from annealtrain.quantization.source import Source
 from annealtrain.runtime.array_types import Array
@@ -65,7 +65,7 @@ def on_grid_together(
             pull = (gamma[m] @ D) / gamma[m, m] - D[m]
             w = (target.W[m] - pull)[None]
             own = scales[m : m + 1]
-            found = solved(problem_of(couplings, w, own, grid), w, own, grid, solver, stream(seed, number, int(m)))
+            found = solved(couplings, w, own, grid, solver, stream(seed, number, int(m)))
             refit = best_scales(target.H, w, found, grid, own)
             there = Target(target.H, w)
             kept = errors(there, grid, levels[m : m + 1], own)

@@ -9,7 +9,7 @@ import scipy.linalg
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.quantization.grid import Grid
 from annealtrain.quantization.moments import Moments
-from annealtrain.quantization.rounding import problem_of, solved
+from annealtrain.quantization.rounding import solved
 from annealtrain.quantization.scales import best_scales, first_scales
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
@@ -83,7 +83,7 @@ def on_grid(
             if progress:
                 progress((number + units / len(W)) / rounds)
 
-        levels = solved(problem_of(couplings, W, scales, grid), W, scales, grid, solver, stream(seed, number), told)
+        levels = solved(couplings, W, scales, grid, solver, stream(seed, number), told)
         scales = best_scales(target.H, W, levels, grid, scales)
         best = better(best, OnGrid(levels, scales, errors(target, grid, levels, scales)))
     return best
@@ -97,7 +97,7 @@ def searched_scales(target: Target, couplings: Couplings, grid: Grid, scales: Ar
     M, T = len(target.W), len(FACTORS)
     W = np.repeat(target.W, T, axis=0)
     tried = (scales[:, None] * FACTORS[:, None]).reshape(M * T, -1)
-    levels = solved(problem_of(couplings, W, tried, grid), W, tried, grid, Babai(), seed)
+    levels = solved(couplings, W, tried, grid, Babai(), seed)
     tried = best_scales(target.H, W, levels, grid, tried)
     found = errors(Target(target.H, W), grid, levels, tried).reshape(M, T).argmin(axis=1)
     best: Array = tried.reshape(M, T, -1)[np.arange(M), found]

@@ -8,11 +8,12 @@ import numpy as np
 
 from annealtrain.errors import InputError, nearest
 from annealtrain.hamiltonian.grid import numbers
-from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.layer_problem import LayerProblem, symmetric
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.quantization.grid import Grid
+from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.random_streams import Seed
+from annealtrain.runtime.random_streams import Seed, stream
 from annealtrain.runtime.validation import SEED
 from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
@@ -32,6 +33,8 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "descent": partial(CoordinateDescent, start="babai"),
     "exact": Exact,
 }
+
+UNITS, NUMBERS = 64, 2**20  # units of a block, at least; their weights
 
 
 def solver_named(solver: str | Solver) -> Solver:
@@ -65,15 +68,17 @@ def quantize_layer(
     H, W = numbers("H", H), numbers("W", W)
     if W.ndim != 2 or not W.size or H.shape != (W.shape[1], W.shape[1]):
         raise ValueError(f"W {W.shape} is not (M, N), or H {H.shape} is not (N, N)")
-    if not np.isfinite(W).all():
-        raise ValueError("W has values that are not finite")
+    for name, values in (("H", H), ("W", W)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} has values that are not finite")
     if scales is None:
         raise ValueError("scales is missing: one number > 0 for each unit, (M,)")
     scales = numbers("scales", scales)
     scales = np.full((len(W), 1), float(scales)) if scales.ndim == 0 else scales.reshape(len(scales), -1)
-    problem = LayerProblem.of_rounding(H, W, scales, bits, num_levels=num_levels)
+    if W.shape[1] % scales.shape[1]:
+        raise ValueError(f"scales {scales.shape} are of groups that do not divide the {W.shape[1]} inputs of a unit")
     grid = Grid(bits, num_levels, W.shape[1] // scales.shape[1])
-    return solved(problem, W, scales, grid, solver_named(solver), seed)
+    return solved(Couplings(symmetric(H)), W, scales, grid, solver_named(solver), seed)
 
 
 def problem_of(couplings: Couplings, W: Array, scales: Array, grid: Grid) -> LayerProblem:
@@ -86,7 +91,7 @@ def problem_of(couplings: Couplings, W: Array, scales: Array, grid: Grid) -> Lay
 
 
 def solved(
-    problem: LayerProblem,
+    couplings: Couplings,
     W: Array,
     scales: Array,
     grid: Grid,
@@ -94,9 +99,21 @@ def solved(
     seed: Seed,
     progress: Callable[[float], None] | None = None,
 ) -> Array:
-    """Return the best levels (M, N) that a solver finds; weights without couplings get the closest level."""
-    problem.convex = False
-    solver.check(bits=problem.bits, weights=[W.shape[1]])
-    levels = solver.solve(problem, seed=seed, progress=progress).levels[:, 0]
-    live = problem.unit(0).live
+    """Return the best levels (M, N) that a solver finds; weights without couplings get the closest level.
+
+    Units are solved a block at a time: what solvers hold of each stays small beside H. progress: units that are done.
+    """
+    solver.check(bits=grid.stored_bits, weights=[W.shape[1]])
+    parts = thread_pool.chunks(len(W), max(UNITS, NUMBERS // W.shape[1]))
+    levels = np.empty(W.shape, np.int32)
+    for number, part in enumerate(parts):
+        told = None if progress is None else partial(_add, progress, part.start)
+        own = seed if len(parts) == 1 else stream(seed, number)
+        problem = problem_of(couplings, W[part], scales[part], grid)
+        levels[part] = solver.solve(problem, seed=own, progress=told).levels[:, 0]
+    live = couplings.live
     return levels if live.all() else np.where(live, levels, grid.nearest(W, scales))
+
+
+def _add(progress: Callable[[float], None], before: int, units: float) -> None:
+    progress(before + units)
