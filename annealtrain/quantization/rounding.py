@@ -110,7 +110,7 @@ def solved(
         told = None if progress is None else partial(_add, progress, part.start)
         own = seed if len(parts) == 1 else stream(seed, number)
         problem = problem_of(couplings, W[part], scales[part], grid)
-        levels[part] = solver.solve(problem, seed=own, progress=told).levels[:, 0]
+        levels[part] = solver.best_levels(problem, seed=own, progress=told)
     live = couplings.live
     return levels if live.all() else np.where(live, levels, grid.nearest(W, scales))
 

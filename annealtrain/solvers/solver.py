@@ -139,6 +139,12 @@ class Solver:
         """Return what `sample` does for each of several units that have one J; a solver may take them together."""
         return thread_pool.parallel_map(lambda unit: self.sample(*unit), list(zip(forms, seeds, strict=True)))
 
+    def best_levels(
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
+    ) -> Array:
+        """Return the levels (M, N) of each unit's best read, for who needs nothing else; see `solve`."""
+        return self.solve(problem, seed=seed, progress=progress).levels[:, 0]
+
     def solve(
         self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
