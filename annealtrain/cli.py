@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from argparse import Namespace
+from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ annealtrain: train neural networks layer by layer with annealing instead of back
   annealtrain resume RUN_FOLDER         go on with an interrupted run
   annealtrain eval RUN_FOLDER           score a finished run's weights again
   annealtrain estimate [key=value ...]  spins, couplers and memory of each layer, without training
+  annealtrain quantize RUN bits=2       a network of n-bit weights, layer by layer, as codes with scales
   annealtrain export RUN --format ...   a layer's Hamiltonian or the network, for other tools
   annealtrain bench solvers [key=value] one layer for every solver: energy, gap, seconds, memory
   annealtrain data                      the datasets at hand, and how to get the others
@@ -159,6 +160,37 @@ def _export(arguments: list[str]) -> int:
     return 0
 
 
+def _quantize(arguments: list[str]) -> int:
+    parser = parser_of("quantize", "Put a network's weights on a grid of few levels, layer after layer.")
+    parser.add_argument("network", nargs="*", metavar="RUN | FILE.onnx", help="and settings, key=value")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: a new folder under outputs/quantize")
+    parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    parser.add_argument("--trust", **TRUST)
+    if {"-h", "--help"} & {*arguments}:
+        from annealtrain.experiment.quantize_config import shipped_text
+
+        parser.formatter_class, parser.epilog = RawDescriptionHelpFormatter, shipped_text()
+    given = parser.parse_intermixed_args(arguments)
+    from annealtrain.commands.quantize import quantize
+
+    named = [word for word in given.network if "=" not in word or Path(word).exists()]
+    if not named and not any(word.startswith("model._target_=") for word in given.network):
+        raise InputError("name a network: a run folder, an .onnx file, or model._target_=my_nets.Net state_dict=net.pt")
+    if named and not Path(named[0]).exists():
+        raise InputError(f"{named[0]} is neither a run folder nor an .onnx file: settings are written key=value")
+    if len(named) > 1:
+        raise InputError(f"{named[1]}: one network at a time, {named[0]} is given already")
+    quantize(
+        Path(named[0]) if named else None,
+        [word for word in given.network if word not in named],
+        config_dir=given.config_dir,
+        output=given.output,
+        trusted=given.trust,
+        command=shlex.join(["annealtrain", "quantize", *arguments]),
+    )
+    return 0
+
+
 def _bench(arguments: list[str]) -> int:
     parser = parser_of("bench", "Give one real layer to every solver; print a table, write it and a plot to a folder.")
     parser.add_argument("what", choices=["solvers"], help="what to compare")
@@ -263,5 +295,6 @@ COMMANDS = {
     "report": _report,
     "figure": _figure,
     "export": _export,
+    "quantize": _quantize,
     "bench": _bench,
 }

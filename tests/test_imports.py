@@ -15,6 +15,7 @@ HYDRA = {"hydra", "omegaconf"}
 MODULES = house.modules()
 IS_SKLEARNS = {"commands.estimators"}  # made of scikit-learn's base classes, imported when it is asked for
 IS_TORCHS = {"nn.torch_layers", "nn.torch_module", "nn.torch_tape"}  # about its modules, imported where there is one
+IS_TORCHS |= {"quantization.batch_norm", "quantization.of_torch"}
 IS_TORCHS |= {name for name in MODULES if name.split(".")[0] == "torch"}
 
 

@@ -55,14 +55,14 @@ class Display:
     _scores = ""
 
 
-def one_line(console: "Console") -> "Progress":
+def one_line(console: "Console", counted: str = "epoch") -> "Progress":
     """Return a progress display of tasks with a text `what`: one line, of which a narrow terminal cuts that text."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.table import Column
 
     bar: list[ProgressColumn] = [BarColumn(BAR)] if console.width >= ROOM_FOR_BAR else []
     return Progress(
-        TextColumn("epoch"),
+        TextColumn(counted),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         *bar,
         TextColumn("{task.fields[what]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),

@@ -125,8 +125,8 @@ def compose_config(overrides: list[str], config_dir: str | None, *, is_shared: b
     return finished(composed, [] if is_shared else overrides)
 
 
-def compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
-    """Return what Hydra composes of these overrides, its interpolations unresolved; InputError where it cannot."""
+def compose(overrides: Sequence[str], config_dir: str | None, name: str = "train") -> DictConfig:
+    """Return what Hydra composes of NAME.yaml and overrides, interpolations unresolved; InputError where it cannot."""
     check_words(overrides)
     words = with_own(overrides)
     if config_dir:
@@ -138,7 +138,7 @@ def compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
         words = [f'hydra.searchpath=["file://{quoted}"]', *words]
     try:
         with COMPOSING, hydra.initialize_config_module(CONFIGS, version_base="1.3"):
-            composed = hydra.compose("train", words, return_hydra_config=True)
+            composed = hydra.compose(name, words, return_hydra_config=True)
     except (*ERRORS, OSError) as error:
         raise InputError(explain(error)) from error
     own_yaml.check_own(composed.hydra)

@@ -17,6 +17,7 @@ from annealtrain.runtime.random_streams import Seed, stream
 from annealtrain.solvers.bounds import lower_bound
 from annealtrain.solvers.deadline import UNWATCHED, Watch
 from annealtrain.solvers.effort import Effort
+from annealtrain.solvers.scoring import energies_together
 from annealtrain.solvers.statistics import combine_units
 
 if TYPE_CHECKING:
@@ -138,6 +139,12 @@ class Solver:
         """Return what `sample` does for each of several units that have one J; a solver may take them together."""
         return thread_pool.parallel_map(lambda unit: self.sample(*unit), list(zip(forms, seeds, strict=True)))
 
+    def best_levels(
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
+    ) -> Array:
+        """Return the levels (M, N) of each unit's best read, for who needs nothing else; see `solve`."""
+        return self.solve(problem, seed=seed, progress=progress).levels[:, 0]
+
     def solve(
         self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
     ) -> SolveResult:
@@ -161,7 +168,12 @@ class Solver:
             samples = self.sample_batch(forms, seeds)
             times = {"build_s": started - began, "anneal_s": time.perf_counter() - started}
             share = {stage: seconds / problem.num_units for stage, seconds in times.items()}
-            found = thread_pool.parallel_map(lambda i: _scored(problem, forms[i], *samples[i], share), units, progress)
+            together = energies_together(problem.is_shared, forms, [levels for levels, _ in samples])
+            found = thread_pool.parallel_map(
+                lambda i: _scored(problem, forms[i], *samples[i], share, together[i] if together else None),
+                units,
+                progress,
+            )
         else:
 
             def one(i: int) -> tuple[Any, ...]:
@@ -202,17 +214,25 @@ def solve_in_one_range(
 
 
 def _scored(
-    problem: LayerProblem, form: QuadraticForm, levels: Array, stats: dict[str, float], times: dict[str, float]
+    problem: LayerProblem,
+    form: QuadraticForm,
+    levels: Array,
+    stats: dict[str, float],
+    times: dict[str, float],
+    known: tuple[Array, float] | None = None,
 ) -> tuple[Any, ...]:
-    """Return one unit's part of a SolveResult: its reads sorted, their energies, and a certified bound."""
+    """Return one unit's part of a SolveResult: its reads sorted, their energies, and a certified bound.
+
+    known: energies of the reads and of S0, where they were computed with those of other units.
+    """
     thread_pool.check_cancelled()
     weights = form.weights(levels)
-    energies = form.energy(weights)
+    energies, start = known or (form.energy(weights), form.energy(form.S0))
     order = np.argsort(energies, kind="stable")
     started = time.perf_counter()
     bound = max(lower_bound(form, weights[order[0]]), problem.floor) if problem.convex else -np.inf
     times = times | {"bound_s": time.perf_counter() - started}
-    return levels[order], weights[order], energies[order], form.energy(form.S0), bound, stats | times
+    return levels[order], weights[order], energies[order], start, bound, stats | times
 
 
 def _of_one_length(units: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

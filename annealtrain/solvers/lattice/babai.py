@@ -1,13 +1,15 @@
 """Successive rounding as solvers: Babai's nearest plane (GPTQ) and Klein's randomised reads of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
+from annealtrain.hamiltonian.substitution import of_one_range
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.random_streams import generator
+from annealtrain.runtime.random_streams import Seed, generator
 from annealtrain.runtime.validation import READS, YES_OR_NO, checked, number
 from annealtrain.solvers.bounds import descend
 from annealtrain.solvers.lattice.nearest_plane import nearest_plane, randomised
@@ -27,6 +29,18 @@ class Babai(Solver):
     @checked("solver.", descent=YES_OR_NO)
     def __init__(self, descent: bool = False) -> None:
         self.descent = descent
+
+    def best_levels(
+        self, problem: LayerProblem, *, seed: Seed = 0, progress: Callable[[float], None] | None = None
+    ) -> Array:
+        """Return levels (M, N); of one read nothing has to be compared, so that no energy is computed."""
+        own = problem if problem.has_one_range else of_one_range(problem).problem
+        if self.descent or not own.is_shared or not own.unit(0).couplings.indices.size:
+            return super().best_levels(problem, seed=seed, progress=progress)
+        levels = nearest_plane([own.unit(i) for i in range(own.num_units)])
+        if progress:
+            progress(own.num_units)
+        return levels
 
     def sample_batch(
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]

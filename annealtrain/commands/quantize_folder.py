@@ -1,0 +1,135 @@
+"""The folder of a quantised network, whole at any moment, from which a call goes on layer by layer.
+
+config.yaml   the composed configuration       layers.csv    a row a layer: errors, scale, solver, seconds
+meta.json     versions, command, seed, hash    result.json   written last: scores and bytes, float and quantised
+layers/       the layers that are done          weights.npz, network.pt, network.onnx   dequantised weights
+codes.npz, codes.pt   integer codes and steps  quantization.png, .pdf
+"""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.experiment.networks import Given
+from annealtrain.quantization.codes import code_arrays, weight_arrays
+from annealtrain.quantization.grid import Grid
+from annealtrain.quantization.network import QuantizedLayer
+from annealtrain.quantization.source import Source
+from annealtrain.reports.quantization_plots import plot_quantization
+from annealtrain.runs import contents, lock, tables
+from annealtrain.runtime import files
+from annealtrain.runtime.array_types import Array, Row
+
+CONFIG, META, RESULT, TABLE, PARTS = contents.CONFIG, contents.META, contents.RESULT, "layers.csv", "layers"
+REMEDY = "choose another --output, or put that right and call again"
+OWN = (CONFIG, META, RESULT, TABLE, PARTS, "weights.npz", "codes.npz", "network.pt", "codes.pt", "network.onnx")
+FILES = (*OWN, "quantization.png", "quantization.pdf", lock.LOCK)
+
+
+class QuantizedFolder:
+    """Writes and reads one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def refuse_foreign(self, digest: str) -> None:
+        """Raise InputError where the folder is of something else, or of other settings or weights."""
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder} is a file: choose another --output")
+        others = [
+            path.name for path in self.folder.iterdir() if path.name not in FILES and not path.name.startswith(".")
+        ]
+        if not (self.folder / META).exists():
+            if others or (self.folder / RESULT).exists():
+                raise InputError(f"{self.folder} holds other files ({others[0] if others else RESULT}): {REMEDY}")
+            return
+        if tables.read_json(self.folder / META).get("config_hash") != digest:
+            raise InputError(
+                f"{self.folder} holds a network of other settings or other weights: choose another --output"
+            )
+
+    def made(self) -> Path:
+        """Make the folder, return it."""
+        try:
+            (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make {self.folder} ({error.strerror}): choose another --output") from error
+        return self.folder
+
+    def begin(self, config: str, meta: Row) -> None:
+        """Write what the call is; nothing where it goes on."""
+        if not (self.folder / META).exists():
+            self._write(CONFIG, config.encode("utf-8", "backslashreplace"))
+            self._write_json(META, meta)
+
+    def is_finished(self) -> bool:
+        return (self.folder / RESULT).exists()
+
+    def result(self) -> Row:
+        return tables.read_json(self.folder / RESULT, "float", "quantized", "bytes", "seconds")
+
+    def layers(self, source: Source, grids: Sequence[Grid | None]) -> dict[int, QuantizedLayer]:
+        """Return the layers that are done, up to the first that is not."""
+        done: dict[int, QuantizedLayer] = {}
+        for k, grid in enumerate(grids):
+            if grid is None:
+                continue
+            path = self.folder / PARTS / f"{k}.npz"
+            if not path.exists():
+                break
+            done[k] = _read_layer(path, source, k, grid)
+        return done
+
+    def save_layer(self, k: int, layer: QuantizedLayer) -> None:
+        """Write a layer that is done."""
+        arrays = {"levels": layer.levels, "scales": layer.scales}
+        arrays |= {} if layer.bias_change is None else {"bias_change": layer.bias_change}
+        self._write(f"{PARTS}/{k}.npz", _npz(arrays | {"row": np.array(json.dumps(layer.row))}))
+
+    def finish(self, given: Given, layers: Sequence[QuantizedLayer], result: Row) -> Row:
+        """Write all that others read, and the result last."""
+        rows = [layer.row for layer in layers]
+        self._write(TABLE, tables.csv_text(rows).encode())
+        codes, weights = code_arrays(given.source, layers), weight_arrays(given.source, layers)
+        self._write("codes.npz", _npz(codes))
+        self._write("weights.npz", _npz(weights))
+        for name, content in given.exports(layers, codes).items():
+            self._write(name, content)
+        histograms = {layer.name: np.bincount(layer.levels.ravel(), minlength=layer.grid.levels) for layer in layers}
+        plot_quantization(self.folder, rows, histograms)
+        self._write_json(RESULT, result)
+        return result
+
+    def _write(self, name: str, content: bytes) -> None:
+        files.write_atomically(self.folder / name, content, REMEDY)
+
+    def _write_json(self, name: str, content: Row) -> None:
+        self._write(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _npz(arrays: Mapping[str, Array]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _read_layer(path: Path, source: Source, k: int, grid: Grid) -> QuantizedLayer:
+    shape = source.weights(k).shape
+    try:
+        with np.load(io.BytesIO(files.read_bytes(path, 16_000_000_000)), allow_pickle=False) as held:
+            parts: dict[str, Any] = {name: held[name] for name in held.files}
+        levels, scales, row = parts["levels"], parts["scales"], json.loads(str(parts["row"]))
+        if levels.shape != shape or levels.dtype.kind != "i" or scales.shape != (shape[0], grid.groups(shape[1])):
+            raise ValueError("it is of another layer")
+        if levels.min() < 0 or levels.max() > grid.top or not np.isfinite(scales).all() or not isinstance(row, dict):
+            raise ValueError("its levels are not those of the grid")
+    except Exception as error:  # a damaged zip may raise anything
+        raise tables.unreadable(path, error) from error
+    return QuantizedLayer(source.names[k], grid, levels, scales, parts.get("bias_change"), row)

@@ -1,0 +1,203 @@
+"""The network that `annealtrain quantize` is given, with its samples and its scores."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annealtrain.data.dataset import Dataset
+from annealtrain.data.images import split
+from annealtrain.errors import InputError
+from annealtrain.experiment import data_of_run, versions
+from annealtrain.experiment.builder import build, create, dataset_of
+from annealtrain.experiment.config import Config, saved_config
+from annealtrain.experiment.quantize_config import described
+from annealtrain.nn.onnx_export import onnx_network
+from annealtrain.nn.torch_network import torch_file
+from annealtrain.quantization.network import QuantizedLayer
+from annealtrain.quantization.of_network import NetworkSource
+from annealtrain.quantization.qdq import Placed, with_codes
+from annealtrain.quantization.source import Source
+from annealtrain.quantization.torch_files import torch_bytes
+from annealtrain.runs import checkpoint, checksums, contents
+from annealtrain.runtime import files, thread_pool
+from annealtrain.runtime.array_types import Array, Row
+
+Exports = Callable[[Sequence[QuantizedLayer], dict[str, Array]], dict[str, bytes]]  # of layers and codes: files by name
+
+
+@dataclass(frozen=True)
+class Given:
+    """A network to be quantised.
+
+    calibration, held_out: samples as the source takes them; held_out may be None. scores: those of the source's present
+    weights, by name. about: what is told of it in result.json.
+    """
+
+    source: Source
+    calibration: Any
+    held_out: Any
+    scores: Callable[[], Row]
+    about: Row
+    exports: Exports
+
+
+def of_run(folder: Path, config: Config, trusted: Sequence[str]) -> Given:
+    """Return the network of a run with its own samples: training ones to calibrate with, validation ones held out."""
+    with versions.told(folder):
+        settings = saved_config(folder, trusted, {"solver": UNUSED_SOLVER})
+        checksums.verify_run(folder)
+        experiment = build(settings)
+        name = checkpoint.BEST if config["weights"] == "best" else checkpoint.LAST
+        if config["weights"] == "best" and not (folder / name).exists():
+            name = checkpoint.LAST  # nothing was held out
+        epoch = experiment.take_weights(folder / name)
+    trainer = experiment.trainer()
+    train = trainer.sets["train"]
+    count = config["samples"] or min(USUAL_SAMPLES, len(train))
+    if count > len(train):
+        raise InputError(f"samples={count}: the run has {len(train)} training samples: at most {len(train)}")
+    held_out = trainer.sets.get("val") or trainer.sets["test"]
+    about: Row = {"run": str(folder), "weights": name, "epoch": epoch}
+    about["data"] = contents.read_meta(folder / contents.META).get("data") or {}
+    network = experiment.network
+
+    def exports(layers: Sequence[QuantizedLayer], codes: dict[str, Array]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        if find_spec("torch"):
+            found |= {"network.pt": torch_file(network), "codes.pt": torch_bytes(codes)}
+        if find_spec("onnx"):
+            found["network.onnx"] = with_codes(
+                onnx_network(network, about["data"]), [Placed(f"{layer.name}.weight", layer) for layer in layers]
+            )
+        return found
+
+    return Given(
+        NetworkSource(experiment.network),
+        train.take(count),
+        held_out.take(count),
+        lambda: _finite(trainer.scores()),
+        about,
+        exports,
+    )
+
+
+USUAL_SAMPLES = 1000
+MOST_BYTES = 2_000_000_000  # of a file of weights
+# Nothing is trained here, and a run's own solver may need an account.
+UNUSED_SOLVER = {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}
+
+
+def _finite(row: Row) -> Row:
+    return {name: value for name, value in row.items() if np.isfinite(value)}
+
+
+def of_others(network: Path | None, config: Config) -> Given:
+    """Return a PyTorch module or an ONNX model with the samples of a set."""
+    source, exports = _onnx_source(network) if network else (None, None)
+    settings = described(config)
+    dataset = dataset_of(settings)
+    size = data_of_run.size_for(settings, dataset.shape)
+    counts = {name: config[name] for name in ("validation", "seed", "scale", "standardise")}
+    held = dataset.held_out if counts["validation"] is None else counts["validation"]
+    count = config["samples"] or max(min(USUAL_SAMPLES, len(dataset.train_images) - held), 1)
+    splits = split(dataset, samples=count, **counts, size=size)
+    calibration, held_out = splits.train.images, (splits.validation or splits.test).take(count).images
+    if source is None:
+        source, exports = _torch_source(config, calibration)
+    assert exports is not None
+    _check_outputs(source, calibration[:2], dataset)
+    task = data_of_run.task_of(dataset, splits.preprocessing)
+    sets = {"val": splits.validation, "test": splits.test}
+
+    def scores() -> Row:
+        row: Row = {}
+        for name, images in sets.items():
+            if images is not None:
+                outputs = [source.outputs(images[part]) for part in thread_pool.chunks(len(images), 256)]
+                found = task.scores(np.concatenate(outputs), images.labels, 1.0)
+                row |= {f"{name}_{score}": value for score, value in found.items()}
+        return _finite(row)
+
+    about = {"network": str(network or config["model"]["_target_"]), "dataset": dataset.name, "left": source.left}
+    return Given(source, calibration, held_out, scores, about, exports)
+
+
+def _check_outputs(source: Any, x: Array, dataset: Dataset) -> None:
+    """Raise InputError where a network does not take the set's samples, or gives other outputs than its classes."""
+    try:
+        outputs = source.outputs(source.block(x, slice(None)))
+    except Exception as error:  # whatever a module of the user's raises
+        raise InputError(
+            f"the network does not take samples {x.shape[1:]} of {dataset.name}: {_line(error)}"
+        ) from error
+    if outputs.shape != (len(x), dataset.classes):
+        raise InputError(f"the network gives outputs {outputs.shape}, {dataset.name} has {dataset.classes} classes")
+
+
+def _onnx_source(path: Path) -> tuple[Any, Exports]:
+    from annealtrain.quantization.of_onnx import OnnxSource
+
+    try:
+        content = files.read_bytes(path, MOST_BYTES, follow=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): give a run folder or an .onnx file") from error
+    source = OnnxSource(content)
+
+    def exports(layers: Sequence[QuantizedLayer], codes: dict[str, Array]) -> dict[str, bytes]:
+        found = {"network.onnx": source.file(list(layers))}
+        return found | ({"codes.pt": torch_bytes(codes)} if find_spec("torch") else {})
+
+    return source, exports
+
+
+def _torch_source(config: Config, calibration: Array) -> tuple[Any, Exports]:
+    try:
+        import torch
+
+        from annealtrain.quantization.of_torch import TorchSource
+    except ImportError as error:
+        raise InputError(f"a PyTorch module needs PyTorch ({error}): pip install 'annealtrain[torch]'") from error
+    with torch.random.fork_rng():
+        torch.manual_seed(config["seed"] & 0xFFFFFFFF)
+        module = create(config["model"], "model", torch.nn.Module)
+    if config["state_dict"] is None:
+        raise InputError("state_dict is missing: state_dict=net.pt, the file of the module's trained weights")
+    path = Path(config["state_dict"])
+    try:
+        state = torch.load(io.BytesIO(files.read_bytes(path, MOST_BYTES, follow=True)), weights_only=True)
+        module.load_state_dict(state.get("state_dict", state) if isinstance(state, dict) else state)
+    except OSError as error:
+        raise InputError(f"state_dict={path} cannot be read ({error.strerror})") from error
+    except Exception as error:  # of pickle, of torch
+        raise InputError(
+            f"state_dict={path} is not the state dict of {type(module).__name__}: {_line(error)}"
+        ) from error
+    try:
+        source = TorchSource(module, calibration)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a module of the user's raises
+        raise InputError(f"the module does not take samples {calibration.shape[1:]}: {_line(error)}") from error
+
+    def exports(layers: Sequence[QuantizedLayer], codes: dict[str, Array]) -> dict[str, bytes]:
+        state = {name: tensor.numpy() for name, tensor in source.module.state_dict().items()}
+        return {"network.pt": torch_bytes(state), "codes.pt": torch_bytes(codes)}
+
+    return source, exports
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) < 200 else f"{text[:200]}..."
+
+
+def given_network(network: Path | None, config: Config, trusted: Sequence[str]) -> Given:
+    """Return the network that a path, or the configuration, names; InputError where there is none."""
+    if network is not None and network.is_dir():
+        return of_run(network, config, trusted)
+    return of_others(network, config)

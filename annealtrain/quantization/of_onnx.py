@@ -1,0 +1,188 @@
+"""An ONNX model as a source of quantisation: Conv, Gemm, MatMul with weights in initialisers, run by onnxruntime."""
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.quantization.network import QuantizedLayer
+from annealtrain.quantization.qdq import Placed, with_codes
+from annealtrain.runtime.array_types import Array
+
+OPERATORS = ("Conv", "Gemm", "MatMul")
+
+
+class Place(NamedTuple):
+    """A layer: its operator and node, the names of its input and initialisers; bias is None where there is none."""
+
+    kind: str
+    node: Any
+    input: str
+    weight: str
+    bias: str | None
+    is_transposed: bool  # (N, M) in place of (M, N)
+
+
+class OnnxSource:
+    """See `Source`. Layers are named after their weights' initialisers; samples are arrays for the model's one input.
+
+    left: why operators of these kinds stay float, by name. Raises InputError where the model has no layer, or several
+    inputs, and without onnx and onnxruntime.
+    """
+
+    has_gradients = False
+
+    def __init__(self, content: bytes) -> None:
+        try:
+            import onnx
+            import onnxruntime
+        except ImportError as error:
+            raise InputError(f"an ONNX file needs onnx ({error}): pip install 'annealtrain[export]'") from error
+        try:
+            self.exact = onnx.load_model_from_string(content)
+            onnx.checker.check_model(self.exact)
+        except Exception as error:  # of protobuf, or of the checker
+            raise InputError(f"this is not an ONNX model ({' '.join(str(error).split())[:200]})") from error
+        self._onnx, self._runtime = onnx, onnxruntime
+        self._exact = self._held(self.exact)
+        given = [one.name for one in self.exact.graph.input if one.name not in self._exact]
+        if len(given) != 1:
+            raise InputError(f"the model has {len(given)} inputs ({', '.join(given)}): one is needed, the samples")
+        self.input = given[0]
+        self.left: dict[str, str] = {}
+        self._places = self._layers()
+        self.names = [place.weight for place in self._places]
+        if not self.names:
+            why = "; ".join(f"{name}: {why}" for name, why in self.left.items()) or f"it has no {', '.join(OPERATORS)}"
+            raise InputError(f"the model has no layer that can be quantised ({why})")
+        self.model = copy.deepcopy(self.exact)
+        self._sessions: dict[tuple[str, bool], Any] = {}
+
+    def _held(self, model: Any) -> dict[str, Any]:
+        return {one.name: one for one in model.graph.initializer}
+
+    def _layers(self) -> list[Place]:
+        uses: dict[str, int] = {}
+        for node in self.exact.graph.node:
+            for name in node.input:
+                uses[name] = uses.get(name, 0) + 1
+        found = []
+        for node in self.exact.graph.node:
+            if node.op_type not in OPERATORS:
+                continue
+            why = self._unfit(node, uses)
+            if why:
+                self.left[node.name or node.output[0]] = why
+                continue
+            settings = _settings(node)
+            is_transposed = node.op_type == "MatMul" or (node.op_type == "Gemm" and not settings.get("transB"))
+            bias = node.input[2] if len(node.input) > 2 and node.input[2] in self._exact else None
+            is_own = bias is not None and uses[bias] == 1 and len(self._exact[bias].dims) == 1
+            found.append(
+                Place(node.op_type, node, node.input[0], node.input[1], bias if is_own else None, is_transposed)
+            )
+        return found
+
+    def _unfit(self, node: Any, uses: dict[str, int]) -> str | None:
+        """Return why a node stays float, None where it can be quantised."""
+        settings, weight = _settings(node), node.input[1] if len(node.input) > 1 else ""
+        if weight not in self._exact:
+            return "its weights are no initialiser"
+        if uses[weight] > 1:
+            return "its weights are shared"
+        dims = self._exact[weight].dims
+        if self._exact[weight].data_type != self._onnx.TensorProto.FLOAT:
+            return "its weights are not float32"
+        if len(dims) != (4 if node.op_type == "Conv" else 2):
+            return f"its weights have {len(dims)} axes"
+        if settings.get("group", 1) != 1:
+            return "a convolution in groups"
+        if settings.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+            return f"auto_pad={settings['auto_pad'].decode()}"
+        if node.op_type == "Gemm" and (settings.get("alpha", 1) != 1 or settings.get("beta", 1) != 1):
+            return "alpha or beta of its Gemm"
+        return "transA of its Gemm" if settings.get("transA") else None
+
+    def block(self, samples: Any, part: slice) -> Array:
+        return np.ascontiguousarray(samples[part], np.float32)
+
+    def weights(self, k: int) -> Array:
+        return self._of(self._exact[self._places[k].weight], self._places[k])
+
+    def _of(self, held: Any, place: Place) -> Array:
+        array = self._onnx.numpy_helper.to_array(held).astype(np.float64)
+        return array.T if place.is_transposed else array.reshape(len(array), -1)
+
+    def shape(self, k: int) -> tuple[int, ...]:
+        place = self._places[k]
+        dims = tuple(self._exact[place.weight].dims)
+        return dims[::-1] if place.is_transposed else dims
+
+    def bias(self, k: int) -> Array | None:
+        name = self._places[k].bias
+        if name is None:
+            return None
+        found: Array = self._onnx.numpy_helper.to_array(self._held(self.model)[name]).astype(np.float64)
+        return found
+
+    def take(self, k: int, weights: Array, bias_change: Array | None = None) -> None:
+        place, held = self._places[k], self._held(self.model)
+        weights = weights.T if place.is_transposed else weights.reshape(self.shape(k))
+        self._put(held, place.weight, weights)
+        if bias_change is not None and place.bias is not None:
+            self._put(held, place.bias, self._onnx.numpy_helper.to_array(self._exact[place.bias]) + bias_change)
+        self._sessions = {key: one for key, one in self._sessions.items() if key[1]}
+
+    def _put(self, held: dict[str, Any], name: str, array: Array) -> None:
+        content = np.ascontiguousarray(array, np.float32)
+        held[name].CopyFrom(self._onnx.numpy_helper.from_array(content, name))
+
+    def inputs(self, k: int, x: Array, *, is_float: bool = False) -> Array:
+        place = self._places[k]
+        seen = x if place.input == self.input else self._run(place.input, x, is_float=is_float)
+        return _patches(seen, place.node, self.shape(k)) if place.kind == "Conv" else seen.reshape(-1, seen.shape[-1])
+
+    def outputs(self, x: Array, *, is_float: bool = False) -> Array:
+        return self._run(self.exact.graph.output[0].name, self.block(x, slice(None)), is_float=is_float)
+
+    def _run(self, name: str, x: Array, *, is_float: bool) -> Array:
+        """Return a value of the model, by name."""
+        key = (name, is_float)
+        if key not in self._sessions:
+            model = copy.deepcopy(self.exact if is_float else self.model)
+            del model.graph.output[:]
+            model.graph.output.append(self._onnx.helper.make_empty_tensor_value_info(name))
+            options = self._runtime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            options.log_severity_level = 3
+            content = model.SerializeToString()
+            self._sessions[key] = self._runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        found: Array = self._sessions[key].run([name], {self.input: x})[0]
+        return found
+
+    def curvature(self, k: int, x: Array, signs: Array) -> Array:
+        raise NotImplementedError
+
+    def file(self, layers: list[QuantizedLayer]) -> bytes:
+        """Return the quantised model as a file, weights as codes."""
+        transposed = {place.weight: place.is_transposed for place in self._places}
+        return with_codes(copy.deepcopy(self.model), [Placed(one.name, one, transposed[one.name]) for one in layers])
+
+
+def _settings(node: Any) -> dict[str, Any]:
+    from onnx import helper
+
+    return {one.name: helper.get_attribute_value(one) for one in node.attribute}
+
+
+def _patches(x: Array, node: Any, shape: tuple[int, ...]) -> Array:
+    """Return what a Conv's units see at each site, (R, C K L)."""
+    settings, (K, L) = _settings(node), shape[2:]
+    above, before, below, behind = settings.get("pads", [0, 0, 0, 0])
+    (down, across), (apart, beside) = settings.get("strides", [1, 1]), settings.get("dilations", [1, 1])
+    x = np.pad(x, ((0, 0), (0, 0), (above, below), (before, behind)))
+    size = (apart * (K - 1) + 1, beside * (L - 1) + 1)
+    seen = np.lib.stride_tricks.sliding_window_view(x, size, axis=(2, 3))
+    seen = seen[:, :, ::down, ::across, ::apart, ::beside].transpose(0, 2, 3, 1, 4, 5)
+    return seen.reshape(-1, x.shape[1] * K * L)

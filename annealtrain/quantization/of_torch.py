@@ -1,0 +1,134 @@
+"""A PyTorch module as a source of quantisation. It imports torch: import it where a module is given."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from annealtrain.errors import InputError
+from annealtrain.nn.torch_layers import TorchLayer, choices
+from annealtrain.nn.torch_module import TorchModule
+from annealtrain.quantization.batch_norm import fold_batch_norms
+from annealtrain.runtime.array_types import Array
+
+FEW = 8  # samples of the passes that look at a module
+
+
+class _Reached(Exception):
+    """A pass has come to the layer that it was for."""
+
+
+class TorchSource:
+    """See `Source`. It works on a copy of the module in evaluation mode, whose batch norms are folded if they can be.
+
+    Samples: tensors or arrays, first axis the samples. first: a few of them. leave: names of layers that stay as they
+    are. folded: names of the norms. left: why layers stay float, by name.
+    """
+
+    has_gradients = True
+
+    def __init__(self, module: nn.Module, first: Any, *, leave: Sequence[str] = ()) -> None:
+        self.module = copy.deepcopy(module).eval()
+        for parameter in self.module.parameters():
+            parameter.requires_grad_(True)
+        with torch.no_grad():
+            self.folded = fold_batch_norms(self.module, self._tensor(first[:FEW]))
+        self.left: dict[str, str] = {}
+        self._layers = self._in_order(first[:FEW], leave)
+        self.exact = copy.deepcopy(self.module)
+        of_exact = {layer.name: layer for layer in choices(self.exact)}
+        self._exact_layers = [of_exact[layer.name] for layer in self._layers]
+        self._of_exact = TorchModule(self.exact)
+        self.names = [layer.name for layer in self._layers]
+
+    def _in_order(self, x: Any, leave: Sequence[str]) -> list[TorchLayer]:
+        """Return the layers to quantise as a pass meets them, each once."""
+        layers, met = choices(self.module), list[str]()
+        hooks = [
+            layer.module.register_forward_hook(lambda part, args, out, name=layer.name: met.append(name))
+            for layer in layers
+        ]
+        try:
+            with torch.no_grad():
+                self.module(self._tensor(x))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        named = {layer.name: layer for layer in layers}
+        for name, part in self.module.named_modules():
+            if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear | nn.modules.conv._ConvTransposeNd):
+                self._look(name, named.get(name), met, leave)
+        found = [named[name] for name in dict.fromkeys(met) if name not in self.left]
+        if not found:
+            why = "; ".join(f"{name}: {why}" for name, why in self.left.items()) or "it has no Conv2d and no Linear"
+            raise InputError(f"the module has no layer that can be quantised ({why})")
+        return found
+
+    def _look(self, name: str, layer: TorchLayer | None, met: list[str], leave: Sequence[str]) -> None:
+        if layer is None:
+            self.left[name] = "of another kind, or its weights are shared"
+        elif name in leave:
+            self.left[name] = "as asked for"
+        elif met.count(name) != 1:
+            self.left[name] = f"a pass meets it {met.count(name)} times"
+        elif not layer.has_shared_rows:
+            self.left[name] = "a convolution in groups"
+
+    def _tensor(self, x: Any) -> Tensor:
+        like = next(self.module.parameters())
+        found = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
+        return found.to(like.device, like.dtype if found.is_floating_point() else None)
+
+    def block(self, samples: Any, part: slice) -> Tensor:
+        return self._tensor(samples[part])
+
+    def weights(self, k: int) -> Array:
+        layer = self._exact_layers[k]
+        return layer.weights[:, : layer.weight_shape[1] - layer.has_bias]
+
+    def shape(self, k: int) -> tuple[int, ...]:
+        return tuple(self._layers[k].module.weight.shape)
+
+    def bias(self, k: int) -> Array | None:
+        layer = self._layers[k]
+        return -layer.weights[:, -1] if layer.has_bias else None
+
+    def take(self, k: int, weights: Array, bias_change: Array | None = None) -> None:
+        held = self._exact_layers[k].weights
+        held[:, : weights.shape[1]] = weights
+        if bias_change is not None:
+            held[:, -1] -= bias_change
+        self._layers[k].weights = held
+
+    def inputs(self, k: int, x: Tensor, *, is_float: bool = False) -> Array:
+        module, layer = (self.exact, self._exact_layers[k]) if is_float else (self.module, self._layers[k])
+        seen = []
+
+        def hook(part: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+            seen.append(args[0] if args else named["input"])
+            raise _Reached
+
+        handle = layer.module.register_forward_pre_hook(hook, with_kwargs=True)
+        try:
+            with torch.no_grad():
+                module(x)
+        except _Reached:
+            pass
+        finally:
+            handle.remove()
+        rows = layer.unfold(seen[0].cpu().numpy())
+        return rows[:, : rows.shape[1] - layer.has_bias]
+
+    def outputs(self, x: Tensor, *, is_float: bool = False) -> Array:
+        with torch.no_grad():
+            found = (self.exact if is_float else self.module)(self._tensor(x))
+        outputs: Array = getattr(found, "logits", found).cpu().numpy()
+        return outputs
+
+    def curvature(self, k: int, x: Tensor, signs: Array) -> Array:
+        self._of_exact.trainable = [self._exact_layers[k]]
+        dz = self._of_exact.tape(x).backward(signs)[0]
+        return self._exact_layers[k].flatten_outputs(dz)

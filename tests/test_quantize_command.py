@@ -1,0 +1,196 @@
+"""`annealtrain quantize`: a run, a PyTorch module and an ONNX file, to folders that others read."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL, table
+
+from annealtrain.commands import quantize as command
+from annealtrain.commands import quantize_folder
+from annealtrain.experiment.builder import build
+from annealtrain.experiment.config import saved_config
+from annealtrain.experiment.quantize_config import compose_quantize, grids_of
+
+FAST = ("samples=40", "solver=babai", "rounds=1", "threads=1")
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("once") / "run"
+
+
+@pytest.fixture
+def run(cli: Callable, once: Path) -> Path:
+    """A finished run with biases."""
+    if not once.exists():
+        assert cli("train", *SMALL, "bias=true", "epochs=1", f"hydra.run.dir={once}").code == 0
+    return once
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take longer than all else."""
+    monkeypatch.setattr(quantize_folder, "plot_quantization", lambda *_: [])
+
+
+def test_a_run_becomes_a_network_of_few_levels(cli: Callable, run: Path) -> None:
+    outcome = cli("quantize", str(run), "bits=[2,null]", *FAST, "--output", "q")
+    assert outcome.code == 0, outcome
+    assert "4 levels" in outcome.out
+    assert outcome.out.endswith("folder: q\n")
+    rows, result = table(Path("q/layers.csv")), json.loads(Path("q/result.json").read_text())
+    assert len(rows) == result["layers"] == 1
+    assert float(rows[0]["error"]) > 0
+    assert set(result["float"]) == set(result["quantized"])
+    assert result["bytes"]["quantized"] < result["bytes"]["float"]
+    with np.load("q/codes.npz") as codes, np.load("q/weights.npz") as weights:
+        (name,) = {key.removesuffix(".codes") for key in codes if key.endswith(".codes")}
+        assert set(np.unique(codes[f"{name}.codes"])) <= {-3, -1, 1, 3}
+        assert np.array_equal(codes[f"{name}.codes"] * codes[f"{name}.steps"], weights[f"{name}.weight"])
+        assert len(weights.files) == 4  # of two layers, with biases
+    assert Path("q/quantization.png").stat().st_size > 5000
+    again = cli("quantize", str(run), "bits=[2,null]", *FAST, "--output", "q")
+    assert again.out.startswith("This network is quantised")
+    assert "other settings" in cli("quantize", str(run), "bits=3", *FAST, "--output", "q").err
+
+
+def test_other_frameworks_read_it(cli: Callable, run: Path, undrawn: None) -> None:
+    torch = pytest.importorskip("torch")
+    runtime = pytest.importorskip("onnxruntime")
+    from annealtrain.nn.torch_network import torch_network
+
+    for words in (["bits=2"], ["levels=3", "group_size=10"], ["bits=9"]):
+        folder = words[0]
+        assert cli("quantize", str(run), *words, *FAST, "--output", folder).code == 0
+        experiment = build(saved_config(run))
+        x = experiment.splits.test.images[:50]
+        module = torch_network(experiment.network)
+        module.load_state_dict(torch.load(f"{folder}/network.pt", weights_only=True))
+        session = runtime.InferenceSession(f"{folder}/network.onnx")
+        (found,) = session.run(None, {"images": x})
+        assert np.allclose(found, module(torch.from_numpy(x)).detach().numpy(), atol=1e-4)
+        assert torch.load(f"{folder}/codes.pt", weights_only=True)
+
+
+def test_an_interrupted_call_goes_on(cli: Callable, run: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["quantize", str(run), "bits=1", *FAST]
+    assert cli(*words, "--output", "whole").code == 0
+    save, saved = command.QuantizedFolder.save_layer, []
+
+    def interrupted(self, k, layer) -> None:
+        save(self, k, layer)
+        saved.append(k)
+        if len(saved) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.QuantizedFolder, "save_layer", interrupted)
+    outcome = cli(*words, "--output", "part")
+    assert outcome.code == 130
+    assert "to go on: annealtrain quantize" in outcome.err
+    assert cli(*words, "--output", "part").code == 0
+    assert saved == [0, 1]
+    for name in ("codes.npz", "weights.npz"):
+        with np.load(f"whole/{name}") as one, np.load(f"part/{name}") as other:
+            assert all(np.array_equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["bits=0"], "bits=0 is not"),
+        (["bits=[2]"], "bits is a list of 1 values, the network has 2 layers"),
+        (["bits=2", "levels=3"], "give one of them"),
+        (["bits=null"], "give one of them"),
+        (["bits=[null,null]"], "no layer is to be quantised"),
+        (["bitz=2"], "no setting 'bitz'; did you mean 'bits'?: annealtrain quantize --help lists all"),
+        (["annealing.stat=babai"], "no setting 'annealing.stat'"),
+        (["solver=babai", "annealing.start=beam"], "the solver reads no annealing.start"),
+        (["dataset=digits"], "a run has its own dataset"),
+        (["samples=100"], "samples=100: the run has 60 training samples"),
+        (["damping=-1"], "damping=-1 is not"),
+        (["objective=all"], "objective='all' is not"),
+        (["solver=exact", "solver.max_nodes=0", "bits=4"], "needs 32 spins"),
+        (["solver=saa"], "solver=saa is not known"),
+        (["group_size=0"], "group_size=0 is not"),
+    ],
+)
+def test_what_cannot_be_is_refused(run: Path, refused: Callable, words: list[str], said: str) -> None:
+    assert said in refused("quantize", str(run), *words)
+
+
+def test_networks_that_are_none(refused: Callable, cli: Callable, tmp_path: Path) -> None:
+    assert "name a network" in refused("quantize", "bits=2")
+    assert "neither a run folder nor" in refused("quantize", "nowhere")
+    (tmp_path / "no.onnx").write_bytes(b"no")
+    assert "not an ONNX model" in refused("quantize", "no.onnx", "dataset=digits")
+    (tmp_path / "notes").mkdir()
+    assert "not a run folder" in refused("quantize", "notes")
+    assert cli("quantize", "--help").out.count("rounds: ") == 1
+
+
+MODULE = """
+from torch import nn
+
+def net(width=4):
+    return nn.Sequential(nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16 * width, 10))
+"""
+
+
+def test_a_module_and_its_onnx_file(cli: Callable, refused: Callable, undrawn: None, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "my_nets.py").write_text(MODULE)
+    scope: dict = {}
+    exec(MODULE, scope)
+    torch.manual_seed(0)
+    module = scope["net"]()
+    torch.save(module.state_dict(), "net.pt")
+    named = ["model._target_=my_nets.net", "dataset=digits"]
+    assert "state_dict is missing" in refused("quantize", *named, *FAST)
+    assert "no.pt" in refused("quantize", *named, *FAST, "state_dict=no.pt")
+    assert "net.pt is not the state dict" in refused("quantize", *named, "+model.width=5", *FAST, "state_dict=net.pt")
+    outcome = cli("quantize", *named, *FAST, "state_dict=net.pt", "objective=full", "--output", "q")
+    assert outcome.code == 0, outcome
+    assert {"0.weight", "0.bias", "5.weight", "5.bias"} == set(torch.load("q/network.pt", weights_only=True))
+    weights = torch.load("q/network.pt", weights_only=True)["5.weight"].numpy()
+    assert all(len(np.unique(row)) <= 4 for row in weights)
+
+    write_onnx(tmp_path / "net.onnx", module)
+    assert "gradients" in refused("quantize", "net.onnx", "dataset=digits", *FAST, "objective=full")
+    outcome = cli("quantize", "net.onnx", "dataset=digits", *FAST, "--output", "o")
+    assert outcome.code == 0, outcome
+    with np.load("o/codes.npz") as codes:
+        assert codes["fc.codes"].shape == (10, 64)
+
+
+def write_onnx(path: Path, module) -> None:
+    """Write the module without its batch norm as an ONNX file, its last layer as a MatMul."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    arrays = {"conv": module[0].weight, "fc": module[5].weight.T, "bias": module[5].bias}
+    nodes = [
+        helper.make_node("Conv", ["x", "conv"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("MaxPool", ["b"], ["c"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Flatten", ["c"], ["d"]),
+        helper.make_node("MatMul", ["d", "fc"], ["e"]),
+        helper.make_node("Add", ["e", "bias"], ["y"]),
+    ]
+    shapes = [("x", ["Q", 1, 8, 8]), ("y", ["Q", 10])]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes)
+    constants = [numpy_helper.from_array(array.detach().numpy().copy(), name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "net", [x], [y], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def test_grids_of_layers() -> None:
+    config = compose_quantize(["levels=[3,null,16]", "group_size=8"], None, is_run=True)
+    grids = grids_of(config, 3)
+    assert [grid and grid.levels for grid in grids] == [3, None, 16]
+    assert grids[0] is not None
+    assert grids[0].group_size == 8

@@ -1,0 +1,118 @@
+"""`annealtrain.quantize`: modules of PyTorch, their batch norms, what stays float."""
+
+import numpy as np
+import pytest
+
+import annealtrain
+from annealtrain.errors import InputError
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+from annealtrain.quantization.batch_norm import fold_batch_norms  # noqa: E402
+from annealtrain.quantization.moments import measure  # noqa: E402
+from annealtrain.quantization.of_torch import TorchSource  # noqa: E402
+
+
+class Residual(nn.Module):
+    """A convolution whose output goes to a norm, one to a norm and around it, one in groups, a layer used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(8, 3)  # before the others in the module, the last of a pass
+        self.one, self.bn1 = nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+        self.two, self.bn2 = nn.Conv2d(4, 4, 3, 2, 1, dilation=2), nn.BatchNorm2d(4, affine=False)
+        self.grouped, self.twice = nn.Conv2d(4, 8, 1, groups=2), nn.Linear(8, 8)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.one(x)))
+        y = self.two(x)
+        x = self.grouped(y + self.bn2(y)).mean((2, 3))
+        return self.last(self.twice(torch.relu(self.twice(x))))
+
+
+@pytest.fixture
+def module() -> nn.Module:
+    torch.manual_seed(0)
+    made = Residual()
+    with torch.no_grad():
+        for norm in (made.bn1, made.bn2):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+    return made.eval()
+
+
+@pytest.fixture
+def x():
+    return torch.randn(24, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_module_lies_on_its_grids(module: nn.Module, x) -> None:
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    loader = [(x[:16], 0), (x[16:], 0)]
+    found = annealtrain.quantize(module, loader, bits=2, samples=20, solver="babai", held_out=[x], threads=1)
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+    assert [layer.name for layer in found.layers] == ["one", "two", "last"]  # as a pass meets them
+    assert found.folded == ["bn1"]
+    assert set(found.left) == {"grouped", "twice"}
+    state = found.module.state_dict()
+    for layer in found.layers:
+        weights = state[f"{layer.name}.weight"].numpy()
+        codes, steps = found.codes[f"{layer.name}.codes"], found.codes[f"{layer.name}.steps"]
+        assert codes.shape == weights.shape
+        assert np.array_equal(codes.reshape(len(codes), -1) * steps, weights.reshape(len(codes), -1))
+        assert set(np.unique(codes)) <= {-3, -1, 1, 3}
+        assert layer.row["held_out_error"] > 0
+    assert found.bytes[1] < found.bytes[0]
+    assert list(found.to_dataframe().name) == ["one", "two", "last"]
+
+
+def test_fine_grids_give_the_module_back(module: nn.Module, x) -> None:
+    found = annealtrain.quantize(module, [x], bits=12, solver="babai", damping=1e-6, rounds=1, threads=1)
+    assert torch.allclose(found.module(x), module(x), atol=5e-3)
+    found = annealtrain.quantize(module, [x], {"two": 3}, solver="babai", threads=1)
+    assert [layer.name for layer in found.layers] == ["two"]
+    assert torch.equal(found.module.last.weight, module.last.weight)
+
+
+def test_norms_are_folded_where_nothing_changes(module: nn.Module, x) -> None:
+    with torch.no_grad():
+        before = module(x)
+        assert fold_batch_norms(module, x[:4]) == ["bn1"]  # bn2's layer is read elsewhere too
+        assert torch.allclose(module(x), before, atol=1e-5)
+    assert isinstance(module.bn1, nn.Identity)
+    assert isinstance(module.bn2, nn.BatchNorm2d)
+
+
+def test_rows_give_outputs_and_gradients(module: nn.Module, x) -> None:
+    source = TorchSource(module, x)
+    for k, name in enumerate(source.names):
+        seen = {}
+        layer = source.exact.get_submodule(name)
+        handle = layer.register_forward_hook(lambda part, args, z, seen=seen: seen.update(z=z))
+        source.exact(x)
+        handle.remove()
+        z = seen["z"].detach().movedim(1, -1).reshape(-1, len(layer.weight)).numpy()
+        rows = source.inputs(k, x, is_float=True)
+        assert np.allclose(rows @ source.weights(k).T + layer.bias.detach().numpy(), z, atol=1e-4)
+        assert source.curvature(k, x, np.ones((24, 3))).shape == z.shape
+        assert np.allclose(measure(source, k, x).H, rows.astype(float).T @ rows / 24, rtol=1e-4)
+
+
+def test_what_is_no_model_or_setting_is_refused(module: nn.Module, x) -> None:
+    for words, said in (
+        ({}, "give one of them"),
+        ({"bits": 2, "levels": 3}, "give one of them"),
+        ({"bits": [2]}, "1 values for 3 layers"),
+        ({"bits": {"nine": 2}}, "no layer 'nine'"),
+        ({"bits": 0}, "bits=0"),
+        ({"bits": 2, "samples": 0}, "samples=0"),
+        ({"bits": 2, "solver": "gpt"}, "did you mean"),
+        ({"bits": 2, "objective": "both"}, "objective='both'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            annealtrain.quantize(module, [x], **words)
+    with pytest.raises(InputError, match="no samples"):
+        annealtrain.quantize(module, [], 2)
+    with pytest.raises(InputError, match="no Conv2d and no Linear"):
+        annealtrain.quantize(nn.Sequential(nn.PReLU()), [x], 2)
