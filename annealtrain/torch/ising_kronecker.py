@@ -35,10 +35,11 @@ class IsingKronecker(torch.optim.Optimizer):
     the Kronecker factors of the Gauss-Newton matrix (Martens and Grosse, arXiv:1503.05671), r and g the means of their
     diagonals; levels and spins are those of Eqs. (6), (7), the Ising form that of Eqs. (8), (9).
 
-    module: any; samples come first in what it is called with. bits: of a change. half_range: L, which is the `lr` of
-    the first parameter group: torch's schedulers act on it, and eta falls with it; 0 moves nothing. solver: a name of the
-    group `solver`, such as "sa", with solver_settings, or an object. loss: what the loop's loss is, for its curvature:
-    cross_entropy, mse (F.mse_loss), squared_error (summed over outputs); means over samples.
+    module: any; samples come first in what it is called with. bits: of a change.
+    half_range: L, which is the `lr` of the first parameter group: torch's schedulers act on it, and eta falls with it; 0
+    moves nothing. solver: a name of the group `solver`, such as "sa", with solver_settings, or an object.
+    loss: what the loop's loss is, for its curvature: cross_entropy, mse (F.mse_loss), squared_error (summed over
+    outputs); means over samples.
     layers: names or numbers of the layers to anneal; None: all Conv2d and Linear.
     rest: a torch optimizer's class, or a function of the list of parameters, for all other parameters; None: they stay
     as they are, with a warning that names them. outputs: gets (samples, classes) of what the module returns.
