@@ -36,8 +36,8 @@ class IsingKronecker(torch.optim.Optimizer):
     diagonals; levels and spins are those of Eqs. (6), (7), the Ising form that of Eqs. (8), (9).
 
     module: any; samples come first in what it is called with. bits: of a change.
-    half_range: L, which is the `lr` of the first parameter group: torch's schedulers act on it, and eta falls with it; 0
-    moves nothing. solver: a name of the group `solver`, such as "sa", with solver_settings, or an object.
+    half_range: L, which is the `lr` of the first parameter group: torch's schedulers act on it, and eta falls with it;
+    0 moves nothing. solver: a name of the group `solver`, such as "sa", with solver_settings, or an object.
     loss: what the loop's loss is, for its curvature: cross_entropy, mse (F.mse_loss), squared_error (summed over
     outputs); means over samples.
     layers: names or numbers of the layers to anneal; None: all Conv2d and Linear.
