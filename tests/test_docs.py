@@ -169,6 +169,9 @@ def test_commands_of_a_page(
     for path, text in ((path, text) for at, path, text in FILES if at == page):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    if page == "torch_models":
+        pytest.importorskip("torch", reason="the torch extra is not installed")
+        pytest.importorskip("onnx", reason="the export extra is not installed")
     if page == "data":
         write_tables(tmp_path)
         write_pictures(tmp_path / "pictures", each=30)
