@@ -72,7 +72,7 @@ class IsingKronecker(torch.optim.Optimizer):
         layers: list[int | str] | None = None,
         rest: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
         outputs: Callable[[Any], Tensor] | None = None,
-        eta: float = 0.3,
+        eta: float = 0.15,
         damping: float = 0.1,
         momentum: float = 0.9,
         memory: float = 0.95,
