@@ -11,7 +11,7 @@ from torch import Tensor
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.named_arrays import require_same
-from annealtrain.nn.torch_module import TorchModule
+from annealtrain.nn.torch_module import TorchModule, seed_device
 from annealtrain.runtime.array_types import Array
 
 
@@ -87,7 +87,7 @@ class RunModule(TorchModule):
     @contextmanager
     def _untouched(self, training: bool | None) -> Iterator[None]:
         with super()._untouched(training):
-            torch.manual_seed(self.seed)  # so that a look at the module with dropout is the same in every process
+            seed_device(self.seed, self.device)  # so that a look at the module with dropout is the same in every process
             yield
 
     def calibrate(self, batches: Iterable[Array]) -> None:

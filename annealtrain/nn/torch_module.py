@@ -157,8 +157,8 @@ class TorchModule:
 
     def training_outputs(self, inputs: Any) -> Array:
         """Return the outputs (Q, C) of a pass in training mode that leaves no trace."""
-        with torch.no_grad():
-            return self.training_tape(inputs).outputs
+        with torch.no_grad(), self._untouched(training=True):
+            return as_array(self.run(inputs))
 
     def preprocess(self, images: Array) -> Array:
         """Return the images: no layer stands before the module's own."""
@@ -248,11 +248,16 @@ class TorchModule:
         """Run in training mode, dropout drawn from the seed, the step and the rank alone."""
         devices = [self.device] if self.device.type == "cuda" else []
         with self._mode(True), torch.random.fork_rng(devices):
-            torch.manual_seed(
-                np.random.SeedSequence([self.seed, step, current_ranks().rank]).generate_state(1, np.uint64)[0].item()
-                >> 1
-            )
+            words = np.random.SeedSequence([self.seed, step, current_ranks().rank]).generate_state(1, np.uint64)
+            seed_device(int(words[0]) >> 1, self.device)
             yield
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed what a pass on a device draws from; torch.manual_seed also writes down who called it, in milliseconds."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 @contextmanager
