@@ -14,8 +14,10 @@ LATE = {
 HYDRA = {"hydra", "omegaconf"}
 MODULES = house.modules()
 IS_SKLEARNS = {"commands.estimators"}  # made of scikit-learn's base classes, imported when it is asked for
-IS_TORCHS = {"nn.torch_layers", "nn.torch_module", "nn.torch_tape"}  # about its modules, imported where there is one
-IS_TORCHS |= {name for name in MODULES if name.split(".")[0] == "torch"}
+IS_TORCHS = {  # about its modules, imported where there is one
+    *("nn.torch_layers", "nn.torch_module", "nn.torch_tape", "nn.torch_models", "nn.run_module", "nn.module_export"),
+    *(name for name in MODULES if name.split(".")[0] == "torch"),
+}
 
 
 def at_once(source: str) -> set[str]:

@@ -149,9 +149,18 @@ def test_a_scheduler_acts_on_the_range_and_on_the_rest():
     run(module, opt, 1, scheduler)
     for layer, weights in zip(opt._annealed.network.trainable, before, strict=True):
         assert np.abs(layer.weights - weights).max() < 0.00501
-    opt.param_groups[0]["lr"] = 0.0
-    with pytest.raises(InputError, match=r"lr=0\.0 of the first group, is not above 0"):
+    before = [layer.weights for layer in opt._annealed.network.trainable]
+    opt.param_groups[0]["lr"] = 0.0  # as a warm-up begins
+    run(module, opt, 1)
+    for layer, weights in zip(opt._annealed.network.trainable, before, strict=True):
+        np.testing.assert_array_equal(layer.weights, weights)
+    with pytest.raises(InputError, match="the next step moves nothing"):
+        opt.problems()
+    opt.param_groups[0]["lr"] = -0.1
+    with pytest.raises(InputError, match=r"lr=-0\.1 of the first group, is no number from 0"):
         run(module, opt, 1)
+    with pytest.raises(InputError, match="has all of the module's parameters already"):
+        opt.add_param_group({"params": [torch.nn.Parameter(torch.zeros(2))]})
 
 
 def test_state_in_mid_run_goes_on_to_the_same_bits():

@@ -3,6 +3,7 @@
 python tests/two_ranks.py RANK SIZE STORE PARENT OUT
 """
 
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch_networks import images, one_hot, seeded
 
+from annealtrain.cli import main
 from annealtrain.data.loader import Loader
 from annealtrain.nn.layers import Conv2d, Flatten, Linear
 from annealtrain.nn.network import Network
@@ -24,6 +26,10 @@ from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.torch import IsingKronecker
 from annealtrain.training.trainer import Trainer
 
+WORDS = [
+    *("train", "model=linear_small", "dataset=digits", "samples=100", "validation=20", "epochs=2", "batch_size=30"),
+    *("optimizer=kronecker", "threads=1", "progress=false", "averaging=0.9"),
+]
 LIMIT = timedelta(seconds=60)
 GREEDY = SimulatedAnnealing(2, move="greedy", start="present")
 
@@ -51,7 +57,7 @@ def in_a_loop(rank, size, wrapped=False):
     model = nn.parallel.DistributedDataParallel(made) if wrapped and size > 1 else made
     opt = IsingKronecker(model, solver=GREEDY, half_range=0.01, every=3, rest=adamw, threads=1)
     x, y = torch.from_numpy(images(48)), torch.from_numpy(one_hot(48).argmax(1))
-    for number in range(3 if wrapped else 14):
+    for number in range(3 if wrapped else 12):
         at = slice(24 * (number % 2) + rank, 24 * (number % 2) + 24, size)
         opt.step(lambda at=at: F.cross_entropy(model(x[at]), y[at]))
     return {f"loop.{wrapped}.{name}": value.numpy() for name, value in made.state_dict().items()}
@@ -79,7 +85,7 @@ def in_a_run(kind):
     optimizer = Kronecker(loss="cross_entropy", solver=GREEDY, half_range=LinearSchedule(0.01, 0.001), bits=8, every=3)
     samples = Loader(images(70), one_hot(70).argmax(1))
     log = Log()
-    Trainer(network, {"train": samples}, optimizer, epochs=2, seed=0, batch_size=23).run(log)
+    Trainer(network, {"train": samples}, optimizer, epochs=1, seed=0, batch_size=23).run(log)
     found = {f"{kind}.{k}": layer.weights for k, layer in enumerate(network.trainable)}
     found[f"{kind}.loss"] = np.array([row["train_loss"] for row in log.rows])
     found[f"{kind}.changes"] = np.array([row["actual_change"] for row in log.solves])
@@ -98,4 +104,7 @@ if __name__ == "__main__":
     store = torch.distributed.FileStore(store, size)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=LIMIT)
     np.savez(Path(out) / f"{rank}.npz", **all_of_them(rank, size))
+    os.environ |= {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": str(size), "RANK": str(rank)}  # as torchrun does
+    code = main([*WORDS, f"hydra.run.dir={out}/two"])
     torch.distributed.destroy_process_group()
+    sys.exit(code)

@@ -64,18 +64,24 @@ class Annealed:
         with torch.no_grad(), self._threaded():
             model = self.met()
             self._advance(model, self._gradients())
-            layers, ranks = self.network.trainable, self.ranks
-            owners = ranks.shared_out([M * N * N for M, N in (layer.weight_shape for layer in layers)])
-            changes = [np.zeros(layer.weight_shape) for layer in layers]
-            for k, owner in enumerate(owners):
-                if owner == ranks.rank:
-                    changes[k] = self._problem(model, k, half_range, eta).solve().best_weights
-            for layer, change in zip(layers, ranks.from_owners(changes, owners), strict=True):
-                layer.weights = layer.weights + change
+            if half_range > 0:  # schedules may begin or end with 0
+                self._solve(model, half_range, eta)
             self.number += 1
+
+    def _solve(self, model: KroneckerModel, half_range: float, eta: float) -> None:
+        layers, ranks = self.network.trainable, self.ranks
+        owners = ranks.shared_out([M * N * N for M, N in (layer.weight_shape for layer in layers)])
+        changes = [np.zeros(layer.weight_shape) for layer in layers]
+        for k, owner in enumerate(owners):
+            if owner == ranks.rank:
+                changes[k] = self._problem(model, k, half_range, eta).solve().best_weights
+        for layer, change in zip(layers, ranks.from_owners(changes, owners), strict=True):
+            layer.weights = layer.weights + change
 
     def problems(self, half_range: float, eta: float) -> list[NextProblem]:
         """Return the Hamiltonians of the next step, one NextProblem a layer; nothing is moved."""
+        if half_range == 0:
+            raise InputError("the range, lr of the first group, is 0: the next step moves nothing")
         with torch.no_grad(), self._threaded():
             model = deepcopy(self.met())
             self._advance(model, self._gradients(keep=True))

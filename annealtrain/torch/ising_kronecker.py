@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,11 @@ class IsingKronecker(torch.optim.Optimizer):
     the Kronecker factors of the Gauss-Newton matrix (Martens and Grosse, arXiv:1503.05671), r and g the means of their
     diagonals; levels and spins are those of Eqs. (6), (7), the Ising form that of Eqs. (8), (9).
 
-    module: any; samples come first in what it is called with. bits: of a change. half_range: L, which is the `lr` of
-    the first parameter group: torch's schedulers act on it, and eta falls with it. solver: a name of the group
-    `solver`, such as "sa", with solver_settings, or an object. loss: what the loop's loss is, for its curvature:
-    cross_entropy, mse (F.mse_loss), squared_error (summed over outputs); means over samples.
+    module: any; samples come first in what it is called with. bits: of a change.
+    half_range: L, which is the `lr` of the first parameter group: torch's schedulers act on it, and eta falls with it;
+    0 moves nothing. solver: a name of the group `solver`, such as "sa", with solver_settings, or an object.
+    loss: what the loop's loss is, for its curvature: cross_entropy, mse (F.mse_loss), squared_error (summed over
+    outputs); means over samples.
     layers: names or numbers of the layers to anneal; None: all Conv2d and Linear.
     rest: a torch optimizer's class, or a function of the list of parameters, for all other parameters; None: they stay
     as they are, with a warning that names them. outputs: gets (samples, classes) of what the module returns.
@@ -70,7 +72,7 @@ class IsingKronecker(torch.optim.Optimizer):
         layers: list[int | str] | None = None,
         rest: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
         outputs: Callable[[Any], Tensor] | None = None,
-        eta: float = 0.3,
+        eta: float = 0.15,
         damping: float = 0.1,
         momentum: float = 0.9,
         memory: float = 0.95,
@@ -95,6 +97,7 @@ class IsingKronecker(torch.optim.Optimizer):
         self._annealed = Annealed(self._network, solver, current_ranks(), LastInputs(module), **settings)
         own = [parameter for layer in self._network.trainable for parameter in layer.parameters]
         super().__init__(own, {"lr": half_range, "half_range": half_range, "eta": eta})
+        self._is_whole = True
         self._join_groups()
         self._tell_rest(warn=rest is None)
 
@@ -161,6 +164,12 @@ class IsingKronecker(torch.optim.Optimizer):
         """The names of the layers that are annealed."""
         return [layer.name for layer in self._network.trainable]
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take a group of parameters; InputError beyond the constructor: they are the module's."""
+        if hasattr(self, "_is_whole"):
+            raise InputError("IsingKronecker has all of the module's parameters already: make a new one for another")
+        super().add_param_group(param_group)
+
     def about_rest(self) -> list[str]:
         """Return a line for each part of the module with weights that no Hamiltonian takes; [] where all are."""
         return self._network.about_rest()
@@ -209,8 +218,8 @@ class IsingKronecker(torch.optim.Optimizer):
         """Return the range L and eta of the next step."""
         group = self.param_groups[0]
         half_range = float(group["lr"])
-        if half_range <= 0:
-            raise InputError(f"the range, lr={half_range} of the first group, is not above 0: mend the schedule")
+        if not 0 <= half_range < inf:
+            raise InputError(f"the range, lr={half_range} of the first group, is no number from 0: mend the schedule")
         return half_range, group["eta"] * max(half_range / group["half_range"], LEAST)
 
     def _tell_rest(self, warn: bool) -> None:
