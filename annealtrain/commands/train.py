@@ -115,8 +115,6 @@ def _followed(config: Config, folder: Path, group: Group) -> float:
     experiment = Experiment(config).build()
     with thread_pool.threads(experiment.threads):
         experiment.optimizer.prepare(experiment.network, experiment.steps)
-        trainer = experiment.trainer()
-        del experiment.splits
         if order := group.heard():
             place, start, held = order
             if Path(place) != folder.absolute():  # Hydra's, by date and time, of another second
@@ -125,6 +123,8 @@ def _followed(config: Config, folder: Path, group: Group) -> float:
             for layer, weights in zip(experiment.network.trainable, held.weights, strict=True):
                 layer.weights = weights
             experiment.network.take_others(held.module)
+            trainer = experiment.trainer()  # behind the weights: those of frozen layers make its inputs
+            del experiment.splits
             trainer.restore(held.state)
             trainer.run(_Nobody(), start)
     return float("nan")

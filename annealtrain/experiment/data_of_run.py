@@ -71,7 +71,8 @@ def set_from(made: Any, config: dict[str, Any]) -> Dataset:
             f"augment: the samples of {dataset.name} are rows of numbers: augment.shift=0 augment.flip=false"
         )
     if dataset.is_regression and config["optimizer"].get("loss") == "cross_entropy":
-        raise InputError("optimizer.loss=cross_entropy is for classes: optimizer.loss=mse for real targets")
+        name = "mse" if config.get("solver") is None else "squared_error"
+        raise InputError(f"optimizer.loss=cross_entropy is for classes: optimizer.loss={name} for real targets")
     return dataset
 
 

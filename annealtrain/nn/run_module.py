@@ -87,7 +87,7 @@ class RunModule(TorchModule):
     @contextmanager
     def _untouched(self, training: bool | None) -> Iterator[None]:
         with super()._untouched(training):
-            seed_device(self.seed, self.device)  # so that a look at the module with dropout is the same in every process
+            seed_device(self.seed, self.device)  # so that looks with dropout are the same in every process
             yield
 
     def calibrate(self, batches: Iterable[Array]) -> None:
