@@ -185,6 +185,8 @@ def test_commands_of_a_page(
             words = [words[0], *reduced([]), "--seeds=1"]
         elif command in ("train", "bench") and "--help" not in words:
             words = [*reduced(words), *["--repeats=1"] * (command == "bench")]
+        elif command == "quantize":
+            words = [*words, "solver=babai", "rounds=1", "threads=1"]
         if "sweep=search" in line:  # others' plugins warn, here an error
             outcome = finished(process([command, *words], tmp_path), timeout=120)
         else:
@@ -215,7 +217,8 @@ def test_a_command_in_a_sentence(page: str, line: str, cli: Callable, request: p
         request.getfixturevalue("trained")
         if "onnx" in words:
             pytest.importorskip("onnx", reason="the export extra is not installed")
-        assert cli(command, *("RUN_FOLDER" if word == "FOLDER" else word for word in words)).code == 0
+        words = ["RUN_FOLDER" if word == "FOLDER" else word for word in words]
+        assert cli(command, *words, *["solver=babai"] * (command == "quantize")).code == 0
 
 
 def test_commands_in_sentences_are_found() -> None:
