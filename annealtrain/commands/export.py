@@ -34,11 +34,12 @@ def export(
     output: Path | None,
     force: bool,
     trusted: Sequence[str] = (),
+    data_dir: str | None = None,
 ) -> str:
     """Write what is asked for; return a line that says what it is and where.
 
     folder: a run, at its last weights; or None: the first weights of a run with these overrides. trusted: modules of
-    the user's own whose objects may be built of a folder's configuration.
+    the user's own whose objects may be built of a folder's configuration. data_dir: where its data are now.
     """
     known = [*file_formats.FORMATS, *NETWORK_FORMATS]
     if kind not in known:
@@ -46,13 +47,15 @@ def export(
     is_network = kind in NETWORK_FORMATS
     if folder is None and output is None:
         raise InputError("--output is missing: settings alone have no run folder to write to")
+    if folder is None and data_dir:
+        raise InputError("--data-dir is for run folders: settings of your own say data_dir=DIR")
     if folder is None and trusted:
         raise InputError("--trust is for run folders: settings of your own build what they name without it")
     if folder is None and is_network:
         raise InputError(f"--format {kind} writes a trained network: give a run folder in place of settings")
     if folder:
         with versions.told(folder):
-            config = saved_config(folder, trusted, {"solver": UNUSED_SOLVER})
+            config = saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir)
     else:
         config = compose_config(overrides, config_dir)
         config |= {"solver": UNUSED_SOLVER} if config.get("solver") is not None else {}

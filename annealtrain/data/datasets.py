@@ -8,7 +8,7 @@ import numpy as np
 
 from annealtrain.data import file_readers
 from annealtrain.data.dataset import Dataset
-from annealtrain.errors import InputError
+from annealtrain.errors import DataMissing, InputError
 
 __all__ = ["Dataset", "cifar10", "cifar100", "digits", "fashion_mnist", "mnist"]
 
@@ -110,5 +110,5 @@ def set_files(name: str, data_dir: StrPath | None) -> list[Path]:
     if missing:
         lost = missing[0] + (f" and {len(missing) - 1} more" if missing[1:] else "")
         ways = f'set data_dir=... or $ANNEALTRAIN_DATA, or run "annealtrain data --download {name}"'
-        raise InputError(f"dataset {name} is not at {folder} (missing {lost}): {ways} (needs torchvision)")
+        raise DataMissing(folder, f"dataset {name} is not at {folder} (missing {lost}): {ways} (needs torchvision)")
     return paths

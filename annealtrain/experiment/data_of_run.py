@@ -103,6 +103,7 @@ def record(dataset: Dataset, splits: Splits, amplitude: float) -> dict[str, Any]
     told: dict[str, Any] = {
         "dataset": dataset.name,
         "task": dataset.task,
+        "fingerprint": dataset.fingerprint(),
         "shape": list(dataset.shape),
         "samples": {name: len(part) if part else 0 for name, part in counts.items()},
         "preprocessing": splits.preprocessing.record() | ({"amplitude": amplitude} if dataset.is_regression else {}),

@@ -64,6 +64,10 @@ class Backpropagation(Optimizer):
         self._weights = self._torch_network.weights()
         self._optimizer = torch.optim.AdamW(self._weights, lr=1.0, weight_decay=self.weight_decay, fused=True)
 
+    def scheduled(self) -> list[str]:
+        is_stretched = isinstance(self.learning_rate, Schedule) and self.learning_rate.is_stretched
+        return ["the learning rate"] if is_stretched else []
+
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         import torch
 

@@ -70,6 +70,10 @@ class GaussNewton(Optimizer):
         prefix = "half_range_"
         self._half_ranges = {int(n.removeprefix(prefix)): float(v) for n, v in state.items() if n.startswith(prefix)}
 
+    def scheduled(self) -> list[str]:
+        found = super().scheduled()
+        return [name for name in found if name != "the range L"] if self.adaptive else found
+
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         rows = [self._train_layer(k, batch, step, progress) for k in reversed(range(len(self.network.trainable)))]
         return rows[::-1]

@@ -79,6 +79,9 @@ class Kronecker(Optimizer):
         self._output_factor = MovingAverage([np.zeros((M, M)) for M, _ in M_and_N], self.memory)  # Gamma
         self._preconditioners: list[tuple[Couplings, Array]] = []  # of each layer: J, and what makes H / eta of h
 
+    def scheduled(self) -> list[str]:
+        return [*super().scheduled(), "eta"]
+
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         timer, layers = self.timer, self.network.trainable
         with timer.stage("targets_s"):

@@ -87,6 +87,12 @@ class Optimizer:
         """Change the network's weights by one batch; return a row of solves.csv for each layer solved."""
         raise NotImplementedError
 
+    def scheduled(self) -> list[str]:
+        """Return, in words, which of its settings follow a run's length: they are others in a run of more epochs."""
+        found = ["the range L"] if self.half_range is not None and self.half_range.is_stretched else []
+        held = vars(self.solver).items() if self.solver is not None else ()
+        return found + [f"solver.{name}" for name, value in held if isinstance(value, Schedule) and value.is_stretched]
+
     def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
         """Return the Hamiltonians that `step` would solve in layer k at the present weights; InputError if none."""
         raise InputError("this optimizer solves no Hamiltonians: take one that anneals, such as optimizer=gauss_newton")
