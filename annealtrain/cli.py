@@ -137,14 +137,19 @@ def _eval(arguments: list[str]) -> int:
 
 
 def _estimate(arguments: list[str]) -> int:
-    parser = parser_of("estimate", "Print what each layer of a composed configuration asks of memory and of a QPU.")
+    parser = parser_of("estimate", "Print what a run asks of memory, of time and of a QPU, layer by layer.")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for annealtrain train")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    words = "seconds for which steps are measured, default 10; 0: none"
+    parser.add_argument("--probe", type=float, default=10, metavar="S", help=words)
+    parser.add_argument("--queue", type=float, default=0, metavar="S", help="seconds that a solver's call waits")
     given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.estimate import estimate
     from annealtrain.experiment.compose import compose_config
+    from annealtrain.runtime.validation import check_all, number
 
-    print(estimate(compose_config(given.overrides, given.config_dir)))
+    check_all({"--probe": given.probe, "--queue": given.queue}, dict.fromkeys(("--probe", "--queue"), number(0)))
+    print(estimate(compose_config(given.overrides, given.config_dir), given.probe, given.queue))
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from annealtrain.commands import streams
-from annealtrain.commands.estimate import require_memory
+from annealtrain.commands.footing import require_memory
 from annealtrain.commands.progress import Display, summary
 from annealtrain.errors import Diverged, InputError
 from annealtrain.experiment import continuing, moved_data, trust, versions

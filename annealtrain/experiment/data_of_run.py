@@ -81,6 +81,11 @@ def known_shape(config: dict[str, Any]) -> tuple[tuple[int, ...], int] | None:
     return datasets.SHAPES.get(target.removeprefix(NAMED)) if target.startswith(NAMED) else None
 
 
+def known_counts(config: dict[str, Any]) -> tuple[int, int]:
+    """Return how many samples for training and for test such a set has."""
+    return datasets.COUNTS[str(config["dataset"]["_target_"]).removeprefix(NAMED)]
+
+
 def in_shape(shape: Sequence[int], size: Sequence[int] | None) -> tuple[int, ...]:
     """Return the shape of a sample of `shape` at a size (h, w)."""
     return tuple(shape) if size is None else (shape[0], *size)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from annealtrain.nn import footprint
 from annealtrain.nn.forward import Tape
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
@@ -35,11 +36,8 @@ class Jacobian:
         # One site: the derivatives b (M, Q, C) and the rows q (Q, N). More: the rows of A, (M, Q, C, N).
         self._is_product = sites == 1
         shape = (M, count, C) if self._is_product else (M, count, C, N)
-        memory.require(
-            int(np.prod(shape)) * dtype.itemsize,
-            f"the Jacobian of layer {k} for {count} samples",
-            "lower samples, or train in mini-batches: optimizer.adaptive=false batch_size=1000",
-        )
+        what = f"the Jacobian of layer {k} for {count} samples"
+        memory.require(self.bytes_of(network, k, count), what, "take fewer samples, or optimizer=kronecker")
         self._derivatives = np.empty(shape, dtype)
 
         def fill(block: slice) -> None:
@@ -61,6 +59,13 @@ class Jacobian:
 
         thread_pool.parallel_map(fill, thread_pool.chunks(count, CHUNK_SAMPLES))
         self._rows = layer.unfold(self.inputs) if self._is_product else None
+
+    @staticmethod
+    def bytes_of(network: Network, k: int, count: int) -> int:
+        """Return what the derivatives for `count` samples take, in float32."""
+        layer = network.trainable[k]
+        M, N = layer.weight_shape
+        return 4 * count * network.classes * M * (1 if footprint.sites(layer) == 1 else N)
 
     def loss(self) -> float:
         """Return the loss at the present residual: |r|^2 / Q."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annealtrain.nn import footprint
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import TorchNetwork, import_torch
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
@@ -18,6 +20,7 @@ from annealtrain.schedule import Schedule
 if TYPE_CHECKING:
     from torch import Tensor
 
+OF_TORCH = 100_000_000  # bytes that PyTorch takes at its first steps, as measured
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW remembers of each weight
 
 
@@ -63,6 +66,15 @@ class Backpropagation(Optimizer):
         self._torch_network = TorchNetwork(network)
         self._weights = self._torch_network.weights()
         self._optimizer = torch.optim.AdamW(self._weights, lr=1.0, weight_decay=self.weight_decay, fused=True)
+
+    def step_bytes(self, network: Network, samples: int, threads: int) -> int:
+        weights = sum(prod(layer.weight_shape) for layer in network.trainable)
+        size = min(self.batch_size or samples, samples)
+        unfolded = sum(footprint.unfolded(layer) for layer in network.trainable)
+        # Weights, gradients and two moments, ours in float64 and a checkpoint's copies beside them; torch's own code
+        # that is read in as it is used.
+        held = 48 * weights + 4 * size * (2 * footprint.activations(network) + unfolded) + OF_TORCH
+        return held + threads * footprint.chunk_bytes(network)
 
     def scheduled(self) -> list[str]:
         is_stretched = isinstance(self.learning_rate, Schedule) and self.learning_rate.is_stretched

@@ -12,6 +12,7 @@ import numpy as np
 from annealtrain.errors import Diverged
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
+from annealtrain.nn import footprint
 from annealtrain.nn.forward import Tape
 from annealtrain.nn.layer import TrainableLayer
 from annealtrain.nn.network import Network
@@ -30,6 +31,17 @@ BLOCK = 64  # samples a thread takes at once
 PROBED = 64  # samples of a curvature probe
 DIAGNOSED = 64  # steps of an epoch between two that are looked at closely, the first of them always
 WARM_UP = 10  # first steps that each renew the curvature
+
+
+def kronecker_bytes(network: Network, samples: int, threads: int) -> int:
+    """Return an estimate of what a step on so many samples holds at once, beside their inputs."""
+    shapes = [layer.weight_shape for layer in network.trainable]
+    # Averages, new ones, what is made of them (float64) and what the solver reads (float32); a checkpoint's copy.
+    factors = sum(8 * (5 * N * N + 4 * M * M + 8 * M * N) for M, N in shapes)
+    largest = max(8 * 3 * N * N for _, N in shapes)  # of the spectrum that is told of
+    probe = max(4 * PROBED * footprint.unfolded(layer) for layer in network.trainable)
+    blocks = min(threads, -(-samples // BLOCK))
+    return factors + largest + probe * threads + blocks * footprint.chunk_bytes(network)
 
 
 class Kronecker(Optimizer):
@@ -78,6 +90,9 @@ class Kronecker(Optimizer):
         self._input_factor = MovingAverage([np.zeros((N, N)) for _, N in M_and_N], self.memory)  # R
         self._output_factor = MovingAverage([np.zeros((M, M)) for M, _ in M_and_N], self.memory)  # Gamma
         self._preconditioners: list[tuple[Couplings, Array]] = []  # of each layer: J, and what makes H / eta of h
+
+    def step_bytes(self, network: Network, samples: int, threads: int) -> int:
+        return kronecker_bytes(network, samples, threads)
 
     def scheduled(self) -> list[str]:
         return [*super().scheduled(), "eta"]

@@ -13,6 +13,7 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.nn import footprint
 from annealtrain.nn.network import Network
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, stream
@@ -86,6 +87,13 @@ class Optimizer:
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         """Change the network's weights by one batch; return a row of solves.csv for each layer solved."""
         raise NotImplementedError
+
+    def step_bytes(self, network: Network, samples: int, threads: int) -> int:
+        """Return an estimate of what a step on so many samples holds at once, beside their inputs.
+
+        This one is of all activations there and back; an optimizer that holds more says so.
+        """
+        return 4 * samples * footprint.activations(network) + threads * footprint.chunk_bytes(network)
 
     def scheduled(self) -> list[str]:
         """Return, in words, which of its settings follow a run's length: they are others in a run of more epochs."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from annealtrain.data.loader import Loader
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.diagnostics import epoch_columns
-from annealtrain.optimizers.optimizer import Batch, Optimizer, Step
+from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
 from annealtrain.runtime.stage_timer import StageTimer
@@ -90,6 +91,15 @@ class Trainer:
             with self.timer.stage("forward_s"):
                 inputs = train.batch(index, stream(self.seed, Stream.AUGMENT, step.number))
             yield step, Batch(inputs, self._outputs(train.labels[index]))
+
+    def timed_steps(self, progress: Progress) -> Iterator[float]:
+        """Yield the seconds of each step of the first epoch, one after the other; nobody is told of its scores."""
+        started = perf_counter()
+        for step, batch in self._batches(0):
+            self.optimizer.step(batch, step, progress)
+            now = perf_counter()
+            yield now - started
+            started = now
 
     def next_problem(self, k: int, epoch: int) -> "LayerProblem":
         """Return what the first step of `epoch` would solve in layer k at the present weights of all layers."""
