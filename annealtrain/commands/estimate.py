@@ -185,10 +185,9 @@ def _seconds_line(experiment: Experiment | None, footing: Footing, probe_s: floa
     with thread_pool.threads(threads):
         experiment.optimizer.prepare(experiment.network, experiment.steps)
     found = probe(experiment, probe_s)
-    what = f"{found.done:.0%} of a step" if found.done < 1 else f"{found.done:.0f} step{'s' * (found.done > 1)}"
     return (
         f"An epoch takes about {duration(found.epoch_s)} on {threads} thread{'s' * (threads > 1)}, "
-        f"{duration(found.scores_s)} of it scores; the run {duration(epochs * found.epoch_s)}: measured on {what}."
+        f"{duration(found.scores_s)} of it scores; the run {duration(epochs * found.epoch_s)}: measured on {found.on}."
     )
 
 

@@ -101,6 +101,13 @@ class Trainer:
             yield now - started
             started = now
 
+    def timed_step(self, count: int, progress: Progress) -> float:
+        """Return the seconds of a first step on the first `count` training samples."""
+        train, step = self.sets["train"], Step(0, self.epochs, 0, self.epochs)
+        started = perf_counter()
+        self.optimizer.step(Batch(train[:count], self._outputs(train.labels[:count])), step, progress)
+        return perf_counter() - started
+
     def next_problem(self, k: int, epoch: int) -> "LayerProblem":
         """Return what the first step of `epoch` would solve in layer k at the present weights of all layers."""
         step, batch = next(self._batches(epoch))
