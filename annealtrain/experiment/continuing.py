@@ -31,7 +31,7 @@ def require_more(folder: Path, epochs: int) -> None:
     run = collection.read_run(folder)
     if run.result and run.result["last"]["train_loss"] is None:
         raise InputError(f"the run in {folder} has diverged, more epochs lead nowhere: start anew with smaller steps")
-    if run.result is None and run.config.get("epochs") != epochs:
+    if run.result is None and run.config.get("epochs") not in (epochs, run.last["epoch"]):
         command = collection.resume_command(folder)
         raise InputError(f"the run in {folder} is not finished: {command}; more epochs can be given to it then")
     if epochs < run.last["epoch"]:
