@@ -13,7 +13,7 @@ import annealtrain
 from annealtrain.data.dataset import Dataset
 from annealtrain.errors import InputError
 from annealtrain.experiment.moved_data import moved
-from annealtrain.runs import tables
+from annealtrain.runs import provenance, tables
 
 QUICK = ("model=linear", "epochs=1", "annealing.num_sweeps=1", "bits=2", "threads=1", "hydra.run.dir=run")
 SETS = {
@@ -92,6 +92,17 @@ def test_fingerprints_tell_samples_labels_and_kinds() -> None:
     assert told(X, y) == told(X.copy(), y.copy())
     assert len({told(X, y), *others}) == 5
     assert told(np.asfortranarray(X), y) == told(X, y)  # whatever its order in memory
+
+
+def test_what_rounds_otherwise_on_this_machine() -> None:
+    here = provenance.provenance(0, "", "")
+    assert provenance.differences(here) == []
+    assert provenance.differences(here | {"packages": {}, "cores": None}) == []  # of an older version
+    other = here | {"cores": 10_000, "packages": here["packages"] | {"numpy": "1.0", "dimod": "0"}}
+    numpy, cores = provenance.differences(other)
+    assert (numpy, cores) == (f"numpy 1.0, here {np.__version__}", f"cores 10000, here {here['cores']}")
+    (kernel,) = provenance.differences(here | {"blas": {"library": "mkl"}})
+    assert kernel.startswith("made on mkl, scored on ")
 
 
 def test_a_run_of_before_there_were_fingerprints(cli: Callable, data: Path) -> None:
