@@ -3,25 +3,17 @@
 import os
 import shlex
 import sys
-from argparse import Namespace, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import annealtrain
 from annealtrain.commands import streams
 from annealtrain.commands.interrupts import Heard, as_ctrl_c
-from annealtrain.commands.parser import parser_of
+from annealtrain.commands.parser import DATA_DIR, TRUST, epochs_of, parser_of, run_folder
 from annealtrain.errors import InputError, nearest
 from annealtrain.runtime.address_space import require_address_space
 
-# Of the commands that build what a run folder describes: it may come from others.
-TRUST: dict[str, Any] = {
-    "action": "append",
-    "default": [],
-    "metavar": "MODULE",
-    "help": "a module of your own, such as my_solver, whose objects a run folder may name (repeatable)",
-}
 USAGE = """\
 annealtrain: train neural networks layer by layer with annealing instead of backpropagation
 
@@ -105,30 +97,40 @@ def _train(arguments: list[str]) -> int:
 
 def _resume(arguments: list[str]) -> int:
     words = "Go on with an interrupted run, from its saved configuration."
-    given = _run_folder("resume", words, arguments, builds=True)
+    parser = run_folder("resume", words, builds=True)
+    parser.add_argument("overrides", nargs="*", metavar="epochs=N", help="more epochs for a run that is finished")
+    given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.train import resume
 
-    resume(given.folder, shlex.join(["annealtrain", "resume", *arguments]), given.trust)
+    command = shlex.join(["annealtrain", "resume", *arguments])
+    resume(given.folder, command, given.trust, given.data_dir, epochs_of(given.overrides))
     return 0
 
 
 def _eval(arguments: list[str]) -> int:
     words = "Score a finished run's weights again; exit code 1 if they differ from what was recorded."
-    given = _run_folder("eval", words, arguments, builds=True)
+    parser = run_folder("eval", words, builds=True)
+    parser.add_argument("--exact", action="store_true", help="to the last bit, also where another machine rounds")
+    given = parser.parse_args(arguments)
     from annealtrain.commands.evaluate import evaluate
 
-    return 0 if evaluate(given.folder, given.trust) else 1
+    return 0 if evaluate(given.folder, given.trust, given.data_dir, is_exact=given.exact) else 1
 
 
 def _estimate(arguments: list[str]) -> int:
-    parser = parser_of("estimate", "Print what each layer of a composed configuration asks of memory and of a QPU.")
+    parser = parser_of("estimate", "Print what a run asks of memory, of time and of a QPU, layer by layer.")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for annealtrain train")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    words = "seconds for which steps are measured, default 10; 0: none"
+    parser.add_argument("--probe", type=float, default=10, metavar="S", help=words)
+    parser.add_argument("--queue", type=float, default=0, metavar="S", help="seconds that a solver's call waits")
     given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.estimate import estimate
     from annealtrain.experiment.compose import compose_config
+    from annealtrain.runtime.validation import check_all, number
 
-    print(estimate(compose_config(given.overrides, given.config_dir)))
+    check_all({"--probe": given.probe, "--queue": given.queue}, dict.fromkeys(("--probe", "--queue"), number(0)))
+    print(estimate(compose_config(given.overrides, given.config_dir), given.probe, given.queue))
     return 0
 
 
@@ -141,6 +143,7 @@ def _export(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: in the run folder")
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    parser.add_argument("--data-dir", **DATA_DIR)
     parser.add_argument("--trust", **TRUST)
     given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.export import export
@@ -155,7 +158,7 @@ def _export(arguments: list[str]) -> int:
         )
     folder = Path(folders[0]) if folders else None
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
-    where["trusted"] = given.trust
+    where |= {"trusted": given.trust, "data_dir": given.data_dir}
     print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
     return 0
 
@@ -221,11 +224,14 @@ def _data(arguments: list[str]) -> int:
 def _collect(arguments: list[str]) -> int:
     parser = parser_of("collect", "Gather the runs under a folder, finished or not, into one CSV with a row an epoch.")
     parser.add_argument("folder", type=Path, help="a folder with run folders at any depth")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: FOLDER/runs.csv")
+    parser.add_argument("--format", default="csv", help="csv (a row an epoch), latex or markdown (a row a group)")
+    parser.add_argument("--columns", default="", metavar="A,B", help="of latex and markdown, such as 'model,test last'")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: FOLDER/runs.csv, runs.tex or runs.md")
     given = parser.parse_args(arguments)
     from annealtrain.commands.collect import collect
 
-    text, left_out = collect(given.folder, given.output or given.folder / "runs.csv")
+    columns = [name.strip() for name in given.columns.split(",") if name.strip()]
+    text, left_out = collect(given.folder, given.output, given.format, columns)
     print(text)
     for line in left_out:
         streams.note(f"left out: {line}")
@@ -233,7 +239,8 @@ def _collect(arguments: list[str]) -> int:
 
 
 def _plot(arguments: list[str]) -> int:
-    folder = _run_folder("plot", "Draw a run, finished or not, as run.png and run.pdf in its folder.", arguments).folder
+    parser = run_folder("plot", "Draw a run, finished or not, as run.png and run.pdf in its folder.")
+    folder: Path = parser.parse_args(arguments).folder
     from annealtrain.commands.plot import plot
 
     print(plot(folder))
@@ -262,15 +269,6 @@ def _figure(arguments: list[str]) -> int:
     from annealtrain.commands.figure import figure
 
     return figure(given.name, given.overrides, given.seeds, given.output)
-
-
-def _run_folder(command: str, description: str, arguments: list[str], *, builds: bool = False) -> Namespace:
-    """Return the arguments of a command on a run folder. builds: whether it builds what the folder describes."""
-    parser = parser_of(command, description)
-    parser.add_argument("folder", type=Path, help="a run folder, as annealtrain train prints it at its end")
-    if builds:
-        parser.add_argument("--trust", **TRUST)
-    return parser.parse_args(arguments)
 
 
 def _complete(arguments: list[str]) -> int:

@@ -10,6 +10,14 @@ class InputError(ValueError):
     code = 2
 
 
+class DataMissing(InputError):
+    """Samples that are not where they are looked for. `place`: where that is."""
+
+    def __init__(self, place: object, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
 class Diverged(InputError):
     """A run whose loss is no longer a number: it has ended, its files are whole."""
 

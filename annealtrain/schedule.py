@@ -25,6 +25,11 @@ class Schedule:
         settings = {name: value for name, value in vars(self).items() if name != "per_layer"}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
 
+    @property
+    def is_stretched(self) -> bool:
+        """Whether a longer run has other values at its first steps."""
+        return self.first != self.last
+
     def value(self, step: int, total: int, layer: int = 0) -> float:
         """Return the value at `step` of 0..total-1. As in the paper's runs, `last` belongs to step `total`."""
         first, last = (values[layer] if len(values) > 1 else values[0] for values in (self.first, self.last))
@@ -75,6 +80,10 @@ class StepSchedule(Schedule):
         super().__init__(first, last)
         self.at = at
 
+    @property
+    def is_stretched(self) -> bool:
+        return False
+
     def value(self, step: int, total: int, layer: int = 0) -> float:
         return super().value(int(step >= self.at), 1, layer)
 
@@ -89,6 +98,10 @@ class DropSchedule(Schedule):
     def __init__(self, first: Values, factor: float, at: Sequence[float]) -> None:
         super().__init__(first, first)
         self.factor, self.at = factor, list(at)
+
+    @property
+    def is_stretched(self) -> bool:
+        return self.factor != 1
 
     def between(self, first: float, last: float, t: float) -> float:
         return first * self.factor ** sum(t >= fraction for fraction in self.at)

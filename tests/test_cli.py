@@ -496,7 +496,7 @@ def test_a_users_own_dataset_is_asked_for_its_shape(cli: Callable, tmp_path: Pat
         "    return Dataset('tiny', 3, images, labels, images, labels)\n"
     )
     layers = model("Flatten", "Linear;out_features:3")
-    outcome = cli("estimate", "dataset._target_=tiny.tiny", layers, "bits=1")
+    outcome = cli("estimate", "dataset._target_=tiny.tiny", layers, "bits=1", "samples=9")
     assert outcome.code == 0, outcome
     assert outcome.out.splitlines()[1].split()[:5] == ["0", "Linear", "3", "2048", "2048"]
 

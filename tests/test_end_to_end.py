@@ -525,6 +525,7 @@ def test_eval_tells_the_rounding_of_another_blas_kernel_from_a_mismatch(
     notes = outcome.out.splitlines()[1::2]
     said = f"  as recorded but for rounding: made on {text}, scored on {' '.join(here.values())}"
     assert notes == [said, said]
+    assert cli("eval", "run", "--exact").code == 1
     # On the kernel that it was made on the same scores are not what was recorded.
     meta = tables.read_json(scored / "meta.json")
     (scored / "meta.json").write_text(json.dumps(meta | {"blas": here}))

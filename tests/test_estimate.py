@@ -1,16 +1,23 @@
 """Estimates against numbers by hand (networks.md), and against what a small training really allocates."""
 
+import dataclasses
+import re
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from annealtrain.commands.estimate import LayerEstimate, layer_estimates, table, training_bytes
+from annealtrain.commands import estimate as estimating
+from annealtrain.commands.estimate import LayerEstimate, duration, layer_estimates, table
+from annealtrain.commands.footing import Footing
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
 from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, SpectralPool2d
 from annealtrain.nn.network import Network
-from annealtrain.optimizers.layerwise import pinv
+from annealtrain.optimizers.gauss_newton import GaussNewton
+from annealtrain.optimizers.kronecker import Kronecker
+from annealtrain.optimizers.layerwise import difference, pinv
+from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.schedule import GeometricSchedule
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
@@ -43,10 +50,10 @@ def lenet_small() -> list[Layer]:
 
 
 def estimates(
-    layers: list[Layer], bits: int, *, samples: int = 100, threads: int = 1, channels: int = 1, **settings
+    layers: list[Layer], bits: int, *, samples: int = 100, channels: int = 1, **settings
 ) -> list[LayerEstimate]:
     network = Network(layers, (channels, 32, 32), 10, **settings)
-    return layer_estimates(network, samples=samples, bits=bits, threads=threads)
+    return layer_estimates(network, samples=samples, bits=bits)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,7 @@ def test_a_bias_is_one_more_weight_and_colours_are_three_times_as_many():
 
 def qpu_column(layers: list[Layer], bits: int, size: int = 32) -> list[str]:
     network = Network(layers, (1, size, size), 10)
-    lines = table(layer_estimates(network, samples=10, bits=bits, threads=1)).split("\n\n")[0].splitlines()
+    lines = table(layer_estimates(network, samples=10, bits=bits)).split("\n\n")[0].splitlines()
     start = lines[0].index("dense J'") + len("dense J'")
     return [line[start:].strip() for line in lines[1:]]
 
@@ -128,7 +135,7 @@ def test_qpu_column(layers, bits, told):
 def test_cliques_that_fit(spins, told):
     """12 (m - 1) on Pegasus P16, 16 m - 8 on Zephyr Z12 and Z15."""
     network = Network([Linear(10)], (spins,), 10)
-    row = table(layer_estimates(network, samples=10, bits=1, threads=1)).splitlines()[1]
+    row = table(layer_estimates(network, samples=10, bits=1)).splitlines()[1]
     assert row.endswith(f"  {told}")
     assert row.split()[4] == str(spins)
 
@@ -142,7 +149,7 @@ def test_table_as_people_read_it():
         "weights",
         "spins",
         "couplers",
-        "structured",
+        "J",
         "dense",
         "J'",
         "QPU",
@@ -167,14 +174,21 @@ class Silent:
         pass
 
 
+ANNEALED = {"pinv": pinv, "difference": difference, "gauss_newton": GaussNewton, "kronecker": Kronecker}
+
+
+def made(name: str, bits: int = 4) -> Optimizer:
+    solver = SimulatedAnnealing(num_sweeps=1, order="random")  # forms J, as is estimated; by rows it takes less
+    return ANNEALED[name](solver=solver, half_range=GeometricSchedule(0.1, 0.01), bits=bits)
+
+
+@pytest.mark.parametrize("name", ANNEALED)
 @pytest.mark.parametrize(
-    ("layers", "samples", "threads"),
-    [(linear, 100, 1), (linear, 1000, 1), (conv_small, 2000, 1), (lenet_small, 50, 1), (lenet_small, 100, 2)],
+    ("layers", "samples", "threads"), [(linear_small, 3000, 1), (conv_small, 500, 1), (lenet_small, 100, 1)]
 )
-def test_training_bytes_is_near_what_an_epoch_allocates(layers, samples, threads):
+def test_step_bytes_are_near_what_an_epoch_allocates(name, layers, samples, threads):
     network = Network(layers(), (1, 32, 32), 10, alpha=0.1)
     labels, scored = np.arange(samples) % 10, 20
-    solver = SimulatedAnnealing(num_sweeps=1, order="random")  # forms J, as is estimated; by rows it takes less
     tracemalloc.start()
     try:
         images = np.random.default_rng(0).random((samples, 1, 32, 32), dtype=np.float32)
@@ -183,32 +197,109 @@ def test_training_bytes_is_near_what_an_epoch_allocates(layers, samples, threads
             trainer = Trainer(
                 network,
                 {"train": Loader(stems.copy(), labels), "test": Loader(stems[:scored].copy(), labels[:scored])},
-                pinv(solver=solver, half_range=GeometricSchedule(0.1, 0.01), bits=4),
+                made(name),
                 epochs=1,
                 seed=0,
             )
             trainer.run(Silent())
-        peak = tracemalloc.get_traced_memory()[1]
+        peak = tracemalloc.get_traced_memory()[1] - images.nbytes - 2 * stems.nbytes
     finally:
         tracemalloc.stop()
-    told = training_bytes(network, samples=samples, scored=scored, bits=4, threads=threads)
-    assert peak / 1.2 < told < 3 * peak
+    told = made(name).step_bytes(network, samples, threads)
+    assert peak / 2 - 1_000_000 < told < 4 * peak + 1_000_000  # of scores, and of what is small
 
 
-def test_training_bytes_grows_with_what_is_held():
-    def told(**changed):
-        given = {"samples": 100, "scored": 0, "bits": 4, "threads": 1} | changed
-        return training_bytes(Network(lenet_small(), (1, 32, 32), 10), **given)
-
-    assert told(scored=50) - told() == 50 * 4 * (32 * 32 + 32 * 32)  # images, and the first layer's inputs
-    assert told(samples=1000) > 5 * told()
-    assert told(threads=4) > told()
+def footing(name: str = "gauss_newton", **changed) -> Footing:
+    network = changed.pop("network", None) or Network(lenet_small(), (1, 32, 32), 10)
+    given = {"samples": 1000, "others": 0, "set_bytes": 0, "batch": None, "threads": 1} | changed
+    return Footing(network, made(name), **given)
 
 
-def test_structured_bytes_hold_one_dense_form_a_thread():
-    one, two = (estimates(linear(), 8, threads=threads)[0].structured_bytes for threads in (1, 2))
-    assert two - one >= 20 * 1024**2  # J in float64 twice, in float32 once
-    assert one > 4 * 100 * 1024
+def test_run_bytes_grow_with_what_is_held():
+    assert footing(others=50_000).run_bytes > footing().run_bytes + 50_000 * 4 * 32 * 32
+    assert footing(samples=10_000).run_bytes > 5 * footing().run_bytes
+    assert footing(samples=10_000, batch=64).run_bytes == footing(batch=64).run_bytes
+    assert footing("pinv", threads=4).run_bytes > footing("pinv").run_bytes
+    assert footing(set_bytes=10**9).run_bytes > 10**9
+
+
+def test_wide_networks_are_told_of_kronecker():
+    network = Network([Conv2d(256, 5), SpectralPool2d([4, 4]), Flatten(), Linear(10)], (3, 32, 32), 10)
+    wide = footing(network=network, samples=20_000)
+    lines = estimating._memory_lines(wide, 10**8)
+    assert lines[-1].startswith("optimizer=kronecker, for wide networks, holds about ")
+    assert wide.run_bytes > 10 * wide.kronecker_bytes()
+    assert len(estimating._memory_lines(footing("kronecker", network=network, batch=64), 10**8)) == 1
+
+
+@pytest.mark.parametrize("available", [10**7, 10**8, 10**9])
+@pytest.mark.parametrize("name", ANNEALED)
+@pytest.mark.parametrize("batch", [None, 500])
+def test_what_is_named_as_a_remedy_fits(name, batch, available):
+    network = Network([Conv2d(16, 5), Flatten(), Linear(10)], (3, 32, 32), 10)
+    tight = footing(name, network=network, samples=20_000, batch=batch, threads=8)
+    for words in tight.remedies(available):
+        key, _, value = words.partition("=")
+        if key == "optimizer":
+            follows = footing("kronecker", network=network, samples=20_000, batch=64, threads=8)
+        elif value:
+            field = {"batch_size": "batch"}.get(key, key)
+            follows = dataclasses.replace(tight, **{field: int(value)})
+        else:
+            assert words == "a smaller model"
+            continue
+        assert follows.run_bytes <= available
+
+
+def test_a_run_beyond_the_memory_is_refused_with_what_fits(cli, refused, monkeypatch):
+    words = ["train", "model=lenet_small", "samples=600", "validation=40", "epochs=1", "threads=1"]
+    words += ["annealing.num_sweeps=1", "hydra.run.dir=run"]
+    monkeypatch.setattr(memory, "available_bytes", lambda: 30_000_000)
+    line = refused(*words)
+    assert line.startswith("training needs 70 MB; 30 MB are available: take ")
+    remedies = line.rpartition(": ")[2].removeprefix("take ").split(" or take ")
+    assert [word.partition("=")[0] for word in remedies] == ["samples", "optimizer"]
+    for remedy in remedies:
+        assert cli(*words, remedy, f"hydra.run.dir={remedy.partition('=')[0]}").code == 0
+
+
+# Time and calls
+
+
+def test_estimate_tells_calls_and_seconds(cli):
+    words = ["estimate", "model=two_linear_small", "samples=60", "validation=40", "bits=3", "epochs=4", "threads=1"]
+    lines = cli(*words, "--queue", "60").out.splitlines()
+    units = sum(int(line.split()[2]) for line in lines[1:3])
+    assert f"A run of 4 epochs is 4 steps, {4 * units} calls of the solver and {4 * units} problems of" in lines[-3]
+    assert lines[-3].endswith(f"With 60 s of queue a call: {duration(4 * units * 60)}.")
+    assert re.fullmatch(
+        r"An epoch takes about \S+ s on 1 thread, \S+ s of it scores; the run .*: measured on one step.", lines[-2]
+    )
+    lines = cli(*words, "optimizer=kronecker", "batch_size=20").out.splitlines()
+    assert f"is 12 steps, 24 calls of the solver and {12 * units} problems" in lines[-3]
+    assert lines[-2].endswith("measured on 3 of its 3 steps.")
+    assert "An epoch" not in cli(*words, "--probe", "0").out
+
+
+def test_estimate_makes_no_call_that_costs(cli, monkeypatch):
+    monkeypatch.setattr(SimulatedAnnealing, "is_metered", True)
+    monkeypatch.setattr(SimulatedAnnealing, "solve", None)
+    out = cli("estimate", "model=linear_small", "samples=30").out
+    assert "Seconds are not measured: the solver's calls cost QPU time, or wait in a queue." in out
+
+
+@pytest.mark.parametrize("optimizer", ["gauss_newton", "pinv", "kronecker"])
+def test_a_step_that_takes_too_long_is_reckoned_up(cli, optimizer):
+    words = ["model=two_linear_small", "samples=300", "bits=3", "threads=1", f"optimizer={optimizer}"]
+    line = cli("estimate", *words, "--probe", "1e-9").out.splitlines()[-2]
+    assert re.search(r"measured on (\d+% of a step|steps on up to 9 samples|1 of its 5 steps)\.$", line)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.034, "0.034 s"), (9.96, "10 s"), (119, "119 s"), (120, "2.0 min"), (9000, "2.5 h")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(

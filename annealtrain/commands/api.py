@@ -110,12 +110,15 @@ def _plain(value: Any) -> Any:
     raise InputError(f"{shown(value)} cannot be the value of a setting: give a number, a text, or a list of them")
 
 
-def load(folder: str | PathLike[str], trust: str | Sequence[str] = ()) -> "Run":
+def load(
+    folder: str | PathLike[str], trust: str | Sequence[str] = (), data_dir: str | PathLike[str] | None = None
+) -> "Run":
     """Return the run in a folder, finished or not; InputError where there is none.
 
     trust: modules of your own, ["my_solver"], whose objects the folder may name; it may come from others.
+    data_dir: where its data are on this machine, if not where they were.
     """
-    return Run(Path(folder), trust)
+    return Run(Path(folder), trust, data_dir)
 
 
 class Run:
@@ -124,9 +127,14 @@ class Run:
     folder: as `annealtrain train` prints it at its end. Nothing is written to it. trust: see `load`.
     """
 
-    def __init__(self, folder: str | PathLike[str], trust: str | Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: str | PathLike[str],
+        trust: str | Sequence[str] = (),
+        data_dir: str | PathLike[str] | None = None,
+    ) -> None:
         MODULES.check("trust", trust)
-        self.folder, self._trust = Path(folder), trust
+        self.folder, self._trust, self._data_dir = Path(folder), trust, data_dir
         self._files = collection.read_run(self.folder)
 
     def __repr__(self) -> str:
@@ -177,7 +185,7 @@ class Run:
     @cached_property
     def _trainer(self) -> tuple[Trainer, int]:
         with versions.told(self.folder):
-            config = saved_config(self.folder, self._trust)
+            config = saved_config(self.folder, self._trust, data_dir=self._data_dir)
             return self._threaded(ready, config, self.folder)
 
     def _threaded(self, job: Any, *arguments: Any) -> Any:

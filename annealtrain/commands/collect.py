@@ -1,13 +1,35 @@
 """`annealtrain collect`: all runs under a folder as one table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from annealtrain.runs import collection, summary, tables
+from annealtrain.errors import InputError
+from annealtrain.runs import collection, paper_tables, summary, tables
+from annealtrain.runtime import files
+
+ENDINGS = {"csv": "csv", "latex": "tex", "markdown": "md"}
 
 
-def collect(folder: Path, output: Path) -> tuple[str, list[str]]:
-    """Write the runs under a folder to a CSV, a row an epoch; return a summary and what is left out."""
+def collect(
+    folder: Path, output: Path | None = None, kind: str = "csv", columns: Sequence[str] = ()
+) -> tuple[str, list[str]]:
+    """Write the runs under a folder to a file; return a summary and what is left out.
+
+    kind: csv, a row an epoch of each run; latex or markdown, a row a group of runs that differ in their seed alone.
+    columns: of those, by their heads; none: all. output: None: FOLDER/runs.csv, .tex or .md.
+    """
+    if kind not in ENDINGS:
+        raise InputError(f"--format {kind} is not one of {', '.join(ENDINGS)}")
+    if columns and kind == "csv":
+        raise InputError("--columns is for --format latex and markdown: the CSV has all")
+    path = output or folder / f"runs.{ENDINGS[kind]}"
     found, foreign = collection.find(folder)
-    rows = summary.tidy(found)
-    tables.write_csv(output, rows)
-    return f"{tables.as_text(*summary.summary(found))}\n{len(found)} runs, {len(rows)} rows: {output}", foreign
+    grouped = summary.summary(found)
+    if kind == "csv":
+        rows = summary.tidy(found)
+        tables.write_csv(path, rows)
+        return f"{tables.as_text(*grouped)}\n{len(found)} runs, {len(rows)} rows: {path}", foreign
+    write = paper_tables.latex if kind == "latex" else paper_tables.markdown
+    text = write(paper_tables.chosen(grouped, columns))
+    files.write_text(path, text, "give another folder or --output")
+    return f"{text}{len(found)} runs: {path}", foreign

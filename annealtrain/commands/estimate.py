@@ -1,29 +1,27 @@
-"""What a network asks of memory and of a quantum annealer, layer by layer, before anything is built."""
+"""What a run asks of memory, of time and of a quantum annealer, layer by layer, before it is begun."""
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
 
-from annealtrain.data.dataset import CLASSIFICATION
+from annealtrain.commands.footing import Footing, footing_of
+from annealtrain.commands.probe import probe
+from annealtrain.errors import DataMissing
 from annealtrain.experiment import data_of_run
-from annealtrain.experiment.builder import Experiment, dataset_of, network_of
+from annealtrain.experiment.builder import Experiment, build, network_of, optimizer_of
 from annealtrain.experiment.config import Config, check_values, threads_of
-from annealtrain.nn.layout import CHUNK_SAMPLES
-from annealtrain.nn.network import Network
-from annealtrain.optimizers.kronecker import PROBED
-from annealtrain.runtime import memory
+from annealtrain.nn.model import Model
+from annealtrain.optimizers.kronecker import Kronecker
+from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.memory import readable
 
-if TYPE_CHECKING:
-    from annealtrain.nn.run_module import RunModule
-
+WIDE = 1_000_000_000  # bytes of a run from which on another optimizer is told of
 # Largest clique that the standard embedding finds on a fault-free chip: 12 (m - 1) on Pegasus, 16 m - 8 on Zephyr.
 CLIQUES = {"Pegasus P16": 180, "Zephyr Z12": 184, "Zephyr Z15": 232}
 
 
 @dataclass(frozen=True)
 class LayerEstimate:
-    """Sizes of one trainable layer's Hamiltonians; bytes of what training holds at once, and of dense J'."""
+    """Sizes of one trainable layer's Hamiltonians; bytes of J, between weights, and of dense J', between spins."""
 
     layer: int
     kind: str
@@ -31,7 +29,7 @@ class LayerEstimate:
     weights: int
     spins: int
     rows: int
-    structured_bytes: int
+    weight_bytes: int
     dense_bytes: int
 
     @property
@@ -40,15 +38,12 @@ class LayerEstimate:
         return self.spins * (self.spins - 1) // 2
 
 
-def layer_estimates(network: Network, *, samples: int, bits: int, threads: int) -> list[LayerEstimate]:
+def layer_estimates(network: Model, *, samples: int, bits: int) -> list[LayerEstimate]:
     """Return the sizes of each trainable layer for `samples` training images."""
     found = []
     for k, layer in enumerate(network.trainable):
         M, N = layer.weight_shape
         rows = samples * prod(layer.out_shape) // M
-        # float32: rows, and targets, slopes, their row forms; float64: J whole, live, packed, and one block of rows.
-        row_bytes = 4 * rows * (2 * N + 6 * M)
-        unit_bytes = (8 + 8 + 4) * N * N + 8 * min(rows, 8192) * N
         found.append(
             LayerEstimate(
                 layer=k,
@@ -57,67 +52,16 @@ def layer_estimates(network: Network, *, samples: int, bits: int, threads: int) 
                 weights=N,
                 spins=N * bits,
                 rows=rows,
-                structured_bytes=row_bytes + (threads + 1) * unit_bytes,
+                weight_bytes=8 * N * N,
                 dense_bytes=8 * (N * bits) ** 2,
             )
         )
     return found
 
 
-def training_bytes(network: Network, *, samples: int, scored: int, bits: int, threads: int) -> int:
-    """Return an estimate of the most that a run holds at once: its images, activations and largest layer.
-
-    scored: validation and test images.
-    """
-    stem = 4 * prod(network.trainable[0].in_shape) + 4 * prod(network.in_shape)
-    activations = 4 * samples * 2 * sum(prod(layer.in_shape) + prod(layer.out_shape) for layer in network.trainable)
-    block = (
-        4
-        * threads
-        * CHUNK_SAMPLES
-        * max(
-            prod(layer.out_shape) + prod(layer.out_shape) // layer.weight_shape[0] * layer.weight_shape[1]
-            for layer in network.trainable
-        )
-    )
-    largest = max(e.structured_bytes for e in layer_estimates(network, samples=samples, bits=bits, threads=threads))
-    return (samples + scored) * stem + activations + block + largest
-
-
-def module_bytes(network: "RunModule", *, samples: int, is_curved: bool) -> int:
-    """Return the same of a torch module: a training pass of `samples`, and what its optimizer keeps of each layer.
-
-    is_curved: whether the optimizer keeps factors of all layers, as `kronecker` does.
-    """
-    layers, shapes = network.trainable, [layer.weight_shape for layer in network.trainable]
-    passed = sum(prod(layer.in_shape) + prod(layer.out_shape) for layer in layers)  # norms and activations: as much
-    kept = 8 * 4 * sum(M * N for M, N in shapes)
-    if is_curved:  # two factors each, their sums, J, and one sample's gradients at a time for the largest layer
-        kept += 8 * 3 * sum(N * N + M * M for M, N in shapes) + 4 * 2 * PROBED * max(M * N for M, N in shapes)
-    return 4 * samples * (2 * passed + prod(network.in_shape)) + kept
-
-
-def _needed(network: Any, samples: int, scored: int, config: Config, threads: int) -> int:
-    if not isinstance(network, Network):
-        is_curved = str(config["optimizer"]["_target_"]).endswith(".Kronecker")
-        return module_bytes(network, samples=samples, is_curved=is_curved)
-    return training_bytes(network, samples=samples, scored=scored, bits=config["bits"], threads=threads)
-
-
-def require_memory(experiment: Experiment) -> None:
-    """Raise InputError if a run would hold more than is available."""
-    config, splits = experiment.config, experiment.splits
-    samples = len(splits.train)
-    batch = config["batch_size"] and min(config["batch_size"], samples)
-    scored = len(splits.test) + (len(splits.validation) if splits.validation else 0)
-    needed = _needed(experiment.network, batch or samples, 0 if batch else scored, config, experiment.threads)
-    setting = f"batch_size={batch}" if batch else f"samples={samples}"
-    memory.require(needed, "training", f"lower {setting}, or take a smaller model")
-
-
 def table(estimates: list[LayerEstimate]) -> str:
     """Return the estimates as text, with what fits on a quantum annealer."""
-    head = ("layer", "kind", "units", "weights", "spins", "couplers", "structured", "dense J'", "QPU")
+    head = ("layer", "kind", "units", "weights", "spins", "couplers", "J", "dense J'", "QPU")
     lines = [head]
     for e in estimates:
         fits = [name for name, size in CLIQUES.items() if e.spins <= size]
@@ -131,7 +75,7 @@ def table(estimates: list[LayerEstimate]) -> str:
                 str(e.weights),
                 str(e.spins),
                 f"{e.couplers:,}",
-                readable(e.structured_bytes),
+                readable(e.weight_bytes),
                 readable(e.dense_bytes),
                 "fits" if len(fits) == len(CLIQUES) else " or ".join(fits) or most,
             )
@@ -149,30 +93,107 @@ def table(estimates: list[LayerEstimate]) -> str:
         [
             *text,
             "",
-            "spins, couplers and dense J' are of one unit's Hamiltonian; structured is what training the layer holds.",
+            "spins, couplers, J (between weights) and dense J' (between spins) are of one unit's Hamiltonian.",
             f"Largest clique of spins that a fault-free chip embeds: {cliques}.",
         ]
     )
 
 
-def estimate(config: Config) -> str:
-    """Return, as text, what each layer of a composed configuration asks of memory and of a quantum annealer."""
+def estimate(config: Config, probe_s: float = 0.0, queue_s: float = 0.0) -> str:
+    """Return, as text, what a run of a composed configuration asks of memory, of time and of a quantum annealer.
+
+    probe_s: measure the first steps for about so long, where the set's files are at hand; 0: not at all. queue_s: that
+    a call of the solver waits for its turn.
+    """
     check_values(config)
-    task, resized_from, samples = CLASSIFICATION, "", config["samples"]
-    known = data_of_run.known_shape(config)
-    if known and samples is not None:
-        shape, classes = known
-    else:
-        dataset = dataset_of(config)
-        shape, classes, task, resized_from = dataset.shape, dataset.classes, dataset.task, dataset.resized_from
-        held = dataset.held_out if config["validation"] is None else config["validation"]
-        samples = samples or max(len(dataset.train_images) - held, 1)
-    size = data_of_run.size_for(config, shape)
-    network = network_of(config, data_of_run.in_shape(shape, size), classes, task)
-    threads = threads_of(config)
-    layers = layer_estimates(network, samples=samples, bits=config["bits"], threads=threads)
-    batch = samples if isinstance(network, Network) else min(config["batch_size"] or samples, samples)
-    whole = _needed(network, batch, 0, config, threads)
-    note = data_of_run.resize_note(shape, size, resized_from)
-    lines = [table(layers), f"Training on {samples} samples holds about {memory.readable(whole)}."]
+    optimizer_of(config)  # with the packages that it loads
+    held, at_hand = memory.held_bytes(), None
+    if probe_s or not (data_of_run.known_shape(config) and config["samples"] is not None):
+        try:
+            at_hand = build(config)
+        except DataMissing:
+            if not data_of_run.known_shape(config):
+                raise
+    footing, note = (footing_of(at_hand), at_hand.note) if at_hand else _unread(config)
+    network = footing.network
+    lines = [table(layer_estimates(network, samples=footing.samples, bits=config["bits"]))]
+    lines += [*_memory_lines(footing, held), _calls_line(config, footing, queue_s)]
+    if probe_s:
+        lines.append(_seconds_line(at_hand, footing, probe_s))
     return "\n".join([*lines, *([f"{note[0].upper()}{note[1:]}."] if note else [])])
+
+
+def _unread(config: Config) -> tuple[Footing, str | None]:
+    """Return what decides the memory of a run on a known set without reading it, and what is done to its images."""
+    known = data_of_run.known_shape(config)
+    assert known is not None
+    (shape, classes), (total, tests) = known, data_of_run.known_counts(config)
+    size = data_of_run.size_for(config, shape)
+    optimizer = optimizer_of(config)
+    network = network_of(config, data_of_run.in_shape(shape, size), classes)
+    optimizer.check(network)
+    held = total // 10 if config["validation"] is None else config["validation"]
+    samples, batch = config["samples"] or max(total - held, 1), config["batch_size"]
+    footing = Footing(
+        network,
+        optimizer,
+        samples=samples,
+        others=held + tests,
+        set_bytes=(total + tests) * prod(shape),
+        batch=batch and min(batch, samples),
+        threads=threads_of(config),
+    )
+    return footing, data_of_run.resize_note(shape, size)
+
+
+def _memory_lines(footing: Footing, held: int) -> list[str]:
+    needed, available = footing.run_bytes, memory.available_bytes()
+    step = f"in batches of {footing.batch}" if footing.batch else "all at once"
+    told = f"Training on {footing.samples} samples {step} holds about {readable(held + needed)}"
+    lines = [f"{told}, {readable(held)} of it the program itself."]
+    if available is not None and needed > available:
+        lines.append(f"{readable(available)} are available: {' or '.join(footing.remedies(available))} would fit.")
+    if needed > WIDE and not isinstance(footing.optimizer, Kronecker) and footing.kronecker_bytes() < needed / 2:
+        lines.append(
+            f"optimizer=kronecker, for wide networks, holds about {readable(held + footing.kronecker_bytes())}."
+        )
+    return lines
+
+
+def _calls_line(config: Config, footing: Footing, queue_s: float) -> str:
+    optimizer, shapes = footing.optimizer, [layer.weight_shape for layer in footing.network.trainable]
+    steps = config["epochs"] * -(-footing.samples // (footing.batch or footing.samples))
+    run = f"A run of {config['epochs']} epochs is {steps:,} step{'s' * (steps > 1)}"
+    if optimizer.solver is None:
+        return f"{run} and calls no solver."
+    problems = steps * sum(M for M, _ in shapes)
+    calls = problems if optimizer.is_unit_by_unit else steps * len(shapes)
+    most = max(N for _, N in shapes) * config["bits"]
+    line = f"{run}, {calls:,} calls of the solver and {problems:,} problems of up to {most:,} spins."
+    return line + (f" With {queue_s:g} s of queue a call: {duration(calls * queue_s)}." if queue_s else "")
+
+
+def _seconds_line(experiment: Experiment | None, footing: Footing, probe_s: float) -> str:
+    solver, available = footing.optimizer.solver, memory.available_bytes()
+    if experiment is None:
+        return "Seconds are measured where the set's files are at hand."
+    if solver is not None and solver.is_metered:
+        return "Seconds are not measured: the solver's calls cost QPU time, or wait in a queue."
+    if available is not None and footing.run_bytes - footing.set_bytes > available:
+        return "Seconds are not measured: there is not the memory."
+    epochs, threads = experiment.config["epochs"], experiment.threads
+    with thread_pool.threads(threads):
+        experiment.optimizer.prepare(experiment.network, experiment.steps)
+    found = probe(experiment, probe_s)
+    return (
+        f"An epoch takes about {duration(found.epoch_s)} on {threads} thread{'s' * (threads > 1)}, "
+        f"{duration(found.scores_s)} of it scores; the run {duration(epochs * found.epoch_s)}: measured on {found.on}."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people write them: 0.4 s, 12 s, 3.5 min, 2.1 h."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -5,34 +5,34 @@ from pathlib import Path
 
 from annealtrain.errors import InputError
 from annealtrain.experiment import trust, versions
-from annealtrain.experiment.builder import build
+from annealtrain.experiment.builder import build_saved
 from annealtrain.experiment.config import saved_config
 from annealtrain.runs import checkpoint, collection
 from annealtrain.runs.contents import finite
-from annealtrain.runs.provenance import kernel_text, kernels_of
+from annealtrain.runs.provenance import differences
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
-from annealtrain.runtime.blas import blas_kernel
 
 TIES, LOSS_ROUNDING = 2, 1e-3
 
 
-def evaluate(folder: Path, trusted: Sequence[str] = ()) -> bool:
+def evaluate(folder: Path, trusted: Sequence[str] = (), data_dir: str | None = None, *, is_exact: bool = False) -> bool:
     """Score a finished run's weights again; print both results, return whether they are equal.
 
-    To the last bit on the BLAS kernel that the run was made on; but for rounding (`is_rounding`) on another.
-    trusted: modules of the user's own whose objects may be built.
+    To the last bit where the run was made, and everywhere if `is_exact`; but for rounding (`is_rounding`) where the
+    BLAS kernel, the versions of packages or the cores are others. trusted: modules of the user's own whose objects
+    may be built. data_dir: where its data are on this machine.
     """
     with versions.told(folder):
-        config, run = saved_config(folder, trusted), collection.read_run(folder)
+        config, run = saved_config(folder, trusted, data_dir=data_dir), collection.read_run(folder)
         result = run.result
         if result is None:
             command = collection.resume_command(folder, trust.flags(config))
             raise InputError(f"the run in {folder} is not finished: {command}")
         if "checksums" not in result:
             print("made by a version that kept no checksums: whether a file was changed since cannot be told")
-        experiment = build(config)
-    here, made_on = kernel_text(blas_kernel()), kernels_of(run.meta)
+        experiment = build_saved(config, folder)
+    elsewhere = [] if is_exact else differences(run.meta)
     same, trainer = True, None
     with thread_pool.threads(experiment.threads):
         for kind, name in (("last", checkpoint.LAST), ("best_validation", checkpoint.BEST)):
@@ -46,8 +46,8 @@ def evaluate(folder: Path, trusted: Sequence[str] = ()) -> bool:
             named = {f"{part}_accuracy": len(trainer.scored(part)) for part in trainer.sets}
             counts = {name: count for name, count in named.items() if name in scores}
             is_same, verdict = scores == recorded, "the same as recorded"
-            if not is_same and made_on != [here] and is_rounding(scores, recorded, counts):
-                is_same, verdict = True, f"as recorded but for rounding: made on {', '.join(made_on)}, scored on {here}"
+            if not is_same and elsewhere and is_rounding(scores, recorded, counts):
+                is_same, verdict = True, f"as recorded but for rounding: {'; '.join(elsewhere)}"
             same = same and is_same
             print(f"{kind} (epoch {epoch}):  {_scores_text(scores)}")
             print(f"  {verdict}" if is_same else f"  NOT as recorded:  {_scores_text(recorded)}")
@@ -55,7 +55,7 @@ def evaluate(folder: Path, trusted: Sequence[str] = ()) -> bool:
 
 
 def is_rounding(scores: Row, recorded: Row, counts: Mapping[str, int]) -> bool:
-    """Return whether scores of the same weights differ by no more than another BLAS kernel's rounding can explain.
+    """Return whether scores of the same weights differ by no more than another machine's rounding can explain.
 
     It changes outputs by some 1e-6 of their size: the class of a sample only where two outputs tie, of which TIES a
     set are allowed, and the mean loss and errors of real targets by as little. counts: samples of each accuracy.

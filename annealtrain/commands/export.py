@@ -36,25 +36,18 @@ def export(
     output: Path | None,
     force: bool,
     trusted: Sequence[str] = (),
+    data_dir: str | None = None,
 ) -> str:
     """Write what is asked for; return a line that says what it is and where.
 
     folder: a run, at its last weights; or None: the first weights of a run with these overrides. trusted: modules of
-    the user's own whose objects may be built of a folder's configuration.
+    the user's own whose objects may be built of a folder's configuration. data_dir: where its data are now.
     """
-    known = [*file_formats.FORMATS, *NETWORK_FORMATS]
-    if kind not in known:
-        raise InputError(f"--format {kind} is not one of {', '.join(known)}")
+    _check(kind, has_run=folder is not None, has_output=output is not None, data_dir=data_dir, trusted=trusted)
     is_network = kind in NETWORK_FORMATS
-    if folder is None and output is None:
-        raise InputError("--output is missing: settings alone have no run folder to write to")
-    if folder is None and trusted:
-        raise InputError("--trust is for run folders: settings of your own build what they name without it")
-    if folder is None and is_network:
-        raise InputError(f"--format {kind} writes a trained network: give a run folder in place of settings")
     if folder:
         with versions.told(folder):
-            config = saved_config(folder, trusted, {"solver": UNUSED_SOLVER})
+            config = saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir)
     else:
         config = compose_config(overrides, config_dir)
         config |= {"solver": UNUSED_SOLVER} if config.get("solver") is not None else {}
@@ -82,6 +75,23 @@ def _network_file(network: Any, kind: str, about: Row) -> bytes:
     from annealtrain.nn import module_export
 
     return module_export.onnx_file(network, about) if kind == "onnx" else module_export.state_file(network)
+
+
+def _check(kind: str, *, has_run: bool, has_output: bool, data_dir: str | None, trusted: Sequence[str]) -> None:
+    """Raise InputError for arguments that do not go together."""
+    known = [*file_formats.FORMATS, *NETWORK_FORMATS]
+    if kind not in known:
+        raise InputError(f"--format {kind} is not one of {', '.join(known)}")
+    if has_run:
+        return
+    if not has_output:
+        raise InputError("--output is missing: settings alone have no run folder to write to")
+    if data_dir:
+        raise InputError("--data-dir is for run folders: settings of your own say data_dir=DIR")
+    if trusted:
+        raise InputError("--trust is for run folders: settings of your own build what they name without it")
+    if kind in NETWORK_FORMATS:
+        raise InputError(f"--format {kind} writes a trained network: give a run folder in place of settings")
 
 
 def _about(folder: Path | None) -> Row:

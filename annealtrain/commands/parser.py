@@ -2,9 +2,23 @@
 
 import argparse
 import re
-from typing import NoReturn
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 from annealtrain.errors import InputError
+
+# Of the commands that build what a run folder describes: it may come from others, and from another machine.
+TRUST: dict[str, Any] = {
+    "action": "append",
+    "default": [],
+    "metavar": "MODULE",
+    "help": "a module of your own, such as my_solver, whose objects a run folder may name (repeatable)",
+}
+DATA_DIR: dict[str, Any] = {
+    "metavar": "DIR",
+    "help": "where the run's data are on this machine, if not where they were",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,3 +34,21 @@ class Parser(argparse.ArgumentParser):
 def parser_of(command: str, description: str) -> Parser:
     """Return the parser of a command."""
     return Parser(prog=f"annealtrain {command}", description=description)
+
+
+def run_folder(command: str, description: str, *, builds: bool = False) -> Parser:
+    """Return the parser of a command on a run folder. builds: whether it builds what the folder describes."""
+    parser = parser_of(command, description)
+    parser.add_argument("folder", type=Path, help="a run folder, as annealtrain train prints it at its end")
+    if builds:
+        parser.add_argument("--data-dir", **DATA_DIR)
+        parser.add_argument("--trust", **TRUST)
+    return parser
+
+
+def epochs_of(words: Sequence[str]) -> int | None:
+    """Return the number in epochs=N, None without; InputError for anything else."""
+    other = next((word for word in words if not re.fullmatch(r"epochs=\d{1,9}", word)), None)
+    if other or len(words) > 1:
+        raise InputError(f"{other or words[1]}: a run goes on as it was begun, beside its folder stands epochs=N alone")
+    return int(words[0].partition("=")[2]) if words else None

@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from annealtrain.commands import streams, together
-from annealtrain.commands.estimate import require_memory
+from annealtrain.commands.footing import require_memory
 from annealtrain.commands.progress import Display, summary
 from annealtrain.commands.together import Group
 from annealtrain.errors import Diverged, InputError
-from annealtrain.experiment import trust, versions
+from annealtrain.experiment import continuing, moved_data, trust, versions
 from annealtrain.experiment.builder import Experiment
-from annealtrain.experiment.config import Config, config_hash, read_config, saved_config
+from annealtrain.experiment.config import Config, check_values, config_hash, config_text, read_config, saved_config
 from annealtrain.runs import checkpoint, collection, contents, lock, recorder, scores, tables
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runs.recorder import RunRecorder
@@ -35,38 +35,50 @@ def train(
     folder: Path,
     command: str,
     tell: Callable[[str], None] = print,
-    fingerprint: str | None = None,
+    recorded: Config | None = None,
 ) -> float:
     """Run (or go on with) the training that `config` describes; return the score of its last epoch.
 
     The score is the accuracy, or R2, on validation samples, or on training ones where nothing is held out.
     tell: takes the summary.
-    fingerprint: of the run that is gone on with, where its version knew fewer settings than `config` has.
+    recorded: the configuration as a run folder has it, where `config` completes it, or says where its data are now.
+    A finished run in the folder that differs in having fewer epochs goes on.
     Of processes that torchrun has started the first does all this; the others train along, and their score is NaN.
     Raises InputError before anything is written, Interrupted at Ctrl-C, Diverged where the loss is no longer a number.
     """
     with together.group() as group:
         if group.rank:
             return _followed(config, folder, group)
-        return _led(config, folder, command, tell, fingerprint, group)
+        return _led(config, folder, command, tell, recorded, group)
 
 
 def _led(
-    config: Config, folder: Path, command: str, tell: Callable[[str], None], fingerprint: str | None, group: Group
+    config: Config, folder: Path, command: str, tell: Callable[[str], None], recorded: Config | None, group: Group
 ) -> float:
     experiment = Experiment(config)
-    experiment.fingerprint = fingerprint or experiment.fingerprint
-    if not (folder / recorder.RESULT).exists():
+    recorded = recorded or config
+    experiment.fingerprint, experiment.text = config_hash(recorded), config_text(recorded)
+    if _is_to_do(folder, recorded):
         with lock.exclusive(folder, lambda: _tell_waiting(folder)):
-            if not (folder / recorder.RESULT).exists():  # by a process that was waited for
+            if _is_to_do(folder, recorded):  # and was not by a process that was waited for
                 meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
-                result = _trained(experiment, folder, meta, tell, group)
+                ended = continuing.epochs_before(folder, recorded)
+                result = _trained(experiment, folder, meta, tell, group, ended)
                 return _told(result, folder, lambda: tell(summary(result, folder, experiment.note)))
     return _left_as_it_is(folder, experiment.fingerprint, tell)
 
 
-def _trained(experiment: Experiment, folder: Path, meta: Row, tell: Callable[[str], None], group: Group) -> Row:
-    """Run (or go on with) a training in a folder that is this process's alone; return its result."""
+def _is_to_do(folder: Path, config: Config) -> bool:
+    return not (folder / recorder.RESULT).exists() or continuing.epochs_before(folder, config) is not None
+
+
+def _trained(
+    experiment: Experiment, folder: Path, meta: Row, tell: Callable[[str], None], group: Group, ended: int | None
+) -> Row:
+    """Run (or go on with) a training in a folder that is this process's alone; return its result.
+
+    ended: the epochs of a finished run that is given more.
+    """
     began = time.perf_counter()
     experiment.build()
     together.require_shared(experiment.optimizer)
@@ -75,17 +87,7 @@ def _trained(experiment: Experiment, folder: Path, meta: Row, tell: Callable[[st
     with thread_pool.threads(threads):
         experiment.optimizer.prepare(experiment.network, experiment.steps)
     record = RunRecorder(folder)
-    about: Row = {"data": experiment.about_data, "weights": experiment.about_weights}
-    if not (folder / checkpoint.LAST).exists():
-        about["init"] = experiment.take_first_weights()
-    meta |= {name: value for name, value in about.items() if value}
-    start = record.begin(experiment.text, meta, resume=config["resume"])
-    for line in experiment.about_weights:
-        tell(line)
-    if start is not None and record.warning:
-        print(record.warning, file=sys.stderr, flush=True)
-    if start is not None:
-        experiment.take_weights(folder / checkpoint.LAST)
+    start = _begun(experiment, record, meta, tell, ended)
     memory.keep_freed()
     live = config["progress"] is True or (config["progress"] == "auto" and sys.stderr.isatty())
     display = Display(config["epochs"], layers, start=start or 0, live=live)
@@ -108,6 +110,30 @@ def _trained(experiment: Experiment, folder: Path, meta: Row, tell: Callable[[st
     cost = {"seconds": spent + time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
     warning = unfallen_loss(record.first_row, record.last_row, trainer.optimizer.step_setting)
     return record.finish({"warning": warning, **cost})
+
+
+def _begun(
+    experiment: Experiment, record: RunRecorder, meta: Row, tell: Callable[[str], None], ended: int | None
+) -> int | None:
+    """Begin a run's record, or take up the one in its folder, weights and all; return the epochs that it has."""
+    last = record.folder / checkpoint.LAST
+    about: Row = {"data": experiment.about_data, "weights": experiment.about_weights}
+    if not last.exists():
+        about["init"] = experiment.take_first_weights()
+    meta |= {name: value for name, value in about.items() if value}
+    extended = None
+    if ended:
+        extended = {"epochs": ended, "at": meta["started_at"], "rescheduled": experiment.optimizer.scheduled()}
+    start = record.begin(experiment.text, meta, resume=experiment.config["resume"], extended=extended)
+    for line in experiment.about_weights:
+        tell(line)
+    if ended:
+        streams.note(continuing.stretched(experiment.optimizer, ended, experiment.config["epochs"]))
+    if start is not None and record.warning:
+        print(record.warning, file=sys.stderr, flush=True)
+    if start is not None:
+        experiment.take_weights(last)
+    return start
 
 
 def _followed(config: Config, folder: Path, group: Group) -> float:
@@ -170,11 +196,22 @@ class _Observers:
         self.display.solving(epoch, layer, done)
 
 
-def resume(folder: Path, command: str, trusted: Sequence[str] = ()) -> float:
-    """Go on with the run in `folder` from its saved configuration. trusted: modules whose objects may be built."""
-    with versions.told(folder):
-        config = {**saved_config(folder, trusted), "resume": True}
-        return train(config, folder, command, fingerprint=config_hash(read_config(folder)))
+def resume(
+    folder: Path, command: str, trusted: Sequence[str] = (), data_dir: str | None = None, epochs: int | None = None
+) -> float:
+    """Go on with the run in `folder` from its saved configuration.
+
+    trusted: modules whose objects may be built. data_dir: where its data are on this machine. epochs: of a finished
+    run, in all.
+    """
+    with versions.told(folder), moved_data.looked_for(folder):
+        config = {**saved_config(folder, trusted, data_dir=data_dir), "resume": True}
+        more = {} if epochs is None else {"epochs": epochs}
+        recorded = read_config(folder) | more
+        if more:
+            check_values(config | more)
+            continuing.require_more(folder, recorded["epochs"])
+        return train(config | more, folder, command, recorded=recorded)
 
 
 def _left_as_it_is(folder: Path, digest: str, tell: Callable[[str], None]) -> float:

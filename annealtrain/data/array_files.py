@@ -10,7 +10,7 @@ import numpy as np
 from annealtrain.data.array_sets import from_arrays
 from annealtrain.data.dataset import Dataset
 from annealtrain.data.file_readers import one_line
-from annealtrain.errors import InputError, nearest
+from annealtrain.errors import DataMissing, InputError, nearest
 from annealtrain.runtime import memory
 from annealtrain.runtime.validation import Rule, checked, each_of, number, optional
 
@@ -82,7 +82,7 @@ def arrays(
 def _existing(file: str, setting: str) -> Path:
     path = Path(file).expanduser()
     if not path.is_file():
-        raise InputError(f"{setting}={file}: there is no such file")
+        raise DataMissing(path, f"{setting}={file}: there is no such file")
     return path
 
 

@@ -1,5 +1,6 @@
 """A set of labelled samples: images, or the rows of a table."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,14 @@ class Dataset:
     def is_table(self) -> bool:
         """Whether samples are rows of numbers and no images."""
         return len(self.shape) == 1
+
+    def fingerprint(self) -> str:
+        """Return a checksum of all samples and labels: another set of the same name and shape has another."""
+        digest = hashlib.sha256()
+        for part in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()[:16]
 
     @property
     def held_out(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from annealtrain.data import file_readers
 from annealtrain.data.dataset import Dataset
-from annealtrain.errors import InputError
+from annealtrain.errors import DataMissing, InputError
 
 __all__ = ["Dataset", "cifar10", "cifar100", "digits", "fashion_mnist", "mnist"]
 
@@ -20,6 +20,13 @@ SHAPES = {
     "fashion_mnist": ((1, 28, 28), 10),
     "cifar10": ((3, 32, 32), 10),
     "cifar100": ((3, 32, 32), 100),
+}
+COUNTS = {  # of samples for training and for test
+    "digits": (1397, 400),
+    "mnist": (60_000, 10_000),
+    "fashion_mnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
 }
 TEN = tuple("0123456789")
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
@@ -110,5 +117,5 @@ def set_files(name: str, data_dir: StrPath | None) -> list[Path]:
     if missing:
         lost = missing[0] + (f" and {len(missing) - 1} more" if missing[1:] else "")
         ways = f'set data_dir=... or $ANNEALTRAIN_DATA, or run "annealtrain data --download {name}"'
-        raise InputError(f"dataset {name} is not at {folder} (missing {lost}): {ways} (needs torchvision)")
+        raise DataMissing(folder, f"dataset {name} is not at {folder} (missing {lost}): {ways} (needs torchvision)")
     return paths

@@ -8,7 +8,7 @@ import numpy as np
 from annealtrain.data.array_sets import test_rows
 from annealtrain.data.dataset import Dataset
 from annealtrain.data.file_readers import one_line
-from annealtrain.errors import InputError
+from annealtrain.errors import DataMissing, InputError
 from annealtrain.runtime import memory
 from annealtrain.runtime.validation import checked, number, one_of, optional
 
@@ -34,7 +34,7 @@ def folder(
         raise InputError("dataset=folder needs a folder of class folders: data_dir=DIR")
     root = Path(data_dir).expanduser()
     if not root.is_dir():
-        raise InputError(f"data_dir={data_dir}: there is no such folder")
+        raise DataMissing(root, f"data_dir={data_dir}: there is no such folder")
     train = root / "train" if (root / "train").is_dir() else root
     test = next((root / name for name in TEST if (root / name).is_dir()), None) if train != root else None
     names, paths, labels = _pictures(train, None)

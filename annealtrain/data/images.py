@@ -39,6 +39,11 @@ class Images:
         """Return the samples at `index`, preprocessed."""
         return self._preprocessing(self._samples[self._index[index]])
 
+    @property
+    def set_bytes(self) -> int:
+        """What all samples of the set take, of which these are some."""
+        return self._samples.nbytes
+
     def take(self, count: int) -> "Images":
         """Return the first `count` of them."""
         return Images(self._samples, self._all_labels, self._index[:count], self._preprocessing)
@@ -60,6 +65,11 @@ class Splits:
     validation: Images | None
     test: Images
     preprocessing: Preprocessing
+
+    @property
+    def set_bytes(self) -> int:
+        """What the set's own samples take in memory."""
+        return self.train.set_bytes + self.test.set_bytes
 
 
 def split(

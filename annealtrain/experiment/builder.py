@@ -14,12 +14,13 @@ from annealtrain.data.dataset import CLASSIFICATION, REGRESSION, Dataset
 from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError, nearest
-from annealtrain.experiment import data_of_run, first_weights, model_of_run, trust
+from annealtrain.experiment import data_of_run, first_weights, model_of_run, moved_data, trust
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text, threads_of
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import import_torch, torch_threads
 from annealtrain.optimizers.optimizer import Optimizer
-from annealtrain.runs import checkpoint
+from annealtrain.runs import checkpoint, contents
+from annealtrain.runs.provenance import require_same_data
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver
 from annealtrain.training.task import Task
@@ -118,6 +119,14 @@ class Experiment:
 def build(config: Config) -> Experiment:
     """Return the run that a configuration describes, its objects built."""
     return Experiment(config).build()
+
+
+def build_saved(config: Config, folder: Path) -> Experiment:
+    """Return the run in a folder, whose data may have moved; InputError where they are others, or not to be found."""
+    with moved_data.looked_for(folder):
+        experiment = build(config)
+    require_same_data(folder, contents.read_meta(folder / contents.META), experiment.about_data)
+    return experiment
 
 
 def dataset_of(config: Config) -> Dataset:
@@ -257,7 +266,7 @@ def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:
 
 def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:
     """Return the trainer of a run at its start, or with the last weights in its folder; and the epochs behind it."""
-    experiment = build(config)
+    experiment = build_saved(config, folder) if folder else build(config)
     epoch = experiment.take_weights(folder / checkpoint.LAST) if folder else 0
     if not folder:
         experiment.take_first_weights()

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.errors import InputError
-from annealtrain.experiment import data_of_run, model_of_run, trust, versions
+from annealtrain.experiment import data_of_run, model_of_run, moved_data, trust, versions
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
 from annealtrain.runs import recorder, tables, yaml_files
 from annealtrain.runtime import thread_pool
@@ -95,11 +95,17 @@ def read_config(folder: Path) -> Config:
     return _with_absolute_paths(yaml_files.read_mapping(path))
 
 
-def saved_config(folder: Path, trusted: str | Sequence[str] = (), replaced: Mapping[str, Any] | None = None) -> Config:
+def saved_config(
+    folder: Path,
+    trusted: str | Sequence[str] = (),
+    replaced: Mapping[str, Any] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Config:
     """Return the configuration of the run in `folder` as it is to be built.
 
     trusted: modules of the user's own whose objects may be built, see `trust.check`. replaced: nodes in the place of
-    those that the folder has. A setting that the run's version did not know yet is what it was before, see `versions`.
+    those that the folder has. data_dir: where its data are on this machine, see `moved_data`. A setting that the run's
+    version did not know yet is what it was before, see `versions`.
     Raises InputError where there is no run, or its configuration names what is not to be built.
     """
     config = versions.completed(read_config(folder), folder)
@@ -108,7 +114,7 @@ def saved_config(folder: Path, trusted: str | Sequence[str] = (), replaced: Mapp
         if not isinstance(config.get(name, {}), dict):
             raise InputError(f"{folder / recorder.CONFIG}: {name} is not a mapping: {tables.START_ANEW}")
     trust.check(config, trusted)
-    return config
+    return moved_data.moved(config, data_dir)
 
 
 def plain(config: DictConfig) -> Config:

@@ -82,6 +82,11 @@ def known_shape(config: dict[str, Any]) -> tuple[tuple[int, ...], int] | None:
     return datasets.SHAPES.get(target.removeprefix(NAMED)) if target.startswith(NAMED) else None
 
 
+def known_counts(config: dict[str, Any]) -> tuple[int, int]:
+    """Return how many samples for training and for test such a set has."""
+    return datasets.COUNTS[str(config["dataset"]["_target_"]).removeprefix(NAMED)]
+
+
 def in_shape(shape: Sequence[int], size: Sequence[int] | None) -> tuple[int, ...]:
     """Return the shape of a sample of `shape` at a size (h, w)."""
     return tuple(shape) if size is None else (shape[0], *size)
@@ -104,6 +109,7 @@ def record(dataset: Dataset, splits: Splits, amplitude: float) -> dict[str, Any]
     told: dict[str, Any] = {
         "dataset": dataset.name,
         "task": dataset.task,
+        "fingerprint": dataset.fingerprint(),
         "shape": list(dataset.shape),
         "samples": {name: len(part) if part else 0 for name, part in counts.items()},
         "preprocessing": splits.preprocessing.record() | ({"amplitude": amplitude} if dataset.is_regression else {}),

@@ -115,7 +115,6 @@ def network(
             f"the model has {made.classes} outputs, the dataset needs {classes}: "
             f"set the argument of its class that says how many, such as +model.num_classes={classes}"
         )
-    made.in_shape = tuple(in_shape)
     if anneals and rest is None:
         for parameter in made.rest.values():
             parameter.requires_grad_(False)

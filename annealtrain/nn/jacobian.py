@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from annealtrain.nn import footprint
 from annealtrain.nn.losses import SQUARED_ERROR, Loss
 from annealtrain.nn.model import Model, ModelLayer
 from annealtrain.runtime import memory, thread_pool
@@ -27,18 +28,15 @@ class Jacobian:
         self.network, self.k, self.targets, self.objective = network, k, targets, objective
         layer = network.trainable[k]
         count, C, (M, N) = len(inputs), network.classes, layer.weight_shape
-        sites = int(np.prod(layer.out_shape)) // M
+        sites = footprint.sites(layer)
         dtype = inputs.dtype if inputs.dtype.kind == "f" else np.dtype(np.float32)  # words are whole numbers
         self.inputs = np.empty((count, *layer.in_shape), dtype)
         outputs = np.empty((count, C), dtype)
         # One site: the derivatives b (M, Q, C) and the rows q (Q, N). More: the rows of A, (M, Q, C, N).
-        self._is_product = sites == 1 and layer.has_shared_rows
+        self._is_product = _is_product(layer)
         shape = (M, count, C) if self._is_product else (M, count, C, N)
-        memory.require(
-            int(np.prod(shape)) * dtype.itemsize,
-            f"the Jacobian of layer {k} for {count} samples",
-            "lower samples, or train in mini-batches: optimizer.adaptive=false batch_size=1000",
-        )
+        what = f"the Jacobian of layer {k} for {count} samples"
+        memory.require(self.bytes_of(network, k, count), what, "take fewer samples, or optimizer=kronecker")
         self._derivatives = np.empty(shape, dtype)
 
         def fill(block: slice) -> None:
@@ -61,6 +59,13 @@ class Jacobian:
         self._starts: Any = self.inputs if network.is_chain else inputs
         self._first = k if network.is_chain else 0
         self.model = objective.model(outputs, targets)
+
+    @staticmethod
+    def bytes_of(network: Model, k: int, count: int) -> int:
+        """Return what the derivatives for `count` samples take, in float32."""
+        layer = network.trainable[k]
+        M, N = layer.weight_shape
+        return 4 * count * network.classes * M * (1 if _is_product(layer) else N)
 
     def loss(self) -> float:
         """Return the loss that the model has at the present outputs; squared error: |r|^2 / Q."""
@@ -104,6 +109,11 @@ class Jacobian:
             self.model.move(derivatives * (self._rows @ change)[:, None])
         else:
             self.model.move(derivatives @ change)
+
+
+def _is_product(layer: ModelLayer) -> bool:
+    """Return whether a unit's rows of A are its derivatives times rows that all units share."""
+    return footprint.sites(layer) == 1 and layer.has_shared_rows
 
 
 def _by_weights(layer: ModelLayer, x: Array, back: Array) -> Array:

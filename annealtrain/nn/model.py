@@ -45,6 +45,7 @@ class Model(Protocol):
     """A network, see `Network`: its layers, and passes through it."""
 
     is_chain: bool
+    in_shape: Shape  # of one sample
     classes: int
 
     @property

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from annealtrain.errors import InputError
-from annealtrain.nn.layer import Shape
 from annealtrain.nn.named_arrays import require_same
 from annealtrain.nn.torch_module import TorchModule, seed_device
 from annealtrain.runtime.array_types import Array
@@ -17,8 +16,6 @@ from annealtrain.runtime.array_types import Array
 
 class RunModule(TorchModule):
     """A TorchModule all of whose tensors are kept and brought back, those that nothing trains among them."""
-
-    in_shape: Shape  # of one sample
 
     def others(self) -> dict[str, Array]:
         """Return copies of all parameters and buffers, those of the layers too, by name."""

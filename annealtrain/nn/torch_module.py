@@ -45,6 +45,7 @@ class TorchModule:
     """
 
     is_chain = False  # a pass begins at the module's inputs, at no later layer
+    in_shape: Shape = ()  # of one sample, where it is told
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class TorchModule:
         self._outputs = outputs
         self.trainable: list[TorchLayer] = _chosen(choices(module), trainable)
         if in_shape is not None:
+            self.in_shape = tuple(in_shape)
             self.meet(Call((torch.zeros((2, *in_shape), dtype=self.dtype, device=self.device),)))
         self.rest_optimizer = rest(list(self.rest.values())) if rest and self.rest else None
         self._first_rates = [group["lr"] for group in self.rest_optimizer.param_groups] if self.rest_optimizer else []

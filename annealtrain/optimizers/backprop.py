@@ -5,10 +5,12 @@ It trains torch modules too, all of their weights but the frozen ones.
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annealtrain.nn import footprint
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.model import Model
 from annealtrain.nn.network import Network
@@ -23,6 +25,7 @@ from annealtrain.schedule import Schedule
 if TYPE_CHECKING:
     from torch import Tensor
 
+OF_TORCH = 100_000_000  # bytes that PyTorch takes at its first steps, as measured
 # What AdamW, and gradient descent, remember of each weight.
 MOMENTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")
 
@@ -83,6 +86,19 @@ class Backpropagation(Optimizer):
             self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(self._weights, **settings)
         else:
             self._optimizer = torch.optim.SGD(self._weights, momentum=self.momentum, nesterov=True, **settings)
+
+    def step_bytes(self, network: Model, samples: int, threads: int) -> int:
+        weights = sum(prod(layer.weight_shape) for layer in network.trainable)
+        size = min(self.batch_size or samples, samples)
+        unfolded = sum(footprint.unfolded(layer) for layer in network.trainable)
+        # Weights, gradients and two moments, ours in float64 and a checkpoint's copies beside them; torch's own code
+        # that is read in as it is used.
+        held = 48 * weights + 4 * size * (2 * footprint.activations(network) + unfolded) + OF_TORCH
+        return held + threads * footprint.chunk_bytes(network)
+
+    def scheduled(self) -> list[str]:
+        is_stretched = isinstance(self.learning_rate, Schedule) and self.learning_rate.is_stretched
+        return ["the learning rate"] if is_stretched else []
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         import torch

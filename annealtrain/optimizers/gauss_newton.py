@@ -10,6 +10,7 @@ of the layers above where the paper takes their pseudo-inverse.
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ import numpy as np
 from annealtrain.errors import Diverged
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
+from annealtrain.nn import footprint
 from annealtrain.nn.jacobian import Jacobian
+from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.model import Model
 from annealtrain.optimizers.diagnostics import condition_number, saturated_share
@@ -78,6 +81,27 @@ class GaussNewton(Optimizer):
     def restore(self, state: dict[str, Array]) -> None:
         prefix = "half_range_"
         self._half_ranges = {int(n.removeprefix(prefix)): float(v) for n, v in state.items() if n.startswith(prefix)}
+
+    def step_bytes(self, network: Model, samples: int, threads: int) -> int:
+        def of_layer(k: int) -> int:
+            layer, C = network.trainable[k], network.classes
+            (M, N), in_numbers = layer.weight_shape, prod(layer.in_shape)
+            rows = samples * N if footprint.sites(layer) == 1 else 0
+            back = 4 * CHUNK_SAMPLES * C * (prod(layer.out_shape) + (M * N if not rows else 0))  # of one thread
+            gram = 8 * N * N + (4 * rows if rows else 0)
+            forms = min(M, GROUP) * 8 * N * N + threads * gram + 32 * N * N  # a group's J, and a unit's own copies
+            return (
+                Jacobian.bytes_of(network, k, samples)
+                + 4 * samples * in_numbers
+                + 4 * rows
+                + max(threads * (back + footprint.chunk_bytes(network)), forms)
+            )
+
+        return max(map(of_layer, range(len(network.trainable))))
+
+    def scheduled(self) -> list[str]:
+        found = super().scheduled()
+        return [name for name in found if name != "the range L"] if self.adaptive else found
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         if self.network.has_more:

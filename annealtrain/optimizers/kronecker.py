@@ -11,6 +11,7 @@ import numpy as np
 
 from annealtrain.errors import Diverged
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.nn import footprint
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.model import Model
 from annealtrain.optimizers.diagnostics import condition_number, solve_row
@@ -30,7 +31,17 @@ DIAGNOSED = 64  # steps of an epoch between two that are looked at closely, the 
 WARM_UP = 10  # first steps that each renew the curvature
 
 
-__all__ = ["Kronecker", "kronecker_factors"]
+__all__ = ["Kronecker", "kronecker_bytes", "kronecker_factors"]
+
+
+def kronecker_bytes(network: Model, samples: int, threads: int) -> int:
+    """Return an estimate of what a step on so many samples holds at once, beside their inputs."""
+    shapes = [layer.weight_shape for layer in network.trainable]
+    # Averages, new ones, what is made of them (float64) and what the solver reads (float32); a checkpoint's copy.
+    factors = sum(8 * (5 * N * N + 4 * M * M + 8 * M * N) for M, N in shapes)
+    largest = max(8 * 3 * N * N for _, N in shapes)  # of the spectrum that is told of
+    probe = max(4 * PROBED * footprint.unfolded(layer) for layer in network.trainable)
+    return factors + largest + probe * threads + footprint.pass_bytes(network, samples, threads)
 
 
 class Kronecker(Optimizer):
@@ -89,6 +100,12 @@ class Kronecker(Optimizer):
             ranks=current_ranks(),
         )
         self._ranks = self._model.ranks
+
+    def step_bytes(self, network: Model, samples: int, threads: int) -> int:
+        return kronecker_bytes(network, samples, threads)
+
+    def scheduled(self) -> list[str]:
+        return [*super().scheduled(), "eta"]
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         timer, layers = self.timer, self.network.trainable

@@ -7,8 +7,10 @@ import numpy as np
 
 from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.least_squares import BLOCK_ROWS
+from annealtrain.nn import footprint
 from annealtrain.nn.forward import ActivationCache
-from annealtrain.nn.model import Model
+from annealtrain.nn.model import Model, ModelLayer
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.diagnostics import layer_diagnosis, solve_row
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
@@ -49,6 +51,16 @@ class Layerwise(Optimizer):
         assert isinstance(network, Network)  # nothing else has inverses
         self.targets.check(network)
         super().check(network)
+
+    def step_bytes(self, network: Model, samples: int, threads: int) -> int:
+        def of_layer(layer: ModelLayer) -> int:
+            (M, N), rows = layer.weight_shape, samples * footprint.sites(layer)
+            # float32: rows, and targets, slopes, their row forms.
+            # float64: J whole, live, packed, a block of rows; all J at once where they are smaller than the rows.
+            held, at_once = 4 * rows * (N + 5 * M), 8 * M * N * N if rows >= M * N else 0
+            return held + at_once + (threads + 1) * (20 * N * N + 16 * min(rows, BLOCK_ROWS) * N)
+
+        return super().step_bytes(network, samples, threads) + max(map(of_layer, network.trainable))
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         # Steps 2 and 4: outputs back through the inverse of the network as the last step left it.

@@ -13,6 +13,7 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.nn import footprint
 from annealtrain.nn.losses import SQUARED_ERROR, Loss
 from annealtrain.nn.model import Model
 from annealtrain.runtime.array_types import Array, Row
@@ -91,6 +92,19 @@ class Optimizer:
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         """Change the network's weights by one batch; return a row of solves.csv for each layer solved."""
         raise NotImplementedError
+
+    def step_bytes(self, network: Model, samples: int, threads: int) -> int:
+        """Return an estimate of what a step on so many samples holds at once, beside their inputs.
+
+        This one is of all activations there and back; an optimizer that holds more says so.
+        """
+        return 4 * samples * footprint.activations(network) + footprint.pass_bytes(network, samples, threads)
+
+    def scheduled(self) -> list[str]:
+        """Return, in words, which of its settings follow a run's length: they are others in a run of more epochs."""
+        found = ["the range L"] if self.half_range is not None and self.half_range.is_stretched else []
+        held = vars(self.solver).items() if self.solver is not None else ()
+        return found + [f"solver.{name}" for name, value in held if isinstance(value, Schedule) and value.is_stretched]
 
     def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
         """Return the Hamiltonians that `step` would solve in layer k at the present weights; InputError if none."""

@@ -48,6 +48,9 @@ def read_meta(path: Path) -> Row:
         raise not_of_a_run(path, "packages are no versions by name")
     if not isinstance(resumed, list) or not all(isinstance(time, str) for time in resumed):
         raise not_of_a_run(path, "resumed_at is no list of times")
+    extended = content.get("extended", [])
+    if not isinstance(extended, list) or not all(isinstance(one, dict) for one in extended):
+        raise not_of_a_run(path, "extended is no list of mappings")
     if not isinstance(content.get("data"), dict | None):
         raise not_of_a_run(path, "data is no mapping")
     return content

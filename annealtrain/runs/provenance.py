@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import annealtrain
+from annealtrain.errors import InputError
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
 from annealtrain.runtime.blas import blas_kernel
@@ -17,6 +18,7 @@ PACKAGES = (
     *("numpy", "scipy", "hydra-core", "dimod", "dwave-samplers", "scikit-learn"),
     *("torch", "dwave-system", "qiskit", "openjij"),
 )
+ROUNDING = ("numpy", "scipy", "torch")  # those that compute a score
 
 
 def provenance(seed: int, command: str, digest: str) -> Row:
@@ -34,6 +36,30 @@ def provenance(seed: int, command: str, digest: str) -> Row:
         "blas": blas_kernel(),
         "cores": thread_pool.available_threads(),
     }
+
+
+def require_same_data(folder: Path, meta: Row, about: Row) -> None:
+    """Raise InputError where samples are not those that the run in a folder was made on, whatever their name.
+
+    meta: the run's. about: what is told of the samples that are there. A run of an older version tells no fingerprint.
+    """
+    then, now = (told.get("fingerprint") for told in (meta.get("data") or {}, about))
+    if then not in (None, now):
+        raise InputError(
+            f"the samples of {about['dataset']} are not those of the run in {folder} (fingerprint {now}, the run's "
+            f"{str(then)[:16]}): restore them, or say where they are, --data-dir DIR"
+        )
+
+
+def differences(meta: Row) -> list[str]:
+    """Return what rounds otherwise here than where a run was made, each with both values; none on the same machine."""
+    here, made_on = kernel_text(blas_kernel()), kernels_of(meta)
+    found = [] if made_on == [here] else [f"made on {', '.join(made_on)}, scored on {here}"]
+    packages = meta.get("packages") or {}
+    pairs = {name: (packages.get(name), _version(name)) for name in ROUNDING} | {
+        "cores": (meta.get("cores"), thread_pool.available_threads())
+    }
+    return found + [f"{name} {then}, here {now}" for name, (then, now) in pairs.items() if None is not then != now]
 
 
 def kernels_of(meta: Row) -> list[str]:

@@ -22,7 +22,7 @@ from annealtrain.runs.checksums import checksum, sealed
 from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SOLVES, finite
 from annealtrain.runs.foreign import is_hydras, is_open_log, is_own_log
 from annealtrain.runs.lock import LOCK
-from annealtrain.runs.provenance import kernel_text, kernels_of, resumed_kernels
+from annealtrain.runs.provenance import kernel_text, kernels_of, require_same_data, resumed_kernels
 from annealtrain.runs.tables import START_ANEW, csv_text
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array, Row
@@ -44,10 +44,11 @@ class RunRecorder:
         self._sums: dict[str, str] = {}  # of the files that were written here
         self.warning: str | None = None  # of going on with a run that was begun elsewhere
 
-    def begin(self, config_text: str, meta: Row, *, resume: bool) -> int | None:
+    def begin(self, config_text: str, meta: Row, *, resume: bool, extended: Row | None = None) -> int | None:
         """Write the configuration; return the epoch of the checkpoint to go on from, None for a new run.
 
-        meta["config_hash"] tells runs of different settings apart.
+        meta["config_hash"] tells runs of different settings apart. extended: what is told of a finished run that goes
+        on for more epochs, by another configuration than that of its start.
         Raises InputError for a folder of something else, of other settings, or of an unfinished run that is not
         to be resumed.
         """
@@ -59,10 +60,11 @@ class RunRecorder:
             self.write_json(META, meta | {"resumed_at": []})
             return None
         held = contents.read_meta(self.folder / META)
-        if held.get("config_hash") != meta["config_hash"]:
+        if held.get("config_hash") != meta["config_hash"] and not extended:
             raise InputError(f"run folder {self.folder} holds a run with other settings: {remedy}")
-        if not resume:
+        if not (resume or extended):
             raise InputError(f"run folder {self.folder} holds an unfinished run: add resume=true, or {remedy}")
+        require_same_data(self.folder, held, meta.get("data") or {})
         start = self._read_rows()
         self._remove_parts()
         resumed = {"resumed_at": [*held.get("resumed_at", []), meta["started_at"]]}
@@ -72,6 +74,10 @@ class RunRecorder:
             self.warning = (
                 f"begun on another BLAS kernel ({', '.join(made_on)}; here {here}): sums are rounded otherwise"
             )
+        if extended:  # in this order: a run that is killed in between can be given its epochs again
+            (self.folder / RESULT).unlink(missing_ok=True)
+            self.write(CONFIG, config_text)
+            resumed |= {"config_hash": meta["config_hash"], "extended": [*held.get("extended", []), extended]}
         self.write_json(META, held | resumed)
         return start
 

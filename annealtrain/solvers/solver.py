@@ -98,6 +98,7 @@ class Solver:
     """
 
     takes_all_units = False
+    is_metered = False  # a solve costs money, or waits in a queue: none is made for an estimate
 
     watch: Watch = UNWATCHED  # of the solve that this copy of a solver is for
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.diagnostics import epoch_columns
-from annealtrain.optimizers.optimizer import Batch, Optimizer, Step
+from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
 from annealtrain.runtime.ranks import current_ranks
@@ -96,6 +97,22 @@ class Trainer:
                 inputs = train.batch(index, stream(self.seed, Stream.AUGMENT, step.number))
             share = slice(self._ranks.rank, None, self._ranks.size)  # of all samples, as they are augmented together
             yield step, Batch(inputs[share], self._outputs(train.labels[index])[share])
+
+    def timed_steps(self, progress: Progress) -> Iterator[float]:
+        """Yield the seconds of each step of the first epoch, one after the other; nobody is told of its scores."""
+        started = perf_counter()
+        for step, batch in self._batches(0):
+            self.optimizer.step(batch, step, progress)
+            now = perf_counter()
+            yield now - started
+            started = now
+
+    def timed_step(self, count: int, progress: Progress) -> float:
+        """Return the seconds of a first step on the first `count` training samples."""
+        train, step = self.sets["train"], Step(0, self.epochs, 0, self.epochs)
+        started = perf_counter()
+        self.optimizer.step(Batch(train[:count], self._outputs(train.labels[:count])), step, progress)
+        return perf_counter() - started
 
     def next_problem(self, k: int, epoch: int) -> "LayerProblem":
         """Return what the first step of `epoch` would solve in layer k at the present weights of all layers."""

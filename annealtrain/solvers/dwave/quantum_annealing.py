@@ -94,6 +94,11 @@ class QuantumAnnealing(Solver):
         self.qpu_time_s = 0.0  # spent so far
         self._workers, self._turn = Workers(), threading.Lock()
 
+    @property
+    def is_metered(self) -> bool:  # type: ignore[override]
+        """Whether it is a QPU."""
+        return not self.mock
+
     def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], solves: Sequence[int]) -> None:
         """Reach the QPU, embed every layer, and estimate the whole run's QPU time; InputError if one is impossible."""
         super().prepare(bits=bits, weights=weights, units=units, solves=solves)

@@ -41,6 +41,11 @@ class ImaginaryTimeCircuit(Solver):
 
             self.device = QiskitDevice(device)
 
+    @property
+    def is_metered(self) -> bool:  # type: ignore[override]
+        """Whether its circuits go to a device, which may be a machine with a queue."""
+        return self.backend == "qiskit"
+
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
         for k, count in enumerate(weights):
             self._check_spins(count * bits, f"layer {k}")

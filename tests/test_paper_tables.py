@@ -1,0 +1,54 @@
+"""Tables of runs for a paper or a page."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from annealtrain.errors import InputError
+from annealtrain.runs.paper_tables import chosen, latex, markdown
+
+HEAD = ["model", "n_bits", "test last"]
+TABLE = (HEAD, [["le|net_1 50%", "8", "0.9600 +- 0.0040"], ["mlp \\ $x$ {a}~^#&<", "4", "0.5000"]])
+
+
+def test_latex_is_escaped_and_of_booktabs() -> None:
+    lines = latex(TABLE).splitlines()
+    assert [line if line[0] in "%\\" else " ".join(line.split()) for line in lines] == [
+        r"% \usepackage{booktabs}",
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"model & n\_bits & test last \\",
+        r"\midrule",
+        r"le\textbar{}net\_1 50\% & 8 & $0.9600 \pm 0.0040$ \\",
+        r"mlp \textbackslash{} \$x\$ \{a\}\textasciitilde{}\textasciicircum{}\#\&\textless{} & 4 & 0.5000 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    assert len({len(line) for line in lines if " & " in line}) == 1  # aligned in the text too
+
+
+def test_markdown_is_aligned() -> None:
+    lines = markdown(TABLE).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1] == "| ------------------- | -----: | ---------------: |"
+    assert lines[2] == "| le\\|net_1 50%       |      8 | 0.9600 +- 0.0040 |"
+
+
+def test_columns_are_chosen_by_their_heads() -> None:
+    assert chosen(TABLE, ["test last", "model"]) == (["test last", "model"], [[r[2], r[0]] for r in TABLE[1]])
+    assert chosen(TABLE, []) is TABLE
+    with pytest.raises(InputError, match=r"there is no column 'test'; did you mean 'test last'.: model, n_bits"):
+        chosen(TABLE, ["test"])
+
+
+def test_runs_become_a_table(cli: Callable, refused: Callable, tree: Path) -> None:
+    outcome = cli("collect", str(tree), "--format", "markdown", "--columns", "solver,runs,test last")
+    assert (tree / "runs.md").read_text() in outcome.out
+    assert outcome.out.endswith(f"4 runs: {tree / 'runs.md'}\n")
+    assert outcome.out.splitlines()[0].split() == ["|", "solver", "|", "runs", "|", "test", "last", "|"]
+    assert [line.split()[1] for line in outcome.out.splitlines()[2:4]] == ["CoordinateDescent", "SimulatedAnnealing"]
+    assert cli("collect", str(tree), "--format", "latex", "--output", "x.tex").code == 0
+    assert r"\begin{tabular}" in Path("x.tex").read_text()
+    assert refused("collect", str(tree), "--format", "html") == "--format html is not one of csv, latex, markdown"
+    assert refused("collect", str(tree), "--columns", "runs").startswith("--columns is for --format latex and markdown")
