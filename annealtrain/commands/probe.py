@@ -115,7 +115,7 @@ def _of_parts(trainer: Trainer, experiment: Experiment, limit: _Limit) -> tuple[
     They are taken to be a part that is the same for any number of samples, and one that grows with it.
     """
     total, found = len(experiment.splits.train), dict[int, float]()
-    count, expected = max(total // PARTS, 1), 0.0
+    count, expected = max(total // PARTS, min(total, 2)), 0.0  # norms of a batch need two
     try:
         trainer.timed_step(count, limit.progress)  # the first of all is slower
         while count not in found:

@@ -245,19 +245,26 @@ def network_of(config: Config, in_shape: Sequence[int], classes: int, task: str 
     return Network(_instantiate(layers, "model.layers"), tuple(in_shape), classes, **settings)
 
 
-def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:
-    """Return a torch module as a network, its first weights drawn from the run's seed."""
+def maker_of(config: Config) -> Any:
+    """Return the class, or function, that makes a torch module of a configuration; None where the model is none."""
+    if not model_of_run.is_module(config):
+        return None
     import_torch("a torch module as model")
     node = config["model"]
     if "layers" in node:
         raise InputError("model has layers and a _target_: for a torch module write model=torch model._target_=...")
     trust.open_path(node)
     try:
-        make = trust.located(node["_target_"])
+        return trust.located(node["_target_"])
     except Exception as error:  # whatever importing a module of the user's raises
         raise _unbuilt("model", node, error) from error
+
+
+def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:
+    """Return a torch module as a network, its first weights drawn from the run's seed."""
+    make = maker_of(config)
     with model_of_run.seeded(config["seed"]):
-        module = _instantiate(model_of_run.arguments(node, make, in_shape, classes), "model")
+        module = _instantiate(model_of_run.arguments(config["model"], make, in_shape, classes), "model")
     rest = _instantiate(config["rest"], "rest") if config.get("rest") is not None else None
     torch_threads(threads_of(config))
     settings = {"seed": config["seed"], "anneals": config.get("solver") is not None}

@@ -2,8 +2,10 @@
 
 from math import prod
 
-from annealtrain.nn.layout import CHUNK_SAMPLES
+from annealtrain.nn.layout import CHUNK_SAMPLES, PREDICTED
 from annealtrain.nn.model import Model, ModelLayer
+
+OF_TORCH = 100_000_000  # bytes that PyTorch takes at its first steps, as measured
 
 
 def sites(layer: ModelLayer) -> int:
@@ -28,12 +30,12 @@ def chunk_bytes(network: Model) -> int:
 
 
 def pass_bytes(network: Model, samples: int, threads: int) -> int:
-    """Return what a pass of all samples forward and back holds: in chunks on threads, or a module's in one."""
+    """Return what passes forward and back hold: in chunks on threads, or a module's with all samples at once."""
     if network.is_chain:
         return min(threads, -(-samples // CHUNK_SAMPLES)) * chunk_bytes(network)
     # What lies between its layers, norms and activations, keeps as much as they do.
-    kept = 2 * sum(prod(layer.in_shape) + prod(layer.out_shape) for layer in network.trainable)
-    return 4 * max(samples, CHUNK_SAMPLES) * kept
+    kept = [2 * (prod(layer.in_shape) + prod(layer.out_shape)) for layer in network.trainable]
+    return 4 * max(samples * sum(kept), PREDICTED * max(kept)) + OF_TORCH
 
 
 def input_bytes(network: Model, samples: int) -> int:

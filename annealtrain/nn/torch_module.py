@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
-from annealtrain.nn.layout import CHUNK_SAMPLES
+from annealtrain.nn.layout import CHUNK_SAMPLES, PREDICTED
 from annealtrain.nn.torch_layers import KINDS, TorchLayer, as_array, choices
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime import thread_pool
@@ -23,7 +23,6 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.ranks import ALONE, Ranks, current_ranks
 
 Result = TypeVar("Result")
-PREDICTED = 256  # samples of one forward pass without gradients
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from annealtrain.schedule import Schedule
 if TYPE_CHECKING:
     from torch import Tensor
 
-OF_TORCH = 100_000_000  # bytes that PyTorch takes at its first steps, as measured
 # What AdamW, and gradient descent, remember of each weight.
 MOMENTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")
 
@@ -90,10 +89,13 @@ class Backpropagation(Optimizer):
     def step_bytes(self, network: Model, samples: int, threads: int) -> int:
         weights = sum(prod(layer.weight_shape) for layer in network.trainable)
         size = min(self.batch_size or samples, samples)
+        # Weights, gradients and two moments, ours in float64 and a checkpoint's copies beside them.
+        held = 48 * weights
+        if not network.is_chain:
+            return held + footprint.pass_bytes(network, size, threads)
         unfolded = sum(footprint.unfolded(layer) for layer in network.trainable)
-        # Weights, gradients and two moments, ours in float64 and a checkpoint's copies beside them; torch's own code
-        # that is read in as it is used.
-        held = 48 * weights + 4 * size * (2 * footprint.activations(network) + unfolded) + OF_TORCH
+        # And torch's own code that is read in as it is used.
+        held += 4 * size * (2 * footprint.activations(network) + unfolded) + footprint.OF_TORCH
         return held + threads * footprint.chunk_bytes(network)
 
     def scheduled(self) -> list[str]:

@@ -83,6 +83,10 @@ class GaussNewton(Optimizer):
         self._half_ranges = {int(n.removeprefix(prefix)): float(v) for n, v in state.items() if n.startswith(prefix)}
 
     def step_bytes(self, network: Model, samples: int, threads: int) -> int:
+        at_once = threads if network.is_chain else 1
+        whole = network.has_more and not network.is_chain  # all samples go through where running statistics move
+        passes = footprint.pass_bytes(network, samples if whole else threads * CHUNK_SAMPLES, threads)
+
         def of_layer(k: int) -> int:
             layer, C = network.trainable[k], network.classes
             (M, N), in_numbers = layer.weight_shape, prod(layer.in_shape)
@@ -94,7 +98,7 @@ class GaussNewton(Optimizer):
                 Jacobian.bytes_of(network, k, samples)
                 + 4 * samples * in_numbers
                 + 4 * rows
-                + max(threads * (back + footprint.chunk_bytes(network)), forms)
+                + max(at_once * back + passes, forms)
             )
 
         return max(map(of_layer, range(len(network.trainable))))
