@@ -154,4 +154,5 @@ def test_this_install_finds_its_configuration() -> None:
     root = files("annealtrain.configs")
     assert root.joinpath("train.yaml").is_file()
     groups = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("_")}
-    assert groups == {"dataset", "experiment", "hydra", "method", "model", "optimizer", "schedule", "solver", "sweep"}
+    expected = {"dataset", "experiment", "hydra", "method", "model", "optimizer", "rest", "schedule", "solver", "sweep"}
+    assert groups == expected
