@@ -33,6 +33,7 @@ RULES: dict[str, Rule] = {
     },
 }
 OF_DATA = ("dataset", "validation", "task", "image_size", "scale", "standardise", "data_dir")  # a run has its own
+OF_TRAINING = ("bias",)  # which YAML of data sets for a network that is yet to be trained
 
 
 @cache
@@ -93,7 +94,7 @@ def _check_known(composed: DictConfig) -> None:
     """Raise InputError for a setting that is not one of quantize.yaml, and below no group."""
     content = known_settings.unresolved(composed)
     for path in leaves(content):
-        if path[0] not in shipped() and path[0] not in ("dataset", "solver", "model"):
+        if path[0] not in shipped() and path[0] not in ("dataset", "solver", "model", *OF_TRAINING):
             raise InputError(known_settings.no_setting(path[0], shipped()).replace(known_settings.LISTED, LISTED))
         if path[0] == "annealing" and path[1:2] and path[1] not in shipped()["annealing"]:
             known = list(shipped()["annealing"])
@@ -106,6 +107,8 @@ def _check_read(composed: DictConfig, words: Sequence[str], *, is_run: bool) -> 
     for word in words:
         key = word.lstrip("+~").partition("=")[0]
         top = key.partition(".")[0].partition("/")[0]
+        if top in OF_TRAINING:
+            raise InputError(known_settings.no_setting(top, shipped()).replace(known_settings.LISTED, LISTED))
         if is_run and top in (*OF_DATA, "model", "state_dict"):
             raise InputError(f"{word}: a run has its own {top}: leave it out")
         if not is_run and key == "weights":
