@@ -1,13 +1,13 @@
 """The configuration of `annealtrain quantize`: composed as that of a run, and checked as carefully."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, nearest
 from annealtrain.experiment import compose, known_settings
 from annealtrain.experiment.config import RULES as RUN_RULES
 from annealtrain.experiment.config import Config, plain
@@ -33,6 +33,8 @@ RULES: dict[str, Rule] = {
     },
 }
 OF_DATA = ("dataset", "validation", "task", "image_size", "scale", "standardise", "data_dir")  # a run has its own
+GROUPS = ("dataset", "solver", "model", "hydra")
+OF_TRAINING = ("bias",)  # which YAML of data sets for a network that is yet to be trained
 
 
 @cache
@@ -53,6 +55,7 @@ def compose_quantize(words: Sequence[str], config_dir: str | None, *, is_run: bo
     Raises InputError for what cannot be composed, for settings that nothing reads, and for values outside their limits.
     """
     words = _levels_alone(words)
+    _check_named(words)
     try:
         composed = compose.compose(words, config_dir, name=NAME)
     except InputError as error:
@@ -89,15 +92,29 @@ def grids_of(config: Config, layers: int) -> list[Grid | None]:
     ]
 
 
+def _check_named(words: Sequence[str]) -> None:
+    """Raise InputError for a word that sets what quantize.yaml has not, whatever a training run has."""
+    for word in words:
+        key = word.lstrip("+~").partition("=")[0].partition("@")[0]
+        top, _, below = key.partition(".")
+        if top.partition("/")[0] not in (*shipped(), *GROUPS):
+            raise InputError(_unknown(key, top, shipped()))
+        if top == "annealing" and below and below.partition(".")[0] not in shipped()["annealing"]:
+            raise InputError(_unknown(key, below, shipped()["annealing"]))
+
+
+def _unknown(key: str, name: str, known: Iterable[str]) -> str:
+    return f"no setting {key!r}{nearest(name, known)}: {LISTED}"
+
+
 def _check_known(composed: DictConfig) -> None:
     """Raise InputError for a setting that is not one of quantize.yaml, and below no group."""
     content = known_settings.unresolved(composed)
     for path in leaves(content):
-        if path[0] not in shipped() and path[0] not in ("dataset", "solver", "model"):
-            raise InputError(known_settings.no_setting(path[0], shipped()).replace(known_settings.LISTED, LISTED))
+        if path[0] not in shipped() and path[0] not in (*GROUPS, *OF_TRAINING):
+            raise InputError(_unknown(path[0], path[0], shipped()))
         if path[0] == "annealing" and path[1:2] and path[1] not in shipped()["annealing"]:
-            known = list(shipped()["annealing"])
-            raise InputError(known_settings.no_setting(".".join(path), known).replace(known_settings.LISTED, LISTED))
+            raise InputError(_unknown(".".join(path), path[1], shipped()["annealing"]))
 
 
 def _check_read(composed: DictConfig, words: Sequence[str], *, is_run: bool) -> None:

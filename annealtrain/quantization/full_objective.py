@@ -22,13 +22,15 @@ from annealtrain.runtime.random_streams import Seed, Stream, generator, stream
 from annealtrain.solvers.solver import Solver
 
 PASSES = 2  # over all units
-GAMMA_DAMPING = 0.01  # of mean Gamma_mm: a unit that no output feels keeps an error of its own
+FEW_CLASSES = 32  # that are all looked at
+GAMMA_DAMPING = 0.1  # of mean Gamma_mm: a unit that no output feels keeps an error of its own
 
 
 def curvature(source: Source, k: int, samples: Any, seed: int) -> Array:
     """Return Gamma (M, M) of layer k's outputs for the Kullback-Leibler divergence from the float network's outputs.
 
-    It is the mean of b b' of gradients b of log p(y), at classes y drawn from the float network's own probabilities p.
+    It is the mean over classes y, by the float network's own probabilities p, of b b' of gradients b of log p(y). Of
+    many classes one is drawn for each sample.
     """
     M = len(source.weights(k))
     total, random = np.zeros((M, M)), generator(seed, Stream.SIGNS, k)
@@ -37,9 +39,14 @@ def curvature(source: Source, k: int, samples: Any, seed: int) -> Array:
         outputs = source.outputs(x, is_float=True).astype(np.float64)
         p = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
-        drawn = (p.cumsum(axis=1) > random.random((len(p), 1))).argmax(axis=1)
-        b = source.curvature(k, x, np.eye(p.shape[1])[drawn] - p).astype(np.float64)
-        total += b.T @ b
+        each = np.eye(p.shape[1])
+        if len(each) <= FEW_CLASSES:
+            probes = [np.sqrt(p[:, y, None]) * (each[y] - p) for y in range(len(each))]
+        else:
+            probes = [each[(p.cumsum(axis=1) > random.random((len(p), 1))).argmax(axis=1)] - p]
+        for probe in probes:
+            b = source.curvature(k, x, probe).astype(np.float64)
+            total += b.T @ b
     mean = float(total.diagonal().mean()) or 1.0
     return total / mean + GAMMA_DAMPING * np.eye(M)
 

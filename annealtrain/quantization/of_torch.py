@@ -130,5 +130,5 @@ class TorchSource:
 
     def curvature(self, k: int, x: Tensor, signs: Array) -> Array:
         self._of_exact.trainable = [self._exact_layers[k]]
-        dz = self._of_exact.tape(x).backward(signs)[0]
+        dz = self._of_exact.tape(x).backward(signs.astype(np.float32))[0]
         return self._exact_layers[k].flatten_outputs(dz)

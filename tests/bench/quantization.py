@@ -39,6 +39,7 @@ METHODS: dict[str, Callable[[], dict[str, Any]]] = {
     "beam 128, descent": lambda: {"solver": Beam(128)},
     "sa from babai": lambda: {"solver": SimulatedAnnealing(start="babai")},
     "sa from beam": lambda: {"solver": SimulatedAnnealing(start="beam")},
+    "sa from beam, 6,000 sweeps": lambda: {"solver": SimulatedAnnealing(6000, start="beam")},
     "sa from beam, full": lambda: {"solver": SimulatedAnnealing(start="beam"), "objective": "full"},
 }
 PLAIN = {"compensate": False, "refit_bias": False}  # of methods called NAME, plain: each layer by itself
