@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.sparse import csr_array
 from threadpoolctl import threadpool_info
 from ticks import ticking
 
@@ -367,6 +368,12 @@ def test_problems_are_solved_by_several_threads_at_once():
         ({"J": np.zeros((0, 3, 3))}, "M > 0"),
         ({"J": np.eye(3), "h": np.zeros((0, 3))}, r"h \(0, 3\) is neither"),
         ({"J": np.eye(2) * 1j}, "J is complex"),
+        ({"J": np.ma.masked_less(glass(3), 0)}, r"^J has masked values: fill them, as \.filled\(0\) does"),
+        ({"J": np.eye(2), "h": [np.ma.masked, 1.0]}, "^h has masked values"),
+        ({"J": [*np.ma.masked_less(glass(3), 0)]}, "^J has masked values"),  # rows with masks of their own
+        ({"J": csr_array(np.eye(3))}, r"^J is a sparse matrix: give its \.toarray\(\)$"),
+        ({"J": np.eye(2), "L": 1e-320}, r"what a float holds \(J up to 1, h up to 0, L=1e-320\): scale J, h or L$"),
+        ({"J": np.eye(2), "h": [1e308, 0.0]}, r"\(J up to 1, h up to 1e\+308, L=1\.0\)"),
         ({"J": [["a"]]}, "J is not an array of numbers"),
         ({"J": [[1.0, 2.0], [3.0]]}, "J is not an array of numbers"),
         ({"J": np.eye(2), "S0": [1e200, 0.0]}, "S0 is too far from 0"),

@@ -119,12 +119,16 @@ def test_a_run_s_checksums_are_checked_wherever_it_is_read(tmp_path: Path) -> No
     damaged(folder / "result.json", lambda _: collection.read_run(folder))
 
 
-@pytest.mark.parametrize("of_meta", [{"checksums": True}, {"blas": None}, {"annealtrain": "0.2.0"}, {"annealtrain": None}])
+@pytest.mark.parametrize(
+    "of_meta", [{"checksums": True}, {"blas": None}, {"annealtrain": "0.2.0"}, {"annealtrain": None}]
+)
 def test_checksums_are_missed_where_a_run_had_them(tmp_path: Path, of_meta: dict[str, Any]) -> None:
     folder = write_run(tmp_path / "run")
     assert not checksums.verify(folder, contents.read_result(folder / "result.json"))  # of an older version
     (folder / "meta.json").write_text(json.dumps(META_OF_OLD | of_meta))
-    assert "result.json has lost its checksums" in damaged(folder / "result.json", lambda _: collection.read_run(folder))
+    assert "result.json has lost its checksums" in damaged(
+        folder / "result.json", lambda _: collection.read_run(folder)
+    )
 
 
 def test_every_run_says_that_it_has_checksums(tmp_path: Path) -> None:
