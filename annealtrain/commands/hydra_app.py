@@ -60,6 +60,8 @@ def run_hydra(arguments: list[str]) -> int:
     except sweep.Refused as refusal:
         raise refusal.__cause__ or refusal from None
     except (*ERRORS, OSError) as error:  # of a composition; a run's own go on as they are
+        if said := sweep.full_disk(error):
+            raise InputError(said) from error
         if is_composed or not (isinstance(error, ERRORS) or own_yaml.fault(error)):
             raise
         raise InputError(explain(error)) from error

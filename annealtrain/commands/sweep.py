@@ -10,7 +10,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from annealtrain.commands import job_folder, search, sweep_folder
+from annealtrain.commands import job_folder, search, streams, sweep_folder
 from annealtrain.commands.interrupts import left_to_this_process
 from annealtrain.commands.job_folder import INDIFFERENT
 from annealtrain.commands.progress import accuracies
@@ -126,6 +126,13 @@ def interrupted(interrupt: KeyboardInterrupt) -> KeyboardInterrupt:
     if Watch.entered is None or str(interrupt):
         return interrupt
     return KeyboardInterrupt("interrupted: finished jobs and epochs are kept; the same command goes on")
+
+
+def full_disk(error: Exception) -> str | None:
+    """Return what is said where a file that Hydra writes for a sweep finds no room; None for any other error."""
+    if Watch.entered is None or not isinstance(error, OSError) or error.filename is not None:
+        return None
+    return streams.fault(error, f"in {Watch.entered.folder}")
 
 
 def conclude(started: str) -> int:
