@@ -3,7 +3,7 @@
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,8 @@ def run_job(name: str, folder: Path, started: str, train: Callable[[Path], float
     status = own / STATUS
     if not job_folder.obstacle(own) and (not status.exists() or foreign.is_own_line(status)):
         sweep_folder.write_status(status, line)
-    print(line, flush=True)
+    with suppress(OSError):  # a full disk or a reader that has gone stops no job: the sum at the end tells of it
+        print(line, flush=True)
     return score
 
 
