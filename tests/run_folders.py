@@ -15,6 +15,7 @@ from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runs.tables import read_json
 
 VALUES = (0.5, 0.7, 0.6)  # validation accuracy of epochs 0 to 2
+META_OF_OLD = {"config_hash": "a", "command": "annealtrain train", "annealtrain": "0.1.0"}  # without checksums
 META = {"config_hash": "abc", "started_at": "now"}
 VALIDATION = (0.1, 0.5, 0.5, 0.4)  # its best is epoch 1: the first of equals
 
@@ -74,7 +75,7 @@ def write_run(folder: Path, *, finished: bool = True, shift: float = 0.0, **sett
         **settings,
     }
     (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
-    (folder / "meta.json").write_text(json.dumps({"config_hash": "a", "command": "annealtrain train"}))
+    (folder / "meta.json").write_text(json.dumps(META_OF_OLD))
     rows = [
         {"epoch": e, "train_loss": 1.0, "val_accuracy": v + shift, "test_accuracy": v + shift + 0.01, "total_s": 0.5}
         for e, v in enumerate(VALUES)

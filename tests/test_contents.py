@@ -4,11 +4,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from run_folders import damaged, reseal, write_run
+from run_folders import META, META_OF_OLD, damaged, reseal, write_run
 
+from annealtrain.errors import InputError
 from annealtrain.runs import checkpoint, checksums, collection, contents, yaml_files
+from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runs.tables import read_json
 
 PAIRS = zip("abcdefghijk", "bcdefghijkl", strict=True)
@@ -114,6 +117,35 @@ def test_a_run_s_checksums_are_checked_wherever_it_is_read(tmp_path: Path) -> No
         assert "checksums of other files" in damaged(folder / "result.json", lambda _: collection.read_run(folder))
     (folder / "result.json").write_text(json.dumps(result | {"seconds": 2.5}))
     damaged(folder / "result.json", lambda _: collection.read_run(folder))
+
+
+@pytest.mark.parametrize(
+    "of_meta", [{"checksums": True}, {"blas": None}, {"annealtrain": "0.2.0"}, {"annealtrain": None}]
+)
+def test_checksums_are_missed_where_a_run_had_them(tmp_path: Path, of_meta: dict[str, Any]) -> None:
+    folder = write_run(tmp_path / "run")
+    assert not checksums.verify(folder, contents.read_result(folder / "result.json"))  # of an older version
+    (folder / "meta.json").write_text(json.dumps(META_OF_OLD | of_meta))
+    assert "result.json has lost its checksums" in damaged(
+        folder / "result.json", lambda _: collection.read_run(folder)
+    )
+
+
+def test_every_run_says_that_it_has_checksums(tmp_path: Path) -> None:
+    for folder, resume in ((tmp_path, False), (tmp_path, True)):
+        record = RunRecorder(folder)
+        record.begin("bits: 3\n", META, resume=resume)
+        assert contents.read_meta(folder / "meta.json")["checksums"] is True
+        (folder / "meta.json").write_text(json.dumps(META))  # as one that an older version has begun
+
+
+@pytest.mark.parametrize("name", ["solves.csv", "best.npz"])
+def test_a_file_that_was_put_beside_those_of_a_run_is_told(tmp_path: Path, name: str) -> None:
+    folder = write_run(tmp_path / "run")
+    reseal(folder)
+    (folder / name).symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match=rf"{name}: the run wrote no such file: remove it"):
+        collection.read_run(folder)
 
 
 def test_spaces_of_a_result_may_change(tmp_path: Path) -> None:

@@ -482,9 +482,10 @@ def test_eval_notices_a_changed_result(cli: Callable, scored: Path) -> None:
 
 
 def test_eval_of_a_run_of_an_older_version_says_that_it_has_no_checksums(cli: Callable, scored: Path) -> None:
-    result = tables.read_json(scored / "result.json")
-    del result["checksums"]
-    (scored / "result.json").write_text(json.dumps(result))
+    result, meta = (tables.read_json(scored / name) for name in ("result.json", "meta.json"))
+    del result["checksums"], meta["checksums"], meta["blas"]
+    for name, content in (("result.json", result), ("meta.json", meta | {"annealtrain": "0.1.0"})):
+        (scored / name).write_text(json.dumps(content))
     outcome = cli("eval", "run")
     assert outcome.code == 0
     said, *lines = outcome.out.splitlines()

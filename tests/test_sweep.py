@@ -1,5 +1,6 @@
 """Sweeps: readable folders, jobs that are kept, resumed or refused, failures that stay their own; the launchers."""
 
+import errno
 import json
 import os
 import re
@@ -12,12 +13,14 @@ from pathlib import Path
 
 import pytest
 from conftest import LIMIT_S, MOODY, SMALL, assert_same_run, composed, finished, members, process, started, table, until
+from omegaconf import OmegaConf
+from run_folders import write_run
 
 from annealtrain.commands import job_folder, sweep, sweep_folder
 from annealtrain.errors import InputError
 from annealtrain.experiment.compose import compose_config
 from annealtrain.reports import paper
-from annealtrain.runs import tables
+from annealtrain.runs import foreign, tables
 from annealtrain.solvers.dwave import qpu
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -275,6 +278,43 @@ def test_foreign_files_are_left_as_they_are(refused: Callable, tmp_path: Path, o
     if only is None:
         refused("train", *SMALL, "hydra.run.dir=proj", "hydra.output_subdir=.hydra")
     assert held_by(tmp_path) == before
+
+
+def test_hydra_writes_through_no_link(cli: Callable, refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    words = ("train", *SMALL[:-1], "epochs=1")
+    for run in ("run", "sweep/seed=1"):
+        folder = write_run(tmp_path / run)
+        (folder / "train.log").symlink_to(tmp_path / "mine")
+    assert refused(*words, "hydra.run.dir=run").startswith("run/train.log is a link, which")
+    outcome = cli(*words, "-m", "hydra.sweep.dir=sweep", "seed=0,1")
+    assert re.search(r"seed=1  failed: \S+/seed=1/train.log is a link, which a run would write through", outcome.out)
+    for name in (".hydra", ".hydra/config.yaml"):
+        folder = write_run(tmp_path / name.replace("/", "_"))
+        if "/" in name:
+            (folder / ".hydra").mkdir()
+        else:
+            (tmp_path / "config.yaml").write_text("mine")
+        (folder / name).symlink_to(tmp_path / "mine" if "/" in name else tmp_path)
+        with pytest.raises(InputError, match=rf"{re.escape(name)} is a link, which a run would write through"):
+            foreign.refuse_foreign(folder, job_folder.OF_A_START)
+    (tmp_path / "sweep" / ".submitit").symlink_to(tmp_path)
+    said = refused(*words, "-m", "hydra.sweep.dir=sweep", "seed=0,1")
+    assert "sweep/.submitit is a link, which the sweep would write through" in said
+    assert (tmp_path / "mine").read_text() == (tmp_path / "config.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_for_hydra_names_the_sweep(
+    cli: Callable, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(OmegaConf, "save", full)  # of multirun.yaml
+    outcome = cli("train", *SMALL, "-m", "hydra.sweep.dir=sweep", "seed=0,1")
+    said = f"annealtrain train: cannot write in sweep ({os.strerror(number)}): make room, or write elsewhere\n"
+    assert (outcome.code, outcome.err) == (2, said)
 
 
 def test_what_is_put_beside_a_sweeps_runs_stays(cli: Callable, refused: Callable, tmp_path: Path) -> None:

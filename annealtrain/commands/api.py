@@ -31,6 +31,7 @@ from annealtrain.experiment.builder import Experiment, ready, solver_of
 from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import Config, read_config, saved_config, threads_of
 from annealtrain.hamiltonian import layer_problem
+from annealtrain.hamiltonian.grid import numbers
 from annealtrain.reports import run_plots, style
 from annealtrain.runs import collection, recorder, scores, tables
 from annealtrain.runtime import thread_pool
@@ -262,7 +263,7 @@ class LayerProblem(layer_problem.LayerProblem):
 
 
 def _finite(values: Any, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.array(values, dtype=np.float64)
+    array = numbers("weights", values).copy()
     if array.shape != shape or not np.isfinite(array).all():
         raise InputError(f"weights of shape {array.shape}: give {shape}, all finite")
     return array

@@ -20,7 +20,7 @@ from annealtrain.experiment import own_yaml
 from annealtrain.experiment.compose import CONFIGS, ERRORS, check_words, explain, finished
 from annealtrain.experiment.config import Config
 from annealtrain.experiment.swept_words import check_sweep, is_swept
-from annealtrain.runtime import parent_watch, safe_path
+from annealtrain.runtime import lifeline, safe_path
 
 log = logging.getLogger(__name__)
 RERUN = "--experimental-rerun"  # an option of Hydra's
@@ -35,7 +35,7 @@ def run_hydra(arguments: list[str]) -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
     refused: list[InputError | OSError] = []
     is_composed = False
-    started, origin = uuid.uuid4().hex, parent_watch.this_process()  # both go with the jobs to where those run
+    started, origin = uuid.uuid4().hex, lifeline.this_process()  # both go with the jobs to where those run
     sweep.Watch.entered = None
 
     def job(composed: DictConfig) -> float:
@@ -45,7 +45,7 @@ def run_hydra(arguments: list[str]) -> int:
         settings = HydraConfig.get()
         if settings.mode == RunMode.MULTIRUN:
             if "slurm" not in settings.launcher._target_.lower():  # its jobs are Slurm's to end
-                parent_watch.end_with(origin)
+                lifeline.end_with(origin)
             name, folder = job_folder.found(settings), Path(settings.runtime.cwd, settings.sweep.dir)
             return sweep.run_job(name, folder, started, lambda own: _train_in_sweep(composed, own))
         try:
@@ -60,6 +60,8 @@ def run_hydra(arguments: list[str]) -> int:
     except sweep.Refused as refusal:
         raise refusal.__cause__ or refusal from None
     except (*ERRORS, OSError) as error:  # of a composition; a run's own go on as they are
+        if said := sweep.full_disk(error):
+            raise InputError(said) from error
         if is_composed or not (isinstance(error, ERRORS) or own_yaml.fault(error)):
             raise
         raise InputError(explain(error)) from error

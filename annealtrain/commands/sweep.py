@@ -3,14 +3,14 @@
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from annealtrain.commands import job_folder, search, sweep_folder
+from annealtrain.commands import job_folder, search, streams, sweep_folder
 from annealtrain.commands.interrupts import left_to_this_process
 from annealtrain.commands.job_folder import INDIFFERENT
 from annealtrain.commands.progress import accuracies
@@ -117,7 +117,8 @@ def run_job(name: str, folder: Path, started: str, train: Callable[[Path], float
     status = own / STATUS
     if not job_folder.obstacle(own) and (not status.exists() or foreign.is_own_line(status)):
         sweep_folder.write_status(status, line)
-    print(line, flush=True)
+    with suppress(OSError):  # a full disk or a reader that has gone stops no job: the sum at the end tells of it
+        print(line, flush=True)
     return score
 
 
@@ -126,6 +127,13 @@ def interrupted(interrupt: KeyboardInterrupt) -> KeyboardInterrupt:
     if Watch.entered is None or str(interrupt):
         return interrupt
     return KeyboardInterrupt("interrupted: finished jobs and epochs are kept; the same command goes on")
+
+
+def full_disk(error: Exception) -> str | None:
+    """Return what is said where a file that Hydra writes for a sweep finds no room; None for any other error."""
+    if Watch.entered is None or not isinstance(error, OSError) or error.filename is not None:
+        return None
+    return streams.fault(error, f"in {Watch.entered.folder}")
 
 
 def conclude(started: str) -> int:

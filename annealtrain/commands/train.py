@@ -44,13 +44,14 @@ def train(
     """
     experiment = Experiment(config)
     experiment.fingerprint = fingerprint or experiment.fingerprint
-    if not (folder / recorder.RESULT).exists():
-        with lock.exclusive(folder, lambda: _tell_waiting(folder)):
-            if not (folder / recorder.RESULT).exists():  # by a process that was waited for
-                meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
-                result = _trained(experiment, folder, meta)
-                return _told(result, folder, lambda: tell(summary(result, folder, experiment.note)))
-    return _left_as_it_is(folder, experiment.fingerprint, tell)
+    with versions.told(folder):
+        if not (folder / recorder.RESULT).exists():
+            with lock.exclusive(folder, lambda: _tell_waiting(folder)):
+                if not (folder / recorder.RESULT).exists():  # by a process that was waited for
+                    meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
+                    result = _trained(experiment, folder, meta)
+                    return _told(result, folder, lambda: tell(summary(result, folder, experiment.note)))
+        return _left_as_it_is(folder, experiment.fingerprint, tell)
 
 
 def _trained(experiment: Experiment, folder: Path, meta: Row) -> Row:

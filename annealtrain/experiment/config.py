@@ -42,7 +42,6 @@ RULES = {
 }
 TEXT = Rule("text", lambda value: isinstance(value, str))
 TEXTS = {"data_dir": optional(TEXT), "model.name": optional(TEXT)}  # which not every configuration has
-RENAMED = {"targets": "optimizer"}  # of groups, and the names that they have now
 # What changes how a run is done, but not its numbers.
 INDIFFERENT = ("resume", "progress", "threads", "data_dir")
 
@@ -56,7 +55,7 @@ def threads_of(config: Config) -> int:
 
 def check_values(config: Config) -> None:
     """Raise InputError for a missing setting, one of an older version, or a plain value outside its limits."""
-    for old, new in RENAMED.items():
+    for old, new in versions.RENAMED.items():
         if old in config:
             raise InputError(
                 f"{old}: this setting is called {new} since 0.2.0: "

@@ -18,7 +18,7 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.runs import contents, scores
 from annealtrain.runs.checkpoint import BEST, LAST, STATE, read_checkpoint
-from annealtrain.runs.checksums import checksum, sealed
+from annealtrain.runs.checksums import SEALED, checksum, sealed
 from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SOLVES, finite
 from annealtrain.runs.foreign import is_hydras, is_open_log, is_own_log
 from annealtrain.runs.lock import LOCK
@@ -56,7 +56,7 @@ class RunRecorder:
             if any(not self._is_of_a_start(path, config_text) for path in self.folder.iterdir()):
                 raise InputError(f"run folder {self.folder} holds other files and no run: {remedy}")
             self.write(CONFIG, config_text)
-            self.write_json(META, meta | {"resumed_at": []})
+            self.write_json(META, meta | {SEALED: True, "resumed_at": []})
             return None
         held = contents.read_meta(self.folder / META)
         if held.get("config_hash") != meta["config_hash"]:
@@ -72,7 +72,7 @@ class RunRecorder:
             self.warning = (
                 f"begun on another BLAS kernel ({', '.join(made_on)}; here {here}): sums are rounded otherwise"
             )
-        self.write_json(META, held | resumed)
+        self.write_json(META, held | {SEALED: True} | resumed)
         return start
 
     @staticmethod

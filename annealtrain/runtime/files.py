@@ -101,9 +101,11 @@ def opened(path: Path, *, follow: bool = False) -> BinaryIO:
 def read_bytes(path: Path, most: int, *, follow: bool = False) -> bytes:
     """Return a file's content, opened as `opened` does; OSError for more than `most` bytes too."""
     with opened(path, follow=follow) as file:
-        is_whole = os.fstat(file.fileno()).st_size <= most
-        content = file.read(most + 1) if is_whole else b""
-    if not is_whole or len(content) > most:  # it may have grown
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1) if size <= most else b""  # no more: memory for all that is asked is taken first
+        while size <= most and len(content) <= most and (more := file.read(2**20)):  # it has grown
+            content += more
+    if size > most or len(content) > most:
         raise OSError(0, f"it is larger than {most / 1e6:g} MB", str(path))
     return content
 

@@ -189,10 +189,10 @@ def shown(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**100:
         # Roughly: Python writes no more than 4300 digits.
         return f"{'-' * (value < 0)}1e{int(abs(value).bit_length() * 0.30103)}"
-    return str(value).lower() if isinstance(value, bool) else "null" if value is None else _cut(repr(value))
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else in_one_line(repr(value))
 
 
-def _cut(text: str, most: int = 200) -> str:
+def in_one_line(text: str, most: int = 200) -> str:
     """Return a text in one line; of a long one both ends."""
     line = " ".join(text.split()) if "\n" in text else text
     return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 4 :]}"
