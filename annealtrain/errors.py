@@ -18,5 +18,6 @@ class Diverged(InputError):
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the choice closest to `name`, or an empty string."""
-    close = get_close_matches(name, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    known = {choice.lower(): choice for choice in choices}  # MNIST is mnist
+    close = get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{known[close[0]]}'?" if close else ""

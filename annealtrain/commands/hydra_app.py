@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from annealtrain.commands import job_folder, search, sweep, train_flags
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
-from annealtrain.experiment import own_yaml
+from annealtrain.experiment import own_folder, own_yaml
 from annealtrain.experiment.compose import CONFIGS, ERRORS, check_words, explain, finished
 from annealtrain.experiment.config import Config
 from annealtrain.experiment.swept_words import check_sweep, is_swept
@@ -77,9 +77,11 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     flags, words = train_flags.parted(arguments)
     if RERUN in flags:
         raise InputError(f"{RERUN} runs whatever a pickle holds: annealtrain resume goes on with a run folder")
+    if main := flags.keys() & {"--config-name", "--config-path"}:
+        raise InputError(f"{min(main)}: annealtrain has a main YAML of its own: give a folder of yours by --config-dir")
     check_words(words)
-    if own := flags.get("--config-dir"):
-        own_yaml.refuse_bombs(own)
+    if "--config-dir" in flags:
+        own_folder.check(flags["--config-dir"] or "", words)
     words = search.with_params(sweep.figure_words(words))
     if flags.keys() <= {"--multirun", "--run", "--config-dir"}:
         _check_sweep(words, flags)

@@ -16,6 +16,8 @@ from annealtrain.commands.job_folder import INDIFFERENT
 from annealtrain.commands.progress import accuracies
 from annealtrain.errors import InputError
 from annealtrain.experiment.compose import ERRORS, explain
+from annealtrain.experiment.hydra_settings import check_hydra
+from annealtrain.experiment.swept_words import check_params
 from annealtrain.reports import paper
 from annealtrain.runs import foreign, recorder, tables
 from annealtrain.runs.collection import STATUS
@@ -39,12 +41,15 @@ class Watch(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         with _refusing():
+            check_hydra(config.hydra, is_sweep=False)
             foreign.refuse_foreign(Path(config.hydra.run.dir), job_folder.OF_A_START)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         launcher = config.hydra.launcher._target_
         Watch.is_shown = "submitit" not in launcher  # it sends what a job prints to its own log
         with _refusing():
+            check_hydra(config.hydra, is_sweep=True)
+            check_params(config.hydra.sweeper.get("params") or {})
             words, fixed = _words(config)
             Watch.entered = sweep_folder.Entered(Path(config.hydra.sweep.dir), words, fixed)
             search.prepare(config)

@@ -1,0 +1,51 @@
+"""The settings of Hydra's own: those that nothing reads, in this version of it or in this kind of call, are refused."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+from omegaconf import DictConfig, OmegaConf
+
+from annealtrain.errors import InputError, nearest
+
+GROUPS = ("env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
+TYPED = ("", "run", "sweep", "job", "launcher", "sweeper")  # nodes whose classes list their keys
+OF_SWEEP = ("hydra.sweep.", "hydra.sweeper.", "hydra.launcher.", "hydra/sweeper=", "hydra/launcher=", "sweep/launcher=")
+OF_RUN = ("hydra.run.",)
+
+
+def check_hydra(settings: DictConfig, *, is_sweep: bool) -> None:
+    """Raise InputError for a setting of Hydra's that it does not know, or that a run, or a sweep, has no use for.
+
+    settings: the node hydra of a composed configuration.
+    """
+    for key, known in _unknown(settings):
+        raise InputError(
+            f"no setting {key!r}{nearest(key.rpartition('.')[2], known)}: {key.rpartition('.')[0]} has {', '.join(known)}"
+        )
+    unread, remedy = (OF_RUN, "hydra.sweep.dir=...") if is_sweep else (OF_SWEEP, "--multirun")
+    for word in [*settings.overrides.hydra, *settings.overrides.task]:
+        if word.lstrip("+~").startswith(unread):
+            kind = ("a single run", "a sweep") if is_sweep else ("a sweep", "a single run")
+            raise InputError(
+                f"{word.lstrip('+')} is of {kind[0]}, and this is {kind[1]}: leave it out, or add {remedy}"
+            )
+    params = settings.sweeper.get("params")
+    if not is_sweep and params and settings.runtime.choices.get("sweep") in (None, "null"):
+        key = next(iter(params))
+        raise InputError(f"hydra.sweeper.params.{key} is of a sweep, and this is a single run: add --multirun")
+
+
+def _unknown(settings: DictConfig) -> Iterator[tuple[str, list[str]]]:
+    """Yield the keys that nodes have and their classes do not, and those that these know."""
+    for name in TYPED:
+        node = OmegaConf.select(settings, name) if name else settings
+        kind = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
+        if is_dataclass(kind):
+            known = sorted(
+                {*(field.name for field in fields(kind)), *(() if name else GROUPS)} - {"_target_", "defaults"}
+            )
+            yield from (
+                (f"hydra{'.' * bool(name)}{name}.{key}", known)
+                for key in node
+                if key not in (*known, "_target_", "defaults")
+            )
