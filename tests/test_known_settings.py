@@ -68,11 +68,15 @@ def test_an_unknown_key_of_a_yaml_is_refused(own: Callable, group: str) -> None:
 
 def test_an_unknown_argument_is_refused_at_every_depth(refused: Callable, own: Callable) -> None:
     folder = own("solver/mine", (Path(__file__).parents[1] / "configs/solver/sa.yaml").read_text() + "num_read: 2\n")
-    assert "'solver.num_read'; did you mean 'num_reads'?" in refused("train", f"--config-dir={folder}", "solver=mine")
+    assert "'solver.num_read'; did you mean 'num_reads' in solver?" in refused(
+        "train", f"--config-dir={folder}", "solver=mine"
+    )
     beta = "{_target_:annealtrain.schedule.LinearSchedule,first:1,lst:2}"
-    assert "'solver.beta.lst'; did you mean 'last'?" in refused("train", f"annealing.beta={beta}")
-    assert "'optimizer.rigde'; did you mean 'ridge'?" in refused("train", "+optimizer.rigde=2")
-    assert "'dataset.data_dri'; did you mean 'data_dir'?" in refused("train", "dataset=mnist", "+dataset.data_dri=x")
+    assert "'solver.beta.lst'; did you mean 'last' in solver.beta?" in refused("train", f"annealing.beta={beta}")
+    assert "'optimizer.rigde'; did you mean 'ridge' in optimizer?" in refused("train", "+optimizer.rigde=2")
+    assert "'dataset.data_dri'; did you mean 'data_dir' in dataset?" in refused(
+        "train", "dataset=mnist", "+dataset.data_dri=x"
+    )
 
 
 def test_a_key_of_ones_own_is_known_where_something_refers_to_it(own: Callable) -> None:
@@ -161,7 +165,9 @@ def test_other_faults_of_yaml(own: Callable) -> None:
         "experiment=x", config_dir=own("experiment/x", f"{GLOBAL}defaults:\n  - override /modell: lenet\n")
     )
     assert "list.yaml holds no settings" in line("experiment=list", config_dir=own("experiment/list", GLOBAL + "- 1\n"))
-    assert "no setting 'hello'" in line("experiment=word", config_dir=own("experiment/word", GLOBAL + "hello\n"))
+    assert "word.yaml holds no settings, but 'hello'" in line(
+        "experiment=word", config_dir=own("experiment/word", GLOBAL + "hello\n")
+    )
     deep = own("experiment/deep", GLOBAL + "a: " + "[" * 3000 + "]" * 3000)
     assert "deep.yaml: is nested too deeply" in line("experiment=deep", config_dir=deep)
     assert "nested too deeply" in line("bits=" + "[" * 1000 + "]" * 1000)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, in_words
 from annealtrain.runtime.validation import whole
 
 TRIALS = whole(1, 1_000_000, "as each is a run")
@@ -54,9 +54,8 @@ def prepare(config: DictConfig) -> None:
     try:
         RDBStorage(storage, engine_kwargs={"isolation_level": "AUTOCOMMIT"})
     except Exception as error:  # of SQLAlchemy, of alembic, of a driver, of Optuna
-        why = " ".join(str(error).split())[:300]
         raise InputError(
-            f"hydra.sweeper.storage={storage} cannot be used ({type(error).__name__}: {why}): write "
+            f"hydra.sweeper.storage={storage} cannot be used ({in_words(error)[:300]}): write "
             "sqlite:///FILE in a folder that is there; known to work: pip install -c constraints.txt (SQLAlchemy 2.1)"
         ) from error
     finally:

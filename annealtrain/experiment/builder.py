@@ -187,7 +187,7 @@ def _described(node: Any, what: str) -> dict[str, Any]:
 
 def _of_kind(made: Any, node: dict[str, Any], what: str, kind: type) -> Any:
     if not isinstance(made, kind):
-        raise InputError(f"{what}._target_={node['_target_']} makes no {what}: choose one of that group")
+        raise InputError(f"{what}._target_={node['_target_']} makes a {type(made).__name__}, not a {what}")
     return made
 
 

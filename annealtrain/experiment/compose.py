@@ -19,6 +19,7 @@ from annealtrain.experiment import own_folder, own_yaml
 from annealtrain.experiment.config import Config, plain
 from annealtrain.experiment.known_settings import (
     CONFIGS,
+    DEFAULT,
     HEADER,
     LISTED,
     check_known,
@@ -116,7 +117,7 @@ def refuse_no_options(words: Sequence[str]) -> None:
         key = word.lstrip("+").partition("=")[0]
         if key.partition("@")[0].partition("/")[0] not in groups() or "." in key:
             continue
-        option = next(iter(sorted(options(key))), "...")
+        option = min(options(key), key=lambda name: (name not in DEFAULT, "/" in name, name), default="...")
         for value in _values(word):
             if isinstance(value, list):
                 given = word.lstrip("+")
@@ -215,7 +216,8 @@ def explain(error: BaseException) -> str:
             parent, _, name = key.rpartition(".")
             known = list(_keys(cause.parent_node)) + (groups() if not parent else [])
             if name in known:
-                return f"{key}: this run has no {name} that could have settings"
+                hydras = f": those of Hydra's begin with hydra.{name}." if name == "sweep" else ""
+                return f"{key}: this run has no {name} that could have settings{hydras}"
             return no_setting(key, known)
         if named := re.search(r"node .([\w.]+). is not a container", str(cause)):
             return f"{named[1]}= is a group of settings, not a value: set those in it, such as {named[1]}.first="
@@ -235,9 +237,9 @@ def explain(error: BaseException) -> str:
     if first.startswith("Error in call to target"):
         named = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", _one_line(error))
         return f"no setting {named[2]!r} of {named[1]}: {LISTED}" if named else _one_line(error.__cause__ or error)
-    for said, plain in PLAINLY:
+    for said, ours in PLAINLY:
         if named := re.match(said, first):
-            return plain.format(*named.groups())
+            return ours.format(*named.groups())
     return first
 
 

@@ -19,11 +19,12 @@ def check_hydra(settings: DictConfig, *, is_sweep: bool) -> None:
     settings: the node hydra of a composed configuration.
     """
     for key, known in _unknown(settings):
-        raise InputError(
-            f"no setting {key!r}{nearest(key.rpartition('.')[2], known)}: {key.rpartition('.')[0]} has {', '.join(known)}"
-        )
+        node, _, name = key.rpartition(".")
+        raise InputError(f"no setting {key!r}{nearest(name, known)}: {node} has {', '.join(known)}")
     unread, remedy = (OF_RUN, "hydra.sweep.dir=...") if is_sweep else (OF_SWEEP, "--multirun")
-    for word in [*settings.overrides.hydra, *settings.overrides.task]:
+    given = OmegaConf.to_container(settings.overrides, resolve=False)
+    assert isinstance(given, dict)
+    for word in map(str, [*given["hydra"], *given["task"]]):
         if word.lstrip("+~").startswith(unread):
             kind = ("a single run", "a sweep") if is_sweep else ("a sweep", "a single run")
             raise InputError(

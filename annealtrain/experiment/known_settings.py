@@ -16,7 +16,7 @@ CONFIGS = "annealtrain.configs"
 LISTED = "annealtrain train --help lists all"
 HEADER = "# @package _global_"
 OF_OPTIONS = ("optimizer", "solver", "schedule", "dataset")  # groups whose options have settings of their own
-DEFAULT = ("gauss_newton", "sa", "geometric", "digits")
+DEFAULT = ("gauss_newton", "sa", "geometric", "digits", "lenet", "basic")
 OWN_VALUES = ("pinv", "gauss_newton", "kronecker")  # of optimizers, which their own settings refer to
 
 
