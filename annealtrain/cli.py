@@ -157,7 +157,12 @@ def _export(arguments: list[str]) -> int:
         check_folder(folder)
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
     where["trusted"] = given.trust
-    print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
+    try:
+        print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
+    except InputError as error:
+        if folder or len(given.run) > 1 or not str(error).startswith("no setting"):
+            raise
+        raise InputError(f"{error}; nor is there a run folder {given.run[0]}") from error
     return 0
 
 

@@ -21,11 +21,15 @@ def in_words(error: BaseException) -> str:
     """Return what an error of Python's or of a library says, in one line and without the names of classes."""
     if isinstance(error, UnicodeError):
         return "it is not text in UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror)
     if mark := getattr(error, "problem_mark", None):  # of YAML
         return f"line {mark.line + 1}: {' '.join(str(getattr(error, 'problem', None)).split())}"
     said = " ".join(str(error).split()).removesuffix(".")
+    if said.startswith("Exceeds the limit"):  # of Python, for the digits of a whole number
+        return "it holds a number of too many digits"
     if isinstance(error, KeyError):
         return f"it has no {said}"
     return said or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()

@@ -82,8 +82,8 @@ def test_each_command_has_a_help(cli: Callable, command: str) -> None:
         (["estimate", "solver=sb"], ["solver=sb", "did you mean 'sa'?"]),
         (["estimate", "bits=17"], ["bits=17", "1 to 16"]),
         (["estimate", "model=5"], ["model=5 names no option", "model=lenet"]),
-        (["eval", "nowhere"], ["nowhere is not a run folder"]),
-        (["resume", "nowhere"], ["nowhere is not a run folder"]),
+        (["eval", "nowhere"], ["there is no folder nowhere"]),
+        (["resume", "nowhere"], ["there is no folder nowhere"]),
     ],
 )
 def test_other_commands_refuse_in_one_line(refused: Callable, arguments: list[str], parts: list[str]) -> None:

@@ -108,7 +108,7 @@ def test_a_file_is_replaced_only_if_that_is_asked_for(cli, run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere", "--format", "lp"], "nowhere is not a run folder: it has no config.yaml"),
+        (["nowhere", "--format", "lp"], "there is no folder nowhere"),
         (["bits=2", "--format", "mps", "--output", "x"], "--format mps is not one of bqm, coo, qubo, lp, torch, onnx"),
         (["bits=2"], "the following arguments are required: --format"),
         (["bits=2", "--format", "lp"], "--output is missing: settings alone have no run folder"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.errors import InputError, in_words
+from annealtrain.errors import InputError
 from annealtrain.runtime import files
 
 MOST = 200_000_000  # bytes of an IDX file of 47 MB, or of a CIFAR batch of 31 MB or 155 MB
@@ -19,7 +19,7 @@ MOST_KEPT = 1_000_000  # objects of a pickled batch
 
 
 def one_line(error: Exception) -> str:
-    return in_words(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _damaged(path: Path, why: str) -> InputError:

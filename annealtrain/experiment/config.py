@@ -74,7 +74,8 @@ def config_hash(config: Config) -> str:
     """Return a fingerprint of all settings that can change a run's numbers."""
     told = data_of_run.without_defaults(config)
     settings = {key: value for key, value in told.items() if key not in INDIFFERENT}
-    settings["dataset"] = {key: value for key, value in config.get("dataset", {}).items() if key != "data_dir"}
+    if isinstance(config.get("dataset", {}), dict):
+        settings["dataset"] = {key: value for key, value in config.get("dataset", {}).items() if key != "data_dir"}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -45,8 +45,6 @@ def _unknown(settings: DictConfig) -> Iterator[tuple[str, list[str]]]:
             known = sorted(
                 {*(field.name for field in fields(kind)), *(() if name else GROUPS)} - {"_target_", "defaults"}
             )
-            yield from (
-                (f"hydra{'.' * bool(name)}{name}.{key}", known)
-                for key in node
-                if key not in (*known, "_target_", "defaults")
-            )
+            above = f"hydra.{name}" if name else "hydra"
+            unknown = [str(key) for key in node if key not in (*known, "_target_", "defaults")]
+            yield from ((f"{above}.{key}", known) for key in unknown)

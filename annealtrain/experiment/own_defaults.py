@@ -139,7 +139,7 @@ class _File(NamedTuple):
         return [(group, option)]
 
     def _group(self, key: yaml.Node, given: str, value: yaml.Node, keywords: Sequence[str], *, is_renamed: bool) -> str:
-        """Return the group that an item of the defaults means; InputError where there is none, or it is chosen twice."""
+        """Return the group that an item of the defaults means; InputError where that is none."""
         name = given.lstrip("/")
         group = name if given.startswith("/") else f"{self.group}/{name}"
         item = f"'- override /{name}: {value.value if isinstance(value, yaml.ScalarNode) else '...'}'"

@@ -5,7 +5,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from annealtrain.errors import InputError, in_words
+from annealtrain.errors import InputError
 
 if TYPE_CHECKING:
     import dimod
@@ -176,4 +176,4 @@ def _system() -> Any:
 
 
 def _line(error: BaseException) -> str:
-    return in_words(error)[:120].rstrip()
+    return " ".join(f"{type(error).__name__} {error}".split())[:120].rstrip()

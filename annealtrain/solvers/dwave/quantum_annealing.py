@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annealtrain.errors import InputError, in_words
+from annealtrain.errors import InputError
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.process_pool import Workers
@@ -245,9 +245,10 @@ class QuantumAnnealing(Solver):
             except failures() as error:
                 if tries == self.max_retries:
                     raise InputError(
-                        f"a QPU job failed {tries + 1} times ({in_words(error)}): go on later with annealtrain resume"
+                        f"a QPU job failed {tries + 1} times ({type(error).__name__}: {error}): "
+                        "go on later with annealtrain resume"
                     ) from error
-                log.warning("a QPU job failed (%s); it is sent again", in_words(error))
+                log.warning("a QPU job failed (%s: %s); it is sent again", type(error).__name__, error)
                 time.sleep(RETRY_WAIT_S * 2**tries)
         spent = needed if is_mock(self.sampler) else found.info["timing"]["qpu_access_time"] * 1e-6
         self.qpu_time_s += spent
