@@ -63,6 +63,10 @@ def run_hydra(arguments: list[str]) -> int:
         if is_composed or not (isinstance(error, ERRORS) or own_yaml.fault(error)):
             raise
         raise InputError(explain(error)) from error
+    except Exception as error:
+        if ended := sweep.worker_ended(error):
+            raise ended from error
+        raise
     except KeyboardInterrupt as interrupt:
         raise sweep.interrupted(interrupt) from None
     finally:

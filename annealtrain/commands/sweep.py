@@ -1,6 +1,7 @@
 """The jobs of a sweep: each goes on where it was, keeps its own error, and leaves one line; their sum at the end."""
 
 import logging
+import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,11 +26,18 @@ from annealtrain.runtime.guardian import Guardian
 
 log = logging.getLogger(__name__)
 FAILED = "failed"
+OF_LAUNCHERS = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError")  # joblib's, submitit's
 MOST_SEEDS = 10_000
 
 
 class Refused(BaseException):
     """What is refused before a run or a sweep begins. No Exception: Hydra makes those of a callback into warnings."""
+
+
+class WorkerEnded(InputError):
+    """A process of a sweep's jobs that something outside has ended: its finished epochs are kept."""
+
+    code = 1
 
 
 class Watch(Callback):
@@ -55,6 +63,7 @@ class Watch(Callback):
             search.prepare(config)
         if "basic_launcher" not in launcher:
             left_to_this_process()
+            _quieten()
             if "slurm" not in launcher.lower():  # its jobs are Slurm's to end
                 Watch.guardian = Guardian(uuid.uuid4().hex)
 
@@ -73,6 +82,20 @@ def _refusing() -> Iterator[None]:
         raise Refused from error
     except ERRORS as error:
         raise Refused from InputError(explain(error))
+
+
+def _quieten() -> None:
+    """Keep joblib's own watch from warning of semaphores where this process is killed: it removes them all."""
+    held = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join([*([held] if held else []), "ignore:resource_tracker:UserWarning"])
+
+
+def worker_ended(error: BaseException) -> WorkerEnded | None:
+    """Return the line for what a launcher raises where a process of its jobs is gone, None for another error."""
+    if type(error).__name__ not in OF_LAUNCHERS:
+        return None
+    why = "a process of its jobs was ended from outside, as the system does where memory is short"
+    return WorkerEnded(f"{why}: finished jobs and epochs are kept; the same command goes on")
 
 
 def leave() -> None:
