@@ -99,7 +99,7 @@ def _run(command: str, arguments: list[str]) -> int:
 def _train(arguments: list[str]) -> int:
     from annealtrain.commands.hydra_app import run_hydra
 
-    return run_hydra(arguments)
+    return _run("--version", []) if "--version" in arguments else run_hydra(arguments)
 
 
 def _resume(arguments: list[str]) -> int:

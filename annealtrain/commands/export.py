@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, nearest
 from annealtrain.experiment import versions
 from annealtrain.experiment.builder import check_whole, ready
 from annealtrain.experiment.compose import compose_config
@@ -42,7 +42,7 @@ def export(
     """
     known = [*file_formats.FORMATS, *NETWORK_FORMATS]
     if kind not in known:
-        raise InputError(f"--format {kind} is not one of {', '.join(known)}")
+        raise InputError(f"--format {kind} is not one of {', '.join(known)}{nearest(kind, known)}")
     is_network = kind in NETWORK_FORMATS
     if folder is None and output is None:
         raise InputError("--output is missing: settings alone have no run folder to write to")

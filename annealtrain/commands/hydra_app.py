@@ -23,7 +23,6 @@ from annealtrain.experiment.swept_words import check_sweep, is_swept
 from annealtrain.runtime import parent_watch, safe_path
 
 log = logging.getLogger(__name__)
-RERUN = "--experimental-rerun"  # an option of Hydra's
 
 
 def run_hydra(arguments: list[str]) -> int:
@@ -79,8 +78,10 @@ def run_hydra(arguments: list[str]) -> int:
 def _spelled_out(arguments: list[str]) -> list[str]:
     """Return the arguments with a figure's sweep, what is searched over and the names of jobs put in Hydra's words."""
     flags, words = train_flags.parted(arguments)
-    if RERUN in flags:
-        raise InputError(f"{RERUN} runs whatever a pickle holds: annealtrain resume goes on with a run folder")
+    if train_flags.RERUN in flags:
+        raise InputError(
+            f"{train_flags.RERUN} runs whatever a pickle holds: annealtrain resume goes on with a run folder"
+        )
     if main := flags.keys() & {"--config-name", "--config-path"}:
         raise InputError(f"{min(main)}: annealtrain has a main YAML of its own: give a folder of yours by --config-dir")
     check_words(words)

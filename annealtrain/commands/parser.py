@@ -17,6 +17,8 @@ class Parser(argparse.ArgumentParser):
         named = re.match(r"unrecognized arguments: --([\w.-]+)", message)
         if named and any(action.dest in ("overrides", "run") for action in self._actions):
             message += f": settings are written without dashes, {named[1].replace('-', '_')}=..."
+        elif re.match(r"unrecognized arguments: .*\w=", message):
+            message += ": it takes no settings, a run has its own"
         if message.startswith("the following arguments are required: "):  # it names those that may be left out too
             for action in self._actions:
                 message = message.replace(f", {action.metavar}", "") if action.nargs == "*" else message

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ class Watch(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         with _refusing():
-            check_hydra(config.hydra, is_sweep=False)
+            check_hydra(config.hydra, is_sweep=False, is_single="hydra.mode=RUN" in sys.argv)
             foreign.refuse_foreign(Path(config.hydra.run.dir), job_folder.OF_A_START)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:

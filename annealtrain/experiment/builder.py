@@ -229,6 +229,8 @@ def _unbuilt(what: str, node: Any, error: BaseException) -> InputError:
         return InputError(absent)
     while error.__cause__ is not None:
         error = error.__cause__
+    if "Expected a callable target" in str(error):
+        error = TypeError("a _target_ is no class and no function")
     said = " ".join(str(error).split()).removesuffix(".") + trust.hidden(node)
     return InputError(f"{what} cannot be built: {said}: see annealtrain train --help")
 

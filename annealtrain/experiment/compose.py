@@ -15,7 +15,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from annealtrain.errors import InputError, nearest
-from annealtrain.experiment import own_folder, own_yaml
+from annealtrain.experiment import hydra_settings, own_folder, own_yaml
 from annealtrain.experiment.config import Config, plain
 from annealtrain.experiment.known_settings import (
     CONFIGS,
@@ -41,12 +41,10 @@ PLUGINS = {
     "hydra/launcher/ray": "ray",
     "hydra/sweeper/optuna": "sweep",
 }
+SWEPT = "add --multirun to sweep over them"
 # What Hydra says, and what is said in its place.
 PLAINLY = (
-    (
-        r"Ambiguous value.*'(.+)'",
-        "{} has several values: add --multirun to sweep over them, or write key=[a,b] for a list",
-    ),
+    (r"Ambiguous value.*'(.+)'", "{} has several values: " + SWEPT + ", or write key=[a,b] for a list"),
     (r"Could not append.* '(.+)'", "{0} is there already: write {0}=... without +"),
     (r"Could not delete from config. '(.+)'", "~{0}: there is no {0} that could be left out"),
     (r"Could not delete '(.+)'\.", "~{}: that is not chosen, so that it cannot be left out"),
@@ -172,7 +170,7 @@ def compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
         with COMPOSING, hydra.initialize_config_module(CONFIGS, version_base="1.3"):
             composed = hydra.compose("train", words, return_hydra_config=True)
     except (*ERRORS, OSError) as error:
-        raise InputError(explain(error)) from error
+        raise InputError(explain(error).replace(SWEPT, "give one")) from error  # a run, or none: never a sweep
     own_yaml.check_own(composed.hydra)
     with read_write(composed), open_dict(composed):
         del composed["hydra"]
@@ -209,21 +207,7 @@ def explain(error: BaseException) -> str:
         group, _, name = str(error.missing_cfg_file).partition("/")
         return f"{group}={name} is not known{_instead(group, name, error.options)}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        key = str(cause.full_key)
-        if key in ("figure", "seeds"):
-            return f"{key}= is read by the sweep of a figure: sweep=figure figure=fig5b seeds=3"
-        if " not in " in str(cause):  # the keys of a YAML, or of Hydra's own settings
-            parent, _, name = key.rpartition(".")
-            known = list(_keys(cause.parent_node)) + (groups() if not parent else [])
-            if name in known:
-                hydras = f": those of Hydra's begin with hydra.{name}." if name == "sweep" else ""
-                return f"{key}: this run has no {name} that could have settings{hydras}"
-            return no_setting(key, known)
-        if named := re.search(r"node .([\w.]+). is not a container", str(cause)):
-            return f"{named[1]}= is a group of settings, not a value: set those in it, such as {named[1]}.first="
-        if named := re.match("Interpolation key '(.+)' not found", str(cause)):
-            return f"{key}: ${{{named[1]}}} refers to no setting{nearest(named[1], shipped_names())}: {LISTED}"
-        return f"{key}: {_one_line(cause)}"
+        return _of_key(cause)
     if isinstance(error, ConfigCompositionException) and (named := re.search("Could not override '([^'@]+)", first)):
         name = named[1].lstrip("/")
         if name in groups():
@@ -233,6 +217,8 @@ def explain(error: BaseException) -> str:
         return f"no group {name!r}{nearest(name, groups())}: {LISTED}"
     if named := re.match(r"In '(.+)': \w+ raised while composing config", first):
         why = _one_line(error.__cause__ or error).rpartition(": ")[2]
+        if unknown := re.match("Key '(.+)' not in", why):
+            return f"{named[1]}.yaml: no setting {unknown[1]!r} of Hydra's{nearest(unknown[1], hydra_settings.names())}"
         return f"{named[1]}.yaml holds no settings that fit ({why}): write key: value"
     if first.startswith("Error in call to target"):
         named = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", _one_line(error))
@@ -241,6 +227,27 @@ def explain(error: BaseException) -> str:
         if named := re.match(said, first):
             return ours.format(*named.groups())
     return first
+
+
+def _of_key(cause: OmegaConfBaseException) -> str:
+    """Return one line for an error of OmegaConf that names a key."""
+    key = str(cause.full_key)
+    if key in ("figure", "seeds"):
+        return f"{key}= is read by the sweep of a figure: sweep=figure figure=fig5b seeds=3"
+    if " not in " in str(cause):  # the keys of a YAML, or of Hydra's own settings
+        parent, _, name = key.rpartition(".")
+        known = list(_keys(cause.parent_node)) + (groups() if not parent else [])
+        if name in known:
+            hydras = f": those of Hydra's begin with hydra.{name}." if name == "sweep" else ""
+            return f"{key}: this run has no {name} that could have settings{hydras}"
+        return no_setting(key, known)
+    if named := re.search(r"node .([\w.]+). is not a container", str(cause)):
+        return f"{named[1]}= is a group of settings, not a value: set those in it, such as {named[1]}.first="
+    if "is not Optional" in str(cause):
+        return f"{key}=null is no value: give one, or leave {key} out"
+    if named := re.match("Interpolation key '(.+)' not found", str(cause)):
+        return f"{key}: ${{{named[1]}}} refers to no setting{nearest(named[1], shipped_names())}: {LISTED}"
+    return f"{key}: {_one_line(cause)}"
 
 
 def _instead(group: str, name: str, found: Iterable[str]) -> str:

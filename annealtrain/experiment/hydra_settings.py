@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
+from hydra.conf import HydraConf, JobConf, RunDir, SweepDir
 from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.errors import InputError, nearest
@@ -13,10 +15,11 @@ OF_SWEEP = ("hydra.sweep.", "hydra.sweeper.", "hydra.launcher.", "hydra/sweeper=
 OF_RUN = ("hydra.run.",)
 
 
-def check_hydra(settings: DictConfig, *, is_sweep: bool) -> None:
+def check_hydra(settings: DictConfig, *, is_sweep: bool, is_single: bool = False) -> None:
     """Raise InputError for a setting of Hydra's that it does not know, or that a run, or a sweep, has no use for.
 
-    settings: the node hydra of a composed configuration.
+    settings: the node hydra of a composed configuration. is_single: whether hydra.mode=RUN says that a sweep's YAML is
+    to give one run.
     """
     for key, known in _unknown(settings):
         node, _, name = key.rpartition(".")
@@ -31,9 +34,15 @@ def check_hydra(settings: DictConfig, *, is_sweep: bool) -> None:
                 f"{word.lstrip('+')} is of {kind[0]}, and this is {kind[1]}: leave it out, or add {remedy}"
             )
     params = settings.sweeper.get("params")
-    if not is_sweep and params and settings.runtime.choices.get("sweep") in (None, "null"):
+    if params and not (is_sweep or is_single):
         key = next(iter(params))
         raise InputError(f"hydra.sweeper.params.{key} is of a sweep, and this is a single run: add --multirun")
+
+
+def names() -> list[str]:
+    """Return the names of Hydra's own settings."""
+    kinds = (HydraConf, RunDir, SweepDir, JobConf, BasicSweeperConf)
+    return sorted({*GROUPS, *(field.name for kind in kinds for field in fields(kind))})
 
 
 def _unknown(settings: DictConfig) -> Iterator[tuple[str, list[str]]]:

@@ -1,7 +1,7 @@
 """Every setting of a composed configuration is read or refused: nothing that a user writes is ignored."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -10,13 +10,31 @@ from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.errors import InputError, nearest
 from annealtrain.experiment.config import NODES, Config
-from annealtrain.experiment.reading import ABSENT, OF_MODEL, PART, Path, children, leaves, meet, paths_read, value_at
+from annealtrain.experiment.reading import (
+    ABSENT,
+    OF_MODEL,
+    PART,
+    Path,
+    child,
+    children,
+    leaves,
+    meet,
+    paths_read,
+    value_at,
+)
 
 CONFIGS = "annealtrain.configs"
 LISTED = "annealtrain train --help lists all"
 HEADER = "# @package _global_"
 OF_OPTIONS = ("optimizer", "solver", "schedule", "dataset")  # groups whose options have settings of their own
 DEFAULT = ("gauss_newton", "sa", "geometric", "digits", "lenet", "basic")
+# Words that other programs have for what is no setting here.
+ELSEWHERE = dict.fromkeys(("run", "dir", "folder", "output", "output_dir"), "hydra.run.dir=FOLDER") | {
+    "config_dir": "--config-dir=FOLDER",
+    "multirun": "--multirun",
+    "lr": "optimizer.learning_rate of optimizer=backprop",
+}
+READING = ("optimizer", "solver", "schedule", "model")  # groups whose options refer to settings of train.yaml
 OWN_VALUES = ("pinv", "gauss_newton", "kronecker")  # of optimizers, which their own settings refer to
 
 
@@ -52,8 +70,10 @@ def unread_line(config: DictConfig, word: str) -> str:
     content = unresolved(config)
     chosen = {group: _name(content.get(group)) for group in ("model", "optimizer", "solver", "schedule")}
     run = ", ".join(f"{group} {name}" for group, name in chosen.items() if name)
-    readers = _readers(key)
-    remedy = f", or choose {' or '.join(readers)}" if readers else ""
+    readers = _readers(key, {group: child(content.get(group), "_target_") for group in READING})
+    remedy = f", or choose {' or '.join(map(str, readers))}" if readers else ""
+    if None in readers:
+        remedy = ", as another setting stands in its place"
     return f"{word.lstrip('+')}: nothing in this run reads {key} ({run}): leave it out{remedy}"
 
 
@@ -94,7 +114,9 @@ def no_setting(key: str, known: Iterable[str]) -> str:
 def meant(key: str, known: Iterable[str]) -> str:
     """Return what a key that is none of those known under its parent may stand for, as the end of a message."""
     parent, _, name = key.rpartition(".")
-    places = _places()
+    places, name = _places(), name.replace("-", "_")
+    if key in ELSEWHERE:
+        return f"; did you mean {ELSEWHERE[key]}?"
     if of := places.get(key):
         return f": it is{of}"
     elsewhere = [place for place in places if place.rpartition(".")[2] == name and place != key]
@@ -174,12 +196,13 @@ def _name(node: Any) -> str:
     return str(held.get("name") or held.get("_target_") or "").rpartition(".")[2]
 
 
-def _readers(key: str) -> list[str]:
-    """Return the shipped options that refer to a setting, as GROUP=NAME."""
+def _readers(key: str, chosen: Mapping[str, Any]) -> list[str | None]:
+    """Return the shipped options that refer to a setting, as GROUP=NAME; None for one whose class is chosen."""
     refers = re.compile(r"\$\{" + re.escape(key) + r"[.}]")
-    return [
-        f"{group}={entry.name.removesuffix('.yaml')}"
-        for group in ("optimizer", "solver", "schedule", "model")
-        for entry in sorted((files(CONFIGS) / group).iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".yaml") and refers.search(entry.read_text(encoding="utf-8"))
-    ]
+    found: list[str | None] = []
+    for group in READING:
+        for name in sorted(options(group)):
+            text = (files(CONFIGS) / group / f"{name}.yaml").read_text(encoding="utf-8")
+            if refers.search(text):
+                found.append(None if chosen[group] in re.findall(r"_target_: (\S+)", text) else f"{group}={name}")
+    return found

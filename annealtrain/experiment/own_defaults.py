@@ -29,7 +29,7 @@ def check_chosen(folder: Path, words: Sequence[str]) -> None:
         seen.add(path)
         if file := _read(folder, path):
             if is_swept and "hydra" in file.top:
-                line = f"{file.at(file.top['hydra'])}: settings of hydra are not read of a {group} that a sweep varies"
+                line = f"{file.at(file.key('hydra'))}: hydra: is not read where a sweep varies {group}="
                 raise InputError(f"{line}: put them into the command line, or a YAML of the group sweep")
             waiting += [(*choice, is_swept) for choice in file.check()]
 
@@ -68,6 +68,10 @@ class _File(NamedTuple):
         """What stands at the top of the file, by its keys."""
         return {str(key.value): value for key, value in self.root.value}
 
+    def key(self, name: str) -> yaml.Node:
+        """Return the key of this name at the top of the file."""
+        return next(key for key, _ in self.root.value if key.value == name)
+
     def at(self, node: yaml.Node) -> str:
         """Return where a node stands, as the beginning of a message."""
         return f"{self.path}, line {node.start_mark.line + 1}"
@@ -89,13 +93,13 @@ class _File(NamedTuple):
 
     def _check_key(self, name: str, key: yaml.Node, value: yaml.Node) -> None:
         """Raise InputError for a key that is no name, or one of a group that has a name for its value."""
-        colon, dot = name.partition("="), name.partition(".")
-        if colon[1]:
-            raise InputError(f"{self.at(key)}: {name} is no setting: write {colon[0]}: {colon[2]}")
+        dot = name.partition(".")
         if dot[1] and dot[0].isidentifier():
             raise InputError(
                 f"{self.at(key)}: {name} is no setting: write {dot[0]}: and, indented below, {dot[2]}: ..."
             )
+        if name != "defaults" and nearest(name, ["defaults"]):
+            raise InputError(f"{self.at(key)}: {name} is no setting; did you mean 'defaults'?")
         is_plain = isinstance(value, yaml.ScalarNode) and not value.tag.endswith(":null") and "${" not in value.value
         if self.package == "_global_" and name in groups() and is_plain and (name, self.group) != (LABEL, LABEL):
             remedy = f"'- override /{name}: {value.value}' in its defaults does"

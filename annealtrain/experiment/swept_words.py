@@ -7,9 +7,11 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep, Sweep
+from omegaconf import DictConfig
 
 from annealtrain.errors import InputError
 from annealtrain.experiment.compose import ERRORS, compose, explain
+from annealtrain.experiment.config import check_values, plain
 from annealtrain.experiment.known_settings import check_known, groups, options, unread_line, unread_words
 
 
@@ -24,14 +26,20 @@ def check_sweep(words: Sequence[str], config_dir: str | None) -> None:
     Jobs may have different solvers and optimizers: what one of them reads is not ignored.
     """
     overrides = _parsed(words)
+    searches = any(override.key_or_group in ("sweep", "hydra/sweeper") for override in overrides)
     for override in overrides:
         if override.is_sweep_override():
             _check_values(override, config_dir)
+            if isinstance(override.value(), IntervalSweep) and not searches:
+                raise InputError(
+                    f"{override.input_line}: an interval is for sweep=search: give values, as in 0,1,2 or range(3)"
+                )
     unread: dict[str, str] = {}
     for at, job in enumerate(_jobs(overrides, config_dir)):
         composed = compose(job, config_dir)
         if at == 0:
             check_known(composed)
+            _check_shared(composed, overrides)
         found = {word.partition("=")[0]: unread_line(composed, word) for word in unread_words(composed, job)}
         unread = {key: line for key, line in found.items() if at == 0 or key in unread}
         if not unread:
@@ -40,8 +48,25 @@ def check_sweep(words: Sequence[str], config_dir: str | None) -> None:
         raise InputError(next(iter(unread.values())))
 
 
+def _check_shared(composed: DictConfig, overrides: Sequence[Override]) -> None:
+    """Raise InputError for a value that all jobs of a sweep share and none of them could run with."""
+    swept = [override.key_or_group for override in overrides if override.is_sweep_override()]
+    try:
+        check_values(plain(composed))
+    except InputError as error:
+        key = str(error).partition("=")[0]
+        is_shared = key in [override.key_or_group for override in overrides if not override.is_sweep_override()]
+        if key not in swept and (is_shared or not any("/" in key or key in groups() for key in swept)):
+            raise
+    except ERRORS:  # told by each job
+        return
+
+
 def check_params(params: Mapping[str, Any]) -> None:
     """Raise InputError for what hydra.sweeper.params sweeps over no value, or over one of them twice."""
+    for key, value in params.items():
+        if not isinstance(value, str | int | float):
+            raise InputError(f"hydra.sweeper.params.{key} is not text: write the values as {key}: 0,1,2")
     for override in _parsed([f"{key}={value}" for key, value in params.items()]):
         if override.is_sweep_override():
             _check_values(override, None)
