@@ -11,7 +11,7 @@ from typing import Any
 import annealtrain
 from annealtrain.commands import streams
 from annealtrain.commands.interrupts import Heard, as_ctrl_c
-from annealtrain.commands.parser import parser_of
+from annealtrain.commands.parser import check_folder, parser_of
 from annealtrain.errors import InputError, nearest
 from annealtrain.runtime.address_space import require_address_space
 
@@ -99,7 +99,7 @@ def _run(command: str, arguments: list[str]) -> int:
 def _train(arguments: list[str]) -> int:
     from annealtrain.commands.hydra_app import run_hydra
 
-    return run_hydra(arguments)
+    return _run("--version", []) if "--version" in arguments else run_hydra(arguments)
 
 
 def _resume(arguments: list[str]) -> int:
@@ -153,9 +153,16 @@ def _export(arguments: list[str]) -> int:
             f"{','.join(given.run)} is no run of this sweep: give one of its folders, or call from elsewhere"
         )
     folder = Path(folders[0]) if folders else None
+    if folder:
+        check_folder(folder)
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
     where["trusted"] = given.trust
-    print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
+    try:
+        print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
+    except InputError as error:
+        if folder or len(given.run) > 1 or not str(error).startswith("no setting"):
+            raise
+        raise InputError(f"{error}; nor is there a run folder {given.run[0]}") from error
     return 0
 
 
@@ -191,6 +198,7 @@ def _collect(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path, help="a folder with run folders at any depth")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: FOLDER/runs.csv")
     given = parser.parse_args(arguments)
+    check_folder(given.folder, is_run=False)
     from annealtrain.commands.collect import collect
 
     text, left_out = collect(given.folder, given.output or given.folder / "runs.csv")
@@ -212,6 +220,7 @@ def _report(arguments: list[str]) -> int:
     parser = parser_of("report", "Write report.html, a page that needs nothing beside itself, for a run or a sweep.")
     parser.add_argument("folder", type=Path, help="a run folder, or one with run folders at any depth")
     folder: Path = parser.parse_args(arguments).folder
+    check_folder(folder, is_run=False)
     from annealtrain.commands.report import report
 
     print(report(folder))
@@ -238,7 +247,9 @@ def _run_folder(command: str, description: str, arguments: list[str], *, builds:
     parser.add_argument("folder", type=Path, help="a run folder, as annealtrain train prints it at its end")
     if builds:
         parser.add_argument("--trust", **TRUST)
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    check_folder(given.folder)
+    return given
 
 
 def _complete(arguments: list[str]) -> int:

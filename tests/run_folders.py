@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from annealtrain.errors import InputError
+from annealtrain.experiment.config import config_hash, read_config
 from annealtrain.runs import checksums
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runs.tables import read_json
@@ -56,7 +58,10 @@ def damaged(path: Path, read: Callable[[Path], object]) -> str:
 
 
 def reseal(folder: Path) -> None:
-    """Give a finished run the checksums of its files as they are now, as if it had written them so."""
+    """Give a finished run the fingerprint and the checksums of its files as they are now, as if it had written them."""
+    with suppress(InputError):  # of a configuration, or a meta.json, that nobody can read
+        meta = read_json(folder / "meta.json") | {"config_hash": config_hash(read_config(folder))}
+        (folder / "meta.json").write_text(json.dumps(meta))
     result = {name: value for name, value in read_json(folder / "result.json").items() if name != "checksums"}
     (folder / "result.json").write_text(json.dumps(checksums.sealed(result, folder, {})))
 

@@ -302,7 +302,8 @@ def test_a_run_whose_configuration_was_changed_is_not_resumed(
     outcome = cli("resume", "run")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == (
-        "annealtrain resume: run folder run holds a run with other settings: choose another hydra.run.dir\n"
+        "annealtrain resume: run/config.yaml holds other settings than the run was made with: restore it, "
+        "or start the run anew in another folder\n"
     )
 
 

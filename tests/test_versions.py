@@ -127,3 +127,18 @@ def test_a_damaged_meta_file_tells_no_version(run: Path, refused: Callable) -> N
     made_by(run, "0.1.9", without=("bits",))
     (run / "meta.json").write_text("{")
     assert "the run is of" not in refused("eval", "run")
+
+
+@pytest.mark.parametrize("line", ["epoch: 7", "seconds: -5", "alpha: 0.5", "annealing: {num_sweep: 1}"])
+def test_settings_that_were_changed_after_the_run(run: Path, refused: Callable, line: str) -> None:
+    path, result = run / "config.yaml", json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({name: result[name] for name in result if name != "checksums"}))
+    config = yaml.safe_load(path.read_text()) | yaml.safe_load(line)
+    path.write_text(yaml.safe_dump(config))
+    for arguments in (("eval", "run"), ("export", "run", "--format=coo", "--output=x")):
+        assert refused(*arguments) == (
+            "run/config.yaml holds other settings than the run was made with: restore it, "
+            "or start the run anew in another folder"
+        )
+    path.write_text(yaml.safe_dump(config | {"bits": 99}))
+    assert "bits=99 is not a whole number from 1 to 16" in refused("eval", "run")  # by the rules of what is written

@@ -5,8 +5,8 @@ from math import prod
 
 from annealtrain.data.dataset import CLASSIFICATION
 from annealtrain.experiment import data_of_run
-from annealtrain.experiment.builder import Experiment, dataset_of, network_of
-from annealtrain.experiment.config import Config, check_values, threads_of
+from annealtrain.experiment.builder import Experiment, check_whole, dataset_of, network_of
+from annealtrain.experiment.config import Config, threads_of
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.network import Network
 from annealtrain.runtime import memory
@@ -138,7 +138,7 @@ def table(estimates: list[LayerEstimate]) -> str:
 
 def estimate(config: Config) -> str:
     """Return, as text, what each layer of a composed configuration asks of memory and of a quantum annealer."""
-    check_values(config)
+    check_whole(config)
     task, resized_from, samples = CLASSIFICATION, "", config["samples"]
     known = data_of_run.known_shape(config)
     if known and samples is not None:

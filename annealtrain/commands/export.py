@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, nearest
 from annealtrain.experiment import versions
-from annealtrain.experiment.builder import ready
+from annealtrain.experiment.builder import check_whole, ready
 from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import saved_config, threads_of
 from annealtrain.hamiltonian import file_formats
@@ -42,7 +42,7 @@ def export(
     """
     known = [*file_formats.FORMATS, *NETWORK_FORMATS]
     if kind not in known:
-        raise InputError(f"--format {kind} is not one of {', '.join(known)}")
+        raise InputError(f"--format {kind} is not one of {', '.join(known)}{nearest(kind, known)}")
     is_network = kind in NETWORK_FORMATS
     if folder is None and output is None:
         raise InputError("--output is missing: settings alone have no run folder to write to")
@@ -55,6 +55,7 @@ def export(
             config = saved_config(folder, trusted, {"solver": UNUSED_SOLVER})
     else:
         config = compose_config(overrides, config_dir)
+        check_whole(config)
         config |= {"solver": UNUSED_SOLVER} if config.get("solver") is not None else {}
     name = {"torch": "network.pt", "onnx": "network.onnx"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name

@@ -1,6 +1,8 @@
 """The jobs of a sweep: each goes on where it was, keeps its own error, and leaves one line; their sum at the end."""
 
 import logging
+import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +18,8 @@ from annealtrain.commands.job_folder import INDIFFERENT
 from annealtrain.commands.progress import accuracies
 from annealtrain.errors import InputError
 from annealtrain.experiment.compose import ERRORS, explain
+from annealtrain.experiment.hydra_settings import check_hydra
+from annealtrain.experiment.swept_words import check_params
 from annealtrain.reports import paper
 from annealtrain.runs import foreign, recorder, tables
 from annealtrain.runs.collection import STATUS
@@ -23,11 +27,18 @@ from annealtrain.runtime.guardian import Guardian
 
 log = logging.getLogger(__name__)
 FAILED = "failed"
+OF_LAUNCHERS = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError")  # joblib's, submitit's
 MOST_SEEDS = 10_000
 
 
 class Refused(BaseException):
     """What is refused before a run or a sweep begins. No Exception: Hydra makes those of a callback into warnings."""
+
+
+class WorkerEnded(InputError):
+    """A process of a sweep's jobs that something outside has ended: its finished epochs are kept."""
+
+    code = 1
 
 
 class Watch(Callback):
@@ -39,17 +50,21 @@ class Watch(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         with _refusing():
+            check_hydra(config.hydra, is_sweep=False, is_single="hydra.mode=RUN" in sys.argv)
             foreign.refuse_foreign(Path(config.hydra.run.dir), job_folder.OF_A_START)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         launcher = config.hydra.launcher._target_
         Watch.is_shown = "submitit" not in launcher  # it sends what a job prints to its own log
         with _refusing():
+            check_hydra(config.hydra, is_sweep=True)
+            check_params(config.hydra.sweeper.get("params") or {})
             words, fixed = _words(config)
             Watch.entered = sweep_folder.Entered(Path(config.hydra.sweep.dir), words, fixed)
             search.prepare(config)
         if "basic_launcher" not in launcher:
             left_to_this_process()
+            _quieten()
             if "slurm" not in launcher.lower():  # its jobs are Slurm's to end
                 Watch.guardian = Guardian(uuid.uuid4().hex)
 
@@ -68,6 +83,20 @@ def _refusing() -> Iterator[None]:
         raise Refused from error
     except ERRORS as error:
         raise Refused from InputError(explain(error))
+
+
+def _quieten() -> None:
+    """Keep joblib's own watch from warning of semaphores where this process is killed: it removes them all."""
+    held = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join([*([held] if held else []), "ignore:resource_tracker:UserWarning"])
+
+
+def worker_ended(error: BaseException) -> WorkerEnded | None:
+    """Return the line for what a launcher raises where a process of its jobs is gone, None for another error."""
+    if type(error).__name__ not in OF_LAUNCHERS:
+        return None
+    why = "a process of its jobs was ended from outside, as the system does where memory is short"
+    return WorkerEnded(f"{why}: finished jobs and epochs are kept; the same command goes on")
 
 
 def leave() -> None:

@@ -4,6 +4,7 @@ A folder may come from others, and building what it names would run their code. 
 before anything is imported, each `_target_` must be one of BUILT, or lie in a module that the user has named.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, nearest
 
 # All that a run is made of, by module. tests/test_trust.py holds it to the shipped YAML.
 BUILT = {
@@ -47,6 +48,7 @@ BUILT = {
         *("PathIntegralAnnealingSampler", "SimulatedAnnealingSampler", "SteepestDescentSampler", "TabuSampler"),
     ),
 }
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # what cannot be found is told here, in one line
 ALLOWED = frozenset(f"{module}.{name}" for module, names in BUILT.items() for name in names)
 # Arguments that are paths which the object writes to. All others that are paths are only read.
 WRITTEN = {"annealtrain.solvers.dwave.quantum_annealing.QuantumAnnealing": ("cache", "_args_")}
@@ -117,6 +119,17 @@ def hidden(config: Any) -> str:
         if found and here and not (os.path.exists(found) and os.path.samefile(found, here)):
             return f" ({found} is found before {here}: give that another name)"
     return ""
+
+
+def absent(what: str, node: Any) -> str | None:
+    """Return one line for the first object of this package that a node names and that there is not, None without."""
+    names = {target.rpartition(".")[2]: target for target in ALLOWED}
+    for place, target in _targets(node):
+        if target.startswith("annealtrain.") and target not in ALLOWED:
+            close = nearest(target.rpartition(".")[2], names)
+            full = f"; did you mean {names[close.split(chr(39))[1]]}?" if close else ""
+            return f"{what}.{place}={shown(target)} is nothing that annealtrain has{full}"
+    return None
 
 
 def _values(config: Any) -> Iterator[tuple[str, Any]]:

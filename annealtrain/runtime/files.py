@@ -64,7 +64,9 @@ def require_place(path: Path, remedy: str) -> None:
 def _written_part(path: Path, content: bytes) -> Path:
     """Return a new file beside `path` that holds the content, on the disk."""
     if path.exists() and not path.is_file():
-        raise OSError(0, "it is no regular file")
+        raise OSError(0, "it is a folder" if path.is_dir() else "it is no regular file")
+    if not os.path.lexists(path.parent):
+        raise OSError(0, f"there is no folder {path.parent}")
     part = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
     number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | BINARY, 0o666)
     try:
