@@ -397,8 +397,9 @@ def test_settings_of_the_own_words_need_no_trust(refused: Callable) -> None:
 
 def test_a_pickle_of_hydras_is_not_read(refused: Callable, tmp_path: Path) -> None:
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Pickled()))
-    for word in ("--experimental-rerun=evil.pkl", "--experimental-rerun", "--exp=evil.pkl"):
+    for word in ("--experimental-rerun=evil.pkl", "--experimental-rerun"):
         assert "runs whatever a pickle holds" in refused("train", word, "evil.pkl")
+    assert "no option --exp" in refused("train", "--exp=evil.pkl", "evil.pkl")
     assert_not_executed(tmp_path)
 
 
