@@ -317,6 +317,18 @@ def test_a_disk_that_is_full_for_hydra_names_the_sweep(
     assert (outcome.code, outcome.err) == (2, said)
 
 
+def test_a_line_that_finds_no_room_ends_no_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    def refuse(_: Path) -> float:
+        raise InputError("mine")
+
+    monkeypatch.setattr("builtins.print", full)
+    assert sweep.run_job("seed=0", tmp_path, "now", refuse) == 0
+    assert sweep_folder.take_lines(tmp_path, "now") == ["seed=0  failed: mine"]
+
+
 def test_what_is_put_beside_a_sweeps_runs_stays(cli: Callable, refused: Callable, tmp_path: Path) -> None:
     arguments = ("train", *SMALL, "epochs=1", "-m", "hydra.sweep.dir=sweep")
     assert cli(*arguments, "seed=0,4").code == 0
