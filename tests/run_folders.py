@@ -60,8 +60,9 @@ def damaged(path: Path, read: Callable[[Path], object]) -> str:
 def reseal(folder: Path) -> None:
     """Give a finished run the fingerprint and the checksums of its files as they are now, as if it had written them."""
     with suppress(InputError):  # of a configuration, or a meta.json, that nobody can read
-        meta = read_json(folder / "meta.json") | {"config_hash": config_hash(read_config(folder))}
-        (folder / "meta.json").write_text(json.dumps(meta))
+        meta, fingerprint = read_json(folder / "meta.json"), config_hash(read_config(folder))
+        if meta["config_hash"] != fingerprint:
+            (folder / "meta.json").write_text(json.dumps(meta | {"config_hash": fingerprint}))
     result = {name: value for name, value in read_json(folder / "result.json").items() if name != "checksums"}
     (folder / "result.json").write_text(json.dumps(checksums.sealed(result, folder, {})))
 

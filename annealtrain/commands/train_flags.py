@@ -81,5 +81,5 @@ def _flag(given: str, value: str) -> str:
 
 
 def _begins(given: str, flag: str) -> bool:
-    """Whether a word is the beginning of a flag; of --experimental-rerun it would rather be that of a setting."""
-    return given.startswith("--") and flag.startswith(given) and flag != RERUN
+    """Whether a word is the beginning of a flag, and not the name of a group."""
+    return given.startswith("--") and flag.startswith(given) and given != "--experiment"
