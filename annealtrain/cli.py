@@ -10,7 +10,7 @@ from pathlib import Path
 import annealtrain
 from annealtrain.commands import streams
 from annealtrain.commands.interrupts import Heard, as_ctrl_c
-from annealtrain.commands.parser import DATA_DIR, TRUST, epochs_of, parser_of, run_folder
+from annealtrain.commands.parser import DATA_DIR, TRUST, check_folder, epochs_of, parser_of, run_folder
 from annealtrain.errors import InputError, nearest
 from annealtrain.runtime.address_space import require_address_space
 
@@ -92,7 +92,7 @@ def _run(command: str, arguments: list[str]) -> int:
 def _train(arguments: list[str]) -> int:
     from annealtrain.commands.hydra_app import run_hydra
 
-    return run_hydra(arguments)
+    return _run("--version", []) if "--version" in arguments else run_hydra(arguments)
 
 
 def _resume(arguments: list[str]) -> int:
@@ -157,9 +157,16 @@ def _export(arguments: list[str]) -> int:
             f"{','.join(given.run)} is no run of this sweep: give one of its folders, or call from elsewhere"
         )
     folder = Path(folders[0]) if folders else None
+    if folder:
+        check_folder(folder)
     where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
     where |= {"trusted": given.trust, "data_dir": given.data_dir}
-    print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
+    try:
+        print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
+    except InputError as error:
+        if folder or len(given.run) > 1 or not str(error).startswith("no setting"):
+            raise
+        raise InputError(f"{error}; nor is there a run folder {given.run[0]}") from error
     return 0
 
 
@@ -228,6 +235,7 @@ def _collect(arguments: list[str]) -> int:
     parser.add_argument("--columns", default="", metavar="A,B", help="of latex and markdown, such as 'model,test last'")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: FOLDER/runs.csv, runs.tex or runs.md")
     given = parser.parse_args(arguments)
+    check_folder(given.folder, is_run=False)
     from annealtrain.commands.collect import collect
 
     columns = [name.strip() for name in given.columns.split(",") if name.strip()]
@@ -251,6 +259,7 @@ def _report(arguments: list[str]) -> int:
     parser = parser_of("report", "Write report.html, a page that needs nothing beside itself, for a run or a sweep.")
     parser.add_argument("folder", type=Path, help="a run folder, or one with run folders at any depth")
     folder: Path = parser.parse_args(arguments).folder
+    check_folder(folder, is_run=False)
     from annealtrain.commands.report import report
 
     print(report(folder))

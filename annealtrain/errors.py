@@ -1,5 +1,6 @@
 """The one error of bad input: a value, its limit, and the remedy."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -24,7 +25,26 @@ class Diverged(InputError):
     code = 1
 
 
+def in_words(error: BaseException) -> str:
+    """Return what an error of Python's or of a library says, in one line and without the names of classes."""
+    if isinstance(error, UnicodeError):
+        return "it is not text in UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, OSError) and error.strerror:
+        return str(error.strerror)
+    if mark := getattr(error, "problem_mark", None):  # of YAML
+        return f"line {mark.line + 1}: {' '.join(str(getattr(error, 'problem', None)).split())}"
+    said = " ".join(str(error).split()).removesuffix(".")
+    if said.startswith("Exceeds the limit"):  # of Python, for the digits of a whole number
+        return "it holds a number of too many digits"
+    if isinstance(error, KeyError):
+        return f"it has no {said}"
+    return said or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the choice closest to `name`, or an empty string."""
-    close = get_close_matches(name, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    known = {choice.lower(): choice for choice in choices if len(choice) < 3 * len(name)}  # MNIST is mnist
+    close = get_close_matches(name.lower(), list(known), n=1, cutoff=0.6 if len(name) > 2 else 0.5)
+    return f"; did you mean '{known[close[0]]}'?" if close else ""

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 
 from annealtrain.errors import InputError
+from annealtrain.experiment.config import config_hash, read_config
 from annealtrain.runs import checksums
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runs.tables import read_json
 
 VALUES = (0.5, 0.7, 0.6)  # validation accuracy of epochs 0 to 2
+META_OF_OLD = {"config_hash": "a", "command": "annealtrain train", "annealtrain": "0.1.0"}  # without checksums
 META = {"config_hash": "abc", "started_at": "now"}
 VALIDATION = (0.1, 0.5, 0.5, 0.4)  # its best is epoch 1: the first of equals
 
@@ -55,7 +58,11 @@ def damaged(path: Path, read: Callable[[Path], object]) -> str:
 
 
 def reseal(folder: Path) -> None:
-    """Give a finished run the checksums of its files as they are now, as if it had written them so."""
+    """Give a finished run the fingerprint and the checksums of its files as they are now, as if it had written them."""
+    with suppress(InputError):  # of a configuration, or a meta.json, that nobody can read
+        meta, fingerprint = read_json(folder / "meta.json"), config_hash(read_config(folder))
+        if meta["config_hash"] != fingerprint:
+            (folder / "meta.json").write_text(json.dumps(meta | {"config_hash": fingerprint}))
     result = {name: value for name, value in read_json(folder / "result.json").items() if name != "checksums"}
     (folder / "result.json").write_text(json.dumps(checksums.sealed(result, folder, {})))
 
@@ -74,7 +81,7 @@ def write_run(folder: Path, *, finished: bool = True, shift: float = 0.0, **sett
         **settings,
     }
     (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
-    (folder / "meta.json").write_text(json.dumps({"config_hash": "a", "command": "annealtrain train"}))
+    (folder / "meta.json").write_text(json.dumps(META_OF_OLD))
     rows = [
         {"epoch": e, "train_loss": 1.0, "val_accuracy": v + shift, "test_accuracy": v + shift + 0.01, "total_s": 0.5}
         for e, v in enumerate(VALUES)

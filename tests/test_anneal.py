@@ -2,6 +2,8 @@
 
 import itertools
 import re
+import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.sparse import csr_array
 from threadpoolctl import threadpool_info
 from ticks import ticking
 
@@ -285,6 +288,12 @@ def one_call(k: int) -> object:
     return anneal(glass(30, k), num_sweeps=400, num_reads=40, seed=k, threads=1 + k % 3).levels
 
 
+def pressed(told: int):
+    """Return a progress that presses Ctrl-C, which the main thread hears, when it is told for so many times more."""
+    left = itertools.count(told, -1)
+    return lambda share: next(left) or signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
 def check_callers(calls: int) -> None:
     """Assert that the calls of 8 threads at once, some of which fail, give what each gives alone."""
     alone = [one_call(k) for k in range(25)]
@@ -294,7 +303,11 @@ def check_callers(calls: int) -> None:
 
     before = blas_threads()
     with ThreadPoolExecutor(8) as callers:
-        found = list(callers.map(lambda k: one_call(k % 25), range(8 * calls)))
+        found = callers.map(lambda k: one_call(k % 25), range(8 * calls))
+        for k in range(calls // 5):  # meanwhile this thread, which hears it, presses Ctrl-C at once or later
+            with pytest.raises(KeyboardInterrupt):
+                anneal(least_squares(60), bits=8, num_sweeps=2000, num_reads=40, threads=2, progress=pressed(k % 3))
+        found = list(found)
     for k, levels in enumerate(found):
         np.testing.assert_array_equal(levels, alone[k % 25])
     assert blas_threads() == before
@@ -303,6 +316,18 @@ def check_callers(calls: int) -> None:
 
 def test_callers_on_several_threads_know_nothing_of_each_other():
     check_callers(25)
+
+
+def test_ctrl_c_in_one_call_waits_for_no_other():
+    has_ended, waited = threading.Event(), []
+    with ThreadPoolExecutor(1) as caller:  # its call goes on only when the other has ended
+        other = caller.submit(anneal, glass(30), num_reads=40, threads=2, progress=lambda _: has_ended.wait(60))
+        with pytest.raises(KeyboardInterrupt):
+            anneal(glass(30), num_sweeps=2000, num_reads=40, threads=2, progress=pressed(0))
+        waited.append(other.done())
+        has_ended.set()
+        np.testing.assert_array_equal(other.result().levels, anneal(glass(30), num_reads=40).levels)
+    assert waited == [False]
 
 
 def test_problems_are_solved_by_several_threads_at_once():
@@ -343,6 +368,12 @@ def test_problems_are_solved_by_several_threads_at_once():
         ({"J": np.zeros((0, 3, 3))}, "M > 0"),
         ({"J": np.eye(3), "h": np.zeros((0, 3))}, r"h \(0, 3\) is neither"),
         ({"J": np.eye(2) * 1j}, "J is complex"),
+        ({"J": np.ma.masked_less(glass(3), 0)}, r"^J has masked values: fill them, as \.filled\(0\) does"),
+        ({"J": np.eye(2), "h": [np.ma.masked, 1.0]}, "^h has masked values"),
+        ({"J": [*np.ma.masked_less(glass(3), 0)]}, "^J has masked values"),  # rows with masks of their own
+        ({"J": csr_array(np.eye(3))}, r"^J is a sparse matrix: give its \.toarray\(\)$"),
+        ({"J": np.eye(2), "L": 1e-320}, r"what a float holds \(J up to 1, h up to 0, L=1e-320\): scale J, h or L$"),
+        ({"J": np.eye(2), "h": [1e308, 0.0]}, r"\(J up to 1, h up to 1e\+308, L=1\.0\)"),
         ({"J": [["a"]]}, "J is not an array of numbers"),
         ({"J": [[1.0, 2.0], [3.0]]}, "J is not an array of numbers"),
         ({"J": np.eye(2), "S0": [1e200, 0.0]}, "S0 is too far from 0"),

@@ -122,6 +122,10 @@ def test_a_problem_of_lists_has_solve_too() -> None:
     [
         (lambda run: annealtrain.train(epohs=3), "no setting 'epohs'; did you mean 'epochs'?"),
         (lambda run: annealtrain.train("targets=pinv"), "this is called optimizer=pinv now"),
+        (lambda run: annealtrain.train("hydra.run.dir=x"), "is for the command line: write folder="),
+        (lambda run: annealtrain.train(config_dir="nowhere"), "there is no folder"),
+        (lambda run: run.weights("a"), "layer a: trainable layers are counted"),
+        (lambda run: run.set_unit(0, 0, "abc"), "weights is not an array of numbers"),
         (lambda run: annealtrain.load("nowhere"), "nowhere is not a run folder"),
         (lambda run: run.problem(layer=3), "layer 3: trainable layers are counted from 0 to 2"),
         (lambda run: run.set_unit(0, 128, np.zeros(64)), "unit 128: layer 0 has 128 units, 0 to 127"),

@@ -126,3 +126,9 @@ def test_a_function_that_returns_something_else(made, kind):
 def test_a_set_of_real_targets_has_them_in_columns():
     message = error_of(Dataset, "mine", 1, X, TARGETS, X, TARGETS, scale=None, task="regression")
     assert message == "dataset mine, training set: targets are (90,) float64: make them (90, 1) floats"
+
+
+def test_a_mask_is_not_ignored():
+    masked = np.ma.masked_less(X, 0.5), np.ma.masked_equal(np.arange(len(X)), 1)
+    assert "dataset mine: X has masked values" in error_of(lambda: from_arrays("mine", masked[0], LABELS))
+    assert "dataset mine: y has masked values" in error_of(lambda: from_arrays("mine", X, masked[1]))

@@ -1,5 +1,6 @@
 """One BLAS thread while anyone needs it, whoever comes and goes, and whatever kind of library there is."""
 
+import contextlib
 import sys
 import threading
 from types import SimpleNamespace
@@ -60,6 +61,27 @@ def test_a_library_that_is_loaded_meanwhile_is_held_too(libraries, monkeypatch):
         with held.held():
             assert late.num_threads == 1
     assert late.num_threads == 4
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_ctrl_c_at_any_moment_leaves_every_library_as_it_was(libraries, monkeypatch, moment):
+    held, calls, before = blas.OneThread(), [], Library.set_num_threads
+
+    def interrupted(self, count):
+        calls.append(count)
+        if len(calls) == moment // 2 + 1 and moment % 2:
+            raise KeyboardInterrupt
+        before(self, count)
+        if len(calls) == moment // 2 + 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Library, "set_num_threads", interrupted)
+    with contextlib.suppress(KeyboardInterrupt), held.held():
+        pass
+    assert [library.num_threads for library in libraries] == [4, 4]
+    with held.held():
+        assert [library.num_threads for library in libraries] == [1, 1]
+    assert [library.num_threads for library in libraries] == [4, 4]
 
 
 def test_the_kernel_is_that_of_numpys_library(monkeypatch):

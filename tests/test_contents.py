@@ -4,11 +4,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from run_folders import damaged, reseal, write_run
+from run_folders import META, META_OF_OLD, damaged, reseal, write_run
 
+from annealtrain.errors import InputError
 from annealtrain.runs import checkpoint, checksums, collection, contents, yaml_files
+from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runs.tables import read_json
 
 PAIRS = zip("abcdefghijk", "bcdefghijkl", strict=True)
@@ -25,7 +28,7 @@ BAD = [
     ("metrics.csv", "epoch\n4611686018427387904\n", "epoch 4.611686018427388e+1 in the place of 0"),
     ("metrics.csv", "epoch\n0\n2\n", "epoch 2 in the place of 1"),
     ("metrics.csv", "epoch,epoch\n0,0\n", "two columns of one name"),
-    ("metrics.csv", "epoch\n\ud800\n".encode("utf-8", "surrogatepass"), "UnicodeDecodeError"),
+    ("metrics.csv", "epoch\n\ud800\n".encode("utf-8", "surrogatepass"), "it is not text in UTF-8"),
     ("config.yaml", "model: {name: [a, b]}", "model has no name that is a text"),
     ("config.yaml", "model: linear", "model has no name that is a text"),
     ("config.yaml", "epochs: <script>alert(1)</script>", "epochs is no whole number"),
@@ -38,10 +41,10 @@ BAD = [
     ("meta.json", '{"packages": ["numpy"]}', "packages are no versions by name"),
     ("meta.json", '{"command": {"a": 1}}', "command is no text"),
     ("meta.json", '{"resumed_at": 3}', "resumed_at is no list of times"),
-    ("meta.json", "[" * 100_000, "RecursionError"),
+    ("meta.json", "[" * 100_000, "nested too deeply"),
     ("meta.json", '{"a": ' + "[" * 500 + "]" * 500 + "}", "nested deeper than 40 levels"),
     ("result.json", '{"last": {"epoch": 2}, "best_validation": null, "seconds": 1' + "0" * 400 + "}", "is not the"),
-    ("meta.json", '{"seed": ' + "9" * 5000 + "}", "ValueError"),
+    ("meta.json", '{"seed": ' + "9" * 5000 + "}", "too many digits"),
     ("result.json", '{"last": [1], "best_validation": null}', "last has no epoch"),
     ("result.json", '{"last": {"epoch": 2, "val_accuracy": "x"}, "best_validation": null}', "is no number"),
     ("result.json", '{"last": {"epoch": 9}, "best_validation": null}', "last is not the epoch 9 of the metrics"),
@@ -114,6 +117,35 @@ def test_a_run_s_checksums_are_checked_wherever_it_is_read(tmp_path: Path) -> No
         assert "checksums of other files" in damaged(folder / "result.json", lambda _: collection.read_run(folder))
     (folder / "result.json").write_text(json.dumps(result | {"seconds": 2.5}))
     damaged(folder / "result.json", lambda _: collection.read_run(folder))
+
+
+@pytest.mark.parametrize(
+    "of_meta", [{"checksums": True}, {"blas": None}, {"annealtrain": "0.2.0"}, {"annealtrain": None}]
+)
+def test_checksums_are_missed_where_a_run_had_them(tmp_path: Path, of_meta: dict[str, Any]) -> None:
+    folder = write_run(tmp_path / "run")
+    assert not checksums.verify(folder, contents.read_result(folder / "result.json"))  # of an older version
+    (folder / "meta.json").write_text(json.dumps(META_OF_OLD | of_meta))
+    assert "result.json has lost its checksums" in damaged(
+        folder / "result.json", lambda _: collection.read_run(folder)
+    )
+
+
+def test_every_run_says_that_it_has_checksums(tmp_path: Path) -> None:
+    for folder, resume in ((tmp_path, False), (tmp_path, True)):
+        record = RunRecorder(folder)
+        record.begin("bits: 3\n", META, resume=resume)
+        assert contents.read_meta(folder / "meta.json")["checksums"] is True
+        (folder / "meta.json").write_text(json.dumps(META))  # as one that an older version has begun
+
+
+@pytest.mark.parametrize("name", ["solves.csv", "best.npz"])
+def test_a_file_that_was_put_beside_those_of_a_run_is_told(tmp_path: Path, name: str) -> None:
+    folder = write_run(tmp_path / "run")
+    reseal(folder)
+    (folder / name).symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match=rf"{name}: the run wrote no such file: remove it"):
+        collection.read_run(folder)
 
 
 def test_spaces_of_a_result_may_change(tmp_path: Path) -> None:

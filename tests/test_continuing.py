@@ -95,13 +95,14 @@ def test_an_unfinished_run_is_finished_first(cli: Callable, refused: Callable, m
     assert cli("resume", "run", "epochs=4").code == 0
 
 
-@pytest.mark.parametrize("written", ["config.yaml", "meta.json"])
-def test_a_run_killed_as_it_is_given_more_loses_nothing(cli: Callable, monkeypatch, written: str) -> None:
+@pytest.mark.parametrize(("written", "times"), [("config.yaml", 1), ("meta.json", 1), ("meta.json", 2)])
+def test_a_run_killed_as_it_is_given_more_loses_nothing(cli: Callable, monkeypatch, written: str, times: int) -> None:
     trained(cli, "run", 2)
-    write = recorder.RunRecorder._replace
+    write, seen = recorder.RunRecorder._replace, []
 
     def dying(self, name, content):
-        if name == written:
+        seen.append(name)
+        if seen.count(written) == times:
             raise KeyboardInterrupt
         write(self, name, content)
 

@@ -61,3 +61,24 @@ def test_what_scikit_learn_says_of_bad_data_is_one_line() -> None:
     for X in (3.0, [1.0, 2.0], 1j):
         with pytest.raises(ValueError, match=r"\A.+\Z"):
             AnnealClassifier().fit(X, [0, 1])
+
+
+def test_a_mask_is_not_ignored() -> None:
+    X, y = np.arange(8.0).reshape(4, 2), np.array([0, 1, 0, 1])
+    for given in ((np.ma.masked_less(X, 1), y), (X, np.ma.masked_equal(y, 1))):
+        for kind in (AnnealClassifier, AnnealRegressor):
+            with pytest.raises(ValueError, match=r"\A[Xy] has masked values"):
+                kind().fit(*given)
+    with pytest.raises(ValueError, match=r"\AX has masked values"):
+        AnnealClassifier(epochs=1).fit(X, y).predict(np.ma.masked_less(X, 1))
+    with pytest.raises(ValueError, match=r"\Ay has values that are not finite"):
+        AnnealRegressor().fit(X, [None] * 4)
+
+
+def test_short_numbers_lose_no_digits_in_sums() -> None:
+    X, y = load_wine(return_X_y=True)
+    short = (X // 1).astype(np.float16)  # the sum of a column's squares is beyond what they hold
+    one, two = (
+        AnnealClassifier(epochs=1).fit(given, y).decision_function(given) for given in (short, short.astype(float))
+    )
+    np.testing.assert_array_equal(one, two)

@@ -42,7 +42,9 @@ def test_a_run_s_texts_are_shown_as_texts(cli: Callable, tmp_path: Path) -> None
     name = f"$\\frac{{$<b>{STEER}"
     write_run(tmp_path / "runs" / "=a", seed=0, note="=HYPERLINK(1)", model={"name": name})
     folder = write_run(tmp_path / "runs" / "@b", seed=0, note="+1", model={"name": "b"}, **{"=key": "-x"})
-    (folder / "meta.json").write_text(json.dumps({"machine": "<script>", "command": f"<img>{STEER}"}))
+    (folder / "meta.json").write_text(
+        json.dumps({"annealtrain": "0.1.0", "machine": "<script>", "command": f"<img>{STEER}"})
+    )
     (tmp_path / "runs" / f"c{STEER}").mkdir()
     (tmp_path / "runs" / f"c{STEER}" / "notes.txt").touch()
     outcome = cli("collect", "runs")

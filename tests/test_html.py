@@ -94,11 +94,11 @@ def test_page_of_a_sweep(tmp_path: Path) -> None:
 def test_a_sweep_is_made_with_what_its_runs_were_made_with(tmp_path: Path) -> None:
     for seed, numpy in ((0, "2.1"), (1, "2.2"), (2, "2.1")):
         own = {"seed": seed, "config_hash": f"hash{seed}", "started_at": f"time{seed}"}
-        common = {"python": "3.11.7", "cores": 2, "packages": {"numpy": numpy, "scipy": "1.17"}}
+        common = {"annealtrain": "0.1.0", "python": "3.11.7", "cores": 2, "packages": {"numpy": numpy, "scipy": "1.17"}}
         (write_run(tmp_path / str(seed), seed=seed) / "meta.json").write_text(json.dumps(own | common))
     made = read(html.write_report(tmp_path)).text.partition("Made with")[2]
     cells = re.findall("<td>(.*?)</td>", made)
-    assert cells == ["python", "3.11.7", "cores", "2", "numpy", "2.1, 2.2", "scipy", "1.17"]
+    assert cells == ["annealtrain", "0.1.0", "python", "3.11.7", "cores", "2", "numpy", "2.1, 2.2", "scipy", "1.17"]
 
 
 def test_classes_are_shown_by_their_own_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from conftest import finished, process, started
 
 from annealtrain.commands.interrupts import as_ctrl_c, left_to_this_process
 from annealtrain.runs.recorder import RunRecorder
-from annealtrain.runtime import parent_watch
+from annealtrain.runtime import lifeline
 from annealtrain.runtime.guardian import MARK, Guardian
 
 SMALLEST = ("model=linear_small", "samples=30", "validation=20", "epochs=2", "annealing.num_sweeps=1", "threads=1")
@@ -75,23 +75,21 @@ def test_a_run_that_is_told_to_end_says_how_to_go_on(
     assert outcome.err.endswith(said)
 
 
-WATCHING = (
-    "import sys, time; from annealtrain.runtime import parent_watch as p; p.end_with(p.Origin({})); time.sleep(99)"
-)
+WATCHING = "import sys, time; from annealtrain.runtime import lifeline as p; p.end_with(p.Origin({})); time.sleep(99)"
 
 
 def test_a_process_ends_with_another_that_is_not_its_parent(tmp_path: Path) -> None:
     other = started(["sleep", "100"], tmp_path)
-    origin = parent_watch.Origin(os.uname().nodename, other.pid, parent_watch._began(other.pid))
+    origin = lifeline.Origin(os.uname().nodename, other.pid, lifeline._began(other.pid))
     assert origin.is_alive()
     watching = started([sys.executable, "-c", WATCHING.format(", ".join(map(repr, origin)))], tmp_path)
     other.kill()
     other.wait(60)
     assert not origin.is_alive()
-    assert finished(watching).code == -signal.SIGKILL
-    elsewhere = parent_watch.Origin("another machine", other.pid, "")
-    parent_watch.end_with(elsewhere)  # nothing is known of it
-    assert not parent_watch.Origin(origin.host, os.getpid(), "another time").is_alive()
+    assert finished(watching).code == 1
+    elsewhere = lifeline.Origin("another machine", other.pid, "")
+    lifeline.end_with(elsewhere)  # nothing is known of it
+    assert not lifeline.Origin(origin.host, os.getpid(), "another time").is_alive()
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="no /proc here to see processes in")

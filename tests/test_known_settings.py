@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import SMALL, composed
 
+from annealtrain.commands.search import with_params
 from annealtrain.commands.train_flags import parted
 from annealtrain.errors import InputError
+from annealtrain.experiment.builder import check_whole
 from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.reading import paths_read
 from annealtrain.experiment.swept_words import check_sweep
@@ -29,9 +31,9 @@ def own(tmp_path: Path) -> Callable:
 
 
 def line(*words: str, config_dir: str | None = None) -> str:
-    """Return the refusal of what these words compose."""
+    """Return the refusal of what these words compose, or build."""
     with pytest.raises(InputError) as caught:
-        compose_config(list(words), config_dir)
+        check_whole(compose_config(list(words), config_dir))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -52,6 +54,16 @@ def line(*words: str, config_dir: str | None = None) -> str:
         ("+=3", "+=3: there is no name before the =: write key=value"),
         ("+@=abc", "there is no name before the ="),
         ("pinv=3", "pinv= is a group of settings, not a value"),
+        ("+solver.epochs=3", "did you mean 'epochs'?"),
+        ("+solver.num_starts=3", "no setting 'solver.num_starts': it is of solver=descent"),
+        ("+schedule.valu=3", "did you mean 'value' of schedule=constant?"),
+        ("+optimizer.annealing=3", "did you mean 'annealing'?"),
+        ("num_reads=3", "did you mean 'solver.num_reads'?"),
+        ("learning-rate=3", "did you mean 'optimizer.learning_rate' of optimizer=backprop?"),
+        ("output_dir=x", "did you mean hydra.run.dir=FOLDER?"),
+        ("epochs=${bitz}", "epochs: ${bitz} refers to no setting; did you mean 'bits'?"),
+        ("dataset=MNIST", "did you mean 'mnist'?"),
+        ("solver._target_=annealtrain.solvers.exact.Exakt", "did you mean annealtrain.solvers.exact.Exact?"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest(word: str, said: str) -> None:
@@ -68,11 +80,15 @@ def test_an_unknown_key_of_a_yaml_is_refused(own: Callable, group: str) -> None:
 
 def test_an_unknown_argument_is_refused_at_every_depth(refused: Callable, own: Callable) -> None:
     folder = own("solver/mine", (Path(__file__).parents[1] / "configs/solver/sa.yaml").read_text() + "num_read: 2\n")
-    assert "'solver.num_read'; did you mean 'num_reads'?" in refused("train", f"--config-dir={folder}", "solver=mine")
+    assert "'solver.num_read'; did you mean 'num_reads' in solver?" in refused(
+        "train", f"--config-dir={folder}", "solver=mine"
+    )
     beta = "{_target_:annealtrain.schedule.LinearSchedule,first:1,lst:2}"
-    assert "'solver.beta.lst'; did you mean 'last'?" in refused("train", f"annealing.beta={beta}")
-    assert "'optimizer.rigde'; did you mean 'ridge'?" in refused("train", "+optimizer.rigde=2")
-    assert "'dataset.data_dri'; did you mean 'data_dir'?" in refused("train", "dataset=mnist", "+dataset.data_dri=x")
+    assert "'solver.beta.lst'; did you mean 'last' in solver.beta?" in refused("train", f"annealing.beta={beta}")
+    assert "'optimizer.rigde'; did you mean 'ridge' in optimizer?" in refused("train", "+optimizer.rigde=2")
+    assert "'dataset.data_dri'; did you mean 'data_dir' in dataset?" in refused(
+        "train", "dataset=mnist", "+dataset.data_dri=x"
+    )
 
 
 def test_a_key_of_ones_own_is_known_where_something_refers_to_it(own: Callable) -> None:
@@ -106,6 +122,7 @@ def test_a_missing_header_is_named(own: Callable) -> None:
         (["solver=descent", "annealing.move=slice"], "choose solver=reference or solver=sa"),
         (["schedule=constant", "half_range.first=1"], "schedule=geometric or schedule=linear"),
         (["model=linear", "pool_crop=author"], "model=lenet"),
+        (["optimizer.ridge=3", "gauss_newton.ridge=2"], "leave it out, as another setting stands in its place"),
         (["solver.num_sweeps=3", "annealing.num_sweeps=2"], "annealing.num_sweeps=2: nothing in this run reads"),
     ],
 )
@@ -130,6 +147,85 @@ def test_a_sweep_is_refused_before_its_first_job(refused: Callable) -> None:
     assert "reads pinv.ridge" in refused("train", "-m", "seed=0,1", "pinv.ridge=0.1")
     assert "nothing to sweep over" in refused("train", "-m")
     assert "nothing to sweep over" in refused("train", "--multirun", "hydra.sweep.dir=x")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("seed=1,1", "seed=1,1 holds 1 twice"),
+        ("model=lenet,linear,lenet", "holds lenet twice"),
+        ("seed=choice(1,1)", "holds 1 twice"),
+        ("seed=range(3,0)", "holds no value"),
+        ("seed=range(0,3,0)", "never ends"),
+        ("seed=range(2),1", "a range among other values"),
+        ("seed=glob(*)", "glob is for the options of a group"),
+        ("model=glob(nope*)", "matches none of conv, "),
+        ("seed=0-2", "seed='0-2' is not a whole number"),
+        ("model=lenet,linear bits=99", "bits=99 is not a whole number"),
+        ("seed=interval(0,1)", "an interval is for sweep=search"),
+        ("seed=0,1 hydra.run.dir=x", "hydra.run.dir=x is of a single run, and this is a sweep"),
+        ("seed=0,1 +hydra.launcher.n_jobs=2", "no setting 'hydra.launcher.n_jobs'"),
+    ],
+)
+def test_what_a_sweep_cannot_mean(refused: Callable, words: str, said: str) -> None:
+    assert said in refused("train", "-m", *words.split())
+
+
+@pytest.mark.parametrize("group", ["solver", "optimizer", "model", "experiment"])
+def test_a_group_is_given_the_name_of_an_option(group: str) -> None:
+    for value in ("null", "3", "true", "a,null"):
+        assert f"{group}={value.removeprefix('a,')} names no option: choose one, such as {group}=" in line(
+            f"{group}={value}"
+        )
+
+
+# Hydra's own settings
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("hydra.runn=x", "'hydra.runn'; did you mean 'run'"),
+        ("+hydra.runn=x", "'hydra.runn'; did you mean 'run'"),
+        ("+hydra.job.chdirr=true", "'hydra.job.chdirr'; did you mean 'chdir'?"),
+        ("hydra.run.dir=null", "hydra.run.dir=null is no value"),
+        ("hydra.sweep.dir=x", "is of a sweep, and this is a single run: leave it out, or add --multirun"),
+        ("sweep/launcher=joblib", "is of a sweep, and this is a single run"),
+        (
+            "hydra.sweeper.params.epoch=1,2",
+            "nothing reads it without a search: add sweep=search, or write --multirun epoch=",
+        ),
+        ("~nonexist", "there is no nonexist that could be left out"),
+        ("+epochs=3", "epochs is there already: write epochs=... without +"),
+        ("--cfg=foo", "--cfg=foo is not known: choose one of job, hydra, all"),
+        ("--experiment=a", "settings are written without dashes, experiment=a"),
+    ],
+)
+def test_words_of_hydras_that_nothing_reads(refused: Callable, word: str, said: str) -> None:
+    assert said in refused("train", *SMALL, word)
+
+
+def test_what_a_sweeps_yaml_searches_over(refused: Callable, own: Callable) -> None:
+    params = "hydra:\n  sweeper:\n    params:\n      seed: "
+    mode = params.replace("hydra:\n", "hydra:\n  mode: MULTIRUN\n")
+    for name, content, said in (
+        ("twice", mode + "1,1", "seed=1,1 holds 1 twice"),
+        ("list", mode + "[0, 1]", "hydra.sweeper.params.seed is not text: write the values as seed: 0,1,2"),
+        ("single", params + "0,1", "hydra.sweeper.params.seed is of a sweep, and this is a single run"),
+        (
+            "typo",
+            mode.replace("params", "parms") + "0,1",
+            "sweep/typo.yaml: no setting 'parms' of Hydra's; did you mean",
+        ),
+    ):
+        folder = own(f"sweep/{name}", f"{GLOBAL}{content}\n")
+        assert said in refused("train", *SMALL, f"--config-dir={folder}", f"sweep={name}")
+
+
+def test_what_is_searched_over_needs_no_quotes() -> None:
+    assert with_params(["sweep=search", "hydra.sweeper.params.half_range.first=interval(0.1,1)"])[1] == (
+        "++hydra.sweeper.params={half_range.first: 'interval(0.1,1)'}"
+    )
 
 
 # YAML that cannot be read
@@ -161,7 +257,9 @@ def test_other_faults_of_yaml(own: Callable) -> None:
         "experiment=x", config_dir=own("experiment/x", f"{GLOBAL}defaults:\n  - override /modell: lenet\n")
     )
     assert "list.yaml holds no settings" in line("experiment=list", config_dir=own("experiment/list", GLOBAL + "- 1\n"))
-    assert "no setting 'hello'" in line("experiment=word", config_dir=own("experiment/word", GLOBAL + "hello\n"))
+    assert "word.yaml holds no settings, but 'hello'" in line(
+        "experiment=word", config_dir=own("experiment/word", GLOBAL + "hello\n")
+    )
     deep = own("experiment/deep", GLOBAL + "a: " + "[" * 3000 + "]" * 3000)
     assert "deep.yaml: is nested too deeply" in line("experiment=deep", config_dir=deep)
     assert "nested too deeply" in line("bits=" + "[" * 1000 + "]" * 1000)
@@ -263,3 +361,50 @@ def test_a_yaml_of_a_great_many_aliases_is_refused_at_once(refused: Callable, tm
     for command in ("train", "estimate"):
         said = refused(command, "--config-dir=mine", "experiment=bomb")
         assert said.endswith("bomb.yaml: its aliases stand for more than 100000 values: write fewer")
+
+
+# Commands that build a part of a run
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("solver.num_reads=abc", "solver.num_reads='abc' is not a whole number"),
+        ("optimizer.ridge=-1", "optimizer.ridge=-1 is not a number"),
+        ("schedule.last=abc", "schedule.last='abc' is not a number"),
+        ("+dataset.foo=1", "no setting 'dataset.foo'"),
+        ("dataset=mnist dataset.data_dir=[1]", "dataset.data_dir=[1] is not text"),
+        ("solver=dwave solver.mock=pegasos", "is not one of pegasus, zephyr"),
+        ("dataset._target_=foo.bar", "No module named 'foo'"),
+    ],
+)
+def test_every_command_that_composes_a_run_checks_all_of_it(refused: Callable, words: str, said: str) -> None:
+    assert said in refused("estimate", *words.split())
+    assert said in refused("export", *words.split(), "--format=coo", "--output=x")
+
+
+def test_what_a_figure_sets_itself(refused: Callable) -> None:
+    for word, said in (
+        ("seeds=3", "write --seeds N"),
+        ("hydra.sweep.dir=x", "write --output DIR"),
+        ("sweep.dir=x", "those of Hydra's begin with hydra.sweep."),
+        ("epochs=0", "epochs=0 is not a whole number"),
+        ("method=pinv,pinv", "holds pinv twice"),
+    ):
+        assert said in refused("figure", "fig1a", word)
+
+
+def test_names_that_are_no_folder_and_no_setting(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "run" / "r1").mkdir(parents=True)
+    (tmp_path / "run" / "r1" / "meta.json").write_text("{}")
+    (tmp_path / "file").touch()
+    for command in ("eval", "resume", "plot"):
+        assert "there is no folder rum; did you mean 'run'?" in refused(command, "rum")
+        assert "file is a file: give the folder" in refused(command, "file")
+        assert "no meta.json, but runs such as run/r1: give one of them" in refused(command, "run")
+    for command in ("collect", "report"):
+        assert "there is no folder rum; did you mean 'run'?" in refused(command, "rum")
+    said = refused("export", "nonexist=1", "--format=coo", "--output=x")
+    assert said.startswith("no setting 'nonexist'")
+    assert said.endswith("nor is there a run folder nonexist=1")
+    assert "did you mean 'onnx'?" in refused("export", "run/r1", "--format=ONXX")

@@ -22,7 +22,7 @@ def test_files_of_a_run(tmp_path: Path) -> None:
     names = {"config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json", LAST, BEST}
     assert {path.name for path in tmp_path.iterdir()} == names
     assert (tmp_path / "config.yaml").read_text() == "bits: 3\n"
-    assert read_json(tmp_path / "meta.json") == {**META, "resumed_at": []}
+    assert read_json(tmp_path / "meta.json") == {**META, "checksums": True, "resumed_at": []}
     header = "epoch,train_loss,train_accuracy,val_accuracy,test_accuracy,L,beta,total_s"
     lines = (tmp_path / "metrics.csv").read_text().split("\n")
     assert lines[:2] == [header, f"0,{1 / 3!r},0.2,0.1,0.3,,,0.5"]
@@ -79,7 +79,7 @@ def test_a_run_killed_while_it_begins_begins_anew(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds other files"):
         RunRecorder(tmp_path).begin("bits: 4\n", META, resume=True)
     assert RunRecorder(tmp_path).begin("bits: 3\n", META, resume=False) is None
-    assert read_json(tmp_path / "meta.json") == {**META, "resumed_at": []}
+    assert read_json(tmp_path / "meta.json") == {**META, "checksums": True, "resumed_at": []}
 
 
 def test_resume_removes_what_was_being_written(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_plot_of_a_real_run(cli: Callable, tmp_path: Path) -> None:
 
 
 def test_plot_refuses_in_one_line(refused: Callable, tmp_path: Path) -> None:
-    assert "nowhere is not a run folder" in refused("plot", "nowhere")
+    assert "there is no folder nowhere" in refused("plot", "nowhere")
     (write_run(tmp_path / "run") / "metrics.csv").unlink()
     with pytest.raises(InputError, match="has no epoch yet"):
         run_plots.plot_run(tmp_path / "run")

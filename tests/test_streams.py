@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -95,3 +96,31 @@ def test_a_working_directory_that_is_gone_is_one_line(cli: Callable, tmp_path: P
         os.chdir(tmp_path)
     said = "the working directory is gone (No such file or directory): change to another one"
     assert (outcome.code, outcome.out, outcome.err) == (2, "", f"annealtrain collect: {said}\n")
+
+
+@pytest.mark.parametrize("name", ["link.log", "/dev/full", "missing/train.log"])
+def test_a_log_that_cannot_be_written_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "link.log").symlink_to("mine")
+    if name == "/dev/full" and not Path(name).exists():
+        pytest.skip("no device here that is always full")
+    log = logging.Logger("mine")
+    log.addHandler(streams.LogFile(str(tmp_path / name), delay=True))
+    for _ in range(3):
+        log.error("gone wrong")
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    why = {"link.log": "it is a symbolic link", "/dev/full": "No space left on device"}
+    assert f"cannot write {tmp_path / name} ({why.get(name, 'No such file or directory')}): " in said
+    assert (tmp_path / "mine").read_text() == "mine"
+    log.handlers[0].close()
+
+
+def test_a_log_takes_any_text(tmp_path: Path) -> None:
+    log = logging.Logger("mine")
+    log.addHandler(streams.LogFile(str(tmp_path / "train.log"), delay=True))
+    log.error("\udcff \u00e9")
+    log.handlers[0].close()
+    assert (tmp_path / "train.log").read_bytes() == "\\udcff \u00e9\n".encode()

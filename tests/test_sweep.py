@@ -1,5 +1,6 @@
 """Sweeps: readable folders, jobs that are kept, resumed or refused, failures that stay their own; the launchers."""
 
+import errno
 import json
 import os
 import re
@@ -12,12 +13,14 @@ from pathlib import Path
 
 import pytest
 from conftest import LIMIT_S, MOODY, SMALL, assert_same_run, composed, finished, members, process, started, table, until
+from omegaconf import OmegaConf
+from run_folders import write_run
 
 from annealtrain.commands import job_folder, sweep, sweep_folder
 from annealtrain.errors import InputError
 from annealtrain.experiment.compose import compose_config
 from annealtrain.reports import paper
-from annealtrain.runs import tables
+from annealtrain.runs import foreign, tables
 from annealtrain.solvers.dwave import qpu
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -170,12 +173,12 @@ def test_a_value_that_refers_to_nothing_fails_its_jobs(cli: Callable, tmp_path: 
     assert "2 jobs, 2 failed" in outcome.out
     outcome = cli("train", *SMALL, "--multirun", "hydra.sweep.dir=${nothing}", "seed=0,1")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "Interpolation key 'nothing' not found" in outcome.err
+    assert "${nothing} refers to no setting" in outcome.err
 
 
 def test_a_sweep_that_never_began_does_not_hold_its_folder(cli: Callable) -> None:
     arguments = ("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
-    assert "2 failed" in cli(*arguments, "bits=17").out
+    assert "2 failed" in cli(*arguments, "samples=99999").out
     assert cli(*arguments).code == 0
     figure = ["sweep=figure", "figure=fig2b", *SMALL, "dataset=digits", "method=pinv", "seed=5"]
     other = cli("train", *figure, "hydra.sweep.dir=sweep")
@@ -277,6 +280,55 @@ def test_foreign_files_are_left_as_they_are(refused: Callable, tmp_path: Path, o
     assert held_by(tmp_path) == before
 
 
+def test_hydra_writes_through_no_link(cli: Callable, refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    words = ("train", *SMALL[:-1], "epochs=1")
+    for run in ("run", "sweep/seed=1"):
+        folder = write_run(tmp_path / run)
+        (folder / "train.log").symlink_to(tmp_path / "mine")
+    assert refused(*words, "hydra.run.dir=run").startswith("run/train.log is a link, which")
+    outcome = cli(*words, "-m", "hydra.sweep.dir=sweep", "seed=0,1")
+    assert re.search(r"seed=1  failed: \S+/seed=1/train.log is a link, which a run would write through", outcome.out)
+    for name in (".hydra", ".hydra/config.yaml"):
+        folder = write_run(tmp_path / name.replace("/", "_"))
+        if "/" in name:
+            (folder / ".hydra").mkdir()
+        else:
+            (tmp_path / "config.yaml").write_text("mine")
+        (folder / name).symlink_to(tmp_path / "mine" if "/" in name else tmp_path)
+        with pytest.raises(InputError, match=rf"{re.escape(name)} is a link, which a run would write through"):
+            foreign.refuse_foreign(folder, job_folder.OF_A_START)
+    (tmp_path / "sweep" / ".submitit").symlink_to(tmp_path)
+    said = refused(*words, "-m", "hydra.sweep.dir=sweep", "seed=0,1")
+    assert "sweep/.submitit is a link, which the sweep would write through" in said
+    assert (tmp_path / "mine").read_text() == (tmp_path / "config.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_for_hydra_names_the_sweep(
+    cli: Callable, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(OmegaConf, "save", full)  # of multirun.yaml
+    outcome = cli("train", *SMALL, "-m", "hydra.sweep.dir=sweep", "seed=0,1")
+    said = f"annealtrain train: cannot write in sweep ({os.strerror(number)}): make room, or write elsewhere\n"
+    assert (outcome.code, outcome.err) == (2, said)
+
+
+def test_a_line_that_finds_no_room_ends_no_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    def refuse(_: Path) -> float:
+        raise InputError("mine")
+
+    monkeypatch.setattr("builtins.print", full)
+    assert sweep.run_job("seed=0", tmp_path, "now", refuse) == 0
+    assert sweep_folder.take_lines(tmp_path, "now") == ["seed=0  failed: mine"]
+
+
 def test_what_is_put_beside_a_sweeps_runs_stays(cli: Callable, refused: Callable, tmp_path: Path) -> None:
     arguments = ("train", *SMALL, "epochs=1", "-m", "hydra.sweep.dir=sweep")
     assert cli(*arguments, "seed=0,4").code == 0
@@ -360,7 +412,7 @@ def test_hydras_own_settings_work(word: str, cli: Callable, tmp_path: Path) -> N
     assert f"data_dir: {tmp_path}/here\n" in (tmp_path / "sweep" / "seed=0" / "config.yaml").read_text()
     (tmp_path / "sweep" / "seed=0" / "result.json").unlink()
     assert cli(*arguments, "-m", "seed=0,1", "hydra.sweep.dir=sweep").code == 0
-    failed = cli("train", *SMALL, word, "-m", "seed=-1", "hydra.sweep.dir=failed")
+    failed = cli("train", *SMALL, word, "-m", "seed=-1,-2", "hydra.sweep.dir=failed")
     assert "seed=-1 is not a whole number" in failed.out
     assert [*(tmp_path / "failed").rglob("train.log")] == (
         [] if "none" in word else [*(tmp_path / "failed").glob("*/train.log")]

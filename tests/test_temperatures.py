@@ -89,6 +89,13 @@ def test_no_range_is_colder_than_float32_tells_apart():
     assert last >= first
 
 
+@pytest.mark.parametrize("step", [1e-320, 1e-80])
+def test_a_grid_that_vanishes_has_finite_temperatures(step):
+    for field in (0.0, 1.0):
+        first, last = convex_beta_range(np.array([1e-9]), np.array([field]), step, 8, "bit")
+        assert 0 < first <= last < np.inf
+
+
 def test_cooling_ends_at_its_last_temperature_exactly():
     """Rounding must not leave the last sweep warmer, for numbers and for arrays."""
     found = cooling(np.array([1.0, 0.3]), np.array([7.0, 1e9]), 5)

@@ -1,11 +1,14 @@
 """The pool: order, errors, Ctrl-C, and one BLAS thread a job."""
 
 import signal
+import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import Outcome, finished, started
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
@@ -375,6 +378,45 @@ def test_a_pool_opened_in_a_job_leaves_its_items_on_the_jobs_thread_and_hears_it
     with thread_pool.threads(2), pytest.raises(ValueError, match="first"):
         thread_pool.parallel_map(job, range(2))
     assert stopped.cancelled == [1]
+
+
+def test_ctrl_c_as_a_pool_is_opened_leaves_none_behind(monkeypatch):
+    here = thread_pool._here
+
+    def interrupted(place):
+        here.set(place)
+        monkeypatch.setattr(thread_pool, "_here", here)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(thread_pool, "_here", SimpleNamespace(get=here.get, set=interrupted))
+    with pytest.raises(KeyboardInterrupt), thread_pool.threads(2):
+        pass
+    assert thread_pool.width() == 1
+    assert thread_pool.parallel_map(lambda item: item, range(10)) == list(range(10))
+
+
+DAEMON = """
+import threading
+from annealtrain.runtime import thread_pool
+
+begun = threading.Event()
+
+def job(item):
+    begun.set()
+    while True:
+        thread_pool.check_cancelled()
+
+def call():
+    with thread_pool.threads(2):
+        thread_pool.parallel_map(job, range(9))
+
+threading.Thread(target=call, daemon=True).start()
+begun.wait()
+"""
+
+
+def test_a_program_ends_without_its_daemons_jobs(tmp_path):
+    assert finished(started([sys.executable, "-c", DAEMON], tmp_path)) == Outcome(0, "", "")
 
 
 # Blocks

@@ -397,8 +397,9 @@ def test_settings_of_the_own_words_need_no_trust(refused: Callable) -> None:
 
 def test_a_pickle_of_hydras_is_not_read(refused: Callable, tmp_path: Path) -> None:
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Pickled()))
-    for word in ("--experimental-rerun=evil.pkl", "--experimental-rerun", "--exp=evil.pkl"):
+    for word in ("--experimental-rerun=evil.pkl", "--experimental-rerun"):
         assert "runs whatever a pickle holds" in refused("train", word, "evil.pkl")
+    assert "no option --exp" in refused("train", "--exp=evil.pkl", "evil.pkl")
     assert_not_executed(tmp_path)
 
 
@@ -480,3 +481,24 @@ def test_a_solver_of_others_needs_trust_too(shared: Path, refused: Callable) -> 
     assert refused("eval", "run").endswith("add --trust openjij")
     if importlib.util.find_spec("openjij") is None:
         assert "openjij" in refused("eval", "run", "--trust", "openjij")
+
+
+DWAVE = "annealtrain.solvers.dwave.quantum_annealing"
+
+
+@pytest.mark.parametrize("given", [{"cache": "/home/you/.config"}, {"_args_": [*[None] * 10, "/home/you/.config"]}])
+def test_a_path_that_would_be_written_needs_trust(shared: Path, refused: Callable, given: dict[str, Any]) -> None:
+    path = shared / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["solver"] = {"_target_": f"{DWAVE}.QuantumAnnealing", "mock": "pegasus", **given}
+    path.write_text(yaml.safe_dump(config))
+    reseal(shared)
+    for command in ("eval", "resume"):
+        line = refused(command, "run")
+        assert line.startswith(f"solver.{next(iter(given))}=")
+        assert line.endswith(f"is a path that this run would write to: if you know it, add --trust {DWAVE}")
+    trust.check(config, [DWAVE])
+    assert trust.flags(config) == ["--trust", DWAVE]  # as the command that goes on with it has to have
+    config["solver"] |= dict.fromkeys(given)
+    trust.check(config)
+    assert trust.flags(config) == []

@@ -13,6 +13,8 @@ from run_folders import reseal
 
 import annealtrain
 from annealtrain.commands.train import train
+from annealtrain.errors import Diverged
+from annealtrain.experiment import versions
 from annealtrain.experiment.config import config_hash
 
 WORDS = (
@@ -95,7 +97,48 @@ def test_an_argument_of_a_newer_version(run: Path, refused: Callable) -> None:
     assert f"(the run is of annealtrain 0.9.0, this is {NOW})" in line
 
 
+def test_a_run_of_the_first_version(run: Path, cli: Callable, refused: Callable) -> None:
+    made_by(run, "0.1.0", without=("optimizer", "scale"), targets={"_target_": "annealtrain.gauss_newton.GaussNewton"})
+    result, meta = (json.loads((run / name).read_text()) for name in ("result.json", "meta.json"))
+    for name, content in (("result.json", result), ("meta.json", meta)):  # it wrote neither
+        kept = {key: value for key, value in content.items() if key not in ("checksums", "blas")}
+        (run / name).write_text(json.dumps(kept))
+    both = f"(the run is of annealtrain 0.1.0, this is {NOW})"
+    words = ("--format=coo", "hydra.run.dir=run")
+    for command in (("eval", "run"), ("resume", "run"), ("export", "run", words[0]), ("train", *WORDS, words[1])):
+        line = refused(*command)
+        assert both in line
+        assert line.count("the run is of") == 1
+        assert ("holds a run with other settings" if command[0] == "train" else "run/config.yaml has targets") in line
+    for command in ("plot", "report", "collect"):
+        assert cli(command, "run").code == 0
+    (run / "result.json").unlink()
+    assert both in refused("resume", "run")
+    assert both in refused("train", *WORDS, words[1], "resume=true")
+
+
+def test_a_diverged_run_of_another_version_is_still_one(run: Path, cli: Callable) -> None:
+    made_by(run, "0.1.9")
+    with pytest.raises(Diverged, match=r"epoch 1 .* \(the run is of annealtrain 0\.1\.9"), versions.told(run):
+        raise Diverged("epoch 1 has no loss")
+
+
 def test_a_damaged_meta_file_tells_no_version(run: Path, refused: Callable) -> None:
     made_by(run, "0.1.9", without=("bits",))
     (run / "meta.json").write_text("{")
     assert "the run is of" not in refused("eval", "run")
+
+
+@pytest.mark.parametrize("line", ["epoch: 7", "seconds: -5", "alpha: 0.5", "annealing: {num_sweep: 1}"])
+def test_settings_that_were_changed_after_the_run(run: Path, refused: Callable, line: str) -> None:
+    path, result = run / "config.yaml", json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({name: result[name] for name in result if name != "checksums"}))
+    config = yaml.safe_load(path.read_text()) | yaml.safe_load(line)
+    path.write_text(yaml.safe_dump(config))
+    for arguments in (("eval", "run"), ("export", "run", "--format=coo", "--output=x")):
+        assert refused(*arguments) == (
+            "run/config.yaml holds other settings than the run was made with: restore it, "
+            "or start the run anew in another folder"
+        )
+    path.write_text(yaml.safe_dump(config | {"bits": 99}))
+    assert "bits=99 is not a whole number from 1 to 16" in refused("eval", "run")  # by the rules of what is written

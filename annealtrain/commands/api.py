@@ -31,11 +31,12 @@ from annealtrain.experiment.builder import Experiment, ready, solver_of
 from annealtrain.experiment.compose import OWN, compose_config
 from annealtrain.experiment.config import Config, read_config, saved_config, threads_of
 from annealtrain.hamiltonian import layer_problem
+from annealtrain.hamiltonian.grid import numbers
 from annealtrain.reports import run_plots, style
 from annealtrain.runs import collection, recorder, scores, tables
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
-from annealtrain.runtime.validation import Rule, check_all, optional, reworded, shown, whole
+from annealtrain.runtime.validation import Rule, check_all, is_whole, optional, reworded, shown, whole
 from annealtrain.solvers.solver import Seed, Solver, SolveResult
 from annealtrain.training.trainer import Trainer
 
@@ -83,6 +84,8 @@ def train(
 def _word(word: Any) -> str:
     if not isinstance(word, str) or word.startswith("-"):
         raise InputError(f"{shown(word)} is not a setting: write 'key=value', or key=value as an argument")
+    if word.lstrip("+~").startswith(("hydra.", "hydra/", "sweep=", "sweep/")):
+        raise InputError(f"{word} is for the command line: write folder=... for a run's place, and a loop for a sweep")
     return word
 
 
@@ -208,13 +211,13 @@ class Run:
     def set_unit(self, layer: int, unit: int, weights: Any) -> None:
         """Give one unit of a layer other weights (weights a unit,), in this object alone."""
         held = self.weights(layer)
-        if not 0 <= unit < len(held):
+        if not (is_whole(unit) and 0 <= unit < len(held)):
             raise InputError(f"unit {unit}: layer {layer} has {len(held)} units, 0 to {len(held) - 1}")
         held[unit] = _finite(weights, held.shape[1:])
         self._layer(layer).weights = held
 
     def _layer(self, layer: int) -> Any:
-        if not 0 <= layer < self.num_layers:
+        if not (is_whole(layer) and 0 <= layer < self.num_layers):
             raise InputError(f"layer {layer}: trainable layers are counted from 0 to {self.num_layers - 1}")
         return self._trainer[0].network.trainable[layer]
 
@@ -272,7 +275,7 @@ class LayerProblem(layer_problem.LayerProblem):
 
 
 def _finite(values: Any, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.array(values, dtype=np.float64)
+    array = numbers("weights", values).copy()
     if array.shape != shape or not np.isfinite(array).all():
         raise InputError(f"weights of shape {array.shape}: give {shape}, all finite")
     return array

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from annealtrain.errors import InputError
-from annealtrain.runs import collection, paper_tables, summary, tables
+from annealtrain.errors import InputError, nearest
+from annealtrain.runs import checksums, collection, paper_tables, summary, tables
+from annealtrain.runs.foreign import is_run
 from annealtrain.runtime import files
 
 ENDINGS = {"csv": "csv", "latex": "tex", "markdown": "md"}
+OF_A_RUN = (*checksums.TEXTS, *checksums.WEIGHTS, checksums.RESULT)
 
 
 def collect(
@@ -19,10 +21,14 @@ def collect(
     columns: of those, by their heads; none: all. output: None: FOLDER/runs.csv, .tex or .md.
     """
     if kind not in ENDINGS:
-        raise InputError(f"--format {kind} is not one of {', '.join(ENDINGS)}")
+        raise InputError(f"--format {kind} is not one of {', '.join(ENDINGS)}{nearest(kind, ENDINGS)}")
     if columns and kind == "csv":
         raise InputError("--columns is for --format latex and markdown: the CSV has all")
     path = output or folder / f"runs.{ENDINGS[kind]}"
+    if path.is_dir():
+        raise InputError(f"--output {path} is a folder: name a file in it, such as {path / f'runs.{ENDINGS[kind]}'}")
+    if is_run(path.parent) and path.name in OF_A_RUN:
+        raise InputError(f"--output {path} is a file of the run in {path.parent}: give it another name")
     found, foreign = collection.find(folder)
     grouped = summary.summary(found)
     if kind == "csv":

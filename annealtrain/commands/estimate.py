@@ -7,8 +7,8 @@ from annealtrain.commands.footing import Footing, footing_of
 from annealtrain.commands.probe import probe
 from annealtrain.errors import DataMissing
 from annealtrain.experiment import data_of_run
-from annealtrain.experiment.builder import Experiment, build, maker_of, network_of, optimizer_of
-from annealtrain.experiment.config import Config, check_values, threads_of
+from annealtrain.experiment.builder import Experiment, build, check_whole, maker_of, network_of, optimizer_of
+from annealtrain.experiment.config import Config, threads_of
 from annealtrain.nn.model import Model
 from annealtrain.optimizers.kronecker import Kronecker
 from annealtrain.runtime import memory, thread_pool
@@ -105,7 +105,7 @@ def estimate(config: Config, probe_s: float = 0.0, queue_s: float = 0.0) -> str:
     probe_s: measure the first steps for about so long, where the set's files are at hand; 0: not at all. queue_s: that
     a call of the solver waits for its turn.
     """
-    check_values(config)
+    check_whole(config)
     optimizer_of(config), maker_of(config)  # with the packages that they load
     held, at_hand = memory.held_bytes(), None
     if probe_s or not (data_of_run.known_shape(config) and config["samples"] is not None):

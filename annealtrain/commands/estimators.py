@@ -1,21 +1,22 @@
 """Estimators for scikit-learn: a small network on tables of numbers, trained by annealing."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from annealtrain.data.loader import Loader
+from annealtrain.hamiltonian.grid import numbers
 from annealtrain.nn.layers import Linear
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.gauss_newton import GaussNewton
 from annealtrain.runtime import thread_pool
-from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.validation import SEED, Rule, check_all, number, optional, reworded, whole
+from annealtrain.runtime.array_types import Array, Row, plain
+from annealtrain.runtime.validation import SEED, Rule, check_all, in_one_line, number, optional, reworded, whole
 from annealtrain.schedule import ConstantSchedule
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.training.callback import Checkpoint
@@ -62,7 +63,18 @@ class _Annealed(BaseEstimator):
         self.hidden, self.epochs, self.bits, self.L, self.num_sweeps = hidden, epochs, bits, L, num_sweeps
         self.ridge, self.alpha, self.random_state, self.threads = ridge, alpha, random_state, threads
 
+    def _checked(self, X: Any, *y: Any, **how: Any) -> Any:
+        """Return X, and y, as arrays that scikit-learn finds good, or say in one line what it says in several."""
+        try:
+            for name, values in zip("Xy", (X, *y), strict=False):
+                if not issparse(values):  # scikit-learn says it in words of its own, which its tools look for
+                    plain(name, values)
+            return validate_data(self, X, *y, **how)
+        except ValueError as error:
+            raise ValueError(in_one_line(str(error))) from error
+
     def _train(self, X: Array, labels: Array, outputs: int, task: Task | None = None) -> None:
+        X = X.astype(np.float64, copy=False)  # sums of short numbers lose digits, or go beyond what they hold
         self._mean = X.mean(axis=0)
         scale = X.std(axis=0)
         self._scale = np.where(scale > 0, scale, 1.0)
@@ -80,15 +92,6 @@ class _Annealed(BaseEstimator):
 
     def _inputs(self, X: Array) -> Array:
         return ((X - self._mean) / self._scale).astype(np.float64)
-
-
-@contextmanager
-def _in_one_line() -> Iterator[None]:
-    """Let scikit-learn say in one line what it says in several."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(" ".join(str(error).split())) from error
 
 
 class AnnealClassifier(ClassifierMixin, _Annealed):
@@ -110,9 +113,8 @@ class AnnealClassifier(ClassifierMixin, _Annealed):
         Raises ValueError for settings out of their limits, or data that are not such arrays.
         """
         check_all(self.get_params(), RULES)
-        with _in_one_line():
-            X, y = validate_data(self, X, y)
-            check_classification_targets(y)
+        X, y = self._checked(X, y)
+        check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has one class, {self.classes_[0]!r}: a classifier needs at least 2")
@@ -122,7 +124,7 @@ class AnnealClassifier(ClassifierMixin, _Annealed):
     def decision_function(self, X: Any) -> Array:
         """Return the outputs (rows, classes); of two classes their difference (rows,), above 0: the second."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        X = self._checked(X, reset=False)
         outputs = self._network.predict(self._inputs(X)).astype(np.float64)
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
@@ -149,9 +151,10 @@ class AnnealRegressor(RegressorMixin, _Annealed):
         Raises ValueError for settings out of their limits, or data that are not such arrays.
         """
         check_all(self.get_params(), RULES)
-        with _in_one_line():
-            X, y = validate_data(self, X, y, multi_output=True, y_numeric=True)
-        targets = np.asarray(y, np.float64).reshape(len(X), -1)
+        X, y = self._checked(X, y, multi_output=True, y_numeric=True)
+        targets = numbers("y", y).reshape(len(X), -1)
+        if not np.isfinite(targets).all():
+            raise ValueError("y has values that are not finite")
         self._is_one, self._offset, unit = np.ndim(y) == 1, targets.mean(axis=0), targets.std(axis=0)
         self._unit = np.where(unit > 0, unit, 1.0)
         self._train(X, (targets - self._offset) / self._unit, targets.shape[1], Regression(self._unit))
@@ -165,7 +168,7 @@ class AnnealRegressor(RegressorMixin, _Annealed):
     def predict(self, X: Any) -> Array:
         """Return the targets of each row, as y was given: (rows,) or (rows, targets)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        X = self._checked(X, reset=False)
         found: Array = self._network.predict(self._inputs(X)) * self._unit + self._offset
         return found[:, 0] if self._is_one else found
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from annealtrain.errors import InputError
 from annealtrain.experiment import versions
-from annealtrain.experiment.builder import ready
+from annealtrain.experiment.builder import check_whole, ready
 from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import saved_config, threads_of
 from annealtrain.hamiltonian import file_formats
@@ -50,6 +50,7 @@ def export(
             config = saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir)
     else:
         config = compose_config(overrides, config_dir)
+        check_whole(config)
         config |= {"solver": UNUSED_SOLVER} if config.get("solver") is not None else {}
     name = {"torch": "network.pt", "onnx": "network.onnx"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name

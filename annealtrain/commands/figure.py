@@ -10,6 +10,16 @@ from annealtrain.reports import paper_figures
 from annealtrain.reports.paper import check_name
 from annealtrain.runtime import files
 
+# What a figure sets itself, and what is written in its place.
+OWN = {
+    "figure": "annealtrain figure NAME draws one",
+    "seeds": "write --seeds N",
+    "sweep": "annealtrain train sweep=... begins another sweep",
+    "experiment": "annealtrain train --multirun experiment=... compares others",
+    "hydra.sweep.dir": "write --output DIR",
+    "hydra.run.dir": "write --output DIR",
+}
+
 
 def figure(name: str, overrides: Sequence[str], seeds: int, output: Path) -> int:
     """Run figure `name` with so many seeds a method, draw it into output/figures/NAME; return the exit code.
@@ -22,6 +32,9 @@ def figure(name: str, overrides: Sequence[str], seeds: int, output: Path) -> int
         raise InputError(
             f"{min(taken)}=: a figure compares methods, each an optimizer and a solver: narrow it by method="
         )
+    for key, instead in OWN.items():
+        if key in keys:
+            raise InputError(f"{key}= is the figure's own: {instead}")
     folder = output / "figures" / name
     words = ["sweep=figure", f"figure={name}", f"seeds={seeds}", *overrides, f"hydra.sweep.dir={folder}/runs"]
     if code := run_hydra(words):

@@ -16,14 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from annealtrain.commands import job_folder, search, sweep, together, train_flags
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
-from annealtrain.experiment import own_yaml
+from annealtrain.experiment import own_folder, own_yaml
 from annealtrain.experiment.compose import CONFIGS, ERRORS, check_words, explain, finished, with_own
 from annealtrain.experiment.config import Config
 from annealtrain.experiment.swept_words import check_sweep, is_swept
-from annealtrain.runtime import parent_watch, safe_path
+from annealtrain.runtime import lifeline, safe_path
 
 log = logging.getLogger(__name__)
-RERUN = "--experimental-rerun"  # an option of Hydra's
 
 
 def run_hydra(arguments: list[str]) -> int:
@@ -35,7 +34,7 @@ def run_hydra(arguments: list[str]) -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
     refused: list[InputError | OSError] = []
     is_composed = False
-    started, origin = uuid.uuid4().hex, parent_watch.this_process()  # both go with the jobs to where those run
+    started, origin = uuid.uuid4().hex, lifeline.this_process()  # both go with the jobs to where those run
     sweep.Watch.entered = None
 
     def job(composed: DictConfig) -> float:
@@ -45,7 +44,7 @@ def run_hydra(arguments: list[str]) -> int:
         settings = HydraConfig.get()
         if settings.mode == RunMode.MULTIRUN:
             if "slurm" not in settings.launcher._target_.lower():  # its jobs are Slurm's to end
-                parent_watch.end_with(origin)
+                lifeline.end_with(origin)
             name, folder = job_folder.found(settings), Path(settings.runtime.cwd, settings.sweep.dir)
             return sweep.run_job(name, folder, started, lambda own: _train_in_sweep(composed, own))
         try:
@@ -60,9 +59,15 @@ def run_hydra(arguments: list[str]) -> int:
     except sweep.Refused as refusal:
         raise refusal.__cause__ or refusal from None
     except (*ERRORS, OSError) as error:  # of a composition; a run's own go on as they are
+        if said := sweep.full_disk(error):
+            raise InputError(said) from error
         if is_composed or not (isinstance(error, ERRORS) or own_yaml.fault(error)):
             raise
         raise InputError(explain(error)) from error
+    except Exception as error:
+        if ended := sweep.worker_ended(error):
+            raise ended from error
+        raise
     except KeyboardInterrupt as interrupt:
         raise sweep.interrupted(interrupt) from None
     finally:
@@ -75,11 +80,15 @@ def run_hydra(arguments: list[str]) -> int:
 def _spelled_out(arguments: list[str]) -> list[str]:
     """Return the arguments with a figure's sweep, what is searched over and the names of jobs put in Hydra's words."""
     flags, words = train_flags.parted(arguments)
-    if RERUN in flags:
-        raise InputError(f"{RERUN} runs whatever a pickle holds: annealtrain resume goes on with a run folder")
+    if train_flags.RERUN in flags:
+        raise InputError(
+            f"{train_flags.RERUN} runs whatever a pickle holds: annealtrain resume goes on with a run folder"
+        )
+    if main := flags.keys() & {"--config-name", "--config-path"}:
+        raise InputError(f"{min(main)}: annealtrain has a main YAML of its own: give a folder of yours by --config-dir")
     check_words(words)
-    if own := flags.get("--config-dir"):
-        own_yaml.refuse_bombs(own)
+    if "--config-dir" in flags:
+        own_folder.check(flags["--config-dir"] or "", words)
     words = search.with_params(with_own(sweep.figure_words(words)))
     if flags.keys() <= {"--multirun", "--run", "--config-dir"}:
         _check_sweep(words, flags)

@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 
 from annealtrain.errors import InputError
+from annealtrain.runtime import files
 from annealtrain.runtime.foreign_text import printable
 
 # Of writes that name no file: a full disk or quota, a file or device that takes no more, one that is gone.
@@ -50,15 +51,47 @@ def note(text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)
 
 
-def fault(error: OSError) -> str | None:
-    """Return what is said of a file that a command could not use; None for what is of another kind."""
+def fault(error: OSError, file: str = "a file") -> str | None:
+    """Return what is said of a file that a command could not use; None for what is of another kind.
+
+    file: what is written to, where the error does not tell.
+    """
     if error.filename is not None:
         where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
         return f"cannot use {where} ({error.strerror}): check the path, or choose another hydra.run.dir"
     if error.errno not in WRITES:
         return None
-    where = "a file" if _flushes() else "standard output"
+    where = file if _flushes() else "standard output"
     return f"cannot write {where} ({error.strerror}): make room, or write elsewhere"
+
+
+class LogFile(logging.FileHandler):
+    """The log of a run: appended to through no link, UTF-8 whatever the locale; the first failure is told."""
+
+    is_told = False
+
+    def _open(self) -> io.TextIOWrapper:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | files.NO_LINK | files.NO_WAIT
+        return open(os.open(self.baseFilename, flags, 0o666), "a", encoding="utf-8", errors="backslashreplace")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # of opening it
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not self.is_told and isinstance(error, OSError):
+            why = "it is a symbolic link" if os.path.islink(self.baseFilename) else error.strerror
+            note(
+                f"annealtrain: cannot write {self.baseFilename} ({why}): what goes wrong in this run is not kept there"
+            )
+        self.is_told = True
+        if self.stream is not None:  # what it could not write would be tried again at the program's end
+            with suppress(OSError, ValueError):
+                self.stream.close()
+        self.stream = None
 
 
 def let_go() -> None:

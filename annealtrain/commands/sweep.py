@@ -1,21 +1,25 @@
 """The jobs of a sweep: each goes on where it was, keeps its own error, and leaves one line; their sum at the end."""
 
 import logging
+import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from annealtrain.commands import job_folder, search, sweep_folder
+from annealtrain.commands import job_folder, search, streams, sweep_folder
 from annealtrain.commands.interrupts import left_to_this_process
 from annealtrain.commands.job_folder import INDIFFERENT
 from annealtrain.commands.progress import accuracies
 from annealtrain.errors import InputError
 from annealtrain.experiment.compose import ERRORS, explain
+from annealtrain.experiment.hydra_settings import check_hydra
+from annealtrain.experiment.swept_words import check_params
 from annealtrain.reports import paper
 from annealtrain.runs import foreign, recorder, tables
 from annealtrain.runs.collection import STATUS
@@ -23,11 +27,18 @@ from annealtrain.runtime.guardian import Guardian
 
 log = logging.getLogger(__name__)
 FAILED = "failed"
+OF_LAUNCHERS = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError")  # joblib's, submitit's
 MOST_SEEDS = 10_000
 
 
 class Refused(BaseException):
     """What is refused before a run or a sweep begins. No Exception: Hydra makes those of a callback into warnings."""
+
+
+class WorkerEnded(InputError):
+    """A process of a sweep's jobs that something outside has ended: its finished epochs are kept."""
+
+    code = 1
 
 
 class Watch(Callback):
@@ -39,17 +50,21 @@ class Watch(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         with _refusing():
+            check_hydra(config.hydra, is_sweep=False, is_single="hydra.mode=RUN" in sys.argv)
             foreign.refuse_foreign(Path(config.hydra.run.dir), job_folder.OF_A_START)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         launcher = config.hydra.launcher._target_
         Watch.is_shown = "submitit" not in launcher  # it sends what a job prints to its own log
         with _refusing():
+            check_hydra(config.hydra, is_sweep=True)
+            check_params(config.hydra.sweeper.get("params") or {})
             words, fixed = _words(config)
             Watch.entered = sweep_folder.Entered(Path(config.hydra.sweep.dir), words, fixed)
             search.prepare(config)
         if "basic_launcher" not in launcher:
             left_to_this_process()
+            _quieten()
             if "slurm" not in launcher.lower():  # its jobs are Slurm's to end
                 Watch.guardian = Guardian(uuid.uuid4().hex)
 
@@ -68,6 +83,20 @@ def _refusing() -> Iterator[None]:
         raise Refused from error
     except ERRORS as error:
         raise Refused from InputError(explain(error))
+
+
+def _quieten() -> None:
+    """Keep joblib's own watch from warning of semaphores where this process is killed: it removes them all."""
+    held = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join([*([held] if held else []), "ignore:resource_tracker:UserWarning"])
+
+
+def worker_ended(error: BaseException) -> WorkerEnded | None:
+    """Return the line for what a launcher raises where a process of its jobs is gone, None for another error."""
+    if type(error).__name__ not in OF_LAUNCHERS:
+        return None
+    why = "a process of its jobs was ended from outside, as the system does where memory is short"
+    return WorkerEnded(f"{why}: finished jobs and epochs are kept; the same command goes on")
 
 
 def leave() -> None:
@@ -117,7 +146,8 @@ def run_job(name: str, folder: Path, started: str, train: Callable[[Path], float
     status = own / STATUS
     if not job_folder.obstacle(own) and (not status.exists() or foreign.is_own_line(status)):
         sweep_folder.write_status(status, line)
-    print(line, flush=True)
+    with suppress(OSError):  # a full disk or a reader that has gone stops no job: the sum at the end tells of it
+        print(line, flush=True)
     return score
 
 
@@ -126,6 +156,13 @@ def interrupted(interrupt: KeyboardInterrupt) -> KeyboardInterrupt:
     if Watch.entered is None or str(interrupt):
         return interrupt
     return KeyboardInterrupt("interrupted: finished jobs and epochs are kept; the same command goes on")
+
+
+def full_disk(error: Exception) -> str | None:
+    """Return what is said where a file that Hydra writes for a sweep finds no room; None for any other error."""
+    if Watch.entered is None or not isinstance(error, OSError) or error.filename is not None:
+        return None
+    return streams.fault(error, f"in {Watch.entered.folder}")
 
 
 def conclude(started: str) -> int:

@@ -23,6 +23,7 @@ RUNNING = "running"  # in CLAIM: locked by the sweep at work, holds its words
 OLD_WORDS = "sweep.json"  # where version 0.1.0 kept them
 JOBS, REFUSED = "jobs", "refused"  # in CLAIM: a line a job; a folder for each that could have none of its own
 OF_HYDRA = {"multirun.yaml": foreign.WATCH, "optimization_results.yaml": "name: optuna"}  # and what shows it is ours
+OF_LAUNCHERS = (".submitit",)  # folders in which a launcher's plugin keeps its files
 REMEDY = "choose another hydra.sweep.dir"
 WORDS_S = 2.0  # how long the words of a sweep that has just begun are waited for
 
@@ -47,6 +48,9 @@ class Entered:
         for name, sign in OF_HYDRA.items():
             if os.path.lexists(folder / name) and sign not in (foreign.text_of(folder / name) or ""):
                 raise InputError(f"{folder / name} is not of a sweep of annealtrain: {REMEDY}")
+        for name in OF_LAUNCHERS:
+            if (folder / name).is_symlink():
+                raise InputError(f"{folder / name} is a link, which the sweep would write through: {REMEDY}")
         self._lock = _alone(folder, [f"{key}={words[key]}" for key in sorted(words)])
         try:
             self._check()

@@ -58,14 +58,15 @@ def _led(
     experiment = Experiment(config)
     recorded = recorded or config
     experiment.fingerprint, experiment.text = config_hash(recorded), config_text(recorded)
-    if _is_to_do(folder, recorded):
-        with lock.exclusive(folder, lambda: _tell_waiting(folder)):
-            if _is_to_do(folder, recorded):  # and was not by a process that was waited for
-                meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
-                ended = continuing.epochs_before(folder, recorded)
-                result = _trained(experiment, folder, meta, tell, group, ended)
-                return _told(result, folder, lambda: tell(summary(result, folder, experiment.note)))
-    return _left_as_it_is(folder, experiment.fingerprint, tell)
+    with versions.told(folder):
+        if _is_to_do(folder, recorded):
+            with lock.exclusive(folder, lambda: _tell_waiting(folder)):
+                if _is_to_do(folder, recorded):  # and was not by a process that was waited for
+                    meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
+                    ended = continuing.epochs_before(folder, recorded)
+                    result = _trained(experiment, folder, meta, tell, group, ended)
+                    return _told(result, folder, lambda: tell(summary(result, folder, experiment.note)))
+        return _left_as_it_is(folder, experiment.fingerprint, tell)
 
 
 def _is_to_do(folder: Path, config: Config) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from annealtrain.errors import InputError, nearest
 
+RERUN = "--experimental-rerun"
 # Hydra's flags, long and short.
 WITH_VALUE = {
     "--cfg": "-c",
@@ -11,7 +12,7 @@ WITH_VALUE = {
     "--config-path": "-cp",
     "--config-name": "-cn",
     "--config-dir": "-cd",
-    "--experimental-rerun": "",
+    RERUN: "",
 }
 ALONE = {
     "--help": "-h",
@@ -22,6 +23,7 @@ ALONE = {
     "--multirun": "-m",
     "--shell-completion": "-sc",
 }
+CFG = ("job", "hydra", "all")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # what may follow --info
 LONG = [*WITH_VALUE, *ALONE, "--info"]
 SHORT = {short: flag for flag, short in {**WITH_VALUE, **ALONE, "--info": "-i"}.items() if short}
@@ -51,6 +53,9 @@ def parted(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
             taken = rest.pop(0)
         if flag == "--info" and rest and rest[0] in INFO and not equals:
             taken = rest.pop(0)
+        known = {"--cfg": CFG, "--info": INFO}.get(flag, ())
+        if known and taken is not None and taken not in known:
+            raise InputError(f"{flag}={taken} is not known{nearest(taken, known)}: choose one of {', '.join(known)}")
         if flag in flags and flags[flag] != taken:
             raise InputError(f"{flag} is given twice, as {flags[flag]} and as {taken}: keep one")
         flags[flag] = taken
@@ -59,17 +64,22 @@ def parted(arguments: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
 
 def line_of(flags: dict[str, str | None]) -> list[str]:
     """Return flags as words."""
-    return [flag if value is None else f"{flag}={value}" for flag, value in flags.items()]
+    whole = {**flags, "--info": flags["--info"] or "all"} if "--info" in flags else flags  # it would take the next word
+    return [flag if value is None else f"{flag}={value}" for flag, value in whole.items()]
 
 
 def _flag(given: str, value: str) -> str:
     """Return the long name of a flag, which may be short or the beginning of one; InputError where there is none."""
     if given in SHORT:
         return SHORT[given]
-    begun = [flag for flag in LONG if flag == given or (given.startswith("--") and flag.startswith(given))]
+    begun = [flag for flag in LONG if flag == given or _begins(given, flag)]
     if len(begun) == 1 or given in begun:
         return given if given in begun else begun[0]
     name = given.lstrip("-").replace("-", "_")
-    raise InputError(
-        f"no option {given}{nearest(given, LONG)}: settings are written without dashes, {name}={value or '...'}"
-    )
+    close = nearest(given, [flag for flag in LONG if flag != RERUN])
+    raise InputError(f"no option {given}{close}: settings are written without dashes, {name}={value or '...'}")
+
+
+def _begins(given: str, flag: str) -> bool:
+    """Whether a word is the beginning of a flag, and not the name of a group."""
+    return given.startswith("--") and flag.startswith(given) and given != "--experiment"

@@ -8,6 +8,7 @@ import numpy as np
 from annealtrain.data.dataset import CLASSIFICATION, REGRESSION, Dataset
 from annealtrain.errors import InputError
 from annealtrain.runtime import memory
+from annealtrain.runtime.array_types import plain
 
 CHANNELS = (1, 3, 4)  # of an image: grey, colours, colours and opacity
 PARTS = ("X", "y", "X_test", "y_test")
@@ -50,7 +51,8 @@ def from_arrays(
     if (X_test is None) != (y_test is None):
         raise InputError(f"dataset {name}: X_test and y_test belong together: give both or none")
     parts = [_samples(name, X), *([] if X_test is None else [_samples(name, X_test)])]
-    labels = [np.asarray(y), *([] if y_test is None else [np.asarray(y_test)])]
+    given = {"y": y} if y_test is None else {"y": y, "y_test": y_test}
+    labels = [plain(f"dataset {name}: {part}", held) for part, held in given.items()]
     for samples, held in zip(parts, labels, strict=True):
         if held.ndim not in (1, 2) or len(held) != len(samples):
             raise InputError(f"dataset {name}: {len(samples)} samples and labels {held.shape}: give one label a sample")
@@ -78,7 +80,7 @@ def from_arrays(
 
 def _samples(name: str, X: Any) -> np.ndarray:
     """Return samples as rows (n, d) or images (n, C, H, W), bytes as they are, other numbers as float32."""
-    array = np.asarray(X)
+    array = plain(f"dataset {name}: X", X)
     if array.dtype.kind not in "biuf":
         raise InputError(f"dataset {name}: samples are of type {array.dtype}, not numbers: encode them as numbers")
     if array.ndim not in (2, 3, 4):

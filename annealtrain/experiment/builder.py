@@ -13,9 +13,10 @@ from annealtrain.data.augmentation import Augment
 from annealtrain.data.dataset import CLASSIFICATION, REGRESSION, Dataset
 from annealtrain.data.images import Images, Splits, split
 from annealtrain.data.loader import Loader
-from annealtrain.errors import InputError, nearest
+from annealtrain.errors import InputError
 from annealtrain.experiment import data_of_run, first_weights, model_of_run, moved_data, trust
-from annealtrain.experiment.config import Config, check_values, config_hash, config_text, threads_of
+from annealtrain.experiment.config import TEXTS, Config, check_values, config_hash, config_text, threads_of
+from annealtrain.experiment.known_settings import meant
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import import_torch, torch_threads
 from annealtrain.optimizers.optimizer import Optimizer
@@ -129,6 +130,29 @@ def build_saved(config: Config, folder: Path) -> Experiment:
     return experiment
 
 
+def check_whole(config: Config) -> None:
+    """Raise InputError for a value anywhere in a configuration that its run would refuse before it reads samples.
+
+    For commands that build a part of it alone. What only an extra that is not installed could tell is left out.
+    """
+    check_values(config)
+    try:
+        optimizer_of(config)
+    except InputError as error:
+        if "pip install" not in str(error):
+            raise
+    for what in ("dataset", "model"):
+        trust.open_path(config[what])
+        try:
+            unknown = unknown_argument(what, config[what])
+        except Exception as error:  # whatever importing a module of the user's raises
+            raise _unbuilt(what, config[what], error) from error
+        if unknown:
+            raise InputError(unknown)
+    if data_of_run.known_shape(config):
+        TEXTS["data_dir"].check("dataset.data_dir", config["dataset"].get("data_dir"))
+
+
 def dataset_of(config: Config) -> Dataset:
     """Return the set that a configuration describes, or that a user's function gives as arrays."""
     node = _described(data_of_run.described_set(config), "dataset")
@@ -187,7 +211,7 @@ def _described(node: Any, what: str) -> dict[str, Any]:
 
 def _of_kind(made: Any, node: dict[str, Any], what: str, kind: type) -> Any:
     if not isinstance(made, kind):
-        raise InputError(f"{what}._target_={node['_target_']} makes a {type(made).__name__}, not a {what.capitalize()}")
+        raise InputError(f"{what}._target_={node['_target_']} makes a {type(made).__name__}, not a {what}")
     return made
 
 
@@ -216,7 +240,7 @@ def unknown_argument(key: str, node: Any) -> str | None:
         is_open = any(one.kind is Parameter.VAR_KEYWORD for one in taken.values())
         for name in node:
             if name not in (*taken, *OF_HYDRA) and not is_open:
-                close = nearest(name, taken)
+                close = meant(f"{key}.{name}", taken)
                 return f"no setting {f'{key}.{name}'!r}{close}: {node['_target_']} takes {', '.join(taken)}"
     return next(filter(None, (unknown_argument(f"{key}.{name}", below) for name, below in node.items())), None)
 
@@ -225,6 +249,12 @@ def _unbuilt(what: str, node: Any, error: BaseException) -> InputError:
     """Return the line for an object that cannot be made: a setting that its class has not, or what it has raised."""
     if isinstance(error, TypeError) and (unknown := unknown_argument(what, node)):
         return InputError(unknown)
+    if isinstance(error, ImportError) and (absent := trust.absent(what, node)):
+        return InputError(absent)
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if "Expected a callable target" in str(error):
+        error = TypeError("a _target_ is no class and no function")
     said = " ".join(str(error).split()).removesuffix(".") + trust.hidden(node)
     return InputError(f"{what} cannot be built: {said}: see annealtrain train --help")
 

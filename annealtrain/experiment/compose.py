@@ -4,22 +4,35 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from typing import Any
 
 import hydra
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from annealtrain.errors import InputError, nearest
-from annealtrain.experiment import own_yaml
+from annealtrain.experiment import hydra_settings, own_folder, own_yaml
 from annealtrain.experiment.config import Config, plain
-from annealtrain.experiment.known_settings import CONFIGS, HEADER, LISTED, check_known, check_read, groups, no_setting
+from annealtrain.experiment.known_settings import (
+    CONFIGS,
+    DEFAULT,
+    HEADER,
+    LISTED,
+    check_known,
+    check_read,
+    groups,
+    no_setting,
+    options,
+    shipped_names,
+)
+from annealtrain.runtime.validation import shown
 
 # What Hydra and OmegaConf raise for words and YAML that they cannot make a configuration of.
-ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError, ValueError)
+ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError, ValueError, AssertionError)
 # The launchers and sweepers that are packages of their own, and the extra that brings each.
 PLUGINS = {
     "hydra/launcher/joblib": "sweep",
@@ -28,7 +41,17 @@ PLUGINS = {
     "hydra/launcher/ray": "ray",
     "hydra/sweeper/optuna": "sweep",
 }
-
+SWEPT = "add --multirun to sweep over them"
+# What Hydra says, and what is said in its place.
+PLAINLY = (
+    (r"Ambiguous value.*'(.+)'", "{} has several values: " + SWEPT + ", or write key=[a,b] for a list"),
+    (r"Could not append.* '(.+)'", "{0} is there already: write {0}=... without +"),
+    (r"Could not delete from config. '(.+)'", "~{0}: there is no {0} that could be left out"),
+    (r"Could not delete '(.+)'\.", "~{}: that is not chosen, so that it cannot be left out"),
+    (r"Multiple values for (\w+)|(\w+) appears more than once", "a run has that group already: write it without +"),
+    (r"BasicSweeper does not", "an interval is for sweep=search: give values, as in key=a,b or key=range(1,5)"),
+    (r"Config group override", "a group is given no name: choose one of its options, as in model=lenet"),
+)
 
 # Words of version 0.1.0, and what they are called now.
 OLD_GROUPS = {"targets": "optimizer"}
@@ -87,14 +110,34 @@ def refuse_nameless(words: Sequence[str]) -> None:
             raise InputError(f"{word}: there is no name before the {'=' if sets else '@'}: write key=value")
 
 
-def refuse_lists(words: Sequence[str]) -> None:
-    """Raise InputError where a group is given a list in place of an option."""
-    for key, _, value in (word.lstrip("+").partition("=") for word in words):
-        if key.partition("/")[0] in groups() and "." not in key and value.strip().startswith("["):
-            option = next(iter(sorted(_options(key))), "...")
-            raise InputError(
-                f"{key}={value} is a list: name one option, such as {key}={option}; --multirun sweeps over a,b"
-            )
+def refuse_no_options(words: Sequence[str]) -> None:
+    """Raise InputError where a group is given a list, null or a number in place of an option."""
+    for word in words:
+        key = word.lstrip("+").partition("=")[0]
+        if key.partition("@")[0].partition("/")[0] not in groups() or "." in key:
+            continue
+        option = min(options(key), key=lambda name: (name not in DEFAULT, "/" in name, name), default="...")
+        for value in _values(word):
+            if isinstance(value, list):
+                given = word.lstrip("+")
+                raise InputError(
+                    f"{given} is a list: name one option, such as {key}={option}; --multirun sweeps over a,b"
+                )
+            if value is None or isinstance(value, int | float):
+                remedy = f"choose one, such as {key}={option}, or leave the group out by '~{key}'"
+                raise InputError(f"{key}={shown(value)} names no option: {remedy}")
+
+
+def _values(word: str) -> list[Any]:
+    """Return the values of a word, several in a sweep; none where it deletes, or cannot be read, as Hydra will say."""
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except (HydraException, OmegaConfBaseException):
+        return []
+    value = override.value()
+    if override.is_delete() or not override.is_sweep_override():
+        return [] if override.is_delete() else [value]
+    return list(value.list) if isinstance(value, ChoiceSweep) else []
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -102,7 +145,7 @@ def check_words(words: Sequence[str]) -> None:
     refuse_nameless(words)
     refuse_old_words(words)
     refuse_doubled_words(words)
-    refuse_lists(words)
+    refuse_no_options(words)
 
 
 def with_own(words: Sequence[str]) -> list[str]:
@@ -129,18 +172,16 @@ def compose(overrides: Sequence[str], config_dir: str | None, name: str = "train
     """Return what Hydra composes of NAME.yaml and overrides, interpolations unresolved; InputError where it cannot."""
     check_words(overrides)
     words = with_own(overrides)
-    if config_dir:
+    if config_dir is not None:
+        own_folder.check(config_dir, overrides)
         folder = os.path.abspath(config_dir)
-        if not os.path.isdir(folder):
-            raise InputError(f"--config-dir: there is no folder {folder}")
-        own_yaml.refuse_bombs(folder)
         quoted = folder.replace("\\", "\\\\").replace('"', '\\"')
         words = [f'hydra.searchpath=["file://{quoted}"]', *words]
     try:
         with COMPOSING, hydra.initialize_config_module(CONFIGS, version_base="1.3"):
             composed = hydra.compose(name, words, return_hydra_config=True)
     except (*ERRORS, OSError) as error:
-        raise InputError(explain(error)) from error
+        raise InputError(explain(error).replace(SWEPT, "give one")) from error  # a run, or none: never a sweep
     own_yaml.check_own(composed.hydra)
     with read_write(composed), open_dict(composed):
         del composed["hydra"]
@@ -177,18 +218,7 @@ def explain(error: BaseException) -> str:
         group, _, name = str(error.missing_cfg_file).partition("/")
         return f"{group}={name} is not known{_instead(group, name, error.options)}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        key = str(cause.full_key)
-        if key in ("figure", "seeds"):
-            return f"{key}= is read by the sweep of a figure: sweep=figure figure=fig5b seeds=3"
-        if " not in " in str(cause):  # the keys of a YAML, or of Hydra's own settings
-            parent, _, name = key.rpartition(".")
-            known = list(_keys(cause.parent_node)) + (groups() if not parent else [])
-            if name in known:
-                return f"{key}: this run has no {name} that could have settings"
-            return no_setting(key, known)
-        if named := re.search(r"node .([\w.]+). is not a container", str(cause)):
-            return f"{named[1]}= is a group of settings, not a value: set those in it, such as {named[1]}.first="
-        return f"{key}: {_one_line(cause)}"
+        return _of_key(cause)
     if isinstance(error, ConfigCompositionException) and (named := re.search("Could not override '([^'@]+)", first)):
         name = named[1].lstrip("/")
         if name in groups():
@@ -198,23 +228,48 @@ def explain(error: BaseException) -> str:
         return f"no group {name!r}{nearest(name, groups())}: {LISTED}"
     if named := re.match(r"In '(.+)': \w+ raised while composing config", first):
         why = _one_line(error.__cause__ or error).rpartition(": ")[2]
+        if unknown := re.match("Key '(.+)' not in", why):
+            return f"{named[1]}.yaml: no setting {unknown[1]!r} of Hydra's{nearest(unknown[1], hydra_settings.names())}"
         return f"{named[1]}.yaml holds no settings that fit ({why}): write key: value"
-    if first.startswith("Ambiguous value"):
-        return f"{first}: add --multirun to sweep over it, or write key=[a,b] for a list"
-    if first.startswith("Config group override"):
-        return f"{first}: give a group the name of one of its options, as in model=lenet"
+    if first.startswith("Error in call to target"):
+        named = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", _one_line(error))
+        return f"no setting {named[2]!r} of {named[1]}: {LISTED}" if named else _one_line(error.__cause__ or error)
+    for said, ours in PLAINLY:
+        if named := re.match(said, first):
+            return ours.format(*named.groups())
     return first
 
 
-def _instead(group: str, name: str, options: Iterable[str]) -> str:
+def _of_key(cause: OmegaConfBaseException) -> str:
+    """Return one line for an error of OmegaConf that names a key."""
+    key = str(cause.full_key)
+    if key in ("figure", "seeds"):
+        return f"{key}= is read by the sweep of a figure: sweep=figure figure=fig5b seeds=3"
+    if " not in " in str(cause):  # the keys of a YAML, or of Hydra's own settings
+        parent, _, name = key.rpartition(".")
+        known = list(_keys(cause.parent_node)) + (groups() if not parent else [])
+        if name in known:
+            hydras = f": those of Hydra's begin with hydra.{name}." if name == "sweep" else ""
+            return f"{key}: this run has no {name} that could have settings{hydras}"
+        return no_setting(key, known)
+    if named := re.search(r"node .([\w.]+). is not a container", str(cause)):
+        return f"{named[1]}= is a group of settings, not a value: set those in it, such as {named[1]}.first="
+    if "is not Optional" in str(cause):
+        return f"{key}=null is no value: give one, or leave {key} out"
+    if named := re.match("Interpolation key '(.+)' not found", str(cause)):
+        return f"{key}: ${{{named[1]}}} refers to no setting{nearest(named[1], shipped_names())}: {LISTED}"
+    return f"{key}: {_one_line(cause)}"
+
+
+def _instead(group: str, name: str, found: Iterable[str]) -> str:
     """Return what to write in place of an option that a group has not, as the end of a message."""
     if group == "dataset" and os.path.exists(name):  # a file or a folder of the user's own
         own = f"folder data_dir={name}" if os.path.isdir(name) else f"arrays dataset.file={name}"
         return f": write dataset={own}"
     for other in ("optimizer", "solver", "method"):
-        if other != group and name in _options(other):
+        if other != group and name in options(other):
             return f": write {other}={name}"
-    known = sorted({*options, *_options(group)})
+    known = sorted({*found, *options(group)})
     return f"{nearest(name, known)}: choose one of {', '.join(known)}"
 
 
@@ -224,13 +279,3 @@ def _one_line(error: BaseException) -> str:
 
 def _keys(node: Any) -> Iterable[str]:
     return map(str, node.keys()) if isinstance(node, DictConfig) else ()
-
-
-def _options(group: str) -> list[str]:
-    """Return the names of a group's options, those in folders of its own as FOLDER/NAME."""
-    here = files(CONFIGS) / group
-    entries = list(here.iterdir()) if here.is_dir() else []
-    below = [
-        f"{entry.name}/{name}" for entry in entries if entry.is_dir() for name in _options(f"{group}/{entry.name}")
-    ]
-    return [entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")] + below

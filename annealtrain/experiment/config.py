@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from annealtrain.errors import InputError
 from annealtrain.experiment import data_of_run, model_of_run, moved_data, trust, versions
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
-from annealtrain.runs import recorder, tables, yaml_files
+from annealtrain.runs import contents, recorder, tables, yaml_files
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.validation import YES_OR_NO, Rule, check_all, number, one_of, optional, whole
 
@@ -43,7 +43,6 @@ RULES = {
 }
 TEXT = Rule("text", lambda value: isinstance(value, str))
 TEXTS = {"data_dir": optional(TEXT), "model.name": optional(TEXT)}  # which not every configuration has
-RENAMED = {"targets": "optimizer"}  # of groups, and the names that they have now
 # What changes how a run is done, but not its numbers.
 INDIFFERENT = ("resume", "progress", "threads", "data_dir")
 
@@ -57,7 +56,7 @@ def threads_of(config: Config) -> int:
 
 def check_values(config: Config) -> None:
     """Raise InputError for a missing setting, one of an older version, or a plain value outside its limits."""
-    for old, new in RENAMED.items():
+    for old, new in versions.RENAMED.items():
         if old in config:
             raise InputError(
                 f"{old}: this setting is called {new} since 0.2.0: "
@@ -75,7 +74,8 @@ def config_hash(config: Config) -> str:
     """Return a fingerprint of all settings that can change a run's numbers."""
     told = model_of_run.without_defaults(data_of_run.without_defaults(config))
     settings = {key: value for key, value in told.items() if key not in INDIFFERENT}
-    settings["dataset"] = {key: value for key, value in config.get("dataset", {}).items() if key != "data_dir"}
+    if isinstance(config.get("dataset", {}), dict):
+        settings["dataset"] = {key: value for key, value in config.get("dataset", {}).items() if key != "data_dir"}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -90,8 +90,8 @@ def read_config(folder: Path) -> Config:
     Nothing that it names is imported, and nothing is to be built of it: `saved_config` is for that.
     """
     path = folder / recorder.CONFIG
-    if not path.is_file() or not (folder / recorder.META).is_file():
-        raise InputError(f"{folder} is not a run folder: it has no {recorder.CONFIG} and {recorder.META}")
+    if lacking := [name for name in (recorder.CONFIG, recorder.META) if not (folder / name).is_file()]:
+        raise InputError(f"{folder} is not a run folder: it has no {' and '.join(lacking)}")
     return _with_absolute_paths(yaml_files.read_mapping(path))
 
 
@@ -108,12 +108,20 @@ def saved_config(
     version did not know yet is what it was before, see `versions`.
     Raises InputError where there is no run, or its configuration names what is not to be built.
     """
-    config = versions.completed(read_config(folder), folder)
+    written = read_config(folder)
+    config = versions.completed(written, folder)
     config |= {name: node for name, node in (replaced or {}).items() if config.get(name) is not None}
     for name in NODES:
         if not isinstance(config.get(name, {}), dict):
             raise InputError(f"{folder / recorder.CONFIG}: {name} is not a mapping: {tables.START_ANEW}")
     trust.check(config, trusted)
+    check_values(config)
+    meta = contents.read_meta(folder / recorder.META)
+    if config_hash(written) not in (meta.get("config_hash"), meta.get(recorder.NEXT_HASH)):
+        raise InputError(
+            f"{folder / recorder.CONFIG} holds other settings than the run was made with: restore it, or "
+            f"{tables.START_ANEW}"
+        )
     return moved_data.moved(config, data_dir)
 
 

@@ -1,7 +1,7 @@
 """Every setting of a composed configuration is read or refused: nothing that a user writes is ignored."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -10,11 +10,32 @@ from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.errors import InputError, nearest
 from annealtrain.experiment.config import NODES, Config
-from annealtrain.experiment.reading import ABSENT, OF_MODEL, PART, Path, children, leaves, meet, paths_read, value_at
+from annealtrain.experiment.reading import (
+    ABSENT,
+    OF_MODEL,
+    PART,
+    Path,
+    child,
+    children,
+    leaves,
+    meet,
+    paths_read,
+    value_at,
+)
 
 CONFIGS = "annealtrain.configs"
 LISTED = "annealtrain train --help lists all"
 HEADER = "# @package _global_"
+OF_OPTIONS = ("optimizer", "solver", "schedule", "dataset")  # groups whose options have settings of their own
+DEFAULT = ("gauss_newton", "sa", "geometric", "digits", "lenet", "basic")
+# Words that other programs have for what is no setting here.
+ELSEWHERE = dict.fromkeys(("run", "dir", "folder", "output", "output_dir"), "hydra.run.dir=FOLDER") | {
+    "config_dir": "--config-dir=FOLDER",
+    "multirun": "--multirun",
+    "lr": "optimizer.learning_rate of optimizer=backprop",
+}
+READING = ("optimizer", "solver", "schedule", "model")  # groups whose options refer to settings of train.yaml
+OWN_VALUES = ("pinv", "gauss_newton", "kronecker")  # of optimizers, which their own settings refer to
 
 
 def check_known(config: DictConfig) -> None:
@@ -49,8 +70,10 @@ def unread_line(config: DictConfig, word: str) -> str:
     content = unresolved(config)
     chosen = {group: _name(content.get(group)) for group in ("model", "optimizer", "solver", "schedule")}
     run = ", ".join(f"{group} {name}" for group, name in chosen.items() if name)
-    readers = _readers(key)
-    remedy = f", or choose {' or '.join(readers)}" if readers else ""
+    readers = _readers(key, {group: child(content.get(group), "_target_") for group in READING})
+    remedy = f", or choose {' or '.join(map(str, readers))}" if readers else ""
+    if None in readers:
+        remedy = ", as another setting stands in its place"
     return f"{word.lstrip('+')}: nothing in this run reads {key} ({run}): leave it out{remedy}"
 
 
@@ -75,14 +98,56 @@ def groups() -> list[str]:
     return [name for name in names if name != "hydra"]
 
 
+def options(group: str) -> list[str]:
+    """Return the names of a group's options, those in folders of its own as FOLDER/NAME."""
+    here = files(CONFIGS) / group
+    entries = list(here.iterdir()) if here.is_dir() else []
+    below = [f"{entry.name}/{name}" for entry in entries if entry.is_dir() for name in options(f"{group}/{entry.name}")]
+    return [entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")] + below
+
+
 def no_setting(key: str, known: Iterable[str]) -> str:
     """Return the refusal of a key that is none of the known names under its parent."""
+    return f"no setting {key!r}{meant(key, known)}: {LISTED}"
+
+
+def meant(key: str, known: Iterable[str]) -> str:
+    """Return what a key that is none of those known under its parent may stand for, as the end of a message."""
     parent, _, name = key.rpartition(".")
-    found = nearest(name, known).replace("'?", f"'{' in ' + parent if parent else ''}?")
-    elsewhere = [".".join(path) for path in leaves(shipped_settings()) if path[-1] == name]
-    if elsewhere:  # the name is right, its place is not
-        found = f"; did you mean '{elsewhere[0]}'?"
-    return f"no setting {key!r}{found}: {LISTED}"
+    places, name = _places(), name.replace("-", "_")
+    if key in ELSEWHERE:
+        return f"; did you mean {ELSEWHERE[key]}?"
+    if of := places.get(key):
+        return f": it is{of}"
+    elsewhere = [place for place in places if place.rpartition(".")[2] == name and place != key]
+    if elsewhere and key not in places:  # the name is right, its place is not
+        place = min(elsewhere, key=lambda place: place.split(".")[0] in OWN_VALUES)
+        return f"; did you mean '{place}'{places[place]}?"
+    if found := nearest(name, {*known} - {name}):
+        return found.replace("'?", f"'{' in ' + parent if parent else ''}?")
+    below = {place.rpartition(".")[2]: places[place] for place in places if place.rpartition(".")[0] == parent != ""}
+    if found := nearest(name, below.keys() - {name}):
+        return found.replace("'?", f"'{below[found.split(chr(39))[1]]}?")
+    return ""
+
+
+@cache
+def _places() -> dict[str, str]:
+    """Return all settings, those of train.yaml first; and of what one option alone has, " of GROUP=NAME"."""
+    found = {".".join(path): "" for path in leaves(shipped_settings())} | {name: "" for name in shipped_settings()}
+    for group in OF_OPTIONS:
+        for option in sorted(options(group), key=lambda option: (option not in DEFAULT, option)):
+            text = (files(CONFIGS) / group / f"{option}.yaml").read_text(encoding="utf-8")
+            content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+            assert isinstance(content, dict)
+            for name in map(str, content.get(group, {}) if HEADER in text else content):
+                found.setdefault(f"{group}.{name}", "" if option in DEFAULT else f" of {group}={option}")
+    return {place: of for place, of in found.items() if not place.endswith(("._target_", ".defaults", ".name"))}
+
+
+def shipped_names() -> list[str]:
+    """Return the names of all settings and groups, those below others with dots."""
+    return [*_places(), *groups()]
 
 
 def _refuse_unknown(config: Config, path: Path) -> None:
@@ -131,12 +196,13 @@ def _name(node: Any) -> str:
     return str(held.get("name") or held.get("_target_") or "").rpartition(".")[2]
 
 
-def _readers(key: str) -> list[str]:
-    """Return the shipped options that refer to a setting, as GROUP=NAME."""
+def _readers(key: str, chosen: Mapping[str, Any]) -> list[str | None]:
+    """Return the shipped options that refer to a setting, as GROUP=NAME; None for one whose class is chosen."""
     refers = re.compile(r"\$\{" + re.escape(key) + r"[.}]")
-    return [
-        f"{group}={entry.name.removesuffix('.yaml')}"
-        for group in ("optimizer", "solver", "schedule", "model")
-        for entry in sorted((files(CONFIGS) / group).iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".yaml") and refers.search(entry.read_text(encoding="utf-8"))
-    ]
+    found: list[str | None] = []
+    for group in READING:
+        for name in sorted(options(group)):
+            text = (files(CONFIGS) / group / f"{name}.yaml").read_text(encoding="utf-8")
+            if refers.search(text):
+                found.append(None if chosen[group] in re.findall(r"_target_: (\S+)", text) else f"{group}={name}")
+    return found

@@ -14,7 +14,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, nearest
 
 # All that a run is made of, by module. tests/test_trust.py holds it to the shipped YAML.
 BUILT = {
@@ -50,7 +50,10 @@ BUILT = {
         *("PathIntegralAnnealingSampler", "SimulatedAnnealingSampler", "SteepestDescentSampler", "TabuSampler"),
     ),
 }
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # what cannot be found is told here, in one line
 ALLOWED = frozenset(f"{module}.{name}" for module, names in BUILT.items() for name in names)
+# Arguments that are paths which the object writes to. All others that are paths are only read.
+WRITTEN = {"annealtrain.solvers.dwave.quantum_annealing.QuantumAnnealing": ("cache", "_args_")}
 SHOWN = 80  # characters of a foreign name in a message
 
 
@@ -70,6 +73,12 @@ def check(config: Any, trust: str | Sequence[str] = ()) -> None:
     for place, target in own:
         if not any(_covers(word, target) for word in words):
             raise InputError(_refusal(place, target))
+    for place, target, path in _written(config):
+        if not any(_covers(word, target) for word in words):
+            raise InputError(
+                f"{place}={shown(path)} is a path that this run would write to: "
+                f"if you know it, add --trust {_module(target)}"
+            )
     open_path(config)
     for place, target in own:
         home = target if target in words else _home(place, target)
@@ -81,8 +90,9 @@ def check(config: Any, trust: str | Sequence[str] = ()) -> None:
 
 
 def named(config: Any) -> tuple[str, ...]:
-    """Return the objects that a configuration of the user's own words names beside those of this package."""
-    return tuple(dict.fromkeys(target for _, target in _targets(config) if target not in ALLOWED))
+    """Return the objects that a configuration of the user's own words lets in: not of this package, or that write."""
+    of_others = (target for _, target in _targets(config) if target not in ALLOWED)
+    return tuple(dict.fromkeys([*of_others, *(target for _, target, _ in _written(config))]))
 
 
 def flags(config: Any) -> list[str]:
@@ -123,6 +133,17 @@ def hidden(config: Any) -> str:
     return ""
 
 
+def absent(what: str, node: Any) -> str | None:
+    """Return one line for the first object of this package that a node names and that there is not, None without."""
+    names = {target.rpartition(".")[2]: target for target in ALLOWED}
+    for place, target in _targets(node):
+        if target.startswith("annealtrain.") and target not in ALLOWED:
+            close = nearest(target.rpartition(".")[2], names)
+            full = f"; did you mean {names[close.split(chr(39))[1]]}?" if close else ""
+            return f"{what}.{place}={shown(target)} is nothing that annealtrain has{full}"
+    return None
+
+
 def _values(config: Any) -> Iterator[tuple[str, Any]]:
     """Yield each value of a configuration that is no mapping and no list, and each target, with its place."""
     waiting = [("", config)]
@@ -138,6 +159,20 @@ def _values(config: Any) -> Iterator[tuple[str, Any]]:
 
 def _targets(config: Any) -> Iterator[tuple[str, str]]:
     return ((place, value) for place, value in _values(config) if _is_target(place) and isinstance(value, str))
+
+
+def _written(config: Any, place: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield each path that an object of a configuration would write to, with its place and the object."""
+    if isinstance(config, list):
+        for k, value in enumerate(config):
+            yield from _written(value, f"{place}[{k}]")
+    if isinstance(config, dict):
+        target = config.get("_target_")
+        for name in WRITTEN.get(target, ()) if isinstance(target, str) else ():
+            if config.get(name):
+                yield f"{place}.{name}".lstrip("."), str(target), config[name]
+        for key, value in config.items():
+            yield from _written(value, f"{place}.{key}".lstrip("."))
 
 
 def _is_target(place: str) -> bool:

@@ -12,6 +12,7 @@ from annealtrain.experiment.trust import shown
 from annealtrain.runs import recorder, tables
 
 log = logging.getLogger(__name__)
+RENAMED = {"targets": "optimizer"}  # groups of version 0.1.0, and the names that they have now
 # Settings that a run folder may lack, and the value under which a run is what it was without them. One that is neither
 # here nor in the folder has no such value.
 BEFORE: dict[str, Any] = {
@@ -33,7 +34,15 @@ BEFORE: dict[str, Any] = {
 
 
 def completed(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a folder's configuration with the settings that it lacks, and say so in the log."""
+    """Return a folder's configuration with the settings that it lacks, and say so in the log.
+
+    Raises InputError where its settings and classes have had other names since.
+    """
+    if old := [name for name in RENAMED if name in config]:
+        raise InputError(
+            f"{folder / recorder.CONFIG} has {old[0]}, a setting of version 0.1.0, whose classes had other names too: "
+            "go on with that version, or start the run anew with this one"
+        )
     missing = {name: value for name, value in BEFORE.items() if name not in config}
     if missing:
         taken = " ".join(f"{name}={'null' if value is None else value}" for name, value in missing.items())
@@ -48,9 +57,9 @@ def told(folder: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        if maker(folder) in (annealtrain.__version__, None):
+        if maker(folder) in (annealtrain.__version__, None) or said(folder) in str(error):
             raise
-        raise InputError(f"{error}{said(folder)}") from error
+        raise type(error)(f"{error}{said(folder)}") from error
 
 
 def maker(folder: Path) -> str | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.array_types import Array, real
 from annealtrain.runtime.validation import LARGEST, number, shown
 
 MAX_BITS = 16
@@ -13,16 +13,7 @@ RANGE = number(above=0, words="a finite number above 0")
 
 def numbers(name: str, values: Any) -> Array:
     """Return what a user gives for an array of numbers, float64, not copied where it is one; ValueError for others."""
-    try:
-        given = np.asarray(values)
-        if given.dtype.kind not in "biufcO":  # text and dates become numbers too, if they are let
-            raise TypeError
-        found = given.astype(np.complex128 if np.iscomplexobj(given) else np.float64, copy=False)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} is not an array of numbers") from None
-    if np.iscomplexobj(found):
-        raise ValueError(f"{name} is complex: its numbers must be real")
-    return found
+    return real(name, values).astype(np.float64, copy=False)
 
 
 def spins_and_levels(bits: int | None, num_levels: int | None) -> tuple[int, int | None]:

@@ -13,7 +13,7 @@ from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.grid import MAX_BITS, half_ranges, numbers, per_weight, spins_and_levels
 from annealtrain.hamiltonian.least_squares import LeastSquares
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
-from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.array_types import Array, real
 from annealtrain.runtime.validation import is_whole, number, shown
 
 if TYPE_CHECKING:
@@ -52,12 +52,11 @@ class LayerProblem:
         self.half_range = half_ranges(half_range, np.shape(S0))
         if np.shape(h) != np.shape(S0) or np.shape(E0) != np.shape(S0)[:1]:
             raise ValueError(f"h {np.shape(h)} and S0 {np.shape(S0)} must be (M, N), E0 {np.shape(E0)} (M,)")
-        for name, values in (("h", h), ("E0", E0), ("S0", S0)):
-            if not np.isfinite(values).all():
+        self.h, self.E0, self.S0 = (numbers(name, values) for name, values in (("h", h), ("E0", E0), ("S0", S0)))
+        for name in ("h", "E0", "S0"):
+            if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"{name} has values that are not finite")
         self._couplings = couplings
-        self.h, self.E0 = np.asarray(h, dtype=np.float64), np.asarray(E0, dtype=np.float64)
-        self.S0 = np.asarray(S0, dtype=np.float64)
         self.sites, self.least_squares, self.ridge, self.convex = sites, least_squares, ridge, convex
 
     @classmethod
@@ -81,8 +80,8 @@ class LayerProblem:
         ridge: lambda_i = ridge mean(diag J_i) adds lambda_i |S - S0|^2 to unit i's energy.
         Raises ValueError if the shapes disagree or a number is not finite.
         """
-        inputs, targets = np.asarray(inputs), np.asarray(targets)
-        factors = None if factors is None else np.asarray(factors)
+        inputs, targets, S0 = real("inputs", inputs), real("targets", targets), real("S0", S0)
+        factors = None if factors is None else real("factors", factors)
         samples = len(inputs) if samples is None else samples
         if np.ndim(S0) != 2 or inputs.ndim != 2 or targets.ndim != 2:
             raise ValueError(

@@ -14,7 +14,7 @@ from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Stream, generator
 from annealtrain.runtime.ranks import ALONE, Ranks
-from annealtrain.runtime.validation import check_all, one_of
+from annealtrain.runtime.validation import check_all, one_of, shown
 
 Result = TypeVar("Result")
 RULES = {"conv_inverse": one_of("fourier", "exact"), "output_activation": one_of("leaky_relu", "linear")}
@@ -55,7 +55,7 @@ class Network:
         _give_outputs(self.layers, classes)
         for number, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
-                raise InputError(f"layer {number} of the model is {layer!r}, not a layer: give it a _target_")
+                raise InputError(f"layer {number} of the model is {shown(layer)}, not a layer: give it a _target_")
             if isinstance(layer, TrainableLayer):
                 layer.has_bias, layer.slope = bias, alpha if layer.alpha is None else layer.alpha
             if isinstance(layer, Conv2d):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
 
 TEXTS, WEIGHTS = (CONFIG, META, METRICS, SOLVES), (LAST, BEST)
+SEALED = "checksums"  # in meta.json, which has a checksum itself: the run's result will have them
+# Versions whose runs may have none; of the second only those that recorded no BLAS kernel either.
+WITHOUT = re.compile(r"0\.1\.\d+|0\.2\.0\.dev0")
 RESTORE = "it is not what the run wrote: restore it, or start the run anew in another folder"
 
 
@@ -32,18 +36,23 @@ def sealed(result: Row, folder: Path, known: Mapping[str, str]) -> Row:
 def verify(folder: Path, result: Row) -> bool:
     """Return whether a run's result has checksums; InputError for the first file that is not what the run wrote.
 
-    A run of an older version has none. Weights that are not there are no fault: who wants to read them will say so.
+    A run of an older version has none: of one that had them and has lost them, InputError too. Weights that are not
+    there are no fault: who wants to read them will say so.
     """
     if "checksums" not in result:
+        if _had_them(contents.read_meta(folder / META)):
+            raise InputError(f"{folder / RESULT} has lost its checksums: {RESTORE}")
         return False
     sums = result["checksums"]
     if not isinstance(sums, dict) or not {RESULT, CONFIG, META, METRICS} <= sums.keys() <= {RESULT, *TEXTS, *WEIGHTS}:
         raise tables.not_of_a_run(folder / RESULT, "checksums of other files")
     if sums[RESULT] != _of_result(result):
         raise InputError(f"{folder / RESULT}: {RESTORE}")
-    for name in sums:
+    for name in (*TEXTS, *WEIGHTS):
         path = folder / name
-        if name != RESULT and (name in TEXTS or path.exists() or path.is_symlink()) and sums[name] != _of_file(path):
+        if name not in sums and os.path.lexists(path):
+            raise InputError(f"{path}: the run wrote no such file: remove it")
+        if name in sums and (name in TEXTS or os.path.lexists(path)) and sums[name] != _of_file(path):
             raise InputError(f"{path}: {RESTORE}")
     return True
 
@@ -52,6 +61,11 @@ def verify_run(folder: Path) -> None:
     """Raise InputError where a finished run in a folder is not what was written; an unfinished one has no checksums."""
     if os.path.lexists(folder / RESULT):
         verify(folder, contents.read_result(folder / RESULT))
+
+
+def _had_them(meta: Row) -> bool:
+    """Return whether the result of a run with such a meta.json was written with checksums."""
+    return SEALED in meta or "blas" in meta or not WITHOUT.fullmatch(meta.get("annealtrain") or "")
 
 
 def _present(folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from annealtrain.errors import InputError
@@ -59,6 +60,15 @@ def text_of(path: Path) -> str | None:
         return None
 
 
+def _of_hydra(folder: Path) -> Iterator[Path]:
+    """Yield what Hydra may write into in a folder: logs, and what hydra.output_subdir holds."""
+    for path in folder.iterdir():
+        if path.suffix == ".log":
+            yield path
+        elif any(os.path.lexists(path / name) for name in OF_HYDRA):
+            yield from (path, *(path / name for name in OF_HYDRA))
+
+
 def refuse_foreign(folder: Path, own: tuple[str, ...]) -> None:
     """Raise InputError where a folder is neither a run's nor one that a run could begin in, before anything is written.
 
@@ -68,6 +78,10 @@ def refuse_foreign(folder: Path, own: tuple[str, ...]) -> None:
         return
     if not folder.is_dir():
         raise InputError(f"{folder} is a file: choose another hydra.run.dir")
+    if link := next((path for path in _of_hydra(folder) if path.is_symlink()), None):
+        raise InputError(
+            f"{link} is a link, which a run would write through: remove it, or choose another hydra.run.dir"
+        )
     if is_run(folder):
         return
     if (folder / META).is_file():

@@ -18,7 +18,7 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.runs import contents, scores
 from annealtrain.runs.checkpoint import BEST, LAST, MODULE, STATE, read_checkpoint
-from annealtrain.runs.checksums import checksum, sealed
+from annealtrain.runs.checksums import SEALED, checksum, sealed
 from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SOLVES, finite
 from annealtrain.runs.foreign import is_hydras, is_open_log, is_own_log
 from annealtrain.runs.lock import LOCK
@@ -32,6 +32,9 @@ STARTED, LEFT = (  # names of parts, of a run that was killed as it began, and l
     for names in ((CONFIG, META), (META, METRICS, SOLVES, LAST, BEST, RESULT))
 )
 REMEDY = "choose another hydra.run.dir, or put that right and go on with resume=true"
+
+
+NEXT_HASH = "next_config_hash"  # in META while a run is given more epochs: of the CONFIG that is about to be written
 
 
 class RunRecorder:
@@ -57,7 +60,7 @@ class RunRecorder:
             if any(not self._is_of_a_start(path, config_text) for path in self.folder.iterdir()):
                 raise InputError(f"run folder {self.folder} holds other files and no run: {remedy}")
             self.write(CONFIG, config_text)
-            self.write_json(META, meta | {"resumed_at": []})
+            self.write_json(META, meta | {SEALED: True, "resumed_at": []})
             return None
         held = contents.read_meta(self.folder / META)
         if held.get("config_hash") != meta["config_hash"] and not extended:
@@ -76,9 +79,11 @@ class RunRecorder:
             )
         if extended:  # in this order: a run that is killed in between can be given its epochs again
             (self.folder / RESULT).unlink(missing_ok=True)
+            self.write_json(META, held | {NEXT_HASH: meta["config_hash"]})
             self.write(CONFIG, config_text)
+            held = {name: value for name, value in held.items() if name != NEXT_HASH}
             resumed |= {"config_hash": meta["config_hash"], "extended": [*held.get("extended", []), extended]}
-        self.write_json(META, held | resumed)
+        self.write_json(META, held | {SEALED: True} | resumed)
         return start
 
     @staticmethod

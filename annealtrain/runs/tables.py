@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, in_words
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
 from annealtrain.runtime.foreign_text import NUMBER, cell, printable
@@ -53,16 +53,17 @@ def read_rows(path: Path) -> list[Row]:
         names = reader.fieldnames or []
         if len(set(names)) != len(names):
             raise ValueError("two columns of one name")
-        return [{key: _value(text) for key, text in row.items()} for row in reader]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+        rows = list(reader)
+        if bad := [at for at, row in enumerate(rows, 1) if None in row or None in row.values()]:
+            raise ValueError(f"row {bad[0]} has not as many fields as there are columns")
+        return [{key: _value(text) for key, text in row.items()} for row in rows]
+    except (OSError, ValueError, csv.Error) as error:
         raise unreadable(path, error) from error
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
     """Return the error of a file that cannot be read."""
-    own = isinstance(error, OSError) and error.errno == 0  # of `files`, in words of its own
-    why = str(error.strerror) if isinstance(error, OSError) and own else f"{type(error).__name__}: {error}"
-    return InputError(f"{path} cannot be read ({' '.join(why.split())}): {START_ANEW}")
+    return InputError(f"{path} cannot be read ({in_words(error)}): {START_ANEW}")
 
 
 def not_of_a_run(path: Path, why: str) -> InputError:

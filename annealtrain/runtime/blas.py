@@ -21,7 +21,7 @@ class OneThread:
     """
 
     def __init__(self) -> None:
-        self._lock, self._users = threading.Lock(), 0
+        self._lock, self._users = threading.Lock(), set[object]()
         self._found: dict[str, tuple[Any, int]] = {}  # by the library's file: its controls, and the threads it had
 
     @contextmanager
@@ -29,25 +29,40 @@ class OneThread:
         """Hold BLAS to one thread in the body, and longer where others hold it too.
 
         Yields what each further thread of the body's has to call: to OpenMP a limit is of the thread that sets it.
+        Ctrl-C may come at any moment: what gives the threads back is done again where it was cut short.
         """
         libraries = blas_libraries(len(sys.modules))
         of_threads = [library for library in libraries if getattr(library, "threading_layer", None) == "openmp"]
         before = [library.num_threads for library in of_threads]
-        _set_all(of_threads, [1] * len(of_threads))
-        with self._lock:
-            self._users += 1
-            for library in libraries:
-                if library not in of_threads and library.filepath not in self._found:
-                    self._found[library.filepath] = library, library.num_threads
-                    _set(library, 1)
+        user, interrupt = object(), None
         try:
+            self._enter(user, [library for library in libraries if library not in of_threads])
+            _set_all(of_threads, [1] * len(of_threads))
             yield lambda: _set_all(of_threads, [1] * len(of_threads))
         finally:
-            _set_all(of_threads, before)
-            with self._lock:
-                self._users -= 1
-                if not self._users:
-                    self._release()
+            while True:
+                try:
+                    _set_all(of_threads, before)
+                    self._leave(user)
+                    break
+                except KeyboardInterrupt as pressed:
+                    interrupt = pressed
+            if interrupt:
+                raise interrupt
+
+    def _enter(self, user: object, libraries: Sequence[Any]) -> None:
+        with self._lock:
+            self._users.add(user)
+            for library in libraries:
+                if library.filepath not in self._found:
+                    self._found[library.filepath] = library, library.num_threads
+                    _set(library, 1)
+
+    def _leave(self, user: object) -> None:
+        with self._lock:
+            self._users.discard(user)
+            if not self._users:
+                self._release()
 
     def _release(self) -> None:
         for library, count in self._found.values():
@@ -56,7 +71,7 @@ class OneThread:
 
     def forget(self) -> None:
         """Begin anew in a process that was forked: its other threads, and what they held, are not there."""
-        self._lock, self._users = threading.Lock(), 0
+        self._lock, self._users = threading.Lock(), set()
         self._release()
 
 

@@ -64,7 +64,9 @@ def require_place(path: Path, remedy: str) -> None:
 def _written_part(path: Path, content: bytes) -> Path:
     """Return a new file beside `path` that holds the content, on the disk."""
     if path.exists() and not path.is_file():
-        raise OSError(0, "it is no regular file")
+        raise OSError(0, "it is a folder" if path.is_dir() else "it is no regular file")
+    if not os.path.lexists(path.parent):
+        raise OSError(0, f"there is no folder {path.parent}")
     part = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
     number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | BINARY, 0o666)
     try:
@@ -101,9 +103,11 @@ def opened(path: Path, *, follow: bool = False) -> BinaryIO:
 def read_bytes(path: Path, most: int, *, follow: bool = False) -> bytes:
     """Return a file's content, opened as `opened` does; OSError for more than `most` bytes too."""
     with opened(path, follow=follow) as file:
-        is_whole = os.fstat(file.fileno()).st_size <= most
-        content = file.read(most + 1) if is_whole else b""
-    if not is_whole or len(content) > most:  # it may have grown
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1) if size <= most else b""  # no more: memory for all that is asked is taken first
+        while size <= most and len(content) <= most and (more := file.read(2**20)):  # it has grown
+            content += more
+    if size > most or len(content) > most:
         raise OSError(0, f"it is larger than {most / 1e6:g} MB", str(path))
     return content
 

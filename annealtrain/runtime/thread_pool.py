@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
+from weakref import WeakSet
 
 from annealtrain.runtime.blas import ONE_THREAD
 from annealtrain.runtime.validation import whole
@@ -72,12 +73,13 @@ def threads(count: int) -> Iterator[None]:
     if is_in_job():
         yield
         return
+    before = _here.get()
     with ONE_THREAD.held() as hold, ThreadPoolExecutor(count, initializer=hold) as pool:
-        token = _here.set(Place(pool, count))
-        try:
+        try:  # Ctrl-C may come at any moment, the one at which the place is set among them
+            _here.set(Place(pool, count))
             yield
         finally:
-            _here.reset(token)
+            _here.set(before)
 
 
 def is_in_job() -> bool:
@@ -124,7 +126,7 @@ def parallel_map(
         for item in items:
             take(job(item))
         return results
-    place = Place(cancelled=threading.Event())
+    place = Place(cancelled=_new_event())
 
     def run(item: Item) -> Result:
         _here.set(place)  # in the worker's own context
@@ -146,8 +148,33 @@ def parallel_map(
         for future in futures:
             if not future.cancelled():
                 future.exception()
+        if _has_ended.is_set():
+            threading.Event().wait()  # as a daemon does at the end of a program: it stops without a word
         raise
     return results
+
+
+# Python ends without a word of its daemons, but waits for the jobs of their pools.
+_of_daemons: WeakSet[threading.Event] = WeakSet()
+_has_ended = threading.Event()
+
+
+def _new_event() -> threading.Event:
+    """Return what cancels the jobs of a call: set as the program ends, where the calling thread is a daemon."""
+    event = threading.Event()
+    if threading.current_thread().daemon:
+        _of_daemons.add(event)
+    return event
+
+
+def _cancel_at_end() -> None:
+    _has_ended.set()
+    for event in list(_of_daemons):
+        event.set()
+
+
+if hasattr(threading, "_register_atexit"):  # as the pools do it, whose wait comes after this
+    threading._register_atexit(_cancel_at_end)
 
 
 def chunks(count: int, size: int) -> list[slice]:

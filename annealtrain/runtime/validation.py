@@ -4,6 +4,7 @@
 def __init__(self, num_sweeps, beta=None, move="bit"): ...
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -16,6 +17,7 @@ from annealtrain.errors import InputError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+OBJECT = re.compile(r"<(?:\w+ )?([\w.]+)(?: object)? at 0x[0-9a-f]+>")  # of a class that has no text of its own
 INT32 = 2**31 - 1  # what the compiled kernel and most samplers of others count with
 LARGEST = 1e18  # numbers are squared in single precision, which ends at 3e38
 
@@ -189,10 +191,12 @@ def shown(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**100:
         # Roughly: Python writes no more than 4300 digits.
         return f"{'-' * (value < 0)}1e{int(abs(value).bit_length() * 0.30103)}"
-    return str(value).lower() if isinstance(value, bool) else "null" if value is None else _cut(repr(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else in_one_line(OBJECT.sub(r"a \1", repr(value)))
 
 
-def _cut(text: str, most: int = 200) -> str:
+def in_one_line(text: str, most: int = 200) -> str:
     """Return a text in one line; of a long one both ends."""
     line = " ".join(text.split()) if "\n" in text else text
     return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 4 :]}"

@@ -75,12 +75,23 @@ def line_again(content: bytes, chance: random.Random) -> bytes:
     return b"".join(lines)
 
 
+def stripped(content: bytes, _: random.Random) -> bytes:
+    """Take the checksums from a result, or from a meta.json the word that there are some."""
+    try:
+        held = json.loads(content)
+        del held["checksums"]
+    except (ValueError, KeyError):  # another file
+        return content + content[-1:]
+    return json.dumps(held).encode()
+
+
 KINDS: dict[str, Callable[[bytes, random.Random], bytes] | None] = {
     "cut": cut,
     "zeroed": zeroed,
     "flipped": flipped,
     "other digit": other_digit,
     "line again": line_again,
+    "stripped": stripped,
     "missing": None,
 }
 

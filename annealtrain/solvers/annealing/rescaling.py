@@ -51,7 +51,12 @@ class Quadratic:
         if not np.all(np.abs(fields) < FARTHEST):
             raise ValueError(f"S0 is too far from 0 for a range of L={self.L}: write the problem in S - S0")
         if not (0 < unit.weight < np.inf and 0 < unit.energy < np.inf):
-            raise ValueError("energies J L^2 and h L are beyond what a float holds: scale J, h or L")
+            largest = ", ".join(
+                f"{name} up to {np.abs(values).max():.3g}" for name, values in (("J", given), ("h", self.h))
+            )
+            raise ValueError(
+                f"energies J L^2 and h L are beyond what a float holds ({largest}, L={self.L!r}): scale J, h or L"
+            )
         problem = LayerProblem.from_moments(J, h, np.full(len(h), offset), S0, float(L), bits, convex=False)
         return problem, unit
 

@@ -15,6 +15,7 @@ FIRST_BETA = {"bit": 10.0, "slice": 100.0, "greedy": 10.0}
 HOTTEST = 4.0  # a start's excess energy counts up to so many times what rounding costs
 COOLED = 5.0  # last inverse temperature from a start, times the first: level steps have frozen by then
 COLDEST = 1e15  # times the first: float32 fields tell nothing finer apart
+SMALLEST_STEP = 1e-60  # of a grid: the fourth power of a smaller one vanishes
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def beta_range_of_start(form: QuadraticForm, excess: float) -> tuple[float, floa
 
 def convex_beta_range(diagonal: Array, field: Array, step: float, bits: int, move: str) -> tuple[Any, Any]:
     """Return the automatic range of live weights with J_jj > 0 (live,) and dE/dS at S0 (..., live)."""
+    step = np.maximum(step, SMALLEST_STEP)
     top = step * 2 ** (bits - 1)
     # One of many thousand small solves of a run: sums and minima are several times faster than np.mean and np.clip.
     square = ((top * field) ** 2 + (top**2 * diagonal) ** 2).sum(axis=-1) / len(diagonal)

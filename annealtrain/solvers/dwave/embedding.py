@@ -10,10 +10,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from annealtrain.errors import InputError
+from annealtrain.runtime import files
+
 if TYPE_CHECKING:
     import networkx
 
 log = logging.getLogger(__name__)
+MOST_BYTES = 100_000_000  # of a file of embeddings
 Tile = list[list[int]]  # the chain of qubits of each spin
 
 
@@ -34,10 +38,8 @@ def clique_tiles(graph: "networkx.Graph", size: int, count: int, folder: Path) -
     tiles = find_tiles(graph, size, count)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(tiles), encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
+        files.write_atomically(path, json.dumps(tiles).encode(), "they are found anew in each run")
+    except (OSError, InputError) as error:
         log.warning("embeddings cannot be kept in %s (%s): they are found anew in each run", folder, error)
     return tiles
 
@@ -88,7 +90,7 @@ def graph_hash(graph: "networkx.Graph") -> str:
 def _read(path: Path, graph: Any, size: int, count: int) -> list[Tile] | None:
     """Return the embeddings in a file, None where there is none or it is not whole."""
     try:
-        tiles: list[Tile] = json.loads(path.read_text(encoding="utf-8"))
+        tiles: list[Tile] = json.loads(files.read_text(path, MOST_BYTES))
         qubits = [qubit for tile in tiles for chain in tile for qubit in chain]
         whole = len(tiles) <= count and all(len(tile) == size for tile in tiles)
         if whole and len(set(qubits)) == len(qubits) and set(qubits) <= set(graph.nodes):

@@ -1,0 +1,59 @@
+"""The settings of Hydra's own: those that nothing reads, in this version of it or in this kind of call, are refused."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
+from hydra.conf import HydraConf, JobConf, RunDir, SweepDir
+from omegaconf import DictConfig, OmegaConf
+
+from annealtrain.errors import InputError, nearest
+
+GROUPS = ("env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
+TYPED = ("", "run", "sweep", "job", "launcher", "sweeper")  # nodes whose classes list their keys
+OF_SWEEP = ("hydra.sweep.", "hydra.sweeper.", "hydra.launcher.", "hydra/sweeper=", "hydra/launcher=", "sweep/launcher=")
+OF_RUN = ("hydra.run.",)
+
+
+def check_hydra(settings: DictConfig, *, is_sweep: bool, is_single: bool = False) -> None:
+    """Raise InputError for a setting of Hydra's that it does not know, or that a run, or a sweep, has no use for.
+
+    settings: the node hydra of a composed configuration. is_single: whether hydra.mode=RUN says that a sweep's YAML is
+    to give one run.
+    """
+    for key, known in _unknown(settings):
+        node, _, name = key.rpartition(".")
+        raise InputError(f"no setting {key!r}{nearest(name, known)}: {node} has {', '.join(known)}")
+    unread, remedy = (OF_RUN, "hydra.sweep.dir=...") if is_sweep else (OF_SWEEP, "--multirun")
+    given = OmegaConf.to_container(settings.overrides, resolve=False)
+    assert isinstance(given, dict)
+    for word in map(str, [*given["hydra"], *given["task"]]):
+        if word.lstrip("+~").startswith(unread):
+            kind = ("a single run", "a sweep") if is_sweep else ("a sweep", "a single run")
+            raise InputError(
+                f"{word.lstrip('+')} is of {kind[0]}, and this is {kind[1]}: leave it out, or add {remedy}"
+            )
+    params = settings.sweeper.get("params")
+    if params and not (is_sweep or is_single):
+        key = next(iter(params))
+        raise InputError(f"hydra.sweeper.params.{key} is of a sweep, and this is a single run: add --multirun")
+
+
+def names() -> list[str]:
+    """Return the names of Hydra's own settings."""
+    kinds = (HydraConf, RunDir, SweepDir, JobConf, BasicSweeperConf)
+    return sorted({*GROUPS, *(field.name for kind in kinds for field in fields(kind))})
+
+
+def _unknown(settings: DictConfig) -> Iterator[tuple[str, list[str]]]:
+    """Yield the keys that nodes have and their classes do not, and those that these know."""
+    for name in TYPED:
+        node = OmegaConf.select(settings, name) if name else settings
+        kind = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
+        if is_dataclass(kind):
+            known = sorted(
+                {*(field.name for field in fields(kind)), *(() if name else GROUPS)} - {"_target_", "defaults"}
+            )
+            above = f"hydra.{name}" if name else "hydra"
+            unknown = [str(key) for key in node if key not in (*known, "_target_", "defaults")]
+            yield from ((f"{above}.{key}", known) for key in unknown)

@@ -1,0 +1,62 @@
+"""Errors of Python and of libraries in words: one line, no names of classes."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from annealtrain.commands import sweep
+from annealtrain.errors import in_words, nearest
+from annealtrain.runtime.validation import shown
+
+
+class TerminatedWorkerError(Exception):
+    """As joblib raises one."""
+
+
+def caught(call: object, *arguments: object) -> BaseException:
+    with pytest.raises(Exception) as found:  # noqa: PT011 (any: it is looked at)
+        call(*arguments)  # type: ignore[operator]
+    return found.value
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (lambda: caught(open, "absent"), "No such file or directory"),
+        (lambda: caught(b"\xff".decode), "it is not text in UTF-8"),
+        (
+            lambda: caught(json.loads, "{"),
+            "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        ),
+        (lambda: caught(yaml.safe_load, "a: [\nb"), "line 2: expected ',' or ']', but got '<stream end>'"),
+        (lambda: caught({}.__getitem__, "last"), "it has no 'last'"),
+        (lambda: caught(int, "9" * 5000), "it holds a number of too many digits"),
+        (lambda: RecursionError("maximum recursion depth exceeded"), "it is nested too deeply"),
+        (lambda: ZeroDivisionError(), "zero division error"),
+        (lambda: ValueError("two\nlines."), "two lines"),
+    ],
+)
+def test_errors_in_words(error, said) -> None:
+    assert in_words(error()) == said
+
+
+def test_objects_without_a_text_of_their_own() -> None:
+    assert shown(object()) == "a object"
+    assert "0x" not in shown(test_errors_in_words)
+    assert shown(np.arange(2)) == "array([0, 1])"
+
+
+def test_the_nearest_name_is_near() -> None:
+    assert nearest("MNIST", ["mnist", "digits"]) == "; did you mean 'mnist'?"
+    assert nearest("sb", ["sa", "exact"]) == "; did you mean 'sa'?"
+    assert nearest("lr", ["solver", "alpha"]) == ""
+
+
+def test_a_worker_that_is_killed_is_one_line() -> None:
+    ended = sweep.worker_ended(TerminatedWorkerError("A worker process\nwas unexpectedly terminated"))
+    assert ended is not None
+    assert ended.code == 1
+    assert str(ended).endswith("finished jobs and epochs are kept; the same command goes on")
+    assert sweep.worker_ended(ValueError("of the user's own code")) is None
