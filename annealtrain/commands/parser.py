@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from annealtrain.errors import InputError, nearest
-from annealtrain.runs.contents import META
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,6 +31,8 @@ def parser_of(command: str, description: str) -> Parser:
 
 def check_folder(folder: Path, *, is_run: bool = True) -> None:
     """Raise InputError for what is no folder, with the nearest that there is. is_run: it is to be a run's."""
+    from annealtrain.runs.contents import META  # here, as --help needs no NumPy
+
     if os.path.isfile(folder):
         raise InputError(f"{folder} is a file: give the folder that it lies in, {folder.parent}")
     if not os.path.isdir(folder):
