@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from annealtrain.errors import InputError, nearest
-from annealtrain.runs.contents import META
 
 # Of the commands that build what a run folder describes: it may come from others, and from another machine.
 TRUST: dict[str, Any] = {
@@ -63,6 +62,8 @@ def epochs_of(words: Sequence[str]) -> int | None:
 
 def check_folder(folder: Path, *, is_run: bool = True) -> None:
     """Raise InputError for what is no folder, with the nearest that there is. is_run: it is to be a run's."""
+    from annealtrain.runs.contents import META  # here, as --help needs no NumPy
+
     if os.path.isfile(folder):
         raise InputError(f"{folder} is a file: give the folder that it lies in, {folder.parent}")
     if not os.path.isdir(folder):
