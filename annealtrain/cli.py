@@ -100,10 +100,12 @@ def _resume(arguments: list[str]) -> int:
     parser = run_folder("resume", words, builds=True)
     parser.add_argument("overrides", nargs="*", metavar="epochs=N", help="more epochs for a run that is finished")
     given = parser.parse_intermixed_args(arguments)
+    epochs = epochs_of(given.overrides)
+    check_folder(given.folder)
     from annealtrain.commands.train import resume
 
     command = shlex.join(["annealtrain", "resume", *arguments])
-    resume(given.folder, command, given.trust, given.data_dir, epochs_of(given.overrides))
+    resume(given.folder, command, given.trust, given.data_dir, epochs)
     return 0
 
 
@@ -112,6 +114,7 @@ def _eval(arguments: list[str]) -> int:
     parser = run_folder("eval", words, builds=True)
     parser.add_argument("--exact", action="store_true", help="to the last bit, also where another machine rounds")
     given = parser.parse_args(arguments)
+    check_folder(given.folder)
     from annealtrain.commands.evaluate import evaluate
 
     return 0 if evaluate(given.folder, given.trust, given.data_dir, is_exact=given.exact) else 1
@@ -249,6 +252,7 @@ def _collect(arguments: list[str]) -> int:
 def _plot(arguments: list[str]) -> int:
     parser = run_folder("plot", "Draw a run, finished or not, as run.png and run.pdf in its folder.")
     folder: Path = parser.parse_args(arguments).folder
+    check_folder(folder)
     from annealtrain.commands.plot import plot
 
     print(plot(folder))

@@ -82,7 +82,7 @@ def _check(kind: str, *, has_run: bool, has_output: bool, data_dir: str | None, 
     """Raise InputError for arguments that do not go together."""
     known = [*file_formats.FORMATS, *NETWORK_FORMATS]
     if kind not in known:
-        raise InputError(f"--format {kind} is not one of {', '.join(known)}")
+        XXraise InputError(f"--format {kind} is not one of {', '.join(known)}")
     if has_run:
         return
     if not has_output:
