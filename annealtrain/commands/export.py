@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, nearest
 from annealtrain.experiment import versions
 from annealtrain.experiment.builder import check_whole, ready
 from annealtrain.experiment.compose import compose_config
@@ -82,7 +82,7 @@ def _check(kind: str, *, has_run: bool, has_output: bool, data_dir: str | None, 
     """Raise InputError for arguments that do not go together."""
     known = [*file_formats.FORMATS, *NETWORK_FORMATS]
     if kind not in known:
-        XXraise InputError(f"--format {kind} is not one of {', '.join(known)}")
+        raise InputError(f"--format {kind} is not one of {', '.join(known)}{nearest(kind, known)}")
     if has_run:
         return
     if not has_output:
