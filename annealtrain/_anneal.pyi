@@ -90,6 +90,24 @@ def chain_seeds(
     that one's child 0 draws by `integers(0, 2**bits, n)`; bits = 0 leaves them as they are.
     """
 
+def start_fields(
+    couplings: npt.NDArray[np.float64],
+    h: npt.NDArray[np.float64],
+    centres: npt.NDArray[np.float64],
+    live: npt.NDArray[np.intp],
+    half_step: float,
+    top: int,
+    reads: int,
+    first: int,
+    levels: npt.NDArray[np.int32],
+    fields: npt.NDArray[np.float32],
+) -> None:
+    """Fill fields (chains, stride) of chains first, first + 1, ... with h + 2 J S of the live weights.
+
+    Chain c is read c % reads of unit c // reads. couplings: (N, N) J. h, centres: (units, N), S0 the latter. live:
+    (n,) the weights that levels (chains, n) are of: S = S0 + half_step (2 level - top); the others count as 0.
+    """
+
 def anneal_lanes(
     couplings: npt.NDArray[np.float32],
     diagonal: npt.NDArray[np.float32],

@@ -143,6 +143,43 @@ def chain_seeds(const uint32_t[:, ::1] pools, int hashed, Py_ssize_t reads, Py_s
 
 @cython.boundscheck(False)
 @cython.wraparound(False)
+def start_fields(const double[:, ::1] couplings, const double[:, ::1] h, const double[:, ::1] centres,
+                 const Py_ssize_t[::1] live, double half_step, int top, Py_ssize_t reads, Py_ssize_t first,
+                 const int32_t[:, ::1] levels, float[:, ::1] fields):
+    """Fill fields (chains, stride) of chains first, first + 1, ... with h + 2 J S at their levels, see `chain_seeds`.
+
+    couplings (N, N), h and centres S0 (units, N), live (n,): the weights that levels (chains, n) are of. A weight is
+    S0 + half_step (2 level - top); the others count as 0.
+    """
+    cdef Py_ssize_t N = couplings.shape[0], n = live.shape[0], chains = levels.shape[0], start, chain, unit, own, j
+    cdef double[:, ::1] weights = np.zeros((16, N)), sums = np.empty((16, N))
+    if (couplings.shape[1] != N or h.shape[1] != N or centres.shape[0] != h.shape[0] or centres.shape[1] != N
+            or levels.shape[1] != n or fields.shape[0] != chains or fields.shape[1] < n):
+        raise ValueError("couplings (N, N), h, centres (units, N), levels (chains, n) and fields must agree")
+    if n and (np.min(live) < 0 or np.max(live) >= N):
+        raise ValueError(f"live must hold weights from 0 to {N - 1}")
+    if reads < 1 or first < 0 or first + chains > h.shape[0] * reads:
+        raise ValueError(f"h has {h.shape[0]} units of {reads} reads, asked for {chains} from {first} on")
+    if n == 0:
+        return
+    with nogil:
+        for start in range(0, chains, 16):
+            own = min(16, chains - start)
+            for chain in range(own):
+                unit = (first + start + chain) // reads
+                for j in range(N):
+                    sums[chain, j] = h[unit, j]
+                for j in range(n):
+                    weights[chain, live[j]] = centres[unit, live[j]] + half_step * (
+                        2.0 * levels[start + chain, j] - top)
+            _kernel.add_products(<int> N, <int> own, &couplings[0, 0], &weights[0, 0], &sums[0, 0])
+            for chain in range(own):
+                for j in range(n):
+                    fields[start + chain, j] = <float> sums[chain, live[j]]
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
 def anneal_lanes(const float[:, ::1] couplings, const float[::1] diagonal, const float[::1] delta, int move,
                  const float[:, :, ::1] betas, int first, int last, const uint32_t[:, :, ::1] keys,
                  float[:, ::1] fields, int32_t[:, :, ::1] levels, int64_t[:, ::1] flips):

@@ -81,6 +81,35 @@ static int64_t anneal_chain(const struct problem *p, const int32_t *order, const
     return state.flips;
 }
 
+/* The sweeps of anneal_lanes for at most BLOCK weights: their fields stay in lanes from sweep to sweep. The sums are
+   those of add_block, in the same order. */
+static void anneal_one_block(const struct problem *p, int chains, const float *betas, int first, int sweeps,
+                             struct state_lanes *state, float *fields, ints *levels)
+{
+    floats own_fields[BLOCK];
+    /* own_fields = fields.T, in lanes beyond the chains those of the first */
+    for (int k = 0; k < p->n; k++) {
+        own_fields[k] = splat(fields[k]);
+        for (int c = 1; c < chains; c++)
+            own_fields[k][c] = fields[c * p->stride + k];
+    }
+    for (int s = 0; s < sweeps; s++) {
+        begin_sweep_lanes(state, betas, s, first);
+        for (int k = 0; k < p->n; k++) {
+            const floats change = visit_lanes(p, state, splat(p->diagonal[k]), own_fields[k], levels + k);
+            if (!any(change != 0.0f))
+                continue;
+            /* own_fields += np.outer(J[k], change) */
+            const float *row = p->couplings + k * p->stride;
+            for (int i = 0; i < p->n; i++)
+                own_fields[i] += row[i] * change;
+        }
+    }
+    for (int k = 0; k < p->n; k++)
+        for (int c = 0; c < chains; c++)
+            fields[c * p->stride + k] = own_fields[k][c];
+}
+
 /* See lanes_function. All in one function: split in two, GCC makes it 2 to 4 % slower. */
 static void anneal_lanes(const struct problem *p, int chains, const float *betas, int first, int sweeps,
                          const uint32_t *keys, float *buffer, float *fields, int32_t *all_levels, int32_t *flips)
@@ -88,6 +117,10 @@ static void anneal_lanes(const struct problem *p, int chains, const float *betas
     const long stride = p->stride;
     ints *levels = (ints *)all_levels;
     struct state_lanes state = begin_lanes(keys, buffer, flips);
+    if (p->n <= BLOCK) {
+        anneal_one_block(p, chains, betas, first, sweeps, &state, fields, levels);
+        sweeps = 0;
+    }
     for (int s = 0; s < sweeps; s++) {
         begin_sweep_lanes(&state, betas, s, first);
         int32_t order[block_count(p->n)];

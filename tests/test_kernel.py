@@ -192,6 +192,24 @@ def test_every_path_gives_the_same_bits(N, move, bits):
             assert (end.flips, end.sweeps) == (first.flips, first.sweeps)
 
 
+def test_fields_of_what_does_not_fit_are_refused():
+    good = [np.eye(3), np.zeros((2, 3)), np.zeros((2, 3)), np.array([0, 2]), 1.0, 1, 2, 0]
+    levels, fields = np.zeros((4, 2), np.int32), np.zeros((4, 16), np.float32)
+    _anneal.start_fields(*good, levels, fields)
+    for at, wrong in ((1, np.zeros((2, 2))), (2, np.zeros((1, 3))), (3, np.array([0, 3])), (6, 1), (7, 1)):
+        with pytest.raises(ValueError, match=r"agree|weights from 0 to 2|units of"):
+            _anneal.start_fields(*good[:at], wrong, *good[at + 1 :], levels, fields)
+    for pools, hashed, reads, first in (
+        (np.zeros((1, 3)), 4, 1, 0),
+        (np.zeros((1, 4)), 3, 1, 0),
+        (np.zeros((1, 4)), 4, 1, 1),
+    ):
+        with pytest.raises(ValueError, match=r"agree|units of"):
+            _anneal.chain_seeds(
+                pools.astype(np.uint32), hashed, reads, first, 1, np.zeros((1, 2), np.uint32), levels[:1]
+            )
+
+
 @pytest.mark.parametrize("seed", [0, 7, 2**40, 2**200 + 5, [3, 2**70]])
 @pytest.mark.parametrize("bits", [1, 3, 16])
 def test_thousands_of_chains_are_seeded_as_one_is(seed, bits):

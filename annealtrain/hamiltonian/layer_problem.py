@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import dimod
 
 __all__ = ["MAX_BITS", "LayerProblem"]
+TILE = 128  # rows and columns of J that are compared with their transpose at once: they fit the cache
 ROUNDING = 1e-8  # of J's largest number: what products of matrices differ by from their transpose
 
 
@@ -142,6 +143,22 @@ class LayerProblem:
         if convex is None:
             spectrum = np.linalg.eigvalsh(J)
             convex = bool(np.all(spectrum[..., 0] >= -1e-12 * np.abs(spectrum).max(axis=-1)))
+        return cls.of_symmetric(J, h, E0, S0, half_range, bits, num_levels=num_levels, convex=convex)
+
+    @classmethod
+    def of_symmetric(
+        cls,
+        J: Array,
+        h: Array,
+        E0: Array,
+        S0: Array,
+        half_range: Any,
+        bits: int | None,
+        *,
+        num_levels: int | None = None,
+        convex: bool,
+    ) -> "LayerProblem":
+        """Return the problem of `from_moments` for float64 arrays that are known to be finite, J to be symmetric."""
         if J.ndim == 2:
             live = Couplings(J).coupled | (h != 0).any(axis=0)
             return cls(Couplings(J, live), h, E0, S0, half_range, bits, num_levels=num_levels, convex=convex)
@@ -262,7 +279,9 @@ def symmetric(J: Array) -> Array:
     Raises ValueError where J and J' are farther apart than ROUNDING times the largest number of J.
     """
     transposed = np.swapaxes(J, -1, -2)
-    if np.array_equal(J, transposed):
+    starts = range(0, J.shape[-1], TILE)
+    pairs = ((slice(i, i + TILE), slice(j, j + TILE)) for i in starts for j in starts[: i // TILE + 1])
+    if all(np.array_equal(J[..., i, j], transposed[..., i, j]) for i, j in pairs):
         return J
     apart, largest = np.abs(J / 2 - transposed / 2), np.abs(J / 2).max(axis=(-1, -2), keepdims=True)
     if np.any(apart > ROUNDING * largest):

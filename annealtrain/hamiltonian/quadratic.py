@@ -136,7 +136,8 @@ class QuadraticForm:
 
     def weights(self, levels: Array) -> Array:
         """Return the weights (..., N) of levels (..., N), Eqs. (6), (7); dead weights keep S0."""
-        return np.where(self.live, self.S0 + self.encoding.offsets(levels), self.S0)
+        S: Array = self.S0 + self.encoding.offsets(levels)
+        return S if self.couplings.indices.size == self.S0.size else np.where(self.live, S, self.S0)
 
     def nearest_levels(self, weights: Array) -> Array:
         """Return the levels (..., N) of the grid points closest to weights (..., N)."""

@@ -188,7 +188,7 @@ class Solver:
 
             found = thread_pool.parallel_map(one, units, progress)
         found = _of_one_length(found)
-        levels, weights, energies, start, bounds = (np.array([u[k] for u in found]) for k in range(5))
+        levels, weights, energies, start, bounds = (_stacked([u[k] for u in found]) for k in range(5))
         stats = combine_units([u[5] for u in found])
         return SolveResult(levels, weights, energies, start, bounds, stats, problem.bits, problem.num_levels)
 
@@ -236,8 +236,15 @@ def _scored(
     return levels[order], weights[order], energies[order], start, bound, stats | times
 
 
+def _stacked(parts: list[Any]) -> Array:
+    """Return the parts of several units as one array; of a single unit not a copy."""
+    return np.asarray(parts[0])[None] if len(parts) == 1 else np.array(parts)
+
+
 def _of_one_length(units: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return the units' parts with as many reads each: those with fewer (all weights dead) repeat their last one."""
     most = max(len(unit[0]) for unit in units)
+    if all(len(unit[0]) == most for unit in units):
+        return units
     rows = [np.minimum(np.arange(most), len(unit[0]) - 1) for unit in units]
     return [(*(part[row] for part in unit[:3]), *unit[3:]) for unit, row in zip(units, rows, strict=True)]

@@ -97,7 +97,7 @@ def anneal(
         result = solver.solve(problem, seed=seed, progress=told)
     for i in range(problem.num_units):
         _free_isolated(problem, i, result.levels[i], result.weights[i], seed)
-    weights = result.weights * unit.weight
+    weights = result.weights * unit.weight if unit.weight != 1 else result.weights
     stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
     weights = (weights + 1) / 2 if is_binary else weights
     return Annealed(result.levels, weights, result.energies * unit.energy, stats, variables)

@@ -13,7 +13,7 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.memory import aligned
 from annealtrain.runtime.random_streams import stream
 from annealtrain.solvers.annealing.cost_model import lanes_sweep_s
-from annealtrain.solvers.annealing.markov_chains import BLOCK_S, Chain, fields_at, timed_blocks, to_float32
+from annealtrain.solvers.annealing.markov_chains import BLOCK_S, Chain, timed_blocks, to_float32
 from annealtrain.solvers.annealing.starts import seeded_chains
 from annealtrain.solvers.deadline import UNWATCHED, Watch
 
@@ -59,23 +59,33 @@ class Chains:
         return Chain(self.forms[unit], self.betas[unit], stream(self.seeds[unit], read), *settings)
 
     def begin(self, part: slice) -> tuple[Array, Array, Array]:
-        """Return keys (chains, 2) uint32, first levels (chains, live) int32 and fields (chains, live) of some chains.
+        """Return keys (chains, 2) uint32, first levels (chains, live) int32 and fields (chains, stride) of some chains.
 
-        To the bit those of each `Chain` by itself.
+        To the bit those of each `Chain` by itself; the fields are float32, on a border, see `_anneal.anneal_lanes`.
         """
-        form, of_chains = self.forms[0], np.arange(part.start, part.stop) // self.reads
+        form, first_unit, last_unit = self.forms[0], part.start // self.reads, (part.stop - 1) // self.reads
         is_random = self.firsts is None and not self.is_from_present
         bits = form.bits if is_random else 0
         keys, levels = seeded_chains(self.seeds, self.reads, part, live=self.live, bits=bits)
         if self.firsts is not None:
-            levels[:] = self.firsts[of_chains]
+            levels[:] = self.firsts[np.arange(part.start, part.stop) // self.reads]
         elif self.is_from_present:
             levels[:] = form.encoding.middle_level
-        units = self.forms[of_chains[0] : of_chains[-1] + 1]
-        of_chains -= of_chains[0]
-        h, S0 = np.array([each.h for each in units])[of_chains], np.array([each.S0 for each in units])[of_chains]
-        weights = S0[:, form.couplings.indices] + form.encoding.offsets(levels)
-        return keys, levels, fields_at(form.couplings, h, weights)
+        units, couplings, encoding = self.forms[first_unit : last_unit + 1], form.couplings, form.encoding
+        fields = aligned((len(levels), couplings.packed.shape[1]), np.float32)
+        _anneal.start_fields(
+            couplings.J,
+            np.array([each.h for each in units]),
+            np.array([each.S0 for each in units]),
+            couplings.indices,
+            encoding.half_range / encoding.top_level,
+            encoding.top_level,
+            self.reads,
+            part.start - first_unit * self.reads,
+            levels,
+            fields,
+        )
+        return keys, levels, fields
 
 
 def run_lanes(chains: Chains, watch: Watch = UNWATCHED, *, is_in_job: bool = False) -> ChainEnds:
@@ -84,9 +94,7 @@ def run_lanes(chains: Chains, watch: Watch = UNWATCHED, *, is_in_job: bool = Fal
     group_s = betas.shape[1] * lanes_sweep_s(chains.live, form.bits)
 
     def run(part: slice) -> ChainEnds:
-        keys, levels, start_fields = chains.begin(part)
-        fields = aligned((len(levels), form.couplings.packed.shape[1]), np.float32)
-        fields[:, : chains.live] = start_fields
+        keys, levels, fields = chains.begin(part)
         own = betas if len(betas) == 1 else betas[np.arange(part.start, part.stop) // chains.reads]
         lanes = Lanes.of(form.couplings, form.encoding.bit_changes, own, keys, fields, levels)
         return lanes.run(chains.move, watch)
@@ -125,15 +133,17 @@ class Lanes:
         """Return the groups of chains with keys (chains, 2), betas (chains or 1, sweeps) and levels (chains, live)."""
         (chains, live), wide = levels.shape, _anneal.lanes()
         groups, whole = -(-chains // wide), _anneal.MAX_LANES // wide  # so many rows of levels fill 64 bytes
-        lanes = np.arange(groups * wide).reshape(groups, wide)
-        lanes[-1, chains - (groups - 1) * wide :] = (groups - 1) * wide
+        empty = np.full(groups * wide - chains, (groups - 1) * wide)  # lanes of the last group, like its first
+
+        def grouped(each: Array) -> Array:
+            filled = np.concatenate([each, each[empty]]) if empty.size else each
+            return filled.reshape(groups, wide, -1).transpose(0, 2, 1)
+
         in_groups = aligned((groups, -(-live // whole) * whole, wide), np.int32)
-        in_groups[:, :live] = levels[lanes].transpose(0, 2, 1)
-        if len(betas) == 1:
-            own_betas = np.repeat(betas.T[None], wide, axis=2)
-        else:
-            own_betas = np.ascontiguousarray(betas[lanes].transpose(0, 2, 1))
-        return cls(couplings, delta, own_betas, np.ascontiguousarray(keys[lanes].transpose(0, 2, 1)), fields, in_groups)
+        in_groups[:, :live] = grouped(levels)
+        own_betas = np.repeat(betas.T[None], wide, axis=2) if len(betas) == 1 else grouped(betas)
+        own_betas, own_keys = np.ascontiguousarray(own_betas), np.ascontiguousarray(grouped(keys))
+        return cls(couplings, delta, own_betas, own_keys, fields, in_groups)
 
     def run(self, move: str, watch: Watch = UNWATCHED) -> ChainEnds:
         """Return the ends of the chains, fewer sweeps than betas where time ran out."""

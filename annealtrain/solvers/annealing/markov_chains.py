@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from annealtrain import _anneal
-from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
+from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import stream
@@ -97,22 +97,12 @@ def start_levels(seed: np.random.SeedSequence, count: int, bits: int, is_from_pr
 
 def fields(chains: Sequence[Chain], levels: Iterable[Array]) -> Array:
     """Return h + 2 J S of the live weights at levels[c] (live,): (chains, live) float64, for chains of one J."""
-    weights = np.array([chain.weights(each) for chain, each in zip(chains, levels, strict=True)])
-    return fields_at(chains[0].form.couplings, np.array([chain.form.h for chain in chains]), weights)
-
-
-def fields_at(couplings: Couplings, h: Array, weights: Array) -> Array:
-    """Return h + 2 J S of the live weights: (chains, live) float64. h: (chains, N), used up. weights: S (chains, live).
-
-    The same bits for any number of chains.
-    """
-    if couplings.indices.size == h.shape[1]:
-        _anneal.add_products(couplings.J, np.ascontiguousarray(weights), h)
-        return h
-    S = np.zeros_like(h)
-    S[:, couplings.indices] = weights
-    _anneal.add_products(couplings.J, S, h)  # all of J, so that none of it need be copied
-    return np.ascontiguousarray(h[:, couplings.indices])
+    couplings = chains[0].form.couplings
+    found = np.array([chain.form.h for chain in chains])
+    weights = np.zeros_like(found)
+    weights[:, couplings.indices] = [chain.weights(each) for chain, each in zip(chains, levels, strict=True)]
+    _anneal.add_products(couplings.J, weights, found)  # all of J, so that none of it need be copied
+    return np.ascontiguousarray(found[:, couplings.indices])
 
 
 def scatter_live(form: QuadraticForm, levels: Array) -> Array:

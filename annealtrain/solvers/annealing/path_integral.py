@@ -172,7 +172,7 @@ class SimulatedQuantumAnnealing(Solver):
         chains = Chains([form], [seed], betas[None], P, "bit", firsts=None if first is None else first[None])
         keys, first_levels, first_fields = chains.begin(slice(0, P))
         levels, own_fields = (aligned((couplings.indices.size, P), dtype) for dtype in (np.int32, np.float32))
-        levels[:], own_fields[:] = first_levels.T, first_fields.T
+        levels[:], own_fields[:] = first_levels.T, first_fields[:, : len(levels)].T
         keys = np.concatenate([keys.T.ravel(), stream(seed, P).generate_state(2)]).astype(np.uint32)
         flips, swept = 0, 0
         sweep_s = self._sweep_s(couplings.indices.size, form.bits)

@@ -1,6 +1,7 @@
 """Other people's problems, checked, and brought to the size that the kernel's float32 numbers like."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -37,28 +38,37 @@ class Quadratic:
         """Return the problem with L and its largest energies near 1: the kernel's numbers are float32."""
         if not (self.L > 0 and np.isfinite(self.L)):
             raise ValueError(f"L={self.L} is not a finite number above 0")
-        for name, values in (("J", self.J), ("h", self.h), ("S0", self.S0)):
-            if not np.isfinite(values).all():
+        largest = {name: float(np.abs(getattr(self, name)).max()) for name in ("J", "h", "S0")}
+        for name, value in largest.items():
+            if not isfinite(value):
                 raise ValueError(f"{name} has values that are not finite")
         given, weight = symmetric(self.J), _exponent(self.L)
-        sizes = [_exponent(np.abs(given).max()) + 2 * weight, _exponent(np.abs(self.h).max()) + weight]
-        energy = max((size for size, values in zip(sizes, (given, self.h), strict=True) if values.any()), default=0)
+        sizes = [(largest["J"], 2 * weight), (largest["h"], weight)]
+        energy = max((_exponent(value) + size for value, size in sizes if value), default=0)
         with np.errstate(over="ignore", invalid="ignore"):
-            J, h = np.ldexp(given, 2 * weight - energy), np.ldexp(self.h, weight - energy)
-            S0, L, offset = np.ldexp(self.S0, -weight), np.ldexp(self.L, -weight), np.ldexp(self.offset, -energy)
-            fields = 2 * (J @ S0[..., None])[..., 0] if J.ndim == 3 else 2 * S0 @ J
+            J, h = _scaled(given, 2 * weight - energy), _scaled(self.h, weight - energy)
+            S0, L, offset = _scaled(self.S0, -weight), np.ldexp(self.L, -weight), np.ldexp(self.offset, -energy)
             unit = Unit(*(float(each) for each in np.ldexp(1.0, [weight, energy])))
+            fields: Any = 0.0
+            if largest["S0"]:
+                fields = 2 * (J @ S0[..., None])[..., 0] if J.ndim == 3 else 2 * S0 @ J
         if not np.all(np.abs(fields) < FARTHEST):
             raise ValueError(f"S0 is too far from 0 for a range of L={self.L}: write the problem in S - S0")
         if not (0 < unit.weight < np.inf and 0 < unit.energy < np.inf):
-            largest = ", ".join(
-                f"{name} up to {np.abs(values).max():.3g}" for name, values in (("J", given), ("h", self.h))
-            )
+            told = ", ".join(f"{name} up to {largest[name]:.3g}" for name in ("J", "h"))
             raise ValueError(
-                f"energies J L^2 and h L are beyond what a float holds ({largest}, L={self.L!r}): scale J, h or L"
+                f"energies J L^2 and h L are beyond what a float holds ({told}, L={self.L!r}): scale J, h or L"
             )
-        problem = LayerProblem.from_moments(J, h, np.full(len(h), offset), S0, float(L), bits, convex=False)
+        problem = LayerProblem.of_symmetric(J, h, np.full(len(h), offset), S0, float(L), bits, convex=False)
         return problem, unit
+
+
+def _scaled(values: Array, exponent: int) -> Array:
+    """Return values x 2^exponent, a new array."""
+    if -1000 < exponent < 1000:  # 2^exponent is a normal number: a product is the same, and faster
+        return values * 2.0**exponent
+    found: Array = np.ldexp(values, exponent)
+    return found
 
 
 def _exponent(value: float) -> int:
@@ -67,11 +77,11 @@ def _exponent(value: float) -> int:
 
 def from_arrays(J: Any, h: Any, S0: Any, L: float) -> Quadratic:
     """Return the problem of arrays; ValueError where their shapes disagree."""
-    J = numbers("J", J).copy()
+    J = numbers("J", J)
     N = J.shape[-1] if J.ndim else 0
     if J.ndim not in (2, 3) or not J.size or J.shape[-2] != N:
         raise ValueError(f"J {J.shape} is neither (N, N) nor (M, N, N) with N > 0 and M > 0")
-    given = {name: np.atleast_2d(numbers(name, x).copy()) for name, x in (("h", h), ("S0", S0)) if x is not None}
+    given = {name: np.atleast_2d(numbers(name, x)) for name, x in (("h", h), ("S0", S0)) if x is not None}
     M = J.shape[0] if J.ndim == 3 else max((len(x) for x in given.values()), default=1)
     for name, x in given.items():
         if x.shape not in ((M, N), (1, N)) or not x.size:
