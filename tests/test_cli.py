@@ -75,7 +75,7 @@ def test_each_command_has_a_help(cli: Callable, command: str) -> None:
     ("arguments", "parts"),
     [
         (["eval"], ["folder", "annealtrain eval --help"]),
-        (["resume", "a", "b"], ["b", "annealtrain resume --help"]),
+        (["resume", "a", "b"], ["b: ", "epochs=N alone"]),
         (["data", "--nope"], ["--nope", "annealtrain data --help"]),
         (["data", "--download", "mnits"], ["'mnits'", "did you mean 'mnist'?"]),
         (["estimate", "--config-dir", "nowhere"], ["nowhere"]),
@@ -321,9 +321,7 @@ def test_nan_in_the_data(refused: Callable, tmp_path: Path) -> None:
 def test_a_problem_larger_than_memory(refused: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**5)
     line = refused("train", *SMALL, "samples=1000")
-    assert re.search(
-        r"training needs [\d.]+ .B; 100 kB are available: lower samples=1000, or take a smaller model", line
-    )
+    assert re.search(r"training needs [\d.]+ .B; 100 kB are available: take a smaller model", line)
 
 
 def test_run_folders_that_cannot_be_made_or_written(
@@ -360,7 +358,7 @@ def test_run_folders_of_other_settings(refused: Callable, cli: Callable, tmp_pat
     run = tmp_path / "run"
     arguments = ("train", *SMALL, "epochs=1", f"hydra.run.dir={run}")
     assert cli(*arguments).code == 0
-    for more in ("seed=1", "solver.num_reads=2", "epochs=2"):
+    for more in ("seed=1", "solver.num_reads=2"):
         assert "other settings" in refused(*arguments, more)
     (run / "result.json").unlink()
     for more in (["seed=1"], ["seed=1", "resume=true"]):

@@ -453,7 +453,7 @@ def test_eval_reproduces_the_result_exactly(cli: Callable, scored: Path) -> None
 def test_eval_notices_changed_weights(cli: Callable, scored: Path, which: str) -> None:
     held, epoch = checkpoint.read_checkpoint(scored / f"{which}.npz")
     held[0][0, 0] += 1e-3
-    RunRecorder(scored)._write_checkpoint(f"{which}.npz", epoch, held)
+    RunRecorder(scored)._write_checkpoint(f"{which}.npz", epoch, held, {})
     refused = cli("eval", "run")
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.startswith(f"annealtrain eval: run/{which}.npz: it is not what the run wrote: restore it")
