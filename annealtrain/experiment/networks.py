@@ -16,6 +16,7 @@ from annealtrain.experiment import data_of_run, versions
 from annealtrain.experiment.builder import build_saved, create, dataset_of
 from annealtrain.experiment.config import Config, saved_config
 from annealtrain.experiment.quantize_config import described
+from annealtrain.nn.network import Network
 from annealtrain.nn.onnx_export import onnx_network
 from annealtrain.nn.torch_network import torch_file
 from annealtrain.quantization.network import QuantizedLayer
@@ -52,6 +53,11 @@ def of_run(folder: Path, config: Config, trusted: Sequence[str], data_dir: str |
         settings = saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir)
         checksums.verify_run(folder)
         experiment = build_saved(settings, folder)
+        if not isinstance(experiment.network, Network):
+            raise InputError(
+                f"the run in {folder} is one of a torch module: annealtrain export {folder} --format torch, "
+                "then quantize model._target_=... state_dict=FILE, with the run's dataset"
+            )
         name = checkpoint.BEST if config["weights"] == "best" else checkpoint.LAST
         if config["weights"] == "best" and not (folder / name).exists():
             name = checkpoint.LAST  # nothing was held out
