@@ -25,7 +25,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_public_names_are_all_that_is_shown() -> None:
-    names = ["AnnealClassifier", "AnnealRegressor", "LayerProblem", "Run", "__version__", "anneal", "load", "train"]
+    names = ["AnnealClassifier", "AnnealRegressor", "LayerProblem", "Run", "__version__", "anneal", "load"]
+    names += ["quantize", "quantize_layer", "train"]
     assert sorted(dir(annealtrain)) == names
     assert all(getattr(annealtrain, name) is not None for name in names)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
