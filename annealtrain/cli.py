@@ -178,6 +178,7 @@ def _quantize(arguments: list[str]) -> int:
     parser.add_argument("network", nargs="*", metavar="RUN | FILE.onnx", help="and settings, key=value")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: a new folder under outputs/quantize")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    parser.add_argument("--data-dir", **DATA_DIR)
     parser.add_argument("--trust", **TRUST)
     if {"-h", "--help"} & {*arguments}:
         from annealtrain.experiment.quantize_config import shipped_text
@@ -199,6 +200,7 @@ def _quantize(arguments: list[str]) -> int:
         config_dir=given.config_dir,
         output=given.output,
         trusted=given.trust,
+        data_dir=given.data_dir,
         command=shlex.join(["annealtrain", "quantize", *arguments]),
     )
     return 0

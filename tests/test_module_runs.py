@@ -1,20 +1,25 @@
 """Runs of torch modules: a user's own class trains, is kept whole, resumes, is scored and exported the same."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import assert_same_run, table
+from conftest import assert_same_run, composed, table, write_mnist
 from small_module import SMALL_MODULE
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'annealtrain[torch]'")
 
 import annealtrain  # noqa: E402
+from annealtrain.commands.estimate import _unread  # noqa: E402
+from annealtrain.experiment.builder import network_of  # noqa: E402
+from annealtrain.nn import footprint  # noqa: E402
 from annealtrain.nn.run_module import RunModule  # noqa: E402
 from annealtrain.runs import checkpoint  # noqa: E402
+from annealtrain.runtime import memory  # noqa: E402
 from annealtrain.training.trainer import Trainer  # noqa: E402
 
 QUICK = ("dataset=digits", "samples=120", "validation=40", "epochs=3", "threads=1", "batch_size=40")
@@ -172,6 +177,67 @@ def test_rows_of_a_table_and_regression(cli: Callable, mine: Path) -> None:
     train(cli, "targets", *words, "dataset.name=diabetes", "kronecker.loss=squared_error")
     rows = table(mine / "targets" / "metrics.csv")
     assert float(rows[-1]["test_r2"]) > float(rows[0]["test_r2"])
+
+
+def test_a_run_travels_and_goes_on(cli: Callable, refused: Callable, mine: Path) -> None:
+    write_mnist(mine / "data")
+    model = "model={_target_: my_models.Small, affine: false}"
+    words = [
+        model,
+        "dataset=mnist",
+        "data_dir=data",
+        "image_size=8",
+        "samples=30",
+        "validation=10",
+        *WAYS["gauss_newton"],
+    ]
+    train(cli, "run", *words, "epochs=1")
+    (mine / "data").rename(mine / "moved")
+    line = refused("eval", "run", *TRUST)
+    assert line.endswith("MNIST/raw: say where they are, --data-dir DIR")
+    where = (*TRUST, "--data-dir", "moved")
+    assert cli("eval", "run", *where, "--exact").out.count("the same as recorded") == 2
+    assert cli("export", "run", "--format=torch", *where).code == 0
+    outcome = cli("resume", "run", "epochs=2", *where)
+    assert outcome.err == "goes on from epoch 1 to 2, as a run of 2 epochs does: nothing falls over its length\n"
+    (mine / "moved").rename(mine / "data")
+    train(cli, "whole", *words, "epochs=2")
+    assert_same_run(mine / "whole", mine / "run")
+
+    assert "is one of a torch module: annealtrain export run --format torch" in refused("quantize", "run", *TRUST)
+    write_mnist(mine / "others", train=61)
+    assert "are not those of the run in run" in refused("eval", "run", *TRUST, "--data-dir", "others")
+
+
+def test_rates_of_the_rest_fall_over_a_run(cli: Callable, mine: Path) -> None:
+    train(cli, "run", OWN, *WAYS["gauss_newton"], "epochs=1")
+    assert (
+        "from epoch 1 to 2: the learning rate of rest is from here on" in cli("resume", "run", "epochs=2", *TRUST).err
+    )
+    assert json.loads(Path("run/meta.json").read_text())["extended"][0]["rescheduled"] == ["the learning rate of rest"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_estimates_of_memory_and_seconds(cli: Callable, refused: Callable, mine: Path, monkeypatch, way: str) -> None:
+    words = (*QUICK, OWN, *WAYS[way])
+    lines = cli("estimate", *words, "--probe", "0.01").out.splitlines()
+    assert "Conv2d" in lines[1]
+    assert re.match(r"Training on 120 samples .* holds about \d+ MB, \d+ MB of it the program itself\.", lines[-3])
+    assert re.match(r"An epoch takes about \S+ s on 1 thread, .*: measured on ", lines[-1])
+    monkeypatch.setattr(memory, "available_bytes", lambda: 90_000_000)
+    assert "MB; 90 MB are available: take " in refused("train", *words)
+
+
+def test_images_stay_as_they_are(cli: Callable) -> None:
+    """A set that need not be read, a module that the package brings: its inputs are the images, no smaller ones."""
+    words = ("model=resnet8", "dataset=cifar10", "samples=1000", "validation=0", "threads=1")
+    network = network_of(composed(*words), (3, 32, 32), 10)
+    assert footprint.input_bytes(network, 1000) == 4 * 1000 * 3 * 32 * 32
+    for more, least in (([], 0), (["optimizer=gauss_newton", "batch_size=null"], 10**9)):
+        footing = _unread(composed(*words, *more))[0]
+        assert footing.set_bytes == 60_000 * 3 * 32 * 32
+        assert footing.run_bytes > footing.set_bytes + footprint.OF_TORCH + least
+    assert "Training on 1000 samples in batches of" in cli("estimate", *words, "--probe", "0").out
 
 
 OTHER = "model={_target_: my_models.%s}"

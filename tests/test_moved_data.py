@@ -47,6 +47,9 @@ def test_data_that_have_moved_are_found_again(cli: Callable, refused: Callable, 
     assert cli("eval", "run", *where, "--exact").out.count("the same as recorded") == 2
     assert annealtrain.load("run", data_dir=where[1]).evaluate()["train_loss"] > 0
     assert cli("export", "run", "--format", "coo", *where).code == 0
+    if name == "arrays":
+        assert "not at" in refused("quantize", "run", "bits=2", "--output", "codes")
+        assert cli("quantize", "run", "bits=2", "--output", "codes", *where).code == 0
     assert cli("resume", "run", "epochs=2", *where).code == 0
     assert str(data) in Path("run/config.yaml").read_text()  # where they were when it began
 

@@ -35,19 +35,21 @@ def quantize(
     config_dir: str | None = None,
     output: Path | None = None,
     trusted: Sequence[str] = (),
+    data_dir: str | None = None,
     command: str,
 ) -> None:
     """Quantise a network, print a line a layer and a summary; go on where an earlier call into the folder has ended.
 
     network: a run folder or an ONNX file, or None: a PyTorch module that model._target_ names. output: the folder, None
     for a new one under outputs/quantize. trusted: modules whose objects may be built of a run's configuration.
+    data_dir: where a run's data are on this machine.
     """
     is_run = network is not None and network.is_dir()
     config = compose_quantize(words, config_dir, is_run=is_run)
     method = method_of(config)
     folder = output or Path("outputs/quantize") / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
     with thread_pool.threads(threads_of(config)):
-        given = given_network(network, config, trusted)
+        given = given_network(network, config, trusted, data_dir)
         grids = grids_of(config, len(given.source.names))
         check(given.source, grids, method)
         record = QuantizedFolder(folder)

@@ -124,12 +124,12 @@ def _begun(
     meta |= {name: value for name, value in about.items() if value}
     extended = None
     if ended:
-        extended = {"epochs": ended, "at": meta["started_at"], "rescheduled": experiment.optimizer.scheduled()}
+        extended = {"epochs": ended, "at": meta["started_at"], "rescheduled": experiment.scheduled}
     start = record.begin(experiment.text, meta, resume=experiment.config["resume"], extended=extended)
     for line in experiment.about_weights:
         tell(line)
     if ended:
-        streams.note(continuing.stretched(experiment.optimizer, ended, experiment.config["epochs"]))
+        streams.note(continuing.stretched(experiment.scheduled, ended, experiment.config["epochs"]))
     if start is not None and record.warning:
         print(record.warning, file=sys.stderr, flush=True)
     if start is not None:

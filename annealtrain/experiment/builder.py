@@ -81,6 +81,12 @@ class Experiment:
         size = len(self.splits.train)
         return self.config["epochs"] * -(-size // (self.config["batch_size"] or size))
 
+    @property
+    def scheduled(self) -> list[str]:
+        """Which settings, in words, follow the run's length: the optimizer's, and the rate of a module's rest."""
+        moves_rest = not self.network.is_chain and self.network.rest_optimizer is not None
+        return self.optimizer.scheduled() + (["the learning rate of rest"] if moves_rest else [])
+
     def trainer(self) -> Trainer:
         """Return the trainer of these objects."""
         named = {"train": self.splits.train, "val": self.splits.validation, "test": self.splits.test}

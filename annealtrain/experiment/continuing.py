@@ -4,7 +4,6 @@ from pathlib import Path
 
 from annealtrain.errors import InputError
 from annealtrain.experiment.config import Config, config_hash
-from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.runs import collection, contents
 
 
@@ -39,9 +38,11 @@ def require_more(folder: Path, epochs: int) -> None:
         raise InputError(f"epochs={epochs}: the run in {folder} has {done} behind it: give more than that")
 
 
-def stretched(optimizer: Optimizer, before: int, epochs: int) -> str:
-    """Return a line on what the schedules of a run of `before` epochs do in those that it goes on for."""
-    settings = optimizer.scheduled()
+def stretched(settings: list[str], before: int, epochs: int) -> str:
+    """Return a line on what the schedules of a run of `before` epochs do in those that it goes on for.
+
+    settings: which follow its length, in words.
+    """
     if not settings:
         return (
             f"goes on from epoch {before} to {epochs}, as a run of {epochs} epochs does: nothing falls over its length"

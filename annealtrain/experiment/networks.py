@@ -13,9 +13,10 @@ from annealtrain.data.dataset import Dataset
 from annealtrain.data.images import split
 from annealtrain.errors import InputError
 from annealtrain.experiment import data_of_run, versions
-from annealtrain.experiment.builder import build, create, dataset_of
+from annealtrain.experiment.builder import build_saved, create, dataset_of
 from annealtrain.experiment.config import Config, saved_config
 from annealtrain.experiment.quantize_config import described
+from annealtrain.nn.network import Network
 from annealtrain.nn.onnx_export import onnx_network
 from annealtrain.nn.torch_network import torch_file
 from annealtrain.quantization.network import QuantizedLayer
@@ -46,12 +47,17 @@ class Given:
     exports: Exports
 
 
-def of_run(folder: Path, config: Config, trusted: Sequence[str]) -> Given:
+def of_run(folder: Path, config: Config, trusted: Sequence[str], data_dir: str | None) -> Given:
     """Return the network of a run with its own samples: training ones to calibrate with, validation ones held out."""
     with versions.told(folder):
-        settings = saved_config(folder, trusted, {"solver": UNUSED_SOLVER})
+        settings = saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir)
         checksums.verify_run(folder)
-        experiment = build(settings)
+        experiment = build_saved(settings, folder)
+        if not isinstance(experiment.network, Network):
+            raise InputError(
+                f"the run in {folder} is one of a torch module: annealtrain export {folder} --format torch, "
+                "then quantize model._target_=... state_dict=FILE, with the run's dataset"
+            )
         name = checkpoint.BEST if config["weights"] == "best" else checkpoint.LAST
         if config["weights"] == "best" and not (folder / name).exists():
             name = checkpoint.LAST  # nothing was held out
@@ -196,8 +202,13 @@ def _line(error: Exception) -> str:
     return text if len(text) < 200 else f"{text[:200]}..."
 
 
-def given_network(network: Path | None, config: Config, trusted: Sequence[str]) -> Given:
-    """Return the network that a path, or the configuration, names; InputError where there is none."""
+def given_network(network: Path | None, config: Config, trusted: Sequence[str], data_dir: str | None = None) -> Given:
+    """Return the network that a path, or the configuration, names; InputError where there is none.
+
+    data_dir: where a run's data are on this machine.
+    """
     if network is not None and network.is_dir():
-        return of_run(network, config, trusted)
+        return of_run(network, config, trusted, data_dir)
+    if data_dir:
+        raise InputError("--data-dir is for run folders: other networks' samples are told by data_dir=DIR")
     return of_others(network, config)
