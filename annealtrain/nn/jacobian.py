@@ -4,6 +4,7 @@ Shapes: Q samples, C classes, M units of the layer, N weights a unit. A unit's r
 where the layer has one site they are kept as the product b[a, c] q[a, :] of two smaller arrays.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,20 @@ class Jacobian:
 
     inputs: (Q, ...) as Network.preprocess gives them. targets: (Q, C). `residual`, (Q, C) float64, is outputs - targets
     as the linear model predicts it: `move` brings it up to date after a unit has changed.
+    units: those of the layer that are asked for, counted from 0 in this order; None: all. first: the trainable layer
+    whose inputs are given.
     """
 
-    def __init__(self, network: Network, k: int, inputs: Array, targets: Array) -> None:
+    def __init__(
+        self,
+        network: Network,
+        k: int,
+        inputs: Array,
+        targets: Array,
+        *,
+        units: Sequence[int] | None = None,
+        first: int = 0,
+    ) -> None:
         self.network, self.k, self.targets = network, k, targets
         layer = network.trainable[k]
         count, C, (M, N) = len(inputs), network.classes, layer.weight_shape
@@ -34,7 +46,9 @@ class Jacobian:
         self.residual = np.empty((count, C))
         # One site: the derivatives b (M, Q, C) and the rows q (Q, N). More: the rows of A, (M, Q, C, N).
         self._is_product = sites == 1
-        shape = (M, count, C) if self._is_product else (M, count, C, N)
+        chosen: Any = slice(None) if units is None else list(units)
+        M_chosen = M if units is None else len(units)
+        shape = (M_chosen, count, C) if self._is_product else (M_chosen, count, C, N)
         memory.require(
             int(np.prod(shape)) * dtype.itemsize,
             f"the Jacobian of layer {k} for {count} samples",
@@ -43,7 +57,7 @@ class Jacobian:
         self._derivatives = np.empty(shape, dtype)
 
         def fill(block: slice) -> None:
-            forward = Tape(network, inputs[block])
+            forward = Tape(network, inputs[block], first)
             self.inputs[block] = forward.inputs[k]
             self.residual[block] = forward.outputs - targets[block]
             size = len(forward.outputs)
@@ -53,11 +67,12 @@ class Jacobian:
                 unit[:, c] = 1
                 back[:, c] = forward.backward(unit, first=k)[0].reshape(size, M, sites)
             if self._is_product:
-                self._derivatives[:, block] = back[..., 0].transpose(2, 0, 1)
+                self._derivatives[:, block] = back[:, :, chosen, 0].transpose(2, 0, 1)
             else:
                 rows = layer.unfold(forward.inputs[k]).reshape(size, sites, N)
-                found = np.matmul(back.reshape(size, C * M, sites), rows)
-                self._derivatives[:, block] = found.reshape(size, C, M, N).transpose(2, 0, 1, 3)
+                own = back if units is None else np.ascontiguousarray(back[:, :, chosen])
+                found = np.matmul(own.reshape(size, C * M_chosen, sites), rows)
+                self._derivatives[:, block] = found.reshape(size, C, M_chosen, N).transpose(2, 0, 1, 3)
 
         thread_pool.parallel_map(fill, thread_pool.chunks(count, CHUNK_SAMPLES))
         self._rows = layer.unfold(self.inputs) if self._is_product else None

@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.errors import Diverged
+from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.jacobian import Jacobian
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.diagnostics import condition_number, saturated_share
+from annealtrain.optimizers.grid_gauss_newton import GridGaussNewton
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
+from annealtrain.optimizers.weight_grid import WeightGrid
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
@@ -33,6 +35,7 @@ from annealtrain.solvers.statistics import merge_rows
 GROUP = 16  # units whose J are formed at once, on all threads
 GROW, SHRINK = 1.3, 0.5  # of the range L, where the model was right, and where it was wrong
 RIGHT, WRONG = 0.75, 0.25  # shares of the predicted decrease that came true
+SHADOW_BITS = 8  # of the steps of float weights behind those of a grid
 BACKTRACKS = 6  # halvings of a layer's step before its old weights are kept
 
 
@@ -58,6 +61,12 @@ class GaussNewton(Optimizer):
     ) -> None:
         self.ridge, self.adaptive = float(ridge), adaptive
         self.solver, self.half_range, self.bits = solver, half_range, bits
+
+    def on_grid(self, grid: WeightGrid) -> Optimizer:
+        if not self.adaptive:
+            raise InputError("grid=fixed takes steps that lower the true loss only: set optimizer.adaptive=true")
+        self.bits = SHADOW_BITS
+        return GridGaussNewton(self, grid, self.ridge)
 
     def start(self, network: Network, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)

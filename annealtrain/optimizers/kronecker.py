@@ -16,8 +16,10 @@ from annealtrain.nn.forward import Tape
 from annealtrain.nn.layer import TrainableLayer
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.diagnostics import condition_number, solve_row
+from annealtrain.optimizers.grid_kronecker import FloatKronecker, GridKronecker
 from annealtrain.optimizers.moving_average import MovingAverage
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
+from annealtrain.optimizers.weight_grid import WeightGrid
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator
@@ -29,10 +31,11 @@ from annealtrain.solvers.solver import Solver
 BLOCK = 64  # samples a thread takes at once
 PROBED = 64  # samples of a curvature probe
 DIAGNOSED = 64  # steps of an epoch between two that are looked at closely, the first of them always
+SHADOW_BITS = 8  # of the steps of float weights behind those of a grid
 WARM_UP = 10  # first steps that each renew the curvature
 
 
-class Kronecker(Optimizer):
+class Kronecker(FloatKronecker):
     """Minimises E_m(d) = d'Jd + H_m d of every unit m in its box |d_j| <= L, and moves the weights by d.
 
     J = R / r + damping I, H = eta (Gamma + damping g I)^-1 h / r, r and g the means of the diagonals of R and Gamma,
@@ -69,6 +72,10 @@ class Kronecker(Optimizer):
     ) -> None:
         self.solver, self.half_range, self.bits = solver, half_range, bits
         self.eta, self.damping, self.momentum, self.memory, self.every = eta, damping, momentum, memory, every
+
+    def on_grid(self, grid: WeightGrid) -> Optimizer:
+        self.bits = SHADOW_BITS
+        return GridKronecker(self, grid)
 
     def start(self, network: Network, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
@@ -186,6 +193,11 @@ class Kronecker(Optimizer):
         S0 = np.zeros_like(fields)
         # J is convex, but a bound for each of thousands of solves would take longer than the solve.
         return LayerProblem(couplings, fields, np.zeros(len(fields)), S0, half_range, self.bits, convex=False)
+
+    @property
+    def couplings(self) -> list[Couplings]:
+        """J of each layer."""
+        return [couplings for couplings, _ in self._preconditioners]
 
     @property
     def _averages(self) -> dict[str, MovingAverage]:
