@@ -5,13 +5,15 @@ from pathlib import Path
 
 from annealtrain.errors import InputError
 from annealtrain.experiment import versions
-from annealtrain.experiment.builder import ready
+from annealtrain.experiment.builder import grid_of, ready
 from annealtrain.experiment.compose import compose_config
-from annealtrain.experiment.config import saved_config, threads_of
+from annealtrain.experiment.config import Config, saved_config, threads_of
 from annealtrain.hamiltonian import file_formats
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.nn.network import Network
 from annealtrain.nn.onnx_export import onnx_file
 from annealtrain.nn.torch_network import torch_file
+from annealtrain.optimizers.weight_grid import codes_file
 from annealtrain.runs import checksums, contents
 from annealtrain.runtime import files, thread_pool
 from annealtrain.runtime.array_types import Row
@@ -20,7 +22,7 @@ from annealtrain.training.trainer import Trainer
 OTHER = "give --output another name"
 # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
 UNUSED_SOLVER = {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}
-NETWORK_FORMATS = ("torch", "onnx")
+NETWORK_FORMATS = ("torch", "onnx", "codes")
 
 
 def export(
@@ -56,7 +58,9 @@ def export(
     else:
         config = compose_config(overrides, config_dir)
         config |= {"solver": UNUSED_SOLVER} if config.get("solver") is not None else {}
-    name = {"torch": "network.pt", "onnx": "network.onnx"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
+    if kind == "codes" and config["grid"] != "fixed":
+        raise InputError("--format codes writes the levels of weights on a grid, which a run with grid=fixed has")
+    name = {"torch": "network.pt", "onnx": "network.onnx", "codes": "codes.npz"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name
     check_free(path, force=force)
     if folder:
@@ -65,13 +69,19 @@ def export(
         trainer, epoch = ready(config, folder)
         if is_network:
             what = f"the network after {epoch} epochs"
-            content = onnx_file(trainer.network, _about(folder)) if kind == "onnx" else torch_file(trainer.network)
+            content = _network(kind, trainer.network, folder, config)
         else:
             form = layer_problem(trainer, layer, epoch, unit).unit(unit)
             what = f"layer {layer}, unit {unit} after {epoch} epochs: {form.S0.size} weights of {form.bits} bits"
             content = file_formats.hamiltonian(form, kind, f"annealtrain: {what}")
     write(path, content)
     return f"{path}: {what}"
+
+
+def _network(kind: str, network: Network, folder: Path | None, config: Config) -> bytes:
+    if kind == "codes":
+        return codes_file([layer.weights for layer in network.trainable], grid_of(config).num_levels)
+    return onnx_file(network, _about(folder)) if kind == "onnx" else torch_file(network)
 
 
 def _about(folder: Path | None) -> Row:

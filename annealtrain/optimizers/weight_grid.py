@@ -4,11 +4,13 @@ Unit m has the weights S_mj = s_m (2 u_mj / Nb - 1), u_mj in 0 .. Nb: one scale 
 evenly spaced numbers for all units. Two levels are signs, three are ternary. A bias is one more weight of its unit.
 """
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from annealtrain.errors import InputError
 from annealtrain.hamiltonian.grid import MAX_BITS, spins_and_levels
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.layer import TrainableLayer
@@ -188,6 +190,21 @@ def codes(weights: Array, num_levels: int) -> tuple[Array, Array] | None:
         else:
             return None
     return levels, scales
+
+
+def codes_file(weights: Sequence[Array], num_levels: int) -> bytes:
+    """Return an .npz of whole layers: `levels_k` (M, N), the smallest unsigned type, and `scales_k` (M,) float64.
+
+    The weights are scales_k (2 levels_k / (num_levels - 1) - 1). Raises InputError for weights that lie on no grid.
+    """
+    arrays = {"num_levels": np.array(num_levels)}
+    for k, own in enumerate(weights):
+        if (found := codes(own, num_levels)) is None:
+            raise InputError(f"the weights of layer {k} lie on no grid of {num_levels} levels")
+        arrays |= {f"levels_{k}": found[0].astype(np.min_scalar_type(num_levels - 1)), f"scales_{k}": found[1]}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
 
 
 def distinct_levels(weights: Array) -> int:
