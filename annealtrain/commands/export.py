@@ -22,7 +22,7 @@ from annealtrain.training.trainer import Trainer
 OTHER = "give --output another name"
 # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
 UNUSED_SOLVER = {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}
-NETWORK_FORMATS = ("torch", "onnx", "codes")
+FILES = {"torch": "network.pt", "onnx": "network.onnx", "codes": "codes.npz"}  # of whole networks
 
 
 def export(
@@ -42,10 +42,10 @@ def export(
     folder: a run, at its last weights; or None: the first weights of a run with these overrides. trusted: modules of
     the user's own whose objects may be built of a folder's configuration.
     """
-    known = [*file_formats.FORMATS, *NETWORK_FORMATS]
+    known = [*file_formats.FORMATS, *FILES]
     if kind not in known:
         raise InputError(f"--format {kind} is not one of {', '.join(known)}")
-    is_network = kind in NETWORK_FORMATS
+    is_network = kind in FILES
     if folder is None and output is None:
         raise InputError("--output is missing: settings alone have no run folder to write to")
     if folder is None and trusted:
@@ -58,9 +58,7 @@ def export(
     else:
         config = compose_config(overrides, config_dir)
         config |= {"solver": UNUSED_SOLVER} if config.get("solver") is not None else {}
-    if kind == "codes" and config["grid"] != "fixed":
-        raise InputError("--format codes writes the levels of weights on a grid, which a run with grid=fixed has")
-    name = {"torch": "network.pt", "onnx": "network.onnx", "codes": "codes.npz"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
+    name = FILES.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name
     check_free(path, force=force)
     if folder:
@@ -80,6 +78,8 @@ def export(
 
 def _network(kind: str, network: Network, folder: Path | None, config: Config) -> bytes:
     if kind == "codes":
+        if config["grid"] != "fixed":
+            raise InputError("--format codes writes the levels of weights on a grid, which a run with grid=fixed has")
         return codes_file([layer.weights for layer in network.trainable], grid_of(config).num_levels)
     return onnx_file(network, _about(folder)) if kind == "onnx" else torch_file(network)
 

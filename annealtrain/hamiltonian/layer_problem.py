@@ -30,7 +30,8 @@ class LayerProblem:
     unit (M,), each of G groups of N / G neighbouring weights (M, G), or each weight (M, N). bits: n in 1..16.
     num_levels: another number of levels than 2^bits; bits is then None, and becomes the spins that a weight takes.
     present: levels (M, N) that the weights have before a solve, where S0 is only the centre of their grid; None: those
-    closest to S0. Energies are the loss in the paper's unit. Build it with `from_rows` (least squares), `from_moments` (J, h, E0) or
+    closest to S0.
+    Energies are the loss in the paper's unit. Build it with `from_rows` (least squares), `from_moments` (J, h, E0) or
     `of_rounding` (weights to be put on a grid).
     """
 

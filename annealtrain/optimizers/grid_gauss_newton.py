@@ -103,6 +103,7 @@ class GridGaussNewton(Optimizer):
     def _train_layer(self, k: int, batch: Batch, step: Step, progress: Progress, is_first: bool = False) -> Row:
         layer, timer = self.network.trainable[k], self.timer
         M, N = layer.weight_shape
+        layer.weights = layer.weights.copy()  # unit after unit is written to
         order = [int(i) for i in generator(self.seed, Stream.UNIT_ORDER, k, step.number).permutation(M)]
         solver, told = self.solver.resolve_schedules(step.epoch, step.epochs), _Told()
         inputs, first = batch.inputs, 0
@@ -123,7 +124,7 @@ class GridGaussNewton(Optimizer):
                 else:
                     told.stats.append(self._move(k, jacobian, place, unit, grams[place], solver, seed))
                 progress(k, (group.start + place + 1) / M)
-            moved = np.count_nonzero(kept.levels != self.held.on_grid[k].levels)
+            moved = int(np.count_nonzero(kept.levels != self.held.on_grid[k].levels))
             with timer.stage("evaluate_s"):
                 actual, predicted = jacobian.true_loss() - before, jacobian.loss() - before
             is_taken = is_first or actual <= 0
@@ -222,7 +223,7 @@ class GridGaussNewton(Optimizer):
             "epoch": step.epoch + 1,
             "layer": k,
             "units": M,
-            "spins": N * self.bits,
+            "spins": N * self.grid.bits,
             "L": float(np.mean(self.held.on_grid[k].scales)),
             "bits": self.bits,
             "start_energy": told.start,
@@ -243,7 +244,7 @@ class GridGaussNewton(Optimizer):
 class _Told:
     """Sums over the groups of a layer's step, for its row of solves.csv. start: the loss before the first."""
 
-    start: float | None = None
+    start: float = np.nan
     predicted: float = 0.0
     actual: float = 0.0
     moved: int = 0
@@ -251,6 +252,6 @@ class _Told:
     stats: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, before: float, predicted: float, actual: float, moved: int, is_taken: bool) -> None:
-        self.start = before if self.start is None else self.start
+        self.start = before if np.isnan(self.start) else self.start
         self.predicted, self.actual, self.moved = self.predicted + predicted, self.actual + actual, self.moved + moved
         self.undone += not is_taken

@@ -32,8 +32,10 @@ SCALE_STEP = 1.1  # times which a scale may change in a step
 class FloatKronecker(Optimizer):
     """What this needs of `kronecker`: its steps, and J of each layer."""
 
-    solver: Solver
-    couplings: Sequence[Couplings]
+    @property
+    def couplings(self) -> Sequence[Couplings]:
+        """J of each layer."""
+        raise NotImplementedError
 
 
 class GridKronecker(Optimizer):
@@ -42,7 +44,10 @@ class GridKronecker(Optimizer):
     float_optimizer: moves the float weights. The other settings are as in `Optimizer` and `WeightGrid`.
     """
 
+    solver: Solver
+
     def __init__(self, float_optimizer: FloatKronecker, grid: WeightGrid) -> None:
+        assert float_optimizer.solver is not None
         self.float_optimizer, self.grid, self.solver = float_optimizer, grid, float_optimizer.solver
         self.half_range, self.bits = float_optimizer.half_range, grid.bits
         self.share = SHADOW if grid.shadow is None else grid.shadow

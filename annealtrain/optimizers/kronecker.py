@@ -196,7 +196,6 @@ class Kronecker(FloatKronecker):
 
     @property
     def couplings(self) -> list[Couplings]:
-        """J of each layer."""
         return [couplings for couplings, _ in self._preconditioners]
 
     @property

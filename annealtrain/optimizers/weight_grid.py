@@ -70,7 +70,7 @@ class GridLayer:
 
     @classmethod
     def of_weights(cls, weights: Array, grid: WeightGrid) -> "GridLayer":
-        """Return the grid that weights (M, N) lie on, the narrowest of each unit; the nearest where they lie on none."""
+        """Return the grid that weights (M, N) lie on, the narrowest of each unit; where on none, the nearest."""
         found = codes(weights, grid.num_levels)
         return cls.nearest(weights, grid) if found is None else cls(*found, grid)
 
@@ -146,18 +146,18 @@ class GridWeights:
     def put_shadow(self) -> None:
         """Let the network have the float weights."""
         for layer, weights in zip(self._layers, self.shadow, strict=True):
-            layer.weights = weights
+            layer.weights = weights.copy()
 
     def round_shadow(self) -> None:
         """Take the network's weights as the float ones, and let it have their nearest on the grid."""
-        self.shadow = [layer.weights for layer in self._layers]
+        self.shadow = [layer.weights.copy() for layer in self._layers]
         self.on_grid = [GridLayer.nearest(weights, self.grid) for weights in self.shadow]
         self.put()
 
     def state(self) -> dict[str, Array]:
-        found = {f"shadow_{k}": weights for k, weights in enumerate(self.shadow)}
+        found = {f"shadow_{k}": weights.copy() for k, weights in enumerate(self.shadow)}
         for k, held in enumerate(self.on_grid):
-            found |= {f"grid_levels_{k}": held.levels, f"grid_scales_{k}": held.scales}
+            found |= {f"grid_levels_{k}": held.levels.copy(), f"grid_scales_{k}": held.scales.copy()}
         return found
 
     def restore(self, state: dict[str, Array]) -> None:

@@ -21,7 +21,8 @@ class CoordinateDescent(Solver):
     """`solver=descent`: each weight in turn to its best level, until no weight moves.
 
     num_starts: the first start is `start`, the others are random; all are kept as reads.
-    start: `present`, the grid's point closest to S0, or the levels that the weights of a fixed grid have; or `babai` or `beam`, see SimulatedAnnealing.
+    start: `present`, the grid's point closest to S0, or the levels that the weights of a fixed grid have; or `babai` or
+    `beam`, see SimulatedAnnealing.
     """
 
     @checked("solver.", num_starts=READS, max_sweeps=whole(), start=one_of("present", *GOOD_STARTS))
