@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import composed
 
 from annealtrain.errors import InputError
+from annealtrain.experiment.builder import build
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.layers import Flatten, Linear
 from annealtrain.nn.network import Network
@@ -19,6 +21,7 @@ from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.coordinate_descent import CoordinateDescent
 from annealtrain.solvers.exact import Exact
 from annealtrain.testing import OptimizerContract
+from annealtrain.training.callback import Checkpoint
 
 LEVELS = (2, 3, 4, 5, 16)
 QUICK = ("model=two_linear_small", "samples=60", "validation=20", "epochs=4", "threads=1", "grid=fixed")
@@ -165,6 +168,35 @@ class TestKronecker(OnGrid):
             self.started().next_problem(0, self.batch(self.started()), None)
 
 
+class Kept:
+    """Keeps the checkpoint of every epoch."""
+
+    def __init__(self) -> None:
+        self.checkpoints: list[Checkpoint] = []
+
+    def epoch_done(self, row, solves, checkpoint: Checkpoint) -> None:
+        self.checkpoints.append(checkpoint)
+
+    def solving(self, epoch: int, layer: int, done: float) -> None:
+        pass
+
+
+def assert_goes_on(config: dict) -> None:
+    """Assert that a run goes on from each of its epochs to the same bits, built anew as `resume` does."""
+    whole = Kept()
+    build(config).trainer().run(whole)
+    for epoch in range(1, config["epochs"]):
+        experiment, rest = build(config), Kept()
+        begun = whole.checkpoints[epoch]
+        for layer, weights in zip(experiment.network.trainable, begun.weights, strict=True):
+            layer.weights = weights
+        trainer = experiment.trainer()
+        trainer.restore(begun.state)
+        trainer.run(rest, epoch)
+        for one, other in zip(whole.checkpoints[-1].weights, rest.checkpoints[-1].weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize(
     ("words", "levels"),
     [
@@ -178,6 +210,7 @@ def test_a_run_ends_on_the_grid_goes_on_to_the_bit_and_exports_its_codes(
     tmp_path: Path, cli: Callable, words: tuple[str, ...], levels: int
 ) -> None:
     pytest.importorskip("torch")
+    assert_goes_on(composed(*QUICK, *words))
     assert cli("train", *QUICK, *words, "hydra.run.dir=run").code == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert max(result["levels"]) == levels

@@ -91,13 +91,19 @@ class GridGaussNewton(Optimizer):
 
     def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
         """Return the units' Hamiltonians of their weights, each as if it were the first of its layer."""
-        layer = self.network.trainable[k]
+        weights = self.network.trainable[k].weights
         jacobian = Jacobian(self.network, k, batch.inputs, batch.outputs)
-        held = GridLayer.of_weights(layer.weights, self.grid)
-        models = [self._model(jacobian.gram(i), jacobian.gradient(i), layer.weights[i], k) for i in range(held.units)]
-        h = np.array([field for _, field in models])
-        problem = held.problem(range(held.units), lambda unit: models[unit][0], h)
-        problem.E0 = jacobian.loss() - problem.energies(layer.weights)
+        held, threshold = GridLayer.of_weights(weights, self.grid), float(self.thresholds[k])
+
+        def model(unit: int) -> tuple[Couplings, Array]:
+            return self._model(jacobian.gram(unit), jacobian.gradient(unit), weights[unit], k, threshold)
+
+        h, energies = np.empty(weights.shape), np.empty(len(weights))
+        for unit, S in enumerate(weights):  # J of a unit at a time: those of a layer may not fit in memory
+            couplings, h[unit] = model(unit)
+            energies[unit] = S @ couplings.J @ S + h[unit] @ S
+        problem = held.problem(range(held.units), lambda unit: model(unit)[0], h)
+        problem.E0 = jacobian.loss() - energies
         return problem
 
     def _train_layer(self, k: int, batch: Batch, step: Step, progress: Progress, is_first: bool = False) -> Row:
