@@ -106,6 +106,8 @@ def test_a_run_is_made_of_its_defaults() -> None:
     plain = {name: value for name, value in config.items() if not isinstance(value, dict)}
     assert plain == {
         "bits": 8,
+        "grid": "step",
+        "levels": None,
         "epochs": 10,
         "output_activation": "leaky_relu",
         "alpha": 0.001,
