@@ -19,7 +19,7 @@ WEIGHTS = {"binary": "bits=1", "ternary": "levels=3", "two_bit": "bits=2"}
 NAMES = {"binary": "1 bit", "ternary": "3 levels", "two_bit": "2 bits", "float": "float"}
 SMALL, LARGE = ("three_linear", "lenet"), ("all_mnist", "all_fashion_mnist", "all_cifar10")
 # Learning rate and batch of AdamW, chosen on validation images (see docs/grid.md), for straight-through and float runs.
-STRAIGHT = {"three_linear": (0.007, 16), "lenet": (0.01, 16)} | dict.fromkeys(LARGE, (0.005, 64))
+STRAIGHT = {"three_linear": (0.01, 32), "lenet": (0.01, 16)} | dict.fromkeys(LARGE, (0.005, 64))
 FLOAT = {"three_linear": (0.005, 64), "lenet": (0.005, 64)} | dict.fromkeys(LARGE, (0.005, 64))
 EPOCHS = {"three_linear": 20, "lenet": 20}  # of experiments whose float form is shorter
 METHODS = ("annealing", "backprop")
