@@ -247,3 +247,27 @@ def test_codes_are_of_a_grid(tmp_path: Path, cli: Callable, refused: Callable) -
     words = ("samples=30", "validation=20", "epochs=1", "threads=1", "annealing.num_sweeps=1")
     assert cli("train", "model=linear_small", *words, "hydra.run.dir=run").code == 0
     assert "which a run with grid=fixed has" in refused("export", "run", "--format=codes")
+
+
+@pytest.mark.parametrize("words", [("optimizer=gauss_newton",), ("optimizer=kronecker", "batch_size=15")])
+def test_a_unit_whose_weights_are_all_in_the_middle_keeps_its_scale(words: tuple[str, ...]) -> None:
+    """An odd number of levels has 0 among them: no scale fits such a unit better than another."""
+    config = composed(*QUICK, *words, "levels=3", "fixed_grid.shadow=0")
+    trainer = build(config).trainer()
+    optimizer = trainer.optimizer
+    for shadow, held in zip(optimizer.held.shadow, optimizer.held.on_grid, strict=True):
+        shadow[0], held.levels[0] = 1e-12, 1
+    optimizer.held.put()
+    told = Kept()
+    trainer.run(told)
+    assert all(np.isfinite(weights).all() for weights in told.checkpoints[-1].weights)
+
+
+def test_untrained_float_weights_go_to_the_grid_without_a_rise_of_the_loss_beyond_rounding() -> None:
+    config = composed(
+        "grid=fixed", "bits=1", "model=lenet_small", "samples=30", "validation=20", "epochs=1", "threads=1"
+    )
+    trainer = build(config).trainer()
+    before = trainer.scores()["train_loss"]
+    trainer.run(Kept())
+    assert trainer.scores()["train_loss"] < 3 * before

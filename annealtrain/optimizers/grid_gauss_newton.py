@@ -44,6 +44,7 @@ SCALE_HELD = 0.05  # of a scale's curvature, so that a unit that hardly counts k
 SCALE_STEP = 1.25  # times which a scale may change at once
 TAKING_OVER = SimulatedAnnealing(100, start="babai")  # of levels from float weights, with their scale, so often:
 FITS = 3
+MOST_TAKEN = 4.0  # times the nearest grid's scale: the model of a unit that hardly counts would have it anywhere
 
 
 class GridGaussNewton(Optimizer):
@@ -133,6 +134,8 @@ class GridGaussNewton(Optimizer):
             moved = int(np.count_nonzero(kept.levels != self.held.on_grid[k].levels))
             with timer.stage("evaluate_s"):
                 actual, predicted = jacobian.true_loss() - before, jacobian.loss() - before
+            if is_first:
+                actual = self._keep_better(k, units, weights, jacobian, actual + before) - before
             is_taken = is_first or actual <= 0
             if not is_taken:
                 self.held.on_grid[k], layer.weights = kept, weights
@@ -186,6 +189,7 @@ class GridGaussNewton(Optimizer):
         """Bring a unit from its float weights to the grid: levels, and the scale that suits them, in turn."""
         weights = self.network.trainable[k].weights[unit].copy()
         layer = GridLayer.nearest(weights[None], WeightGrid(self.grid.num_levels))
+        nearest = layer.scales[0]
         if gram.trace() > 0:
             couplings, h = self._model(gram, jacobian.gradient(place), weights, k, OF_TAKING_OVER)
             for _ in range(FITS):
@@ -193,10 +197,26 @@ class GridGaussNewton(Optimizer):
                 problem.present = None
                 layer.take([0], TAKING_OVER.solve(problem, seed=seed).levels[:, 0])
                 t = layer.directions[0]
+                if not t.any():  # all in the middle of an odd number of levels
+                    break
                 scale = -(h @ t) / (2 * (t @ couplings.J @ t))
-                layer.scales[0] = scale if scale > 0 else layer.scales[0]
+                layer.scales[0] = np.clip(scale, nearest / MOST_TAKEN, nearest * MOST_TAKEN)
         self.held.on_grid[k].levels[unit], self.held.on_grid[k].scales[unit] = layer.levels[0], layer.scales[0]
         self._set_unit(k, jacobian, place, unit, gram, weights)
+
+    def _keep_better(self, k: int, units: list[int], weights: Array, jacobian: Jacobian, loss: float) -> float:
+        """Let units that came from float weights (M, N) have the nearest grid if that costs less; return the loss."""
+        held, layer = self.held.on_grid[k], self.network.trainable[k]
+        found = held.copy(), layer.weights
+        nearest = GridLayer.nearest(weights[units], self.grid)
+        held.levels[units], held.scales[units] = nearest.levels, nearest.scales
+        layer.weights = layer.weights.copy()
+        layer.weights[units] = nearest.weights
+        plain = jacobian.true_loss()
+        if plain < loss or not np.isfinite(loss):
+            return plain
+        self.held.on_grid[k], layer.weights = found
+        return loss
 
     def _set_unit(self, k: int, jacobian: Jacobian, place: int, unit: int, gram: Array, weights: Array) -> None:
         """Give the network a unit's levels, and the scale that is best for them in the model of the outputs."""

@@ -100,6 +100,7 @@ class GridKronecker(Optimizer):
         held.take(units, solver.solve(problem, seed=seed).levels[:, 0])
         T = held.directions
         TA = T @ A
-        scales = (TA * W).sum(axis=1) / (TA * T).sum(axis=1)
+        size = (TA * T).sum(axis=1)  # 0 where all are in the middle of an odd number of levels
+        scales = np.where(size > 0, (TA * W).sum(axis=1) / np.where(size > 0, size, 1), held.scales)
         held.scales = np.clip(scales, held.scales / SCALE_STEP, held.scales * SCALE_STEP)
         return float(np.mean(before != held.levels))
