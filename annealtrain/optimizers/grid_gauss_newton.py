@@ -15,7 +15,6 @@ that costs the units after it, which are still float, make up for.
 """
 
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,9 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.jacobian import Jacobian
 from annealtrain.nn.model import Model
+from annealtrain.optimizers.grid_optimizer import GridOptimizer
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
-from annealtrain.optimizers.weight_grid import HELD_BYTES, OF_SHADOW, GridLayer, GridWeights, WeightGrid
+from annealtrain.optimizers.weight_grid import GridLayer, WeightGrid
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
@@ -36,7 +36,6 @@ from annealtrain.solvers.solver import Solver
 from annealtrain.solvers.statistics import merge_rows
 
 GROUP = 4  # units between two Jacobians
-SHADOW = 0.3  # of the steps
 FIRST_THRESHOLD, OF_TAKING_OVER = 1.0, 0.1
 RIGHT, WRONG = 0.75, 0.25  # shares of the predicted decrease that came true
 LESS, MORE, MUCH_MORE = 1 / 1.2, 1.5, 2.0  # what the threshold is multiplied by
@@ -56,41 +55,24 @@ class FloatGaussNewton(Optimizer):
         raise NotImplementedError
 
 
-class GridGaussNewton(Optimizer):
-    """Keeps every weight on a grid; each step solves for the levels of one unit after the other.
-
-    float_optimizer: trains the shadow. The other settings are as in `Optimizer` and `WeightGrid`.
-    """
+class GridGaussNewton(GridOptimizer[FloatGaussNewton]):
+    """Keeps every weight on a grid; each step solves for the levels of one unit after the other."""
 
     is_unit_by_unit = True
-    solver: Solver
 
     def __init__(self, float_optimizer: FloatGaussNewton, grid: WeightGrid, ridge: float) -> None:
-        assert float_optimizer.solver is not None
-        self.float_optimizer, self.grid, self.ridge = float_optimizer, grid, ridge
-        self.solver, self.half_range = float_optimizer.solver, float_optimizer.half_range
-        self.bits, self.objective = grid.bits, float_optimizer.objective
-        self.share = SHADOW if grid.shadow is None else grid.shadow
+        super().__init__(float_optimizer, grid)
+        self.ridge = ridge
 
     def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
-        self.float_optimizer.start(network, seed=seed, timer=timer)
-        self.held = GridWeights(network.trainable, self.grid, share=self.share)
         self.thresholds = np.full(len(network.trainable), FIRST_THRESHOLD)
 
-    def step_bytes(self, network: Model, samples: int, threads: int) -> int:
-        held = HELD_BYTES * sum(prod(layer.weight_shape) for layer in network.trainable)
-        return held + self.float_optimizer.step_bytes(network, samples, threads)
-
-    def scheduled(self) -> list[str]:
-        return [*self.float_optimizer.scheduled(), *([OF_SHADOW] if self.share else [])]
-
     def state(self) -> dict[str, Array]:
-        return self.float_optimizer.state() | self.held.state() | {"thresholds": self.thresholds.copy()}
+        return super().state() | {"thresholds": self.thresholds.copy()}
 
     def restore(self, state: dict[str, Array]) -> None:
-        self.float_optimizer.restore(state)
-        self.held.restore(state)
+        super().restore(state)
         self.thresholds = state["thresholds"].copy()
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:

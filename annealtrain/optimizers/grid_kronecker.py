@@ -10,21 +10,16 @@ With no rigidity the units' outputs are kept, and levels flip with every change 
 to its nearest level, which is straight-through training. Then the scales are refitted in closed form.
 """
 
-from math import prod
-
 import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
-from annealtrain.nn.model import Model
+from annealtrain.optimizers.grid_optimizer import GridOptimizer
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
-from annealtrain.optimizers.weight_grid import HELD_BYTES, OF_SHADOW, GridWeights, WeightGrid
-from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.stage_timer import StageTimer
+from annealtrain.runtime.array_types import Row
 from annealtrain.solvers.solver import Solver
 
-SHADOW = 0.3  # of the steps
 RIGIDITY = 1.0
 SCALE_STEP = 1.1  # times which a scale may change in a step
 
@@ -37,38 +32,8 @@ class FloatKronecker(Optimizer):
         raise NotImplementedError
 
 
-class GridKronecker(Optimizer):
-    """Keeps every weight on a grid, at each step that which fits the float weights best.
-
-    float_optimizer: moves the float weights. The other settings are as in `Optimizer` and `WeightGrid`.
-    """
-
-    solver: Solver
-
-    def __init__(self, float_optimizer: FloatKronecker, grid: WeightGrid) -> None:
-        assert float_optimizer.solver is not None
-        self.float_optimizer, self.grid, self.solver = float_optimizer, grid, float_optimizer.solver
-        self.half_range, self.bits, self.objective = float_optimizer.half_range, grid.bits, float_optimizer.objective
-        self.share = SHADOW if grid.shadow is None else grid.shadow
-
-    def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
-        super().start(network, seed=seed, timer=timer)
-        self.float_optimizer.start(network, seed=seed, timer=timer)
-        self.held = GridWeights(network.trainable, self.grid, share=self.share)
-
-    def step_bytes(self, network: Model, samples: int, threads: int) -> int:
-        held = HELD_BYTES * sum(prod(layer.weight_shape) for layer in network.trainable)
-        return held + self.float_optimizer.step_bytes(network, samples, threads)
-
-    def scheduled(self) -> list[str]:
-        return [*self.float_optimizer.scheduled(), *([OF_SHADOW] if self.share else [])]
-
-    def state(self) -> dict[str, Array]:
-        return self.float_optimizer.state() | self.held.state()
-
-    def restore(self, state: dict[str, Array]) -> None:
-        self.float_optimizer.restore(state)
-        self.held.restore(state)
+class GridKronecker(GridOptimizer[FloatKronecker]):
+    """Keeps every weight on a grid, at each step that which fits the float weights best."""
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         held, layers = self.held, self.network.trainable

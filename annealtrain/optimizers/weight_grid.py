@@ -21,7 +21,7 @@ FITS = 4  # alternations of levels and scale: the fourth moves a scale by less t
 SMALLEST = 1e-9  # scale of a unit whose weights are all 0
 ON_GRID, IN_SINGLE = 1e-6, 2e-7  # of a step, and of the levels: what weights of a grid may be off it by rounding
 HELD_BYTES = 40  # of a weight on a grid: float weights, levels, the network's own, and a checkpoint's copies
-OF_SHADOW = "how many steps are of float weights (fixed_grid.shadow)"
+OF_SHADOW = "fixed_grid.shadow"  # as `Optimizer.scheduled` names it
 
 
 class WeightGrid:
@@ -75,6 +75,11 @@ class GridLayer:
         """Return the grid that weights (M, N) lie on, the narrowest of each unit; where on none, the nearest."""
         found = codes(weights, grid.num_levels)
         return cls.nearest(weights, grid) if found is None else cls(*found, grid)
+
+    def is_grid_of(self, weights: Array) -> bool:
+        """Whether weights (M, N) are those of the grid, but for rounding."""
+        steps = np.maximum(self.scales, SMALLEST)[:, None] * (2 / (self.grid.num_levels - 1))
+        return bool(np.all(np.abs(self.weights - weights) <= steps * off_by_rounding(self.grid.num_levels)))
 
     @property
     def weights(self) -> Array:
@@ -140,8 +145,10 @@ class GridWeights:
     def __init__(self, layers: Sequence[ModelLayer], grid: WeightGrid, *, share: float) -> None:
         self._layers, self.grid, self.share, self.has_taken_over = layers, grid, share, False
         self.shadow = [layer.weights.copy() for layer in layers]
-        self.on_grid = [GridLayer.of_weights(layer.weights, grid) for layer in layers]
-        self.put()
+        self.on_grid = [GridLayer.of_weights(weights, grid) for weights in self.shadow]
+        for layer, held, weights in zip(layers, self.on_grid, self.shadow, strict=True):
+            if not held.is_grid_of(weights):  # those that are on it keep their last bits
+                layer.weights = held.weights
 
     def trains_float(self, number: int, total: int) -> bool:
         """Whether step `number` of `total` trains float weights alone; once one has not, none does.
@@ -169,7 +176,7 @@ class GridWeights:
 
     def state(self) -> dict[str, Array]:
         found = {f"shadow_{k}": weights.copy() for k, weights in enumerate(self.shadow)}
-        found["has_taken_over"] = np.array(self.has_taken_over)
+        found["has_taken_over"] = np.array(float(self.has_taken_over))
         for k, held in enumerate(self.on_grid):
             found |= {f"grid_levels_{k}": held.levels.copy(), f"grid_scales_{k}": held.scales.copy()}
         return found
@@ -188,13 +195,18 @@ def nearest_levels(weights: Array, scales: Array, top: int) -> Array:
     return np.clip(np.rint((places + 1) * (top / 2)), 0, top).astype(np.int32)
 
 
+def off_by_rounding(num_levels: int) -> float:
+    """Return what weights of a grid, in single precision too, may be off it, in steps."""
+    return max(ON_GRID, IN_SINGLE * num_levels)
+
+
 def codes(weights: Array, num_levels: int) -> tuple[Array, Array] | None:
     """Return levels (M, N) int32 and scales (M,) with which weights (M, N) are those of a grid; None if they are not.
 
     Of the scales that a unit may have, the one whose levels reach farthest out.
     """
     top = num_levels - 1
-    close = max(ON_GRID, IN_SINGLE * top)
+    close = off_by_rounding(num_levels)
     levels, scales = np.zeros(weights.shape, np.int32), np.zeros(len(weights))
     for unit, own in enumerate(weights):
         largest = max(float(np.abs(own).max()), SMALLEST)
