@@ -140,7 +140,9 @@ def _estimate(arguments: list[str]) -> int:
 def _export(arguments: list[str]) -> int:
     parser = parser_of("export", "Write a unit's Hamiltonian, or a trained network, in a file that other tools read.")
     parser.add_argument("run", nargs="+", metavar="RUN", help="a run folder, or key=value ... as for annealtrain train")
-    parser.add_argument("--format", required=True, help="bqm, coo, qubo or lp (Hamiltonian); torch or onnx (network)")
+    parser.add_argument(
+        "--format", required=True, help="bqm, coo, qubo or lp (Hamiltonian); torch, onnx or codes (network)"
+    )
     parser.add_argument("--layer", type=int, default=0, metavar="K", help="trainable layer, from 0")
     parser.add_argument("--unit", type=int, default=0, metavar="I", help="output unit of the layer, from 0")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: in the run folder")

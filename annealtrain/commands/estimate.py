@@ -10,7 +10,6 @@ from annealtrain.experiment import data_of_run
 from annealtrain.experiment.builder import Experiment, build, check_whole, maker_of, network_of, optimizer_of
 from annealtrain.experiment.config import Config, threads_of
 from annealtrain.nn.model import Model
-from annealtrain.optimizers.kronecker import Kronecker
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.memory import readable
 
@@ -153,7 +152,7 @@ def _memory_lines(footing: Footing, held: int) -> list[str]:
     lines = [f"{told}, {readable(held)} of it the program itself."]
     if available is not None and needed > available:
         lines.append(f"{readable(available)} are available: {' or '.join(footing.remedies(available))} would fit.")
-    if needed > WIDE and not isinstance(footing.optimizer, Kronecker) and footing.kronecker_bytes() < needed / 2:
+    if needed > WIDE and not footing.is_kronecker and footing.kronecker_bytes() < needed / 2:
         lines.append(
             f"optimizer=kronecker, for wide networks, holds about {readable(held + footing.kronecker_bytes())}."
         )

@@ -6,14 +6,15 @@ from typing import Any
 
 from annealtrain.errors import InputError, nearest
 from annealtrain.experiment import versions
-from annealtrain.experiment.builder import check_whole, ready
+from annealtrain.experiment.builder import check_whole, grid_of, ready
 from annealtrain.experiment.compose import compose_config
-from annealtrain.experiment.config import saved_config, threads_of
+from annealtrain.experiment.config import Config, saved_config, threads_of
 from annealtrain.hamiltonian import file_formats
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.network import Network
 from annealtrain.nn.onnx_export import onnx_file
 from annealtrain.nn.torch_network import torch_file
+from annealtrain.optimizers.weight_grid import codes_file
 from annealtrain.runs import checksums, contents
 from annealtrain.runtime import files, thread_pool
 from annealtrain.runtime.array_types import Row
@@ -22,7 +23,7 @@ from annealtrain.training.trainer import Trainer
 OTHER = "give --output another name"
 # Nothing is solved here, and a run's own solver may need an account, or refuse another layer.
 UNUSED_SOLVER = {"_target_": "annealtrain.solvers.coordinate_descent.RoundedLeastSquares"}
-NETWORK_FORMATS = ("torch", "onnx")
+FILES = {"torch": "network.pt", "onnx": "network.onnx", "codes": "codes.npz"}  # of whole networks
 
 
 def export(
@@ -44,7 +45,7 @@ def export(
     the user's own whose objects may be built of a folder's configuration. data_dir: where its data are now.
     """
     _check(kind, has_run=folder is not None, has_output=output is not None, data_dir=data_dir, trusted=trusted)
-    is_network = kind in NETWORK_FORMATS
+    is_network = kind in FILES
     if folder:
         with versions.told(folder):
             config = saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir)
@@ -52,7 +53,7 @@ def export(
         config = compose_config(overrides, config_dir)
         check_whole(config)
         config |= {"solver": UNUSED_SOLVER} if config.get("solver") is not None else {}
-    name = {"torch": "network.pt", "onnx": "network.onnx"}.get(kind, f"layer{layer}_unit{unit}.{kind}")
+    name = FILES.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name
     check_free(path, force=force)
     if folder:
@@ -61,7 +62,7 @@ def export(
         trainer, epoch = ready(config, folder)
         if is_network:
             what = f"the network after {epoch} epochs"
-            content = _network_file(trainer.network, kind, _about(folder))
+            content = _network_file(trainer.network, kind, _about(folder), config)
         else:
             form = layer_problem(trainer, layer, epoch, unit).unit(unit)
             what = f"layer {layer}, unit {unit} after {epoch} epochs: {form.S0.size} weights of {form.bits} bits"
@@ -70,7 +71,11 @@ def export(
     return f"{path}: {what}"
 
 
-def _network_file(network: Any, kind: str, about: Row) -> bytes:
+def _network_file(network: Any, kind: str, about: Row, config: Config) -> bytes:
+    if kind == "codes":
+        if config["grid"] != "fixed":
+            raise InputError("--format codes writes the levels of weights on a grid, which a run with grid=fixed has")
+        return codes_file([layer.weights for layer in network.trainable], grid_of(config).num_levels)
     if isinstance(network, Network):
         return onnx_file(network, about) if kind == "onnx" else torch_file(network)
     from annealtrain.nn import module_export
@@ -80,7 +85,7 @@ def _network_file(network: Any, kind: str, about: Row) -> bytes:
 
 def _check(kind: str, *, has_run: bool, has_output: bool, data_dir: str | None, trusted: Sequence[str]) -> None:
     """Raise InputError for arguments that do not go together."""
-    known = [*file_formats.FORMATS, *NETWORK_FORMATS]
+    known = [*file_formats.FORMATS, *FILES]
     if kind not in known:
         raise InputError(f"--format {kind} is not one of {', '.join(known)}{nearest(kind, known)}")
     if has_run:
@@ -91,7 +96,7 @@ def _check(kind: str, *, has_run: bool, has_output: bool, data_dir: str | None, 
         raise InputError("--data-dir is for run folders: settings of your own say data_dir=DIR")
     if trusted:
         raise InputError("--trust is for run folders: settings of your own build what they name without it")
-    if kind in NETWORK_FORMATS:
+    if kind in FILES:
         raise InputError(f"--format {kind} writes a trained network: give a run folder in place of settings")
 
 

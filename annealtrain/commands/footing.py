@@ -6,6 +6,7 @@ from annealtrain.data.preprocessing import BLOCK
 from annealtrain.experiment.builder import Experiment
 from annealtrain.nn import footprint
 from annealtrain.nn.model import Model
+from annealtrain.optimizers.grid_kronecker import GridKronecker
 from annealtrain.optimizers.kronecker import Kronecker, kronecker_bytes
 from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.runtime import memory
@@ -39,6 +40,11 @@ class Footing:
         step = self.optimizer.step_bytes(self.network, min(batch or samples, samples), threads)
         return self._with_data(samples, batch, step)
 
+    @property
+    def is_kronecker(self) -> bool:
+        """Whether it is optimizer=kronecker already, on a grid or not."""
+        return isinstance(self.optimizer, (Kronecker, GridKronecker))
+
     def kronecker_bytes(self) -> int:
         """Return the same for the same network under optimizer=kronecker."""
         step = kronecker_bytes(self.network, min(ITS_BATCH, self.samples), self.threads)
@@ -63,7 +69,7 @@ class Footing:
         else:
             size = _largest(self.samples, lambda n: self.bytes_of(n, None, self.threads) <= available)
             found += [f"samples={size}"] if size >= self.network.classes else []
-        if not isinstance(self.optimizer, Kronecker) and self.kronecker_bytes() <= available:
+        if not self.is_kronecker and self.kronecker_bytes() <= available:
             found.append("optimizer=kronecker")
         if self.threads > 1 and self.bytes_of(self.samples, self.batch, 1) <= available:
             found.append("threads=1")

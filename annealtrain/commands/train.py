@@ -15,6 +15,7 @@ from annealtrain.errors import Diverged, InputError
 from annealtrain.experiment import continuing, moved_data, trust, versions
 from annealtrain.experiment.builder import Experiment
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text, read_config, saved_config
+from annealtrain.optimizers.weight_grid import distinct_levels
 from annealtrain.runs import checkpoint, collection, contents, lock, recorder, scores, tables
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runs.recorder import RunRecorder
@@ -110,7 +111,10 @@ def _trained(
         ) from None
     cost = {"seconds": spent + time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
     warning = unfallen_loss(record.first_row, record.last_row, trainer.optimizer.step_setting)
-    return record.finish({"warning": warning, **cost})
+    levels = {}
+    if config["grid"] == "fixed":
+        levels = {"levels": [distinct_levels(layer.weights) for layer in experiment.network.trainable]}
+    return record.finish({"warning": warning, **levels, **cost})
 
 
 def _begun(

@@ -20,6 +20,7 @@ from annealtrain.experiment.known_settings import meant
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import import_torch, torch_threads
 from annealtrain.optimizers.optimizer import Optimizer
+from annealtrain.optimizers.weight_grid import WeightGrid
 from annealtrain.runs import checkpoint, contents
 from annealtrain.runs.provenance import require_same_data
 from annealtrain.schedule import Schedule
@@ -191,9 +192,18 @@ def optimizer_of(config: Config) -> Optimizer:
         raise InputError(f"optimizer.{doubled[0]} is the run's own: set {instead[doubled[0]]} in its place")
     make = _instantiate(node | {"_partial_": True}, "optimizer")
     try:
-        return _of_kind(make(**given), node, "optimizer", Optimizer)
+        made: Optimizer = _of_kind(make(**given), node, "optimizer", Optimizer)
     except TypeError as error:  # of an argument that its constructor has not
         raise _unbuilt("optimizer", node, error) from error
+    return made.on_grid(grid_of(config)) if config["grid"] == "fixed" else made
+
+
+def grid_of(config: Config) -> WeightGrid:
+    """Return the grid that the weights of a run with grid=fixed stay on."""
+    if config["averaging"]:
+        raise InputError("averaging: averaged weights leave their grid: set averaging=0, or grid=step")
+    levels = config["levels"]
+    return WeightGrid(2 ** config["bits"] if levels is None else levels, **config["fixed_grid"])
 
 
 def solver_of(config: Config) -> Solver:

@@ -33,6 +33,12 @@ RULES = {
         "shift and flip: augment.shift=2 augment.flip=true",
         lambda value: isinstance(value, dict) and value.keys() <= {"shift", "flip"},
     ),
+    "grid": one_of("step", "fixed"),
+    "levels": optional(whole(2, 2**MAX_BITS, "as a weight has at most 16 spins")),
+    "fixed_grid": Rule(
+        "moves and shadow: fixed_grid.moves=1 fixed_grid.shadow=0.3",
+        lambda value: isinstance(value, dict) and value.keys() == {"moves", "shadow"},
+    ),
     "bias": YES_OR_NO,
     "resume": YES_OR_NO,
     "progress": one_of(True, False, "auto"),
@@ -73,6 +79,8 @@ def check_values(config: Config) -> None:
 def config_hash(config: Config) -> str:
     """Return a fingerprint of all settings that can change a run's numbers."""
     told = model_of_run.without_defaults(data_of_run.without_defaults(config))
+    of_grid = {name: versions.BEFORE[name] for name in ("grid", "levels", "fixed_grid")}
+    told = {key: value for key, value in told.items() if key not in of_grid or value != of_grid[key]}
     settings = {key: value for key, value in told.items() if key not in INDIFFERENT}
     if isinstance(config.get("dataset", {}), dict):
         settings["dataset"] = {key: value for key, value in config.get("dataset", {}).items() if key != "data_dir"}

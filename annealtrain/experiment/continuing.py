@@ -4,6 +4,7 @@ from pathlib import Path
 
 from annealtrain.errors import InputError
 from annealtrain.experiment.config import Config, config_hash
+from annealtrain.optimizers.weight_grid import OF_SHADOW
 from annealtrain.runs import collection, contents
 
 
@@ -47,9 +48,14 @@ def stretched(settings: list[str], before: int, epochs: int) -> str:
         return (
             f"goes on from epoch {before} to {epochs}, as a run of {epochs} epochs does: nothing falls over its length"
         )
-    one = len(settings) == 1
-    return (
-        f"goes on from epoch {before} to {epochs}: {' and '.join(settings)} {'is' if one else 'are'} from here on what "
-        f"{'it is' if one else 'they are'} in a run of {epochs} epochs, and had fallen within {before} until here: "
-        f"another run than one of {epochs} epochs from its start"
-    )
+    others, told = [name for name in settings if name != OF_SHADOW], []
+    if others:
+        is_one = len(others) == 1
+        told.append(
+            f"{' and '.join(others)} {'is' if is_one else 'are'} from here on what {'it is' if is_one else 'they are'} "
+            f"in a run of {epochs} epochs, and had fallen within {before} until here"
+        )
+    if OF_SHADOW in settings:
+        told.append(f"{OF_SHADOW} was the share of {before} epochs, and all that come are on the grid")
+    another = f"another run than one of {epochs} epochs from its start"
+    return f"goes on from epoch {before} to {epochs}: {'; '.join(told)}: {another}"

@@ -10,8 +10,10 @@ Path = tuple[str, ...]
 
 OF_MODEL = ("name", "image_size", "layers")
 # Read by the program itself, each with all that is below it.
+PARTLY = ("augment", "fixed_grid", "levels")
+OF_GRID: tuple[Path, ...] = (("levels",), *(("fixed_grid", name) for name in ("moves", "shadow")))
 ROOTS: tuple[Path, ...] = (
-    *((name,) for name in (*RULES, *INDIFFERENT, "dataset", "optimizer", "solver", "schedule") if name != "augment"),
+    *((name,) for name in (*RULES, *INDIFFERENT, "dataset", "optimizer", "solver", "schedule") if name not in PARTLY),
     *(("augment", name) for name in ("shift", "flip")),
     *(("model", name) for name in OF_MODEL),
 )
@@ -26,7 +28,7 @@ def paths_read(config: Config) -> set[Path]:
     config: plain dictionaries and lists, its interpolations as text.
     """
     reading = _Reading(config)
-    for root in ROOTS:
+    for root in (*ROOTS, *(OF_GRID if config.get("grid") == "fixed" else ())):
         reading.follow(root)
     if child(config.get("model"), "_target_") is not ABSENT:  # arguments of a torch module
         reading.follow(("model",))

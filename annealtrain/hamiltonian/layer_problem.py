@@ -30,6 +30,8 @@ class LayerProblem:
     S0: (M, N) current weights, the centres of the grids. half_range: L > 0, in weight units: a number, or one for each
     unit (M,), each of G groups of N / G neighbouring weights (M, G), or each weight (M, N). bits: n in 1..16.
     num_levels: another number of levels than 2^bits; bits is then None, and becomes the spins that a weight takes.
+    present: levels (M, N) that the weights have before a solve, where S0 is only the centre of their grid; None: those
+    closest to S0.
     Energies are the loss in the paper's unit. Build it with `from_rows` (least squares), `from_moments` (J, h, E0) or
     `of_rounding` (weights to be put on a grid).
     """
@@ -48,6 +50,7 @@ class LayerProblem:
         least_squares: LeastSquares | None = None,
         ridge: float = 0.0,
         convex: bool = True,
+        present: Array | None = None,
     ) -> None:
         self.bits, self.num_levels = spins_and_levels(bits, num_levels)
         self.half_range = half_ranges(half_range, np.shape(S0))
@@ -59,6 +62,7 @@ class LayerProblem:
                 raise ValueError(f"{name} has values that are not finite")
         self._couplings = couplings
         self.sites, self.least_squares, self.ridge, self.convex = sites, least_squares, ridge, convex
+        self.present = present
 
     @classmethod
     def from_rows(
@@ -262,7 +266,8 @@ class LayerProblem:
             h, E0 = h - 2 * pull, E0 + float(pull @ S0)
         half_range = self.half_range if self.has_one_range else self.half_range[i]
         sites = float(self.sites[i]) if isinstance(self.sites, np.ndarray) else self.sites
-        return QuadraticForm(couplings, h, E0, S0, half_range, self.bits, sites, self.num_levels)
+        present = None if self.present is None else self.present[i]
+        return QuadraticForm(couplings, h, E0, S0, half_range, self.bits, sites, self.num_levels, present)
 
     def energies(self, weights: Array) -> Array:
         """Return the M units' losses (M,) at weights (M, N)."""

@@ -101,6 +101,7 @@ class QuadraticForm:
     h, S0: (N,). half_range: L, a number, or (N,). `sites` is the number of rows a sample (1 for a linear layer).
     Levels, spins and weights: see Encoding; num_levels: None for 2^bits.
     A weight that does not move the energy (its row of J and h_j are zero) keeps S0_j exactly.
+    present: levels (N,) that the weights have before a solve, None for those closest to S0.
     """
 
     couplings: Couplings
@@ -111,6 +112,12 @@ class QuadraticForm:
     bits: int
     sites: float = 1.0
     num_levels: int | None = None
+    present: Array | None = None
+
+    @property
+    def present_levels(self) -> Array:
+        """The levels (N,) that `start=present` begins at."""
+        return self.nearest_levels(self.S0) if self.present is None else self.present
 
     @property
     def J(self) -> Array:
@@ -148,7 +155,8 @@ class QuadraticForm:
         live, couplings = self.couplings.indices, self.couplings
         ridge, half_range = (each if np.ndim(each) == 0 else each[live] for each in (couplings.ridge, self.half_range))
         own = Couplings(couplings.live_J, np.ones(live.size, dtype=bool), ridge)
-        grid = (self.S0[live], half_range, self.bits, self.sites, self.num_levels)
+        present = None if self.present is None else self.present[live]
+        grid = (self.S0[live], half_range, self.bits, self.sites, self.num_levels, present)
         return QuadraticForm(own, self.h[live], self.E0, *grid)
 
     def spin_form(self) -> "QuadraticForm":

@@ -61,5 +61,6 @@ def of_one_range(problem: LayerProblem) -> Substitution:
         num_levels=problem.num_levels,
         sites=sites,
         convex=problem.convex,
+        present=problem.present,
     )
     return Substitution(substituted, a[:, 0] ** 2)

@@ -4,6 +4,7 @@ Shapes: Q samples, C classes, M units of the layer, N weights a unit. A unit's r
 where the layer has one site they are kept as the product b[a, c] q[a, :] of two smaller arrays.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,21 @@ class Jacobian:
 
     inputs: (Q, ...) as Network.preprocess gives them. targets: (Q, C). model: the loss to second order in the outputs,
     as they move: `move` brings it up to date after a unit has changed.
+    units: those of the layer that are asked for, counted from 0 in this order; None: all. first: the trainable layer
+    whose inputs are given; see `starts`.
     """
 
-    def __init__(self, network: Model, k: int, inputs: Array, targets: Array, objective: Loss = SQUARED_ERROR) -> None:
+    def __init__(
+        self,
+        network: Model,
+        k: int,
+        inputs: Array,
+        targets: Array,
+        objective: Loss = SQUARED_ERROR,
+        *,
+        units: Sequence[int] | None = None,
+        first: int = 0,
+    ) -> None:
         self.network, self.k, self.targets, self.objective = network, k, targets, objective
         layer = network.trainable[k]
         count, C, (M, N) = len(inputs), network.classes, layer.weight_shape
@@ -34,13 +47,16 @@ class Jacobian:
         outputs = np.empty((count, C), dtype)
         # One site: the derivatives b (M, Q, C) and the rows q (Q, N). More: the rows of A, (M, Q, C, N).
         self._is_product = _is_product(layer)
-        shape = (M, count, C) if self._is_product else (M, count, C, N)
+        chosen: Any = slice(None) if units is None else list(units)
+        count_chosen = M if units is None else len(units)
+        shape = (count_chosen, count, C) if self._is_product else (count_chosen, count, C, N)
         what = f"the Jacobian of layer {k} for {count} samples"
-        memory.require(self.bytes_of(network, k, count), what, "take fewer samples, or optimizer=kronecker")
+        needed = self.bytes_of(network, k, count, count_chosen)
+        memory.require(needed, what, "take fewer samples, or optimizer=kronecker")
         self._derivatives = np.empty(shape, dtype)
 
         def fill(block: slice) -> None:
-            forward = network.tape(inputs[block])
+            forward = network.tape(inputs[block], first)
             self.inputs[block] = forward.inputs[k]
             outputs[block] = forward.outputs
             size = len(forward.outputs)
@@ -50,9 +66,10 @@ class Jacobian:
                 unit[:, c] = 1
                 back[:, c] = forward.backward(unit, first=k)[0].reshape(size, M, sites)
             if self._is_product:
-                self._derivatives[:, block] = back[..., 0].transpose(2, 0, 1)
+                self._derivatives[:, block] = back[:, :, chosen, 0].transpose(2, 0, 1)
             else:
-                self._derivatives[:, block] = _by_weights(layer, forward.inputs[k], back).transpose(2, 0, 1, 3)
+                rows = _by_weights(layer, forward.inputs[k], back, units)
+                self._derivatives[:, block] = rows.transpose(2, 0, 1, 3)
 
         network.in_parts(fill, count)
         self._rows = layer.unfold(self.inputs) if self._is_product else None
@@ -61,11 +78,16 @@ class Jacobian:
         self.model = objective.model(outputs, targets)
 
     @staticmethod
-    def bytes_of(network: Model, k: int, count: int) -> int:
-        """Return what the derivatives for `count` samples take, in float32."""
+    def bytes_of(network: Model, k: int, count: int, units: int | None = None) -> int:
+        """Return what the derivatives for `count` samples take, in float32, of so many units; None: of all."""
         layer = network.trainable[k]
         M, N = layer.weight_shape
-        return 4 * count * network.classes * M * (1 if _is_product(layer) else N)
+        return 4 * count * network.classes * (M if units is None else units) * (1 if _is_product(layer) else N)
+
+    @property
+    def starts(self) -> tuple[Array, int]:
+        """The inputs, and their layer, from which another Jacobian of the layer may begin: `inputs` and `first`."""
+        return self._starts, self._first
 
     def loss(self) -> float:
         """Return the loss that the model has at the present outputs; squared error: |r|^2 / Q."""
@@ -116,10 +138,12 @@ def _is_product(layer: ModelLayer) -> bool:
     return footprint.sites(layer) == 1 and layer.has_shared_rows
 
 
-def _by_weights(layer: ModelLayer, x: Array, back: Array) -> Array:
-    """Return the rows of A, (q, C, M, N), of derivatives `back` (q, C, M, sites) by a layer's pre-activations."""
-    count, C, M, sites = back.shape
+def _by_weights(layer: ModelLayer, x: Array, back: Array, units: Sequence[int] | None) -> Array:
+    """Return the rows of A, (q, C, units, N), of derivatives `back` (q, C, M, sites) by a layer's pre-activations."""
+    count, C, _, sites = back.shape
     if layer.has_shared_rows:
+        own = back if units is None else np.ascontiguousarray(back[:, :, list(units)])
         rows = layer.unfold(x).reshape(count, sites, -1)
-        return np.matmul(back.reshape(count, C * M, sites), rows).reshape(count, C, M, -1)
-    return np.stack([layer.sample_gradients(x, np.ascontiguousarray(back[:, c])) for c in range(C)], axis=1)
+        return np.matmul(own.reshape(count, C * own.shape[2], sites), rows).reshape(count, C, own.shape[2], -1)
+    found = np.stack([layer.sample_gradients(x, np.ascontiguousarray(back[:, c])) for c in range(C)], axis=1)
+    return found if units is None else found[:, :, list(units)]

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annealtrain.errors import InputError
 from annealtrain.nn import footprint
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.model import Model
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import TorchNetwork, import_torch
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
+from annealtrain.optimizers.weight_grid import HELD_BYTES, OF_SHADOW, GridLayer, GridWeights, WeightGrid
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator
 from annealtrain.runtime.stage_timer import StageTimer
@@ -35,6 +37,8 @@ class Backpropagation(Optimizer):
     learning_rate: a number, or a schedule over the steps. batch_size: images a step of AdamW, drawn anew from those
     that the trainer hands over; None: all of them. threads: of PyTorch; another number may change the last bits.
     rule: adamw, or sgd with Nesterov's momentum.
+    With grid=fixed it is straight-through training: the network has the weights on the grid closest to the float ones,
+    and the gradients at those move the float ones; after a first share of float training, by default none of it.
     """
 
     step_setting = "optimizer.learning_rate"
@@ -62,6 +66,13 @@ class Backpropagation(Optimizer):
         import_torch()
         self.learning_rate, self.batch_size, self.loss = learning_rate, batch_size, loss
         self.weight_decay, self.threads, self.rule, self.momentum = weight_decay, threads, rule, momentum
+        self.grid: WeightGrid | None = None
+
+    def on_grid(self, grid: WeightGrid) -> Optimizer:
+        if grid.moves is not None:
+            raise InputError(f"fixed_grid.moves={grid.moves} is for optimizers that anneal: backprop takes null")
+        self.grid = grid
+        return self
 
     def check(self, network: Model) -> None:
         if isinstance(network, Network):
@@ -71,6 +82,9 @@ class Backpropagation(Optimizer):
         import torch
 
         super().start(network, seed=seed, timer=timer)
+        self._held = (
+            None if self.grid is None else GridWeights(network.trainable, self.grid, share=self.grid.shadow or 0.0)
+        )
         torch.set_num_threads(self.threads)
         # oneDNN's convolutions take twice the time of plain ones on single images, and less from 16 on.
         torch.backends.mkldnn.set_flags(self.batch_size is None or self.batch_size >= 16)
@@ -90,7 +104,7 @@ class Backpropagation(Optimizer):
         weights = sum(prod(layer.weight_shape) for layer in network.trainable)
         size = min(self.batch_size or samples, samples)
         # Weights, gradients and two moments, ours in float64 and a checkpoint's copies beside them.
-        held = 48 * weights
+        held = 48 * weights + (HELD_BYTES * weights if self.grid is not None else 0)
         if not network.is_chain:
             return held + footprint.pass_bytes(network, size, threads)
         unfolded = sum(footprint.unfolded(layer) for layer in network.trainable)
@@ -100,22 +114,29 @@ class Backpropagation(Optimizer):
 
     def scheduled(self) -> list[str]:
         is_stretched = isinstance(self.learning_rate, Schedule) and self.learning_rate.is_stretched
-        return ["the learning rate"] if is_stretched else []
+        found = ["the learning rate"] if is_stretched else []
+        return [*found, OF_SHADOW] if self.grid is not None and self.grid.shadow else found
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         import torch
 
+        if self._held is not None:
+            self._held.put_shadow()
         self._body.pull(self._weights)
         inputs, outputs = (torch.from_numpy(np.ascontiguousarray(part)) for part in (batch.inputs, batch.outputs))
         parts = self._parts(len(outputs), step)
         rate = 0.0
         with self.timer.stage("backprop_s"), self._body.training(step.number):
             for number, part in enumerate(parts):
-                rate = self._rate(step.number * len(parts) + number, step.total * len(parts))
-                self._descend(inputs[part], outputs[part], rate)
+                at, total = step.number * len(parts) + number, step.total * len(parts)
+                rate = self._rate(at, total)
+                is_float = self._held is None or self._held.trains_float(at, total)
+                self._descend(inputs[part], outputs[part], rate, None if is_float else self.grid)
                 if number % 64 == 0:
                     progress(0, number / len(parts))
         self._body.push(self._weights)
+        if self._held is not None:
+            self._held.round_shadow()
         norms = self._body.gradient_norms(self._weights)
         told = {"epoch": step.epoch + 1, "learning_rate": rate}
         return [{**told, "layer": k, "gradient_norm": norm} for k, norm in enumerate(norms)]
@@ -133,23 +154,41 @@ class Backpropagation(Optimizer):
         rate = self.learning_rate
         return rate.value(number, total) if isinstance(rate, Schedule) else rate
 
-    def _descend(self, inputs: Tensor, outputs: Tensor, rate: float) -> None:
+    def _descend(self, inputs: Tensor, outputs: Tensor, rate: float, grid: WeightGrid | None) -> None:
         from torch.nn.functional import cross_entropy, mse_loss
 
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.zero_grad()
+        behind = self._put_nearest(grid) if grid is not None else []
         found = self._body(inputs, self._weights)
         (mse_loss if self.loss == "mse" else cross_entropy)(found, outputs).backward()
+        for w, value in zip(self._weights, behind, strict=False):
+            w.data.copy_(value)
         self._optimizer.step()
+
+    def _put_nearest(self, grid: WeightGrid) -> list[Tensor]:
+        """Give the weights their nearest on the grid, whose gradients then go straight through; return the float ones.
+
+        A module's weights are its parameters, several a layer, so the layers say what lies on one grid.
+        """
+        behind = [w.detach().clone() for w in self._weights]
+        self._body.push(self._weights)
+        for layer in self.network.trainable:
+            layer.weights = GridLayer.nearest(layer.weights, grid).weights
+        self._body.pull(self._weights)
+        return behind
 
     def state(self) -> dict[str, Array]:
         moments = [self._optimizer.state[w] for w in self._weights]
         pairs = [(f"{name}_{k}", value) for k, held in enumerate(moments) for name, value in held.items()]
-        return {name: value.numpy().copy() for name, value in pairs if value is not None}
+        found = {name: value.numpy().copy() for name, value in pairs if value is not None}
+        return found | (self._held.state() if self._held is not None else {})
 
     def restore(self, state: dict[str, Array]) -> None:
         import torch
 
+        if self._held is not None:
+            self._held.restore(state)
         for k, w in enumerate(self._weights):
             held = {name: torch.from_numpy(state[f"{name}_{k}"]) for name in MOMENTS if f"{name}_{k}" in state}
             if any(moment.shape != w.shape for name, moment in held.items() if name != "step"):

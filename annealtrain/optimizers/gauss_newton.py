@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.errors import Diverged
+from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn import footprint
@@ -24,7 +24,9 @@ from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.model import Model
 from annealtrain.optimizers.diagnostics import condition_number, saturated_share
+from annealtrain.optimizers.grid_gauss_newton import FloatGaussNewton, GridGaussNewton
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
+from annealtrain.optimizers.weight_grid import WeightGrid
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
@@ -37,10 +39,11 @@ from annealtrain.solvers.statistics import merge_rows
 GROUP = 16  # units whose J are formed at once, on all threads
 GROW, SHRINK = 1.3, 0.5  # of the range L, where the model was right, and where it was wrong
 RIGHT, WRONG = 0.75, 0.25  # shares of the predicted decrease that came true
+SHADOW_BITS = 8  # of the steps of float weights behind those of a grid
 BACKTRACKS = 6  # halvings of a layer's step before its old weights are kept
 
 
-class GaussNewton(Optimizer):
+class GaussNewton(FloatGaussNewton):
     """Solves unit after unit for the change d of its weights, |d_j| <= L.
 
     ridge: lambda, absolute: adds lambda |W|^2 to the loss.
@@ -70,6 +73,12 @@ class GaussNewton(Optimizer):
         self.ridge, self.adaptive = float(ridge), adaptive
         self.objective = LOSSES[loss]
         self.solver, self.half_range, self.bits = solver, half_range, bits
+
+    def on_grid(self, grid: WeightGrid) -> Optimizer:
+        if not self.adaptive:
+            raise InputError("grid=fixed takes steps that lower the true loss only: set optimizer.adaptive=true")
+        self.bits = SHADOW_BITS
+        return GridGaussNewton(self, grid, self.ridge)
 
     def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
@@ -109,7 +118,7 @@ class GaussNewton(Optimizer):
 
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         if self.network.has_more:
-            self._move_more(batch, step)
+            self.move_more(batch, step)
         rows = [self._train_layer(k, batch, step, progress) for k in reversed(range(len(self.network.trainable)))]
         return rows[::-1]
 
@@ -167,8 +176,7 @@ class GaussNewton(Optimizer):
             **found.stats,
         }
 
-    def _move_more(self, batch: Batch, step: Step) -> None:
-        """Let the network's one pass in training mode move its running statistics, and the weights of no layer."""
+    def move_more(self, batch: Batch, step: Step) -> None:
         tape = self.network.training_tape(batch.inputs, step.number)
         tape.gradients(self.objective.gradient(tape.outputs, batch.outputs, len(batch.inputs)))
         self.network.move_rest(1 - step.number / step.total)

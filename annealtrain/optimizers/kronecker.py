@@ -11,13 +11,16 @@ import numpy as np
 
 from annealtrain.errors import Diverged
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn import footprint
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.model import Model
 from annealtrain.optimizers.diagnostics import condition_number, solve_row
+from annealtrain.optimizers.grid_kronecker import FloatKronecker, GridKronecker
 from annealtrain.optimizers.kronecker_model import FORMS, KroneckerModel, kronecker_factors
 from annealtrain.optimizers.moving_average import MovingAverage
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
+from annealtrain.optimizers.weight_grid import WeightGrid
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator
 from annealtrain.runtime.ranks import current_ranks
@@ -28,6 +31,7 @@ from annealtrain.solvers.solver import Solver
 
 PROBED = 64  # samples of a curvature probe
 DIAGNOSED = 64  # steps of an epoch between two that are looked at closely, the first of them always
+SHADOW_BITS = 8  # of the steps of float weights behind those of a grid
 WARM_UP = 10  # first steps that each renew the curvature
 
 
@@ -44,7 +48,7 @@ def kronecker_bytes(network: Model, samples: int, threads: int) -> int:
     return factors + largest + probe * threads + footprint.pass_bytes(network, samples, threads)
 
 
-class Kronecker(Optimizer):
+class Kronecker(FloatKronecker):
     """Minimises E_m(d) = d'Jd + H_m d of every unit m in its box |d_j| <= L, and moves the weights by d.
 
     J = R / r + damping I, H = eta (Gamma + damping g I)^-1 h / r, r and g the means of the diagonals of R and Gamma,
@@ -88,6 +92,10 @@ class Kronecker(Optimizer):
         self.solver, self.half_range, self.bits = solver, half_range, bits
         self.eta, self.damping, self.momentum, self.memory, self.every = eta, damping, momentum, memory, every
         self.objective, self.factors = LOSSES[loss], factors
+
+    def on_grid(self, grid: WeightGrid) -> Optimizer:
+        self.bits = SHADOW_BITS
+        return GridKronecker(self, grid)
 
     def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
@@ -201,6 +209,9 @@ class Kronecker(Optimizer):
     def _layer_problem(self, k: int, step: Step) -> LayerProblem:
         half_range = self.half_range.value(step.number, step.total, k)
         return self._model.problem(k, self.eta * self._left(step), half_range, self.bits)
+
+    def couplings(self, k: int) -> Couplings:
+        return self._model.preconditioner(k)[0]
 
     def _left(self, step: Step) -> float:
         """Return the share of eta that is left in a step: it falls linearly, to a fiftieth."""

@@ -16,6 +16,7 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn import footprint
 from annealtrain.nn.losses import SQUARED_ERROR, Loss
 from annealtrain.nn.model import Model
+from annealtrain.optimizers.weight_grid import WeightGrid
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, stream
 from annealtrain.runtime.stage_timer import StageTimer
@@ -65,6 +66,13 @@ class Optimizer:
     solves_for_changes: bool = False
     shares_batches: bool = False
     step_setting: str = "the range L (half_range.first and last, or the schedule's own values)"
+
+    def on_grid(self, grid: WeightGrid) -> "Optimizer":
+        """Return the optimizer that trains in this one's place where the weights stay on a grid; InputError if none."""
+        raise InputError(
+            "grid=fixed keeps the weights on a grid, which this optimizer cannot: take optimizer=gauss_newton or "
+            "kronecker, or backprop, whose gradients go straight through"
+        )
 
     def check(self, network: Model) -> None:
         """Raise InputError if this optimizer, its range or its solver cannot serve the network."""

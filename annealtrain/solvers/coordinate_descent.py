@@ -21,7 +21,8 @@ class CoordinateDescent(Solver):
     """`solver=descent`: each weight in turn to its best level, until no weight moves.
 
     num_starts: the first start is `start`, the others are random; all are kept as reads.
-    start: `present`, the grid's point closest to S0; or `babai` or `beam`, see SimulatedAnnealing.
+    start: `present`, the grid's point closest to S0, or the levels that the weights of a fixed grid have; or `babai` or
+    `beam`, see SimulatedAnnealing.
     """
 
     @checked("solver.", num_starts=READS, max_sweeps=whole(), start=one_of("present", *GOOD_STARTS))
@@ -38,7 +39,7 @@ class CoordinateDescent(Solver):
         self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
     ) -> list[tuple[Array, dict[str, float]]]:
         if self.start == "present" or not forms[0].couplings.indices.size:
-            firsts = [form.nearest_levels(form.S0) for form in forms]
+            firsts = [form.present_levels for form in forms]
         else:
             firsts = list(good_start(self.start, forms, seeds).levels)
         found = thread_pool.parallel_map(lambda unit: self._reads(*unit), list(zip(forms, seeds, firsts, strict=True)))

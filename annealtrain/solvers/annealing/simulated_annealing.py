@@ -66,7 +66,8 @@ class SimulatedAnnealing(Solver):
     start: `random` spins for every read; `present`, the grid's point closest to the present weights; or a good point,
     for J that is positive semidefinite: `babai`, the best of a few successive roundings of each unit, or `beam`, that
     of a beam search, slower, and better where J is ill-conditioned. The first temperature is then such that the point
-    is not forgotten, and a read that ends above it gives way to it.
+    is not forgotten, and a read that ends above it gives way to it. On a fixed grid (see WeightGrid) the first two are
+    one: all reads begin at the levels that the weights have, and none ends above them.
     time_limit_s: stop sweeping so many seconds after a solve began, wherever the schedule is, so that results depend
     on the clock; every unit is annealed for at least a few milliseconds. null: never.
     Given betas are in 1 / (loss of one output site), as in the author's code behind the paper's figures.
@@ -162,7 +163,7 @@ class SimulatedAnnealing(Solver):
 
     def executor(self, problem: LayerProblem) -> Executor:
         """Return the way in which a layer is annealed."""
-        if self.start not in PLAIN_STARTS:
+        if self.start not in PLAIN_STARTS or problem.present is not None:
             return Executor.LANES  # J is formed
         return plan(
             problem,
@@ -202,8 +203,9 @@ class SimulatedAnnealing(Solver):
         for i, form in enumerate(forms):
             own = slice(R * i, R * (i + 1))
             levels = (scatter_live if run_forms is forms else from_spins)(form, ends.levels[own])
-            if start is not None:
-                levels = better_reads(form, start.levels[i], levels)
+            begun = form.present if start is None else start.levels[i]
+            if begun is not None:
+                levels = better_reads(form, begun, levels)
             flips, sweeps = ends.flips[own].tolist(), ends.sweeps[own].tolist()
             found.append((levels, chain_stats(betas[i], flips, sweeps, visits)))
         return found
@@ -218,12 +220,14 @@ class SimulatedAnnealing(Solver):
         cooling, firsts = self.cooling, None
         if start is None:
             betas = [cooling.of_unit(form) for form in forms]
+            if forms[0].present is not None:
+                firsts = np.array([form.present_levels[form.couplings.indices] for form in forms])
         else:
             betas = [cooling.of_start(form, excess) for form, excess in zip(forms, start.excess, strict=True)]
             firsts = start.levels[:, forms[0].couplings.indices]
         if forms[0].encoding.is_binary:
             return betas, forms, firsts
-        if self.start == "present":
+        if self.start == "present" and forms[0].present is None:
             firsts = np.full((len(forms), forms[0].couplings.indices.size), forms[0].encoding.middle_level)
         if firsts is not None:
             firsts = np.array([in_spins(form, first) for form, first in zip(forms, firsts, strict=True)])
