@@ -1,6 +1,5 @@
 """The command line: `annealtrain COMMAND ...`. Errors of the user end in one line and exit code 2."""
 
-import os
 import shlex
 import sys
 from argparse import RawDescriptionHelpFormatter
@@ -8,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import annealtrain
-from annealtrain.commands import streams
+from annealtrain.commands import completion, streams
 from annealtrain.commands.interrupts import Heard, as_ctrl_c
 from annealtrain.commands.parser import DATA_DIR, TRUST, check_folder, epochs_of, parser_of, run_folder
 from annealtrain.errors import InputError, nearest
@@ -74,8 +73,8 @@ def _told(command: str, arguments: list[str], heard: Heard) -> int:
 
 def _run(command: str, arguments: list[str]) -> int:
     # Bash completion calls the program without the command word: it stands in the line to complete.
-    if "query=bash" in arguments and "COMP_LINE" in os.environ:
-        return _complete(arguments)
+    if "query=bash" in arguments and (line := completion.typed()) is not None:
+        return _train(arguments) if completion.is_for_settings(line) else completion.print_commands(line, COMMANDS)
     if command in ("-h", "--help", "help"):
         print(USAGE)
         return 0 if arguments else 2
@@ -286,17 +285,6 @@ def _figure(arguments: list[str]) -> int:
     from annealtrain.commands.figure import figure
 
     return figure(given.name, given.overrides, given.seeds, given.output)
-
-
-def _complete(arguments: list[str]) -> int:
-    words = os.environ["COMP_LINE"].split()
-    typing_command = len(words) < 2 or (len(words) == 2 and not os.environ["COMP_LINE"].endswith(" "))
-    if typing_command:
-        print(" ".join(COMMANDS))
-    elif words[1] in ("train", "estimate"):
-        os.environ["COMP_LINE"] = os.environ["COMP_LINE"].replace(words[1] + " ", "", 1)
-        return _train(arguments)
-    return 0
 
 
 COMMANDS = {

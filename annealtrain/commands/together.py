@@ -20,8 +20,6 @@ def require_shared(optimizer: Optimizer) -> None:
     if count() > 1 and not optimizer.shares_batches:
         told = "several processes train together with optimizer=kronecker and grid=step alone"
         raise InputError(f"{told}: start this without torchrun")
-            "several processes train together with optimizer=kronecker and grid=step alone: start this without torchrun"
-        )
 
 
 class Group:

@@ -1,13 +1,9 @@
 """The objects of a run, built from its composed configuration and checked before any work."""
 
 from collections.abc import Sequence
-from inspect import Parameter, signature
+from inspect import signature
 from pathlib import Path
 from typing import Any
-
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf.errors import OmegaConfBaseException
 
 from annealtrain.data.augmentation import Augment
 from annealtrain.data.dataset import CLASSIFICATION, REGRESSION, Dataset
@@ -16,7 +12,7 @@ from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
 from annealtrain.experiment import data_of_run, first_weights, model_of_run, moved_data, trust
 from annealtrain.experiment.config import TEXTS, Config, check_values, config_hash, config_text, threads_of
-from annealtrain.experiment.known_settings import meant
+from annealtrain.experiment.nodes import create, described, instantiated, of_kind, unbuilt, unknown_argument
 from annealtrain.nn.network import Network
 from annealtrain.nn.torch_network import import_torch, torch_threads
 from annealtrain.optimizers.optimizer import Optimizer
@@ -27,9 +23,6 @@ from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver
 from annealtrain.training.task import Task
 from annealtrain.training.trainer import Trainer
-
-DEFAULTS = {"solver": "sa", "schedule": "geometric", "optimizer": "gauss_newton"}  # named where one is missing
-OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 
 class Experiment:
@@ -153,7 +146,7 @@ def check_whole(config: Config) -> None:
         try:
             unknown = unknown_argument(what, config[what])
         except Exception as error:  # whatever importing a module of the user's raises
-            raise _unbuilt(what, config[what], error) from error
+            raise unbuilt(what, config[what], error) from error
         if unknown:
             raise InputError(unknown)
     if data_of_run.known_shape(config):
@@ -162,8 +155,8 @@ def check_whole(config: Config) -> None:
 
 def dataset_of(config: Config) -> Dataset:
     """Return the set that a configuration describes, or that a user's function gives as arrays."""
-    node = _described(data_of_run.described_set(config), "dataset")
-    return data_of_run.set_from(_instantiate(node, "dataset"), config)
+    node = described(data_of_run.described_set(config), "dataset")
+    return data_of_run.set_from(instantiated(node, "dataset"), config)
 
 
 def optimizer_of(config: Config) -> Optimizer:
@@ -171,12 +164,12 @@ def optimizer_of(config: Config) -> Optimizer:
 
     An optimizer whose constructor has no argument `solver` anneals nothing, and is given none of the three.
     """
-    node = _described(config["optimizer"], "optimizer")
+    node = described(config["optimizer"], "optimizer")
     trust.open_path(node)
     try:
         taken = signature(trust.located(node["_target_"])).parameters
     except Exception as error:  # whatever importing a module of the user's raises
-        raise _unbuilt("optimizer", node, error) from error
+        raise unbuilt("optimizer", node, error) from error
     name = node["_target_"].rpartition(".")[2]
     given: dict[str, Any] = {}
     if "solver" in taken:
@@ -190,11 +183,11 @@ def optimizer_of(config: Config) -> Optimizer:
     if doubled := sorted(given.keys() & node.keys()):
         instead = {"bits": "bits=", "half_range": "half_range.first= and half_range.last=", "solver": "solver="}
         raise InputError(f"optimizer.{doubled[0]} is the run's own: set {instead[doubled[0]]} in its place")
-    make = _instantiate(node | {"_partial_": True}, "optimizer")
+    make = instantiated(node | {"_partial_": True}, "optimizer")
     try:
-        made: Optimizer = _of_kind(make(**given), node, "optimizer", Optimizer)
+        made: Optimizer = of_kind(make(**given), node, "optimizer", Optimizer)
     except TypeError as error:  # of an argument that its constructor has not
-        raise _unbuilt("optimizer", node, error) from error
+        raise unbuilt("optimizer", node, error) from error
     return made.on_grid(grid_of(config)) if config["grid"] == "fixed" else made
 
 
@@ -212,69 +205,6 @@ def solver_of(config: Config) -> Solver:
     return solver
 
 
-def create(node: Any, what: str, kind: type) -> Any:
-    """Return the object that a configuration node describes; InputError in one line where it cannot be made."""
-    return _of_kind(_instantiate(_described(node, what), what), node, what, kind)
-
-
-def _described(node: Any, what: str) -> dict[str, Any]:
-    if not isinstance(node, dict) or "_target_" not in node:
-        if node is None:
-            raise InputError(f"this run needs a {what}: add {what}={DEFAULTS.get(what, '...')}")
-        raise InputError(f"{what} has no _target_: choose one of the group, such as annealtrain train {what}=...")
-    return node
-
-
-def _of_kind(made: Any, node: dict[str, Any], what: str, kind: type) -> Any:
-    if not isinstance(made, kind):
-        raise InputError(f"{what}._target_={node['_target_']} makes a {type(made).__name__}, not a {what}")
-    return made
-
-
-def _instantiate(node: Any, what: str) -> Any:
-    trust.open_path(node)
-    try:
-        return instantiate(node, _convert_="all")
-    except (InstantiationException, OmegaConfBaseException, TypeError) as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None and not isinstance(cause, InputError):
-            cause = cause.__cause__
-        if isinstance(cause, InputError):
-            raise cause from None
-        raise _unbuilt(what, node, cause) from error
-
-
-def unknown_argument(key: str, node: Any) -> str | None:
-    """Return one line for the first setting at any depth of a node that its `_target_` does not take, None without."""
-    if isinstance(node, list):
-        found = (unknown_argument(f"{key}.{at}", below) for at, below in enumerate(node))
-        return next(filter(None, found), None)
-    if not isinstance(node, dict):
-        return None
-    if isinstance(node.get("_target_"), str):
-        taken = signature(trust.located(node["_target_"])).parameters
-        is_open = any(one.kind is Parameter.VAR_KEYWORD for one in taken.values())
-        for name in node:
-            if name not in (*taken, *OF_HYDRA) and not is_open:
-                close = meant(f"{key}.{name}", taken)
-                return f"no setting {f'{key}.{name}'!r}{close}: {node['_target_']} takes {', '.join(taken)}"
-    return next(filter(None, (unknown_argument(f"{key}.{name}", below) for name, below in node.items())), None)
-
-
-def _unbuilt(what: str, node: Any, error: BaseException) -> InputError:
-    """Return the line for an object that cannot be made: a setting that its class has not, or what it has raised."""
-    if isinstance(error, TypeError) and (unknown := unknown_argument(what, node)):
-        return InputError(unknown)
-    if isinstance(error, ImportError) and (absent := trust.absent(what, node)):
-        return InputError(absent)
-    while error.__cause__ is not None:
-        error = error.__cause__
-    if "Expected a callable target" in str(error):
-        error = TypeError("a _target_ is no class and no function")
-    said = " ".join(str(error).split()).removesuffix(".") + trust.hidden(node)
-    return InputError(f"{what} cannot be built: {said}: see annealtrain train --help")
-
-
 def network_of(config: Config, in_shape: Sequence[int], classes: int, task: str = CLASSIFICATION) -> Any:
     """Return the network that a configuration describes, with its first weights; its outputs are linear for targets."""
     if model_of_run.is_module(config):
@@ -288,7 +218,7 @@ def network_of(config: Config, in_shape: Sequence[int], classes: int, task: str 
     settings = {name: config[name] for name in names}
     if task == REGRESSION:
         settings["output_activation"] = "linear"
-    return Network(_instantiate(layers, "model.layers"), tuple(in_shape), classes, **settings)
+    return Network(instantiated(layers, "model.layers"), tuple(in_shape), classes, **settings)
 
 
 def maker_of(config: Config) -> Any:
@@ -303,15 +233,15 @@ def maker_of(config: Config) -> Any:
     try:
         return trust.located(node["_target_"])
     except Exception as error:  # whatever importing a module of the user's raises
-        raise _unbuilt("model", node, error) from error
+        raise unbuilt("model", node, error) from error
 
 
 def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:
     """Return a torch module as a network, its first weights drawn from the run's seed."""
     make = maker_of(config)
     with model_of_run.seeded(config["seed"]):
-        module = _instantiate(model_of_run.arguments(config["model"], make, in_shape, classes), "model")
-    rest = _instantiate(config["rest"], "rest") if config.get("rest") is not None else None
+        module = instantiated(model_of_run.arguments(config["model"], make, in_shape, classes), "model")
+    rest = instantiated(config["rest"], "rest") if config.get("rest") is not None else None
     torch_threads(threads_of(config))
     settings = {"seed": config["seed"], "anneals": config.get("solver") is not None}
     return model_of_run.network(module, in_shape, classes, config["trainable"], rest, **settings)

@@ -13,8 +13,9 @@ from annealtrain.data.dataset import Dataset
 from annealtrain.data.images import split
 from annealtrain.errors import InputError
 from annealtrain.experiment import data_of_run, versions
-from annealtrain.experiment.builder import build_saved, create, dataset_of
+from annealtrain.experiment.builder import build_saved, dataset_of
 from annealtrain.experiment.config import Config, saved_config
+from annealtrain.experiment.nodes import create
 from annealtrain.experiment.quantize_config import described
 from annealtrain.nn.network import Network
 from annealtrain.nn.onnx_export import onnx_network
