@@ -18,7 +18,9 @@ def count() -> int:
 def require_shared(optimizer: Optimizer) -> None:
     """Raise InputError where several processes cannot train together with an optimizer."""
     if count() > 1 and not optimizer.shares_batches:
-        raise InputError("several processes train together with optimizer=kronecker and grid=step alone: start this without torchrun")
+        raise InputError(
+            "several processes train together with optimizer=kronecker alone, and grid=step: leave torchrun out"
+        )
 
 
 class Group:
