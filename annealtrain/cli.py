@@ -163,8 +163,8 @@ def _export(arguments: list[str]) -> int:
     folder = Path(folders[0]) if folders else None
     if folder:
         check_folder(folder)
-    where = {"layer": given.layer, "unit": given.unit, "output": given.output, "force": given.force}
-    where |= {"trusted": given.trust, "data_dir": given.data_dir}
+    where = {name: getattr(given, name) for name in ("layer", "unit", "output", "force", "data_dir")}
+    where["trusted"] = given.trust
     try:
         print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
     except InputError as error:
@@ -195,15 +195,9 @@ def _quantize(arguments: list[str]) -> int:
         raise InputError(f"{named[0]} is neither a run folder nor an .onnx file: settings are written key=value")
     if len(named) > 1:
         raise InputError(f"{named[1]}: one network at a time, {named[0]} is given already")
-    quantize(
-        Path(named[0]) if named else None,
-        [word for word in given.network if word not in named],
-        config_dir=given.config_dir,
-        output=given.output,
-        trusted=given.trust,
-        data_dir=given.data_dir,
-        command=shlex.join(["annealtrain", "quantize", *arguments]),
-    )
+    words, command = [word for word in given.network if word not in named], ["annealtrain", "quantize", *arguments]
+    where = {name: getattr(given, name) for name in ("config_dir", "output", "data_dir")}
+    quantize(Path(named[0]) if named else None, words, trusted=given.trust, command=shlex.join(command), **where)
     return 0
 
 

@@ -55,6 +55,25 @@ def test_what_falls_over_a_run_is_said(cli: Callable, words: list[str], named: s
     assert len(table(Path("run/metrics.csv"))) == 3
 
 
+@pytest.mark.parametrize(
+    ("words", "before"),
+    [
+        (["bits=2"], ""),
+        (
+            ["optimizer=kronecker", "levels=3"],
+            "the range L and eta are from here on what they are in a run of 8 epochs",
+        ),
+    ],
+)
+def test_a_run_on_a_grid_stays_there(cli: Callable, words: list[str], before: str) -> None:
+    trained(cli, "run", 1, "grid=fixed", *words)
+    err = cli("resume", "run", "epochs=8").err  # of which the first two would train float weights
+    said = "fixed_grid.shadow was a share of those up to 1, and all that come are on the grid"
+    assert err.startswith(f"goes on from epoch 1 to 8: {before}")
+    assert f"{said}: another run than one of 8 epochs" in err
+    assert all(row["moved_share"] for row in table(Path("run/solves.csv")))
+
+
 def test_what_follows_a_runs_length() -> None:
     def made(kind: Callable, half_range: object, **solver: object) -> list[str]:
         return kind(solver=SimulatedAnnealing(**solver), half_range=half_range, bits=2).scheduled()

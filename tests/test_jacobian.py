@@ -127,3 +127,16 @@ def test_the_gradient_of_a_varied_network_is_that_of_autograd():
         ours = np.array([model.gradient(unit) for unit in range(len(layer.weights))])
         wanted = np.hstack([theirs.weight.grad.flatten(1).numpy(), -theirs.bias.grad[:, None].numpy()])
         np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_some_units_from_a_later_layers_inputs_have_the_rows_of_all(k):
+    made, shown = varied(bias=True), inputs_of(varied, 8)
+    whole = Jacobian(made, k, shown.inputs, shown.outputs)
+    inputs, first = whole.starts
+    some = Jacobian(made, k, inputs, shown.outputs, units=[2, 0], first=first)
+    assert first == k
+    for place, unit in enumerate((2, 0)):
+        np.testing.assert_allclose(some.gram(place), whole.gram(unit), rtol=1e-12)
+        np.testing.assert_allclose(some.gradient(place), whole.gradient(unit), rtol=1e-12, atol=1e-15)
+    assert some.true_loss() == pytest.approx(whole.true_loss(), rel=1e-12)

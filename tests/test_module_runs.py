@@ -44,7 +44,24 @@ WAYS = {
     "gauss_newton": ("optimizer=gauss_newton", "rest=sgd", "batch_size=null", "annealing.num_sweeps=2", "bits=4"),
     "backprop": ("optimizer=backprop", "optimizer.batch_size=10", "averaging=0.5"),
     "backprop_sgd": ("optimizer=backprop_sgd",),
+    "kronecker on a grid": ("grid=fixed", "levels=5", "optimizer.loss=cross_entropy"),
+    "gauss_newton on a grid": ("optimizer=gauss_newton", "grid=fixed", "bits=2", "rest=adamw", "batch_size=null"),
+    "backprop on a grid": ("optimizer=backprop_sgd", "grid=fixed", "bits=1"),
 }
+
+
+def assert_on_grid(cli: Callable, folder: Path) -> None:
+    """Assert that the weights of a run on a grid are those of its codes, with the bias as one more weight."""
+    counts = json.loads((folder / "result.json").read_text()).get("levels")
+    if counts is None:
+        return
+    assert cli("export", str(folder), *TRUST, "--format=codes").code == 0
+    with np.load(folder / "codes.npz") as codes:
+        top = int(codes["num_levels"]) - 1
+        for k, weights in enumerate(checkpoint.read_checkpoint(folder / "last.npz")[0]):
+            assert counts[k] <= top + 1
+            given = codes[f"scales_{k}"][:, None] * (2.0 * codes[f"levels_{k}"] / top - 1)
+            np.testing.assert_allclose(weights, given, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -56,6 +73,7 @@ def test_a_run_is_kept_whole_and_resumes_to_the_same_bits(cli: Callable, mine: P
     assert float(rows[-1]["train_loss"]) < float(rows[1]["train_loss"])
     outcome = cli("eval", "whole", *TRUST)
     assert (outcome.code, outcome.out.count("the same as recorded")) == (0, 2)
+    assert_on_grid(cli, mine / "whole")
 
     class Killed(Exception):
         pass

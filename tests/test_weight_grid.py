@@ -202,7 +202,8 @@ def assert_goes_on(config: dict) -> None:
     [
         (("bits=1", "optimizer=gauss_newton", "annealing.num_sweeps=2"), 2),
         (("levels=3", "optimizer=gauss_newton", "annealing.num_sweeps=2", "fixed_grid.moves=1", "bias=true"), 3),
-        (("bits=2", "optimizer=kronecker", "batch_size=15"), 4),
+        (("bits=1", "optimizer=gauss_newton", "annealing.num_sweeps=2", "optimizer.loss=cross_entropy"), 2),
+        (("bits=2", "optimizer=kronecker", "batch_size=15", "trainable=[1]"), 4),
         (("bits=1", "optimizer=backprop", "~solver", "~schedule", "optimizer.batch_size=10"), 2),
     ],
 )

@@ -56,6 +56,6 @@ def stretched(settings: list[str], before: int, epochs: int) -> str:
             f"in a run of {epochs} epochs, and had fallen within {before} until here"
         )
     if OF_SHADOW in settings:
-        told.append(f"{OF_SHADOW} was the share of {before} epochs, and all that come are on the grid")
+        told.append(f"{OF_SHADOW} was a share of those up to {before}, and all that come are on the grid")
     another = f"another run than one of {epochs} epochs from its start"
     return f"goes on from epoch {before} to {epochs}: {'; '.join(told)}: {another}"

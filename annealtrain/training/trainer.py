@@ -54,7 +54,9 @@ class Trainer:
         self.epochs, self.seed, self.batch_size = epochs, seed, batch_size
         self.timer, self._ranks = StageTimer(), current_ranks()
         if self._ranks.size > 1 and not optimizer.shares_batches:
-            raise InputError("several processes train together with optimizer=kronecker alone: start this in one")
+            raise InputError(
+                "several processes train together with optimizer=kronecker alone, and grid=step: start this in one"
+            )
         optimizer.check(network)
         optimizer.start(network, seed=seed, timer=self.timer)
         self._averages = WeightAveraging(network, averaging, self._calibrate) if averaging else None
