@@ -240,7 +240,9 @@ def test_estimates_of_memory_and_seconds(cli: Callable, refused: Callable, mine:
     words = (*QUICK, OWN, *WAYS[way])
     lines = cli("estimate", *words, "--probe", "0.01").out.splitlines()
     assert "Conv2d" in lines[1]
-    assert re.match(r"Training on 120 samples .* holds about \d+ MB, \d+ MB of it the program itself\.", lines[-3])
+    assert re.match(
+        r"Training on 120 samples .* holds about [\d.]+ [MG]B, [\d.]+ [MG]B of it the program itself\.", lines[-3]
+    )
     assert re.match(r"An epoch takes about \S+ s on 1 thread, .*: measured on ", lines[-1])
     monkeypatch.setattr(memory, "available_bytes", lambda: 90_000_000)
     assert "MB; 90 MB are available: take " in refused("train", *words)
@@ -260,9 +262,9 @@ def test_images_stay_as_they_are(cli: Callable) -> None:
 
 OTHER = "model={_target_: my_models.%s}"
 REFUSED: list[tuple[list[str], str]] = [
-    ([OTHER % "Smal"], "model cannot be built: Error loading 'my_models.Smal'"),
+    ([OTHER % "Smal"], "model._target_=my_models.Smal: my_models has no Smal; did you mean 'Small'?"),
     ([OTHER % "Small, num_classes: 7"], "the model has 7 outputs, the dataset needs 10: "),
-    ([OTHER % "Small, widht: 7"], "no setting 'model.widht'; did you mean 'width'?"),
+    ([OTHER % "Small, widht: 7"], "no setting 'model.widht'; did you mean 'width' in model?"),
     ([OTHER % "Small, in_channels: 2"], "the model does not take samples of 1x8x8: RuntimeError"),
     (["model={_target_: os.getcwd}"], "model._target_ makes a str, not a torch.nn.Module"),
     ([OWN, "trainable=[tail]"], "trainable=tail: the module has no such layer; it has 0 features.0, 1 head"),

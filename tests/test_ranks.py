@@ -50,7 +50,7 @@ def test_two_ranks_reach_the_weights_of_one(cli, tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["optimizer=gauss_newton"], "train together with optimizer=kronecker alone"),
+        (["optimizer=gauss_newton"], "train together with optimizer=kronecker and grid=step alone"),
         (["seed=0,1", "--multirun"], "torchrun gives one run several processes: start a sweep without it"),
     ],
 )

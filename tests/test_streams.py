@@ -50,6 +50,7 @@ def test_a_disk_that_fails_in_the_work_of_others_is_one_line(
     def full(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
+    Path("run").mkdir()
     monkeypatch.setattr("annealtrain.commands.collect.collect", full)
     outcome = cli("collect", "run")
     assert (outcome.code, outcome.out.strip()) == (2, "")
@@ -61,6 +62,7 @@ def test_an_error_that_is_none_of_files_is_not_hidden(cli: Callable, monkeypatch
     def fail(*_: object) -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
+    Path("run").mkdir()
     monkeypatch.setattr("annealtrain.commands.collect.collect", fail)
     with pytest.raises(OSError, match="allocate"):
         cli("collect", "run")

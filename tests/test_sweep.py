@@ -197,7 +197,7 @@ def test_a_folder_made_by_another_configuration_is_refused(cli: Callable, refuse
     assert cli("train", *SMALL, "--multirun", "seed=4", "hydra.sweep.dir=sweep").code == 0  # one more
     assert cli("train", *SMALL, "--multirun", "seed=2,3", "hydra.sweep.dir=sweep", "threads=1").code == 0
     shutil.rmtree(tmp_path / "sweep" / sweep_folder.CLAIM)  # as in a folder of an older version
-    outcome = cli("train", *SMALL, "epochs=3", "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
+    outcome = cli("train", *SMALL, "alpha=0.3", "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
     assert "2 jobs, 2 failed" in outcome.out
     assert f"{tmp_path}/sweep/seed=0 holds a run with other settings: choose another hydra.sweep.dir" in outcome.out
     assert (tmp_path / "sweep" / "seed=0" / "metrics.csv").read_bytes() == before

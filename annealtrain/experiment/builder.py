@@ -141,12 +141,12 @@ def check_whole(config: Config) -> None:
     except InputError as error:
         if "pip install" not in str(error):
             raise
-    for what in ("dataset", "model"):
-        trust.open_path(config[what])
+    for what, node in (("dataset", config["dataset"]), ("model", model_of_run.unlabelled(config["model"]))):
+        trust.open_path(node)
         try:
-            unknown = unknown_argument(what, config[what])
+            unknown = unknown_argument(what, node)
         except Exception as error:  # whatever importing a module of the user's raises
-            raise unbuilt(what, config[what], error) from error
+            raise unbuilt(what, node, error) from error
         if unknown:
             raise InputError(unknown)
     if data_of_run.known_shape(config):

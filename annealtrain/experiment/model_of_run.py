@@ -49,6 +49,11 @@ def without_defaults(config: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def unlabelled(node: Any) -> Any:
+    """Return a model's node without what is of the run, not of its class: its name and image size."""
+    return {name: value for name, value in node.items() if name not in LABELS} if isinstance(node, dict) else node
+
+
 def arguments(node: dict[str, Any], make: Any, in_shape: Sequence[int], classes: int) -> dict[str, Any]:
     """Return a model's node with what its class takes, and the node leaves null or out, filled in from the data.
 

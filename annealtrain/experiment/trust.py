@@ -134,13 +134,17 @@ def hidden(config: Any) -> str:
 
 
 def absent(what: str, node: Any) -> str | None:
-    """Return one line for the first object of this package that a node names and that there is not, None without."""
+    """Return one line for the first object that a node names and that its module has not, None without."""
     names = {target.rpartition(".")[2]: target for target in ALLOWED}
     for place, target in _targets(node):
         if target.startswith("annealtrain.") and target not in ALLOWED:
             close = nearest(target.rpartition(".")[2], names)
             full = f"; did you mean {names[close.split(chr(39))[1]]}?" if close else ""
             return f"{what}.{place}={shown(target)} is nothing that annealtrain has{full}"
+        module, _, name = target.rpartition(".")
+        if module in sys.modules and not hasattr(sys.modules[module], name):
+            close = nearest(name, [one for one in vars(sys.modules[module]) if not one.startswith("_")])
+            return f"{what}.{place}={shown(target)}: {module} has no {name}{close}{hidden(node)}"
     return None
 
 
