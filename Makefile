@@ -1,6 +1,6 @@
 # make train        install into .venv and train LeNet on the embedded digits
 # make test         install what the tests need and run them all, TEST_JOBS=2 at a time
-# make test-quick   those of them that take less than a fifth of a second each: for every commit
+# make test-quick   those of them that take less than a tenth of a second each: for every commit
 # make slow-tests   measure which tests take longer, into tests/slow_tests.txt
 # make lint         ruff, mypy, the import rule, and the rooms, arrows and floors of the house
 # make sanitize     build the kernel with AddressSanitizer and run its tests

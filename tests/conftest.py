@@ -36,7 +36,7 @@ from annealtrain.experiment.compose import compose_config  # noqa: E402
 
 # Each test that has taken more processor seconds than SLOW, as `make slow-tests` measured them; `make test-quick`
 # leaves them out.
-SLOW, SLOW_TESTS = 0.2, Path(__file__).with_name("slow_tests.txt")
+SLOW, SLOW_TESTS = 0.1, Path(__file__).with_name("slow_tests.txt")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
