@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
-from torch_networks import Block, Residual, Tied, images, one_hot, seeded  # noqa: E402
+from torch_networks import Block, Residual, Tied, images, one_hot, one_thread, seeded  # noqa: E402, F401
 
 import annealtrain  # noqa: E402
 from annealtrain.errors import Diverged, InputError  # noqa: E402
@@ -27,14 +27,6 @@ from annealtrain.torch import IsingKronecker  # noqa: E402
 
 GREEDY = SimulatedAnnealing(2, move="greedy", start="present")
 ADAMW = partial(torch.optim.AdamW, lr=0.01)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def data(count=24, dtype=torch.float32):

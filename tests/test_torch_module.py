@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
-from torch_networks import Block, Residual, Tied, images, one_hot, seeded  # noqa: E402
+from torch_networks import Block, Residual, Tied, images, one_hot, one_thread, seeded  # noqa: E402, F401
 
 from annealtrain.errors import InputError  # noqa: E402
 from annealtrain.hamiltonian.layer_problem import LayerProblem  # noqa: E402
@@ -25,14 +25,6 @@ from annealtrain.runtime.stage_timer import StageTimer  # noqa: E402
 from annealtrain.schedule import ConstantSchedule  # noqa: E402
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing  # noqa: E402
 from annealtrain.testing import OptimizerContract  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def residual(**settings):

@@ -1,8 +1,18 @@
 """PyTorch modules for the tests: small ones of every kind of layer, a Transformer's block, tied weights."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """PyTorch on one thread, in the modules that import this."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class Residual(nn.Module):

@@ -105,7 +105,7 @@ def estimate(config: Config, probe_s: float = 0.0, queue_s: float = 0.0) -> str:
     a call of the solver waits for its turn.
     """
     check_whole(config)
-    optimizer_of(config), maker_of(config)  # with the packages that they load
+    maker_of(config)  # with the packages that it loads; check_whole has loaded the optimizer's
     held, at_hand = memory.held_bytes(), None
     if probe_s or not (data_of_run.known_shape(config) and config["samples"] is not None):
         try:

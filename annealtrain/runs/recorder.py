@@ -32,8 +32,6 @@ STARTED, LEFT = (  # names of parts, of a run that was killed as it began, and l
     for names in ((CONFIG, META), (META, METRICS, SOLVES, LAST, BEST, RESULT))
 )
 REMEDY = "choose another hydra.run.dir, or put that right and go on with resume=true"
-
-
 NEXT_HASH = "next_config_hash"  # in META while a run is given more epochs: of the CONFIG that is about to be written
 
 
