@@ -126,6 +126,7 @@ def test_a_run_is_made_of_its_defaults() -> None:
         "averaging": 0,
         "init": None,
         "trainable": None,
+        "precision": "float32",
         "bias": False,
         "conv_inverse": "fourier",
         "pool_crop": "centred",

@@ -42,6 +42,7 @@ def train(cli: Callable, name: str, *words: str) -> str:
 WAYS = {
     "kronecker": ("augment.shift=1", "averaging=0.5"),
     "gauss_newton": ("optimizer=gauss_newton", "rest=sgd", "batch_size=null", "annealing.num_sweeps=2", "bits=4"),
+    "kronecker in half precision": ("precision=bfloat16", "kronecker.loss=cross_entropy"),
     "backprop": ("optimizer=backprop", "optimizer.batch_size=10", "averaging=0.5"),
     "backprop_sgd": ("optimizer=backprop_sgd",),
     "kronecker on a grid": ("grid=fixed", "levels=5", "optimizer.loss=cross_entropy"),
@@ -260,6 +261,29 @@ def test_images_stay_as_they_are(cli: Callable) -> None:
     assert "Training on 1000 samples in batches of" in cli("estimate", *words, "--probe", "0").out
 
 
+def test_half_precision_is_of_training_passes_alone() -> None:
+    def made(precision: str) -> RunModule:
+        torch.manual_seed(0)
+        layers = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 5)
+        )
+        return RunModule(layers, (3, 8, 8), precision=precision)
+
+    plain, half = made("float32"), made("bfloat16")
+    images = np.random.default_rng(0).normal(size=(6, 3, 8, 8)).astype(np.float32)
+    assert plain.tensor(images).is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_array_equal(half.predict(images), plain.predict(images))
+    tapes = [network.training_tape(images, 0) for network in (plain, half)]
+    assert tapes[1].outputs.dtype == np.float32
+    towards = np.ones_like(tapes[0].outputs)
+    pairs = [(tapes[0].outputs, tapes[1].outputs)]
+    for way in ("gradients", "backward"):
+        pairs += zip(*(getattr(tape, way)(towards) for tape in tapes), strict=True)
+    for exact, coarse in pairs:
+        np.testing.assert_allclose(coarse, exact, atol=0.02 * abs(exact).max())
+        assert not np.array_equal(coarse, exact) or np.allclose(exact, exact.ravel()[0])
+
+
 OTHER = "model={_target_: my_models.%s}"
 REFUSED: list[tuple[list[str], str]] = [
     ([OTHER % "Smal"], "model._target_=my_models.Smal: my_models has no Smal; did you mean 'Small'?"),
@@ -275,6 +299,8 @@ REFUSED: list[tuple[list[str], str]] = [
     ([OWN, "optimizer=backprop", "rest=sgd"], "rest=sgd: nothing in this run reads rest"),
     (["model=mlp", "trainable=[5]"], "trainable: the model has no layer 5; it has 0 linear0, 1 linear1"),
     (["model=mlp", "trainable=[0]", "method=pinv", "batch_size=null"], "a frozen Linear lies behind the first layer"),
+    ([OWN, "precision=float16"], "precision='float16' is not one of float32, bfloat16"),
+    (["model=mlp", "precision=bfloat16"], "precision=bfloat16 is for passes of a torch module: this model has"),
     (["+model={_target_: my_models.Small}"], "model has layers and a _target_: for a torch module write model=torch"),
 ]
 

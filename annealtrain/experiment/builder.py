@@ -211,6 +211,10 @@ def network_of(config: Config, in_shape: Sequence[int], classes: int, task: str 
         return _module_of(config, in_shape, classes)
     if config.get("rest") is not None:
         raise InputError("rest= is for parameters of a torch module: all weights of this model are those of its layers")
+    if config["precision"] != "float32":
+        raise InputError(
+            f"precision={config['precision']} is for passes of a torch module: this model has precision=float32"
+        )
     layers = config["model"].get("layers") if isinstance(config["model"], dict) else None
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
@@ -243,7 +247,7 @@ def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:
         module = instantiated(model_of_run.arguments(config["model"], make, in_shape, classes), "model")
     rest = instantiated(config["rest"], "rest") if config.get("rest") is not None else None
     torch_threads(threads_of(config))
-    settings = {"seed": config["seed"], "anneals": config.get("solver") is not None}
+    settings = {name: config[name] for name in ("seed", "precision")} | {"anneals": config.get("solver") is not None}
     return model_of_run.network(module, in_shape, classes, config["trainable"], rest, **settings)
 
 

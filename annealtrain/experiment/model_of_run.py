@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from annealtrain.errors import InputError
 from annealtrain.runtime.random_streams import Stream, stream
-from annealtrain.runtime.validation import Rule, is_whole, optional
+from annealtrain.runtime.validation import Rule, is_whole, one_of, optional
 
 if TYPE_CHECKING:
     from annealtrain.nn.run_module import RunModule
@@ -24,8 +24,9 @@ RULES = {
             ),
         )
     ),
+    "precision": one_of("float32", "bfloat16"),
 }
-BEFORE = {"init": None, "trainable": None}
+BEFORE = {"init": None, "trainable": None, "precision": "float32"}
 # Of optimizers that now have a choice, and the own values that they read.
 OPTIMIZER_BEFORE: dict[str, dict[str, Any]] = {
     "optimizer": {"loss": "squared_error", "factors": "sites"},
@@ -90,11 +91,12 @@ def network(
     *,
     seed: int,
     anneals: bool,
+    precision: str = "float32",
 ) -> "RunModule":
     """Return a module as a network; layers that `trainable` leaves out are frozen.
 
     rest: makes what trains parameters that no Hamiltonian takes. anneals: whether there are any; without a rest those
-    parameters are frozen then.
+    parameters are frozen then. precision: of training passes, see RunModule.
     """
     import torch
 
@@ -109,7 +111,7 @@ def network(
                 parameter.requires_grad_(False)
     shape = "x".join(map(str, in_shape))
     try:
-        made = RunModule(module, tuple(in_shape), rest=rest if anneals else None, seed=seed)
+        made = RunModule(module, tuple(in_shape), rest=rest if anneals else None, seed=seed, precision=precision)
     except InputError:
         raise
     except Exception as error:  # whatever a module raises of what it cannot take

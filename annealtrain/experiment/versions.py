@@ -24,6 +24,7 @@ BEFORE: dict[str, Any] = {
     "levels": None,
     "init": None,
     "trainable": None,
+    "precision": "float32",
     "output_activation": "leaky_relu",
     "task": None,
     "image_size": [32, 32],

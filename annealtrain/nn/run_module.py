@@ -6,16 +6,38 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from annealtrain.errors import InputError
+from annealtrain.nn.layer import Shape
 from annealtrain.nn.named_arrays import require_same
 from annealtrain.nn.torch_module import TorchModule, seed_device
 from annealtrain.runtime.array_types import Array
 
 
 class RunModule(TorchModule):
-    """A TorchModule all of whose tensors are kept and brought back, those that nothing trains among them."""
+    """A TorchModule all of whose tensors are kept and brought back, those that nothing trains among them.
+
+    Images and kernels have their channels last in memory, as convolutions on a CPU are quicker so.
+    precision: float32; bfloat16: layers of training passes, forward and backward, compute in it as PyTorch's autocast
+    chooses, while weights, gradients by weights and passes of evaluation are float32.
+    """
+
+    def __init__(
+        self, module: nn.Module, in_shape: Shape | None = None, *, precision: str = "float32", **settings: Any
+    ) -> None:
+        self.precision = precision
+        super().__init__(module.to(memory_format=torch.channels_last), in_shape, **settings)
+
+    def tensor(self, inputs: Any) -> Tensor:
+        found = super().tensor(inputs)
+        return found.contiguous(memory_format=torch.channels_last) if found.ndim == 4 else found
+
+    def run(self, inputs: Any) -> Tensor:
+        if self.precision == "float32" or not self.module.training:
+            return super().run(inputs)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return super().run(inputs).float()
 
     def others(self) -> dict[str, Array]:
         """Return copies of all parameters and buffers, those of the layers too, by name."""

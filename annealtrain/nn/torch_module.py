@@ -124,7 +124,7 @@ class TorchModule:
         return found
 
     def tensor(self, inputs: Any) -> Tensor:
-        """Return inputs on the module's device; images in the order in memory that PyTorch's layers work in."""
+        """Return inputs on the module's device, in its type where they are no integers."""
         if isinstance(inputs, Tensor):
             return inputs.to(self.device)
         array = np.ascontiguousarray(inputs)
