@@ -20,8 +20,8 @@ _HOMES = {
     "Run": "annealtrain.commands.api",
     "LayerProblem": "annealtrain.commands.api",
     "anneal": "annealtrain.solvers.annealing.api",
-    "quantize": "annealtrain.quantization.api",
-    "quantize_layer": "annealtrain.quantization.rounding",
+    "quantize": "annealtrain.optimizers.quantization.api",
+    "quantize_layer": "annealtrain.optimizers.quantization.rounding",
     "AnnealClassifier": "annealtrain.commands.estimators",
     "AnnealRegressor": "annealtrain.commands.estimators",
 }

@@ -16,8 +16,8 @@ MODULES = house.modules()
 IS_SKLEARNS = {"commands.estimators"}  # made of scikit-learn's base classes, imported when it is asked for
 IS_TORCHS = {  # about its modules, imported where there is one
     *("nn.torch_layers", "nn.torch_module", "nn.torch_tape", "nn.torch_models", "nn.run_module", "nn.module_export"),
-    *("quantization.batch_norm", "quantization.of_torch"),
-    *(name for name in MODULES if name.split(".")[0] == "torch"),
+    *("optimizers.quantization.batch_norm", "optimizers.quantization.of_torch"),
+    *(name for name in MODULES if name == "torch" or name.startswith("commands.torch_optimizer.")),
 }
 
 
@@ -80,7 +80,7 @@ def test_the_house_stands(capsys: pytest.CaptureFixture[str]) -> None:
     assert house.main() == 0, capsys.readouterr().out
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("floor 10  __main__")
-    assert " rooms (at most 20), " in told[-1]
+    assert " rooms (at most 18), " in told[-1]
 
 
 def test_a_circle_is_found_and_floors_are_counted() -> None:

@@ -9,14 +9,14 @@ from small_network import network, varied
 import annealtrain
 from annealtrain.errors import InputError
 from annealtrain.nn.forward import ActivationCache
-from annealtrain.quantization.full_objective import curvature, full_error, on_grid_together
-from annealtrain.quantization.grid import Grid
-from annealtrain.quantization.layer import Target, errors, on_grid, target_of
-from annealtrain.quantization.moments import Moments, measure, output_errors
-from annealtrain.quantization.network import Method, quantized
-from annealtrain.quantization.of_network import NetworkSource
-from annealtrain.quantization.rounding import SOLVERS
-from annealtrain.quantization.scales import best_scales, first_scales
+from annealtrain.optimizers.quantization.full_objective import curvature, full_error, on_grid_together
+from annealtrain.optimizers.quantization.grid import Grid
+from annealtrain.optimizers.quantization.layer import Target, errors, on_grid, target_of
+from annealtrain.optimizers.quantization.moments import Moments, measure, output_errors
+from annealtrain.optimizers.quantization.network import Method, quantized
+from annealtrain.optimizers.quantization.of_network import NetworkSource
+from annealtrain.optimizers.quantization.rounding import SOLVERS
+from annealtrain.optimizers.quantization.scales import best_scales, first_scales
 from annealtrain.solvers.coordinate_descent import CoordinateDescent
 from annealtrain.solvers.lattice.babai import Babai
 

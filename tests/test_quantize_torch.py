@@ -9,9 +9,9 @@ from annealtrain.errors import InputError
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
-from annealtrain.quantization.batch_norm import fold_batch_norms  # noqa: E402
-from annealtrain.quantization.moments import measure  # noqa: E402
-from annealtrain.quantization.of_torch import TorchSource  # noqa: E402
+from annealtrain.optimizers.quantization.batch_norm import fold_batch_norms  # noqa: E402
+from annealtrain.optimizers.quantization.moments import measure  # noqa: E402
+from annealtrain.optimizers.quantization.of_torch import TorchSource  # noqa: E402
 
 
 class Residual(nn.Module):

@@ -19,9 +19,9 @@ from annealtrain.experiment.builder import solver_of
 from annealtrain.experiment.config import Config, config_text, threads_of
 from annealtrain.experiment.networks import Given, given_network
 from annealtrain.experiment.quantize_config import compose_quantize, grids_of
-from annealtrain.quantization.codes import sizes
-from annealtrain.quantization.network import Method, QuantizedLayer, Told, check, quantized
-from annealtrain.quantization.source import Source
+from annealtrain.optimizers.quantization.codes import sizes
+from annealtrain.optimizers.quantization.network import Method, QuantizedLayer, Told, check, quantized
+from annealtrain.optimizers.quantization.source import Source
 from annealtrain.runs import lock
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runtime import memory, thread_pool

@@ -16,10 +16,10 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.experiment.networks import Given
-from annealtrain.quantization.codes import code_arrays, weight_arrays
-from annealtrain.quantization.grid import Grid
-from annealtrain.quantization.network import QuantizedLayer
-from annealtrain.quantization.source import Source
+from annealtrain.optimizers.quantization.codes import code_arrays, weight_arrays
+from annealtrain.optimizers.quantization.grid import Grid
+from annealtrain.optimizers.quantization.network import QuantizedLayer
+from annealtrain.optimizers.quantization.source import Source
 from annealtrain.reports.quantization_plots import plot_quantization
 from annealtrain.runs import contents, lock, tables
 from annealtrain.runtime import files

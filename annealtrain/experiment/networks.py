@@ -20,11 +20,11 @@ from annealtrain.experiment.quantize_config import described
 from annealtrain.nn.network import Network
 from annealtrain.nn.onnx_export import onnx_network
 from annealtrain.nn.torch_network import torch_file
-from annealtrain.quantization.network import QuantizedLayer
-from annealtrain.quantization.of_network import NetworkSource
-from annealtrain.quantization.qdq import Placed, with_codes
-from annealtrain.quantization.source import Source
-from annealtrain.quantization.torch_files import torch_bytes
+from annealtrain.optimizers.quantization.network import QuantizedLayer
+from annealtrain.optimizers.quantization.of_network import NetworkSource
+from annealtrain.optimizers.quantization.qdq import Placed, with_codes
+from annealtrain.optimizers.quantization.source import Source
+from annealtrain.optimizers.quantization.torch_files import torch_bytes
 from annealtrain.runs import checkpoint, checksums, contents
 from annealtrain.runtime import files, thread_pool
 from annealtrain.runtime.array_types import Array, Row
@@ -147,7 +147,7 @@ def _check_outputs(source: Any, x: Array, dataset: Dataset) -> None:
 
 
 def _onnx_source(path: Path) -> tuple[Any, Exports]:
-    from annealtrain.quantization.of_onnx import OnnxSource
+    from annealtrain.optimizers.quantization.of_onnx import OnnxSource
 
     try:
         content = files.read_bytes(path, MOST_BYTES, follow=True)
@@ -166,7 +166,7 @@ def _torch_source(config: Config, calibration: Array) -> tuple[Any, Exports]:
     try:
         import torch
 
-        from annealtrain.quantization.of_torch import TorchSource
+        from annealtrain.optimizers.quantization.of_torch import TorchSource
     except ImportError as error:
         raise InputError(f"a PyTorch module needs PyTorch ({error}): pip install 'annealtrain[torch]'") from error
     with torch.random.fork_rng():

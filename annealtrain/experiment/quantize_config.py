@@ -13,7 +13,7 @@ from annealtrain.experiment.config import RULES as RUN_RULES
 from annealtrain.experiment.config import Config, plain
 from annealtrain.experiment.reading import children, leaves
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
-from annealtrain.quantization.grid import Grid
+from annealtrain.optimizers.quantization.grid import Grid
 from annealtrain.runtime.validation import Rule, check_all, each_of, either, one_of, optional, whole
 
 NAME = "quantize"

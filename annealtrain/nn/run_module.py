@@ -27,7 +27,8 @@ class RunModule(TorchModule):
         self, module: nn.Module, in_shape: Shape | None = None, *, precision: str = "float32", **settings: Any
     ) -> None:
         self.precision = precision
-        super().__init__(module.to(memory_format=torch.channels_last), in_shape, **settings)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stub lacks
+        super().__init__(module, in_shape, **settings)
 
     def tensor(self, inputs: Any) -> Tensor:
         found = super().tensor(inputs)

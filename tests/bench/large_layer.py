@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import scipy.fft
 
-from annealtrain.quantization.grid import Grid
-from annealtrain.quantization.rounding import quantize_layer
+from annealtrain.optimizers.quantization.grid import Grid
+from annealtrain.optimizers.quantization.rounding import quantize_layer
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.memory import resettable_peak_mb
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing

@@ -3,8 +3,8 @@
 from annealtrain.errors import InputError
 
 try:
-    from annealtrain.torch.ising_kronecker import IsingKronecker
-    from annealtrain.torch.next_problem import NextProblem
+    from annealtrain.commands.torch_optimizer.ising_kronecker import IsingKronecker
+    from annealtrain.commands.torch_optimizer.next_problem import NextProblem
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise

@@ -9,12 +9,12 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.quadratic import Couplings
-from annealtrain.quantization.full_objective import curvature, on_grid_together
-from annealtrain.quantization.grid import Grid
-from annealtrain.quantization.layer import Target, on_grid, target_of
-from annealtrain.quantization.moments import measure, output_errors
-from annealtrain.quantization.rounding import problem_of
-from annealtrain.quantization.source import Source
+from annealtrain.optimizers.quantization.full_objective import curvature, on_grid_together
+from annealtrain.optimizers.quantization.grid import Grid
+from annealtrain.optimizers.quantization.layer import Target, on_grid, target_of
+from annealtrain.optimizers.quantization.moments import measure, output_errors
+from annealtrain.optimizers.quantization.rounding import problem_of
+from annealtrain.optimizers.quantization.source import Source
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import stream
 from annealtrain.runtime.validation import SEED, YES_OR_NO, checked, number, one_of, whole

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from annealtrain.errors import InputError
 from annealtrain.nn.torch_layers import TorchLayer, choices
 from annealtrain.nn.torch_module import TorchModule
-from annealtrain.quantization.batch_norm import fold_batch_norms
+from annealtrain.optimizers.quantization.batch_norm import fold_batch_norms
 from annealtrain.runtime.array_types import Array
 
 FEW = 8  # samples of the passes that look at a module

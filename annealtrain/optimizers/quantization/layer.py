@@ -7,10 +7,10 @@ import numpy as np
 import scipy.linalg
 
 from annealtrain.hamiltonian.quadratic import Couplings
-from annealtrain.quantization.grid import Grid
-from annealtrain.quantization.moments import Moments
-from annealtrain.quantization.rounding import solved
-from annealtrain.quantization.scales import best_scales, first_scales
+from annealtrain.optimizers.quantization.grid import Grid
+from annealtrain.optimizers.quantization.moments import Moments
+from annealtrain.optimizers.quantization.rounding import solved
+from annealtrain.optimizers.quantization.scales import best_scales, first_scales
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
 from annealtrain.solvers.lattice.babai import Babai

@@ -10,7 +10,7 @@ from annealtrain.errors import InputError, nearest
 from annealtrain.hamiltonian.grid import numbers
 from annealtrain.hamiltonian.layer_problem import LayerProblem, symmetric
 from annealtrain.hamiltonian.quadratic import Couplings
-from annealtrain.quantization.grid import Grid
+from annealtrain.optimizers.quantization.grid import Grid
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream

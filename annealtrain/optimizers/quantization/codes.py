@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from annealtrain.quantization.network import QuantizedLayer
-from annealtrain.quantization.source import Source
+from annealtrain.optimizers.quantization.network import QuantizedLayer
+from annealtrain.optimizers.quantization.source import Source
 from annealtrain.runtime.array_types import Array
 
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from annealtrain.errors import InputError
-from annealtrain.quantization.network import QuantizedLayer
-from annealtrain.quantization.qdq import Placed, with_codes
+from annealtrain.optimizers.quantization.network import QuantizedLayer
+from annealtrain.optimizers.quantization.qdq import Placed, with_codes
 from annealtrain.runtime.array_types import Array
 
 OPERATORS = ("Conv", "Gemm", "MatMul")

@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from annealtrain.commands.torch_optimizer.annealed import Annealed
+from annealtrain.commands.torch_optimizer.last_inputs import LastInputs
+from annealtrain.commands.torch_optimizer.next_problem import NextProblem
 from annealtrain.errors import InputError
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.torch_module import TorchModule
@@ -19,9 +22,6 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.ranks import current_ranks
 from annealtrain.runtime.validation import SEED, checked, number, one_of, optional, shown, whole
 from annealtrain.solvers.solver import Solver
-from annealtrain.torch.annealed import Annealed
-from annealtrain.torch.last_inputs import LastInputs
-from annealtrain.torch.next_problem import NextProblem
 
 LEAST = 0.02  # share of eta that is left where the range has fallen to nothing
 LOG = logging.getLogger(__name__)

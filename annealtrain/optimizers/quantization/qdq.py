@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from annealtrain.quantization.network import QuantizedLayer
+from annealtrain.optimizers.quantization.network import QuantizedLayer
 
 if TYPE_CHECKING:
     import onnx

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from annealtrain.quantization.grid import Grid
+from annealtrain.optimizers.quantization.grid import Grid
 from annealtrain.runtime.array_types import Array
 
 SHRINKS = np.linspace(0.02, 1, 50)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.quantization.source import Source
+from annealtrain.optimizers.quantization.source import Source
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 

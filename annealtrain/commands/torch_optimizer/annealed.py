@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from annealtrain.commands.torch_optimizer.last_inputs import LastInputs
+from annealtrain.commands.torch_optimizer.next_problem import NextProblem
 from annealtrain.errors import Diverged, InputError
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.torch_module import TorchModule
@@ -19,8 +21,6 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Stream, generator, stream
 from annealtrain.runtime.ranks import Ranks
 from annealtrain.solvers.solver import Solver
-from annealtrain.torch.last_inputs import LastInputs
-from annealtrain.torch.next_problem import NextProblem
 
 PROBED = 64  # samples of a curvature probe, of all ranks together
 WARM_UP = 10  # first steps that each renew the curvature

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from annealtrain.errors import InputError
-from annealtrain.quantization.codes import code_arrays, sizes
-from annealtrain.quantization.grid import Grid
-from annealtrain.quantization.network import Method, QuantizedLayer, quantized
-from annealtrain.quantization.rounding import solver_named
+from annealtrain.optimizers.quantization.codes import code_arrays, sizes
+from annealtrain.optimizers.quantization.grid import Grid
+from annealtrain.optimizers.quantization.network import Method, QuantizedLayer, quantized
+from annealtrain.optimizers.quantization.rounding import solver_named
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.validation import checked, optional, whole
@@ -78,7 +78,7 @@ def quantize(
     of a layer. Raises ValueError for settings out of their limits, and a module without such layers.
     """
     try:
-        from annealtrain.quantization.of_torch import TorchSource
+        from annealtrain.optimizers.quantization.of_torch import TorchSource
     except ImportError as error:
         raise InputError(f"quantize needs PyTorch ({error}): pip install 'annealtrain[torch]'") from error
 

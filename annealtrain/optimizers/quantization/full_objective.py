@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from annealtrain.hamiltonian.quadratic import Couplings
-from annealtrain.quantization.grid import Grid
-from annealtrain.quantization.layer import OnGrid, Target, errors
-from annealtrain.quantization.moments import blocks
-from annealtrain.quantization.rounding import solved
-from annealtrain.quantization.scales import best_scales
-from annealtrain.quantization.source import Source
+from annealtrain.optimizers.quantization.grid import Grid
+from annealtrain.optimizers.quantization.layer import OnGrid, Target, errors
+from annealtrain.optimizers.quantization.moments import blocks
+from annealtrain.optimizers.quantization.rounding import solved
+from annealtrain.optimizers.quantization.scales import best_scales
+from annealtrain.optimizers.quantization.source import Source
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, Stream, generator, stream
 from annealtrain.solvers.solver import Solver
