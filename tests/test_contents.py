@@ -117,6 +117,9 @@ def test_a_run_s_checksums_are_checked_wherever_it_is_read(tmp_path: Path) -> No
         assert "checksums of other files" in damaged(folder / "result.json", lambda _: collection.read_run(folder))
     (folder / "result.json").write_text(json.dumps(result | {"seconds": 2.5}))
     damaged(folder / "result.json", lambda _: collection.read_run(folder))
+    for name in ("seconds", "peak_memory_mb"):
+        (folder / "result.json").write_text(json.dumps(result | {name: -2.5}))
+        assert f"{name} is no number" in damaged(folder / "result.json", lambda _: collection.read_run(folder))
 
 
 @pytest.mark.parametrize(

@@ -592,6 +592,8 @@ def test_a_run_on_a_whole_chip(cli, tmp_path, monkeypatch, topology):
         ({"num_reads": 0}, "solver.num_reads=0 is not a whole number of at least 1"),
         ({"annealing_time_us": 0}, "solver.annealing_time_us=0 is not a number above 0"),
         ({"max_qpu_time_s": -1}, "solver.max_qpu_time_s=-1"),
+        ({"qpu": 3}, "solver.qpu=3 is not the name of a QPU"),
+        ({"cache": ["a"]}, r"solver.cache=\['a'\] is not a folder"),
         ({"chain_strength": -1.0}, "solver.chain_strength=-1.0 is not a number above 0"),
         ({"chain_strength": []}, r"solver.chain_strength=\[\] is not .* or a list of values, each a number above 0"),
         ({"spin_reversals": -1}, "solver.spin_reversals=-1 is not a whole number of at least 0"),

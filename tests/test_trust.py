@@ -313,7 +313,9 @@ def own(cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run"
 
 
-def test_own_modules_are_built_where_they_are_named(own: Path, cli: Callable, refused: Callable) -> None:
+def test_own_modules_are_built_where_they_are_named(
+    own: Path, cli: Callable, refused: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
     line = refused("eval", "run")
     assert line == (
         "solver._target_=mine.Mine is not one of annealtrain's solvers, optimizers, models, layers, schedules or "
@@ -322,7 +324,9 @@ def test_own_modules_are_built_where_they_are_named(own: Path, cli: Callable, re
     assert "mine" not in sys.modules
     flag = shlex.split(line.partition("add ")[2])
     assert cli("eval", "run", *flag).code == 0
+    assert caplog.messages == []
     assert cli("eval", "--trust=other", *flag, "run").code == 0
+    assert caplog.messages == ["--trust other lets nothing in: the run names nothing of it"]
     assert cli("export", "run", "--format=coo", "--output=unit.coo").code == 0  # nothing is solved
     (own / "result.json").unlink()
     assert refused("eval", "run", *flag) == "the run in run is not finished: annealtrain resume run --trust mine"

@@ -16,6 +16,7 @@ from hydra.utils import get_object
 
 from annealtrain.errors import InputError, nearest
 
+log = logging.getLogger(__name__)
 # All that a run is made of, by module. tests/test_trust.py holds it to the shipped YAML.
 BUILT = {
     "annealtrain.data.array_files": ("arrays",),
@@ -80,6 +81,7 @@ def check(config: Any, trust: str | Sequence[str] = ()) -> None:
                 f"if you know it, add --trust {_module(target)}"
             )
     open_path(config)
+    needed = [*(target for _, target in own), *(target for _, target, _ in _written(config))]
     for place, target in own:
         home = target if target in words else _home(place, target)
         if home not in ALLOWED and not any(_covers(word, home) for word in words):
@@ -87,6 +89,10 @@ def check(config: Any, trust: str | Sequence[str] = ()) -> None:
                 f"{place}={shown(target)} is defined elsewhere, in {shown(home)}: "
                 f"if it is to be built, add --trust {shown(target)}"
             )
+        needed.append(home)
+    for word in words:
+        if not any(_covers(word, target) for target in needed):
+            log.warning("--trust %s lets nothing in: the run names nothing of it", shown(word))
 
 
 def named(config: Any) -> tuple[str, ...]:

@@ -99,8 +99,9 @@ def read_result(path: Path, metrics: Sequence[Row] | None = None) -> Row:
     if not isinstance(content.get("warning"), str | None):
         raise not_of_a_run(path, "warning is no text")
     for name in ("seconds", "peak_memory_mb"):
-        if content.get(name) is not None and not _is_number(content[name], finite=True):
-            raise not_of_a_run(path, f"{name} is no number")
+        held = content.get(name)
+        if held is not None and not (_is_number(held, finite=True) and held >= 0):
+            raise not_of_a_run(path, f"{name} is no number from 0")
     return content
 
 

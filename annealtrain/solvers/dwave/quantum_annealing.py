@@ -14,7 +14,7 @@ from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.process_pool import Workers
 from annealtrain.runtime.random_streams import generator, stream
-from annealtrain.runtime.validation import READS, checked, each_of, either, number, one_of, whole
+from annealtrain.runtime.validation import READS, Rule, checked, each_of, either, number, one_of, optional, whole
 from annealtrain.solvers.dwave.embedding import Tile, cache_folder, clique_limit, clique_tiles
 from annealtrain.solvers.dwave.qpu import (
     MOCKS,
@@ -67,6 +67,8 @@ class QuantumAnnealing(Solver):
         max_retries=whole(0, 1000),
         mock=one_of(*MOCKS, None),
         mock_sweeps=whole(),
+        qpu=optional(Rule("the name of a QPU", lambda value: isinstance(value, str) and value != "")),
+        cache=optional(Rule("a folder", lambda value: isinstance(value, str | Path) and value != "")),
     )
     def __init__(
         self,
