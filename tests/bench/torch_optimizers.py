@@ -17,11 +17,11 @@ from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
 from annealtrain.runtime.array_types import Row
 
 Settings = dict[str, float]
-GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
-    "kronecker": {"half_range": (0.005, 0.01, 0.02, 0.03), "eta": (0.15, 0.3)},
-    "sgd": {"rate": (0.02, 0.05, 0.1, 0.2), "decay": (5e-4, 2e-3)},
-    "adamw": {"rate": (0.001, 0.003, 0.01, 0.02), "decay": (0.01, 0.05)},
-    "muon": {"rate": (0.002, 0.005, 0.01, 0.03), "decay": (0.01, 0.05)},
+GRIDS: dict[str, dict[str, tuple[float, ...]]] = {  # moved until the best on resnet8 lay inside
+    "kronecker": {"half_range": (0.02, 0.03, 0.05, 0.1), "eta": (0.3, 0.6)},
+    "sgd": {"rate": (0.1, 0.2, 0.4, 0.8), "decay": (5e-4, 2e-3)},
+    "adamw": {"rate": (0.003, 0.01, 0.02, 0.05), "decay": (0.01, 0.05)},
+    "muon": {"rate": (0.005, 0.01, 0.03, 0.1), "decay": (0.01, 0.05)},
     "soap": {"rate": (0.001, 0.003, 0.01, 0.02), "decay": (0.01, 0.05)},
 }
 WARM_UP = 0.2  # share of the steps in which the rates of rivals rise; they fall to 0 after it
@@ -95,7 +95,7 @@ class Rival(Optimizer):
         if self.name == "muon":
             head = [p for name, p in parameters.items() if name.startswith("head.") and p.ndim > 1]
             hidden = [p for p in large if all(p is not one for one in head)]
-            self._views = [(p, nn.Parameter(p.data.flatten(1))) for p in hidden]  # of the same memory
+            self._views = [(p, nn.Parameter(p.detach().flatten(1).clone())) for p in hidden]  # it takes matrices
             muon = torch.optim.Muon(
                 [view for _, view in self._views], lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
             )
@@ -124,6 +124,8 @@ class Rival(Optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.step()
+        for parameter, view in self._views:
+            parameter.data.copy_(view.data.reshape(parameter.shape))
         self.trace.add(float(loss.detach()), time.perf_counter() - began)
         return []
 

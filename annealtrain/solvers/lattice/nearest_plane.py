@@ -66,22 +66,22 @@ def rounded(
 
     def columns(part: slice) -> tuple[Array, Array]:
         centres, choose = targets[:, part].copy(), chooser(part)
-        levels, excess = np.empty(centres.shape, np.int32), np.zeros(centres.shape[1])
-        offsets = np.empty(centres.shape)
-        _round(triangle, encoding, choose, (0, len(centres)), (centres, levels, offsets, excess))
-        return levels, excess
+        levels, offsets = np.empty(centres.shape), np.empty(centres.shape)
+        _round(triangle, encoding, choose, (0, len(centres)), (centres, levels, offsets))
+        return levels.astype(np.int32), triangle.d @ (offsets - centres) ** 2
 
     parts = thread_pool.parallel_map(columns, thread_pool.chunks(targets.shape[1], COLUMNS))
     return np.concatenate([part[0] for part in parts], axis=1), np.concatenate([part[1] for part in parts])
 
 
-Choice = Callable[[int, Array], Array]  # of row j and what its weights ask for, offsets (columns,): levels (columns,)
-Columns = tuple[Array, Array, Array, Array]
+# Of row j and how many steps above the lowest level its weights ask for, (columns,): levels, whole numbers in floats.
+Choice = Callable[[int, Array], Array]
+Columns = tuple[Array, Array, Array]
 
 
 def _round(triangle: Triangle, encoding: Encoding, choose: Choice, rows: tuple[int, int], columns: Columns) -> None:
     """Fix rows first .. last - 1, the last one first, and take what they ask of the rows before off their centres."""
-    (first, last), (centres, levels, offsets, excess), R = rows, columns, triangle.R
+    (first, last), (centres, levels, offsets), R = rows, columns, triangle.R
     if last - first > SMALLEST:
         middle = (first + last) // 2
         _round(triangle, encoding, choose, (middle, last), columns)
@@ -89,16 +89,17 @@ def _round(triangle: Triangle, encoding: Encoding, choose: Choice, rows: tuple[i
         _round(triangle, encoding, choose, (first, middle), columns)
         return
     thread_pool.check_cancelled()
+    half_range, step, top = encoding.half_range, encoding.step, encoding.top_level  # once: rows are many and short
     for j in range(last - 1, first - 1, -1):
-        levels[j] = choose(j, centres[j])
-        offsets[j] = encoding.offsets(levels[j])
-        excess += triangle.d[j] * (offsets[j] - centres[j]) ** 2
+        levels[j] = choose(j, (centres[j] + half_range) / step)
+        offsets[j] = half_range / top * (2.0 * levels[j] - top)
         centres[first:j] -= R[first:j, j, None] * offsets[j]
 
 
 def to_nearest(encoding: Encoding) -> Choice:
     """Return the choice of the closest level."""
-    return lambda j, centres: encoding.nearest_levels(centres)
+    top = encoding.top_level
+    return lambda j, steps: np.minimum(np.maximum(np.rint(steps), 0), top)
 
 
 def to_random(encoding: Encoding, sharpness: Array, uniforms: Array) -> Choice:
@@ -107,14 +108,15 @@ def to_random(encoding: Encoding, sharpness: Array, uniforms: Array) -> Choice:
     A level that is x steps away has the weight exp(-sharpness_j x^2): of two, at x and 1 - x, the farther one has
     the share 1 / (1 + exp(sharpness_j (1 - 2 x))), at most a half. A uniform number of 1 takes the closest.
     """
+    closest, top = to_nearest(encoding), encoding.top_level
+    with np.errstate(divide="ignore"):  # u < 1 / (1 + exp(e)) where e < log(1 / u - 1)
+        bounds = np.log(1 / uniforms - 1) / sharpness[:, None]
 
-    def choose(j: int, centres: Array) -> Array:
-        levels = encoding.nearest_levels(centres)
-        away = (centres + encoding.half_range) / encoding.step - levels
-        with np.errstate(over="ignore"):
-            share = 1 / (1 + np.exp(sharpness[j] * (1 - 2 * np.abs(away))))
-        others = levels + np.where(away > 0, 1, -1)
-        is_other = (uniforms[j] < share) & (others >= 0) & (others <= encoding.top_level)
+    def choose(j: int, steps: Array) -> Array:
+        levels = closest(j, steps)
+        away = steps - levels
+        others = levels + np.sign(away)
+        is_other = (1 - 2 * np.abs(away) < bounds[j]) & (others >= 0) & (others <= top)
         return np.where(is_other, others, levels)
 
     return choose
