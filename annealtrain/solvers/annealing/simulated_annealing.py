@@ -146,7 +146,7 @@ class SimulatedAnnealing(Solver):
         return result
 
     def require_effort(self, problem: LayerProblem) -> None:
-        if self.num_reads * self.cooling.num_sweeps > FEW_SWEEPS:
+        if self.num_reads * counted(self.num_sweeps) > FEW_SWEEPS:
             super().require_effort(problem)
 
     def effort(self, *, units: int, weights: int, bits: int) -> Effort:
@@ -242,7 +242,10 @@ class SimulatedAnnealing(Solver):
 
     def run_each(self, run: Callable[[Chain], ChainResult], chains: Chains, is_in_job: bool) -> ChainEnds:
         """Return the ends of chains that are run one by one."""
-        each, seconds = (chains[c] for c in range(len(chains))), len(chains) * chains.betas.shape[1]
-        seconds *= chain_sweep_s(chains.live * chains.forms[0].bits, chains.live)
-        ends = [run(chain) for chain in each] if is_in_job else thread_pool.parallel_map(run, each, seconds=seconds)
+        each = (chains[c] for c in range(len(chains)))
+        if is_in_job or len(chains) == 1:
+            ends = [run(chain) for chain in each]
+        else:
+            sweep_s = chain_sweep_s(chains.live * chains.forms[0].bits, chains.live)
+            ends = thread_pool.parallel_map(run, each, seconds=len(chains) * chains.betas.shape[1] * sweep_s)
         return ChainEnds(*(np.array(part) for part in zip(*ends, strict=True)))
