@@ -265,7 +265,7 @@ def test_half_precision_is_of_training_passes_alone() -> None:
     def made(precision: str) -> RunModule:
         torch.manual_seed(0)
         layers = torch.nn.Sequential(
-            torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 5)
+            torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(288, 5)
         )
         return RunModule(layers, (3, 8, 8), precision=precision)
 
@@ -280,8 +280,7 @@ def test_half_precision_is_of_training_passes_alone() -> None:
     for way in ("gradients", "backward"):
         pairs += zip(*(getattr(tape, way)(towards) for tape in tapes), strict=True)
     for exact, coarse in pairs:
-        np.testing.assert_allclose(coarse, exact, atol=0.02 * abs(exact).max())
-        assert not np.array_equal(coarse, exact) or np.allclose(exact, exact.ravel()[0])
+        assert 0 < np.linalg.norm(coarse - exact) < 0.05 * np.linalg.norm(exact) or np.ptp(exact) == 0
 
 
 OTHER = "model={_target_: my_models.%s}"

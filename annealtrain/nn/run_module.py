@@ -18,7 +18,8 @@ from annealtrain.runtime.array_types import Array
 class RunModule(TorchModule):
     """A TorchModule all of whose tensors are kept and brought back, those that nothing trains among them.
 
-    Images and kernels have their channels last in memory, as convolutions on a CPU are quicker so.
+    Where all convolutions have 8, 16, 24, ... channels, images and kernels have their channels last in memory, as those
+    are quicker so on a CPU; those of few channels are slower.
     precision: float32; bfloat16: layers of training passes, forward and backward, compute in it as PyTorch's autocast
     chooses, while weights, gradients by weights and passes of evaluation are float32.
     """
@@ -27,12 +28,16 @@ class RunModule(TorchModule):
         self, module: nn.Module, in_shape: Shape | None = None, *, precision: str = "float32", **settings: Any
     ) -> None:
         self.precision = precision
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stub lacks
+        kernels = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
+        self._has_channels_last = bool(kernels) and all(part.out_channels % 8 == 0 for part in kernels)
+        if self._has_channels_last:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stub lacks
         super().__init__(module, in_shape, **settings)
 
     def tensor(self, inputs: Any) -> Tensor:
         found = super().tensor(inputs)
-        return found.contiguous(memory_format=torch.channels_last) if found.ndim == 4 else found
+        is_changed = self._has_channels_last and found.ndim == 4
+        return found.contiguous(memory_format=torch.channels_last) if is_changed else found
 
     def run(self, inputs: Any) -> Tensor:
         if self.precision == "float32" or not self.module.training:

@@ -21,7 +21,7 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {  # moved until the best on re
     "kronecker": {"half_range": (0.02, 0.03, 0.05, 0.1), "eta": (0.3, 0.6)},
     "sgd": {"rate": (0.1, 0.2, 0.4, 0.8), "decay": (5e-4, 2e-3)},
     "adamw": {"rate": (0.003, 0.01, 0.02, 0.05), "decay": (0.01, 0.05)},
-    "muon": {"rate": (0.005, 0.01, 0.03, 0.1), "decay": (0.01, 0.05)},
+    "muon": {"rate": (0.03, 0.1, 0.2, 0.4), "decay": (0.01, 0.05)},
     "soap": {"rate": (0.001, 0.003, 0.01, 0.02), "decay": (0.01, 0.05)},
 }
 WARM_UP = 0.2  # share of the steps in which the rates of rivals rise; they fall to 0 after it

@@ -10,40 +10,18 @@ import argparse
 import time
 from typing import Any
 
-import numpy as np
-import torch
-
 from annealtrain.experiment.builder import Experiment, build
 from annealtrain.experiment.compose import compose_config
 from annealtrain.nn.run_module import RunModule
-from annealtrain.nn.spectral_pool import SpectralPool2d
 from annealtrain.nn.torch_network import torch_network, torch_threads
 from annealtrain.runtime import thread_pool
 from annealtrain.training.trainer import Trainer
 
 
-class SeparablePool(torch.nn.Module):
-    """A spectral pool by its factors, sum of rows . x . columns', as the NumPy layer has it."""
-
-    def __init__(self, layer: SpectralPool2d) -> None:
-        super().__init__()
-        pairs = [[torch.from_numpy(part.astype(np.float32)) for part in pair] for pair in layer._separated()]
-        self._pairs = [(rows, columns.T.contiguous()) for rows, columns in pairs]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found = [rows @ (x @ columns) for rows, columns in self._pairs]
-        return found[0] if len(found) == 1 else torch.stack(found).sum(dim=0)
-
-
 def as_module(experiment: Experiment) -> Experiment:
     """Return the experiment with its network as a torch module, from the same first weights."""
     network = experiment.network
-    module = torch_network(network)
-    pools = [layer for layer in network.layers if isinstance(layer, SpectralPool2d)]
-    for number, part in enumerate(module):
-        if type(part).__name__ == "SpectralPool":  # exported as one matrix, which takes ten times the products
-            module[number] = SeparablePool(pools.pop(0))
-    made = RunModule(module, network.in_shape, seed=experiment.config["seed"])
+    made = RunModule(torch_network(network), network.in_shape, seed=experiment.config["seed"])
     made.in_shape = network.in_shape
     experiment.network = made
     torch_threads(experiment.threads)
