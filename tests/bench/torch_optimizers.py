@@ -41,7 +41,8 @@ def words(name: str, settings: Settings) -> list[str]:
         return ["optimizer=backprop", "optimizer.batch_size=null", "optimizer.loss=cross_entropy"]
     first, eta = settings["half_range"], settings["eta"]
     ranges = [f"kronecker.half_range.first={first}", f"kronecker.half_range.last={first / 20}"]
-    return ["optimizer=kronecker", f"kronecker.eta={eta}", "kronecker.loss=cross_entropy", *ranges]
+    others = [f"optimizer.{key}={value}" for key, value in settings.items() if key not in ("half_range", "eta")]
+    return ["optimizer=kronecker", f"kronecker.eta={eta}", "kronecker.loss=cross_entropy", *ranges, *others]
 
 
 class Trace:
