@@ -26,14 +26,15 @@ from annealtrain.nn.model import Model
 from annealtrain.optimizers.diagnostics import condition_number, saturated_share
 from annealtrain.optimizers.grid_gauss_newton import FloatGaussNewton, GridGaussNewton
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
+from annealtrain.optimizers.unit_blocks import shortened
 from annealtrain.optimizers.weight_grid import WeightGrid
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
 from annealtrain.runtime.stage_timer import StageTimer
-from annealtrain.runtime.validation import YES_OR_NO, checked, number, one_of
+from annealtrain.runtime.validation import YES_OR_NO, checked, number, one_of, whole
 from annealtrain.schedule import Schedule
-from annealtrain.solvers.solver import Solver
+from annealtrain.solvers.solver import Solver, SolveResult
 from annealtrain.solvers.statistics import merge_rows
 
 GROUP = 16  # units whose J are formed at once, on all threads
@@ -59,18 +60,19 @@ class GaussNewton(FloatGaussNewton):
     half_range: Schedule
     bits: int
 
-    @checked("optimizer.", ridge=number(0), adaptive=YES_OR_NO, loss=one_of(*LOSSES))
+    @checked("optimizer.", ridge=number(0), adaptive=YES_OR_NO, loss=one_of(*LOSSES), block=whole())
     def __init__(
         self,
         ridge: float = 3e-4,
         adaptive: bool = True,
         loss: str = "squared_error",
+        block: int = 1,
         *,
         solver: Solver,
         half_range: Schedule,
         bits: int,
     ) -> None:
-        self.ridge, self.adaptive = float(ridge), adaptive
+        self.ridge, self.adaptive, self.block = float(ridge), adaptive, block
         self.objective = LOSSES[loss]
         self.solver, self.half_range, self.bits = solver, half_range, bits
 
@@ -206,35 +208,51 @@ class GaussNewton(FloatGaussNewton):
         solver, seed = self.solver.resolve_schedules(step.epoch, step.epochs), self.solve_seed(k, step)
         order = generator(self.seed, Stream.UNIT_ORDER, k, step.number).permutation(M)
         units = [int(unit) for unit in order]
-        change, stats, walls = np.zeros((M, N)), [], []
+        change, stats, walls = np.zeros((M, N)), list[dict[str, Any]](), []
         conditioned = None
-        for group in thread_pool.chunks(M, GROUP):
+        for group in thread_pool.chunks(M, self.block * max(1, GROUP // self.block)):
             with timer.stage("build_s"):
                 grams = thread_pool.parallel_map(jacobian.gram, units[group])
                 if group.start == 0:
                     conditioned = condition_number(grams[0] + self.ridge * np.eye(N))  # of one unit, for all
-            for unit, gram in zip(units[group], grams, strict=True):
+            for block in thread_pool.chunks(len(grams), self.block):
+                some = units[group][block]
                 with timer.stage("build_s"):
-                    J, g = gram + self.ridge * np.eye(N), jacobian.gradient(unit) + 2 * self.ridge * weights[unit]
-                    problem = _problem((J + J.T) / 2, g, half_range, self.bits)
+                    J = [gram + self.ridge * np.eye(N) for gram in grams[block]]
+                    g = [jacobian.gradient(unit) + 2 * self.ridge * weights[unit] for unit in some]
+                    problem = _problem([(own + own.T) / 2 for own in J], np.array(g), half_range, self.bits)
                 with timer.stage("anneal_s"):
-                    result = solver.solve(problem, seed=stream(seed, unit))
-                # No change is not on the grid: where the best of it is worse, the weights stay.
-                if result.energies[0, 0] < 0:
-                    change[unit] = result.best_weights[0]
-                    with timer.stage("build_s"):
-                        jacobian.move(unit, change[unit])
+                    result = solver.solve(problem, seed=stream(seed, some[0]))
+                with timer.stage("build_s"):
+                    self._take(jacobian, some, result, change, weights)
                 walls.append(saturated_share(problem, result))
                 stats.append(result.stats)
-                progress(k, len(stats) / M)
+                progress(k, (group.start + block.start + len(some)) / M)
         diagnosis = {"saturated_share": float(np.mean(walls)), "condition": conditioned}
         return Found(change, merge_rows(stats) | diagnosis)
 
+    def _take(self, jacobian: Jacobian, units: list[int], result: SolveResult, change: Array, weights: Array) -> None:
+        """Put the changes that a block's units found into `change` (M, N), and move the Jacobian's outputs by them.
 
-def _problem(J: Array, g: Array, half_range: float, bits: int) -> LayerProblem:
-    """Return E(d) = d'Jd + g.d; J is convex, but the bound of each unit's solve would cost more than the solve."""
-    zeros = np.zeros((1, len(g)))
-    return LayerProblem(Couplings(J), g[None], np.zeros(1), zeros, half_range, bits, convex=False)
+        No change is not on the grid: where the best of it is worse, a unit's weights stay.
+        """
+        taken = [i for i, energy in enumerate(result.energies[:, 0]) if energy < 0]
+        found = {units[i]: result.best_weights[i] for i in taken}
+        if len(units) > 1 and found:
+            found = shortened(jacobian, found, weights, self.ridge)
+        for unit, moves in found.items():
+            change[unit] = moves
+            jacobian.move(unit, moves)
+
+
+def _problem(J: list[Array], g: Array, half_range: float, bits: int) -> LayerProblem:
+    """Return E_i(d) = d'J_i d + g_i.d; J are convex, but the bound of each unit's solve would cost more than the solve.
+
+    A block's J have their damping on the diagonal already.
+    """
+    couplings = [Couplings(own) for own in J]
+    made: Any = couplings[0] if len(J) == 1 else couplings.__getitem__
+    return LayerProblem(made, g, np.zeros(len(g)), np.zeros(g.shape), half_range, bits, convex=False)
 
 
 @dataclass(frozen=True, eq=False)
