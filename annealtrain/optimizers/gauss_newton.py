@@ -45,15 +45,15 @@ BACKTRACKS = 6  # halvings of a layer's step before its old weights are kept
 
 
 class GaussNewton(FloatGaussNewton):
-    """Solves unit after unit for the change d of its weights, |d_j| <= L.
+    """Solves unit after unit, or block after block of units, for the change d of their weights, |d_j| <= L.
 
     ridge: lambda, absolute: adds lambda |W|^2 to the loss.
     adaptive: a layer's step is taken only if the true loss (with the ridge) falls, or else halved; its L grows where
     the model was right and shrinks where it was wrong; the schedule gives the first L. False: every step is taken and
     L follows the schedule, as mini-batches need it.
+    block: units that are solved in one call, each as if it were alone; how far each goes is then fitted to the others.
     """
 
-    is_unit_by_unit = True
     solves_for_changes = True
 
     solver: Solver
@@ -79,12 +79,17 @@ class GaussNewton(FloatGaussNewton):
     def on_grid(self, grid: WeightGrid) -> Optimizer:
         if not self.adaptive:
             raise InputError("grid=fixed takes steps that lower the true loss only: set optimizer.adaptive=true")
+        if self.block > 1:
+            raise InputError(f"grid=fixed moves unit after unit: set optimizer.block=1, not {self.block}")
         self.bits = SHADOW_BITS
         return GridGaussNewton(self, grid, self.ridge)
 
     def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
         self._half_ranges: dict[int, float] = {}
+
+    def units_a_solve(self, units: int) -> int:
+        return min(self.block, units)
 
     def state(self) -> dict[str, Array]:
         return {f"half_range_{k}": np.array(value) for k, value in self._half_ranges.items()}
@@ -102,13 +107,17 @@ class GaussNewton(FloatGaussNewton):
             layer, C = network.trainable[k], network.classes
             (M, N), in_numbers = layer.weight_shape, prod(layer.in_shape)
             rows = samples * N if footprint.sites(layer) == 1 else 0
+            moved = 8 * min(self.block, M) * samples * C if self.block > 1 else 0
             back = 4 * CHUNK_SAMPLES * C * (prod(layer.out_shape) + (M * N if not rows else 0))  # of one thread
             gram = 8 * N * N + (4 * rows if rows else 0)
-            forms = min(M, GROUP) * 8 * N * N + threads * gram + 32 * N * N  # a group's J, and a unit's own copies
+            forms = (
+                min(M, max(GROUP, self.block)) * 8 * N * N + threads * gram + 32 * N * N
+            )  # a group's J, and a unit's own copies
             return (
                 Jacobian.bytes_of(network, k, samples)
                 + 4 * samples * in_numbers
                 + 4 * rows
+                + 2 * moved
                 + max(at_once * back + passes, forms)
             )
 
@@ -246,10 +255,7 @@ class GaussNewton(FloatGaussNewton):
 
 
 def _problem(J: list[Array], g: Array, half_range: float, bits: int) -> LayerProblem:
-    """Return E_i(d) = d'J_i d + g_i.d; J are convex, but the bound of each unit's solve would cost more than the solve.
-
-    A block's J have their damping on the diagonal already.
-    """
+    """Return E_i(d) = d'J_i d + g_i.d; J is convex, but a bound of each would cost more than its solve."""
     couplings = [Couplings(own) for own in J]
     made: Any = couplings[0] if len(J) == 1 else couplings.__getitem__
     return LayerProblem(made, g, np.zeros(len(g)), np.zeros(g.shape), half_range, bits, convex=False)

@@ -9,8 +9,7 @@ SWEEPS = 50  # of coordinate descent in the lengths of a block's units
 
 
 def shortened(jacobian: Jacobian, found: dict[int, Array], weights: Array, ridge: float) -> dict[int, Array]:
-    """Return t_i d_i of the changes d_i (N,) that units found by themselves: the lengths t_i in [0, 1] that are best
-    for all of them together.
+    """Return t_i d_i of the changes d_i (N,) that units found, by the t_i in [0, 1] that are best for all together.
 
     Each unit mends the whole residual as if it were alone. In the lengths the model of the loss is
 
@@ -24,8 +23,8 @@ def shortened(jacobian: Jacobian, found: dict[int, Array], weights: Array, ridge
     count = len(jacobian.model.pull)
     H = rows @ rows.T / count + ridge * np.diag([found[unit] @ found[unit] for unit in units])
     pull = jacobian.model.pull
-    g = [2 * float((effect * pull).sum()) / count for effect in effects]
-    g = np.array(g) + 2 * ridge * np.array([weights[unit] @ found[unit] for unit in units])
+    slopes = [2 * float((effect * pull).sum()) / count for effect in effects]
+    g = np.array(slopes) + 2 * ridge * np.array([weights[unit] @ found[unit] for unit in units])
     t = np.ones(len(units))
     for _ in range(SWEEPS):
         for i in range(len(t)):
