@@ -242,7 +242,7 @@ def test_blocks_of_units_are_one_call(service, machine, cli, tmp_path):
     words = [*SMALL, *machine, "optimizer.block=4", "hydra.run.dir=run"]
     assert cli("train", *words).code == 0
     assert service.calls - before == 9
-    told = cli("estimate", *SMALL, *machine, "optimizer.block=4", "--queue=20").out
+    told = cli("estimate", *SMALL, *machine, "optimizer.block=4", "--queue=20", "--probe=0").out
     assert "9 calls of the solver and 30 problems of up to 16 spins. With 20 s of queue a call: 3.0 min." in told
 
 

@@ -6,6 +6,7 @@ from annealtrain.nn.jacobian import Jacobian
 from annealtrain.runtime.array_types import Array
 
 SWEEPS = 50  # of coordinate descent in the lengths of a block's units
+LONGEST = 1.0
 
 
 def shortened(jacobian: Jacobian, found: dict[int, Array], weights: Array, ridge: float) -> dict[int, Array]:
@@ -29,5 +30,5 @@ def shortened(jacobian: Jacobian, found: dict[int, Array], weights: Array, ridge
     for _ in range(SWEEPS):
         for i in range(len(t)):
             slope = 2 * (H[i] @ t - H[i, i] * t[i]) + g[i]
-            t[i] = np.clip(-slope / (2 * H[i, i]), 0.0, 1.0) if H[i, i] > 0 else 0.0
+            t[i] = np.clip(-slope / (2 * H[i, i]), 0.0, LONGEST) if H[i, i] > 0 else 0.0
     return {unit: length * found[unit] for unit, length in zip(units, t, strict=True)}
