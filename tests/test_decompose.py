@@ -111,11 +111,11 @@ def test_all_units_of_a_machine_go_through_a_block_in_one_call():
 
 
 def test_what_blocks_cannot_hold_is_refused():
-    with pytest.raises(InputError, match="max_spins=3 hold no weight of 4 bits: raise it, or lower bits"):
+    with pytest.raises(InputError, match=r"max_spins=3 hold no weight of 4 bits: raise it, or lower bits"):
         Decompose(SimulatedAnnealing(), 3).check(bits=4, weights=[9])
-    with pytest.raises(InputError, match="layer 0 needs 8 spins .* at most 4"):
+    with pytest.raises(InputError, match=r"layer 0 needs 8 spins .* at most 4"):
         Decompose(Together(), 8).check(bits=4, weights=[9])
-    with pytest.raises(InputError, match="solver.inner=3 is not a solver"):
+    with pytest.raises(InputError, match=r"solver.inner=3 is not a solver"):
         Decompose(3)
 
 

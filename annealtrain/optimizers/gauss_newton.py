@@ -23,10 +23,10 @@ from annealtrain.nn.jacobian import Jacobian
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.model import Model
+from annealtrain.optimizers import unit_blocks
 from annealtrain.optimizers.diagnostics import condition_number, saturated_share
 from annealtrain.optimizers.grid_gauss_newton import FloatGaussNewton, GridGaussNewton
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
-from annealtrain.optimizers.unit_blocks import shortened
 from annealtrain.optimizers.weight_grid import WeightGrid
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
@@ -51,7 +51,7 @@ class GaussNewton(FloatGaussNewton):
     adaptive: a layer's step is taken only if the true loss (with the ridge) falls, or else halved; its L grows where
     the model was right and shrinks where it was wrong; the schedule gives the first L. False: every step is taken and
     L follows the schedule, as mini-batches need it.
-    block: units that are solved in one call, each as if it were alone; how far each goes is then fitted to the others.
+    block: units that are solved in one call; how far each goes is then fitted to the others, see `unit_blocks`.
     """
 
     solves_for_changes = True
@@ -141,7 +141,7 @@ class GaussNewton(FloatGaussNewton):
         loss = np.full(M, jacobian.loss() + self._penalty(weights))
 
         def couplings(unit: int) -> Couplings:
-            return Couplings(jacobian.gram(unit) + self.ridge * np.eye(N))
+            return Couplings(self._damping(M) * (jacobian.gram(unit) + self.ridge * np.eye(N)))
 
         return LayerProblem(couplings, g, loss, np.zeros((M, N)), self._half_range(k, step), self.bits)
 
@@ -195,6 +195,10 @@ class GaussNewton(FloatGaussNewton):
     def _jacobian(self, k: int, batch: Batch) -> Jacobian:
         return Jacobian(self.network, k, batch.inputs, batch.outputs, self.objective)
 
+    def _damping(self, units: int) -> float:
+        """Return what the curvatures of a layer of so many units are multiplied by."""
+        return unit_blocks.DAMPING if self.units_a_solve(units) > 1 else 1.0
+
     def _penalty(self, weights: Array) -> float:
         return self.ridge * float((weights**2).sum())
 
@@ -227,7 +231,7 @@ class GaussNewton(FloatGaussNewton):
             for block in thread_pool.chunks(len(grams), self.block):
                 some = units[group][block]
                 with timer.stage("build_s"):
-                    J = [gram + self.ridge * np.eye(N) for gram in grams[block]]
+                    J = [self._damping(M) * (gram + self.ridge * np.eye(N)) for gram in grams[block]]
                     g = [jacobian.gradient(unit) + 2 * self.ridge * weights[unit] for unit in some]
                     problem = _problem([(own + own.T) / 2 for own in J], np.array(g), half_range, self.bits)
                 with timer.stage("anneal_s"):
@@ -247,8 +251,8 @@ class GaussNewton(FloatGaussNewton):
         """
         taken = [i for i, energy in enumerate(result.energies[:, 0]) if energy < 0]
         found = {units[i]: result.best_weights[i] for i in taken}
-        if len(units) > 1 and found:
-            found = shortened(jacobian, found, weights, self.ridge)
+        if found and self._damping(len(change)) > 1:
+            found = unit_blocks.shortened(jacobian, found, weights, self.ridge)
         for unit, moves in found.items():
             change[unit] = moves
             jacobian.move(unit, moves)

@@ -6,13 +6,13 @@ from annealtrain.nn.jacobian import Jacobian
 from annealtrain.runtime.array_types import Array
 
 SWEEPS = 50  # of coordinate descent in the lengths of a block's units
-LONGEST = 1.0
+DAMPING = 2.0  # what J of a unit in a block is multiplied by: it is to mend a part, for the others mend the same
 
 
 def shortened(jacobian: Jacobian, found: dict[int, Array], weights: Array, ridge: float) -> dict[int, Array]:
-    """Return t_i d_i of the changes d_i (N,) that units found, by the t_i in [0, 1] that are best for all together.
+    """Return t_i d_i of the changes d_i (N,) that units found, the t_i in [0, 1] being the best for all of them.
 
-    Each unit mends the whole residual as if it were alone. In the lengths the model of the loss is
+    Each unit was solved as if it were alone, with its curvature DAMPING times what it is. In the lengths the model of the loss is
 
         E(t) = |r + sum_i t_i A_i d_i|^2 / Q + ridge sum_i |w_i + t_i d_i|^2
 
@@ -30,5 +30,5 @@ def shortened(jacobian: Jacobian, found: dict[int, Array], weights: Array, ridge
     for _ in range(SWEEPS):
         for i in range(len(t)):
             slope = 2 * (H[i] @ t - H[i, i] * t[i]) + g[i]
-            t[i] = np.clip(-slope / (2 * H[i, i]), 0.0, LONGEST) if H[i, i] > 0 else 0.0
+            t[i] = np.clip(-slope / (2 * H[i, i]), 0.0, 1.0) if H[i, i] > 0 else 0.0
     return {unit: length * found[unit] for unit, length in zip(units, t, strict=True)}

@@ -10,7 +10,6 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
-from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator, stream
 from annealtrain.runtime.validation import checked, whole
@@ -26,8 +25,8 @@ class Decompose(Solver):
     """`solver=decompose`: lets another solver lower a unit's energy in blocks of at most max_spins spins.
 
     inner: that solver. Weights that are strongly coupled share a block, with all their spins; one round goes through
-    all blocks, the next has others. A block begins and ends at the best levels so far, the first ones being the closest to
-    the present weights. rounds: at most so many; a unit that a whole round has not lowered is done.
+    all blocks, the next has others. The first levels are the closest to the present weights; what a block finds is
+    taken where it is lower. rounds: at most so many; a unit that a whole round has not lowered is done.
     Units that share J, and all where the inner solver takes all together, go through the same block in one call.
     """
 
