@@ -38,11 +38,6 @@ class TestGaussNewtonInBlocks(OptimizerContract):
         return GaussNewton(1e-3, block=4, **annealing)
 
 
-class TestGaussNewtonOfWholeLayersByCrossEntropy(OptimizerContract):
-    def make(self, **annealing):
-        return GaussNewton(1e-3, block=100, loss="cross_entropy", **annealing)
-
-
 class Log:
     def __init__(self):
         self.rows, self.solves, self.checkpoints = [], [], []

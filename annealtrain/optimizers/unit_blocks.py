@@ -12,7 +12,7 @@ DAMPING = 2.0  # what J of a unit in a block is multiplied by: it is to mend a p
 def shortened(jacobian: Jacobian, found: dict[int, Array], weights: Array, ridge: float) -> dict[int, Array]:
     """Return t_i d_i of the changes d_i (N,) that units found, the t_i in [0, 1] being the best for all of them.
 
-    Each unit was solved as if it were alone, with its curvature DAMPING times what it is. In the lengths the model of the loss is
+    Each unit was solved as if it were alone, its curvature DAMPING times what it is. In the lengths the loss is
 
         E(t) = |r + sum_i t_i A_i d_i|^2 / Q + ridge sum_i |w_i + t_i d_i|^2
 

@@ -1,7 +1,7 @@
 """LeNet's layer 1 for machines of 64 spins: whole units beside blocks of them. PYTHONPATH=tests python -m bench.blocks
 
-First epoch of `pinv` on 1,000 MNIST images, at two ranges L and two numbers of bits: energies, certified gaps and calls,
-means of three seeds.
+First epoch of `pinv` on 1,000 MNIST images, at two ranges L and two numbers of bits: energies, certified gaps and
+calls, means of three seeds.
 """
 
 import sys
