@@ -11,6 +11,7 @@ from annealtrain.runtime import thread_pool
 Answer = TypeVar("Answer")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0  # before a call is made again; it doubles each time
+RETRIES = 2
 LOOK_S = 0.2  # between two looks at whether the run was interrupted
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ def called(
     what: str,
     *,
     failures: tuple[type[Exception], ...],
-    retries: int,
+    retries: int = RETRIES,
     wait_s: float = FIRST_WAIT_S,
 ) -> tuple[Answer, int]:
     """Return what a call gives, and how often it was made again.
