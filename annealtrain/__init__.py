@@ -1,9 +1,9 @@
 """Train neural networks by annealing Ising Hamiltonians instead of backpropagation.
 
 From Python: train, load, Run, LayerProblem, anneal, AnnealClassifier, AnnealRegressor (docs/python.md), quantize and
-quantize_layer (docs/nbit.md). Each room (folder) says in its docstring what it holds and what it may import;
-docs/house.md has the plan and where to add things, docs/glossary.md the words: spin, level, unit, site, read, sweep,
-range L, Hamiltonian, coupling, field.
+quantize_layer (docs/nbit.md), IsingSolver (docs/machines.md). Each room (folder) says in its docstring what it holds
+and what it may import; docs/house.md has the plan and where to add things, docs/glossary.md the words: spin, level,
+unit, site, read, sweep, range L, Hamiltonian, coupling, field.
 """
 
 from importlib import import_module
@@ -20,13 +20,14 @@ _HOMES = {
     "Run": "annealtrain.commands.api",
     "LayerProblem": "annealtrain.commands.api",
     "anneal": "annealtrain.solvers.annealing.api",
+    "IsingSolver": "annealtrain.solvers.ising_solver",
     "quantize": "annealtrain.optimizers.quantization.api",
     "quantize_layer": "annealtrain.optimizers.quantization.rounding",
     "AnnealClassifier": "annealtrain.commands.estimators",
     "AnnealRegressor": "annealtrain.commands.estimators",
 }
 __all__ = [
-    *("AnnealClassifier", "AnnealRegressor", "LayerProblem", "Run"),
+    *("AnnealClassifier", "AnnealRegressor", "IsingSolver", "LayerProblem", "Run"),
     *("anneal", "load", "quantize", "quantize_layer", "train"),
 ]
 

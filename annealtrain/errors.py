@@ -25,6 +25,12 @@ class Diverged(InputError):
     code = 1
 
 
+class MachineLost(InputError):
+    """A machine elsewhere that no longer answers: its run has stopped, and can be resumed."""
+
+    code = 1
+
+
 def in_words(error: BaseException) -> str:
     """Return what an error of Python's or of a library says, in one line and without the names of classes."""
     if isinstance(error, UnicodeError):

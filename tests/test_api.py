@@ -25,7 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_public_names_are_all_that_is_shown() -> None:
-    classes = ["AnnealClassifier", "AnnealRegressor", "LayerProblem", "Run"]
+    classes = ["AnnealClassifier", "AnnealRegressor", "IsingSolver", "LayerProblem", "Run"]
     names = [*classes, "__version__", "anneal", "load", "quantize", "quantize_layer", "train"]
     assert sorted(dir(annealtrain)) == names
     assert all(getattr(annealtrain, name) is not None for name in names)

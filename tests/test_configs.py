@@ -53,6 +53,7 @@ def test_the_groups_are_there() -> None:
     assert GROUPS["solver"] == [
         "babai",
         "beam",
+        "decompose",
         "descent",
         "dimod",
         "dwave",

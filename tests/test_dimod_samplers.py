@@ -11,11 +11,11 @@ import pytest
 from conftest import LIMIT_S, SMALL
 from test_path_integral import thermal_probabilities, three_spins
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, MachineLost
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.schedule import GeometricSchedule, StepSchedule
-from annealtrain.solvers import dimod_costs, dimod_samplers
+from annealtrain.solvers import dimod_costs, dimod_samplers, remote
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
 from annealtrain.solvers.dimod_samplers import DimodSolver, known_keywords, neal, path_integral, steepest, tabu
 from annealtrain.solvers.exact import Exact
@@ -350,3 +350,22 @@ def test_a_sampler_without_seeds_is_told_of(caplog):
 def test_refused_settings(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_a_call_that_the_network_fails_is_made_again(monkeypatch):
+    lost, waits = [ConnectionError("gone")], []
+    monkeypatch.setattr(remote, "_wait", waits.append)
+
+    class Remote(dimod.ExactSolver):
+        def sample(self, bqm, **keywords):
+            if lost:
+                raise lost.pop()
+            return super().sample(bqm)
+
+    problem = random_problem(M=1, N=3, bits=1)
+    found = DimodSolver(Remote()).solve(problem)
+    np.testing.assert_array_equal(found.levels, DimodSolver(dimod.ExactSolver()).solve(problem).levels)
+    assert waits == [2.0]
+    lost += [ConnectionError("gone")] * 3
+    with pytest.raises(MachineLost, match=r"a call of Remote failed 3 times \(ConnectionError: gone\)"):
+        DimodSolver(Remote()).solve(problem)

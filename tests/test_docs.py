@@ -10,12 +10,14 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import finished, process
+from http_examples import served
 from hydra.core.plugins import Plugins
 from own_data import write_pictures, write_tables
 
@@ -152,6 +154,13 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("once")
 
 
+@pytest.fixture
+def service() -> Iterator[Any]:
+    """The service of docs/machines.md, on a free port."""
+    with served() as running:
+        yield running
+
+
 def test_there_are_commands() -> None:
     assert len(COMMANDS) > 30
     assert all("annealtrain" in line for _, line in COMMANDS)
@@ -159,16 +168,22 @@ def test_there_are_commands() -> None:
 
 @pytest.mark.parametrize("page", sorted({page for page, _ in COMMANDS}))
 def test_commands_of_a_page(
-    page: str, cli: Callable, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str,
+    cli: Callable,
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """In their order: some read what those before them wrote."""
     monkeypatch.delenv("DWAVE_API_TOKEN", raising=False)
     Path("no_token").touch()
     monkeypatch.setenv("DWAVE_CONFIG_FILE", "no_token")
     installed = " ".join(plugin.__module__ for plugin in Plugins.instance().discover())
+    running = request.getfixturevalue("service") if page == "machines" else None
     for path, text in ((path, text) for at, path, text in FILES if at == page):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text.replace("http://127.0.0.1:8765", running.url) if running else text)
     if page == "torch_models":
         pytest.importorskip("torch", reason="the torch extra is not installed")
         pytest.importorskip("onnx", reason="the export extra is not installed")
@@ -260,6 +275,27 @@ def test_the_python_of_the_solvers_page() -> None:
     levels = scope["S"] / scope["scales"][:, None]
     assert abs(levels - levels.round()).max() < 1e-12
     assert set(levels.round().ravel()) == {-1, 0, 1}
+
+
+def test_the_python_of_the_machines_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    page = (ROOT / "docs/machines.md").read_text()
+    blocks = [text for language, text in BLOCK.findall(page) if language == "python"]
+    written = {text.split()[1]: text for text in blocks if text.startswith("# ")}
+    Path("my_machine.py").write_text(written["my_machine.py"])
+    scope: dict = {}
+    try:
+        exec(compile("\n".join(text for text in blocks if not text.startswith("# ")), "machines.md", "exec"), scope)
+        exec(compile(written["test_my_machine.py"], "test_my_machine.py", "exec"), scope)
+    finally:
+        sys.modules.pop("my_machine", None)
+    assert scope["found"].gap < 2 * scope["whole"].gap + 1e-3
+    assert "val_accuracy" in capsys.readouterr().out
+    checks = [name for name in dir(scope["TestDescent"]) if name.startswith("test_")]
+    assert len(checks) > 8
+    for name in checks:
+        getattr(scope["TestDescent"](), name)()
 
 
 def test_the_python_of_the_export_page(cli: Callable, trained: Path) -> None:

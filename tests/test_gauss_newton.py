@@ -33,6 +33,11 @@ class TestGaussNewtonByItsSchedule(OptimizerContract):
         return GaussNewton(1e-3, adaptive=False, **annealing)
 
 
+class TestGaussNewtonInBlocks(OptimizerContract):
+    def make(self, **annealing):
+        return GaussNewton(1e-3, block=4, **annealing)
+
+
 class Log:
     def __init__(self):
         self.rows, self.solves, self.checkpoints = [], [], []

@@ -306,7 +306,7 @@ def test_a_job_that_is_lost_is_sent_again(annealer, monkeypatch, caplog, topolog
     assert again.stats["retries"] == 2
     assert "SolverFailureError: lost" in caplog.text
     left += lost
-    with pytest.raises(InputError, match=r"a QPU job failed 3 times \(SolverFailureError: lost\): go on later with"):
+    with pytest.raises(InputError, match=r"a QPU job failed 3 times \(SolverFailureError: lost\)"):
         annealer(sampler=sampler).solve(problem)
 
 

@@ -165,9 +165,16 @@ def _calls_line(config: Config, footing: Footing, queue_s: float) -> str:
     run = f"A run of {config['epochs']} epochs is {steps:,} step{'s' * (steps > 1)}"
     if optimizer.solver is None:
         return f"{run} and calls no solver."
-    problems = steps * sum(M for M, _ in shapes)
-    calls = problems if optimizer.is_unit_by_unit else steps * len(shapes)
-    most = max(N for _, N in shapes) * config["bits"]
+    solver, bits = optimizer.solver, config["bits"]
+    calls, problems = 0, steps * sum(M for M, _ in shapes)
+    for M, N in shapes:
+        at_once = optimizer.units_a_solve(M)
+        calls += steps * sum(
+            count * solver.calls(units=units, weights=N, bits=bits)
+            for units, count in ((at_once, M // at_once), (M % at_once, 1))
+            if units
+        )
+    most = max(N for _, N in shapes) * bits
     line = f"{run}, {calls:,} calls of the solver and {problems:,} problems of up to {most:,} spins."
     return line + (f" With {queue_s:g} s of queue a call: {duration(calls * queue_s)}." if queue_s else "")
 

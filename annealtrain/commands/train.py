@@ -11,7 +11,7 @@ from annealtrain.commands import streams, together
 from annealtrain.commands.footing import require_memory
 from annealtrain.commands.progress import Display, summary
 from annealtrain.commands.together import Group
-from annealtrain.errors import Diverged, InputError
+from annealtrain.errors import Diverged, InputError, MachineLost
 from annealtrain.experiment import continuing, moved_data, trust, versions
 from annealtrain.experiment.builder import Experiment
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text, read_config, saved_config
@@ -104,11 +104,14 @@ def _trained(
             if not record.has_diverged:
                 group.tell((str(folder.absolute()), start, trainer.checkpoint()))
                 trainer.run(observers, start)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted: {record.epochs_done} of {config['epochs']} epochs are kept; "
+    except (KeyboardInterrupt, MachineLost) as error:
+        kept = (
+            f"{record.epochs_done} of {config['epochs']} epochs are kept; "
             f"to go on: {collection.resume_command(folder, trust.flags(config))}"
-        ) from None
+        )
+        if isinstance(error, MachineLost):
+            raise MachineLost(f"{error}: {kept}") from error
+        raise Interrupted(f"interrupted: {kept}") from None
     cost = {"seconds": spent + time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
     warning = unfallen_loss(record.first_row, record.last_row, trainer.optimizer.step_setting)
     levels = {}

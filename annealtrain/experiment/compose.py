@@ -98,6 +98,7 @@ def _new_word(word: str) -> str | None:
     )
 
 
+INNER = {"solver.inner": "solver@solver.inner"}  # settings that are named as options of a group are
 OWN = {"model": "torch", "dataset": "own"}  # options that are what their `_target_` makes, a user's own
 COMPOSING = threading.Lock()  # Hydra composes in one place for the whole process
 
@@ -149,10 +150,16 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def with_own(words: Sequence[str]) -> list[str]:
-    """Return words in which "model={_target_: ...}" is what Hydra takes: the option `torch`, and what is set in it."""
+    """Return words as Hydra takes them.
+
+    "model={_target_: ...}" is the option `torch`, and what is set in it; solver.inner=NAME an option of solver too.
+    """
     spelled = []
     for word in words:
         group, _, value = word.partition("=")
+        if group in INNER and re.fullmatch(r"[\w,/ -]+", value):
+            spelled.append(f"{INNER[group]}={value}")
+            continue
         is_node = group in OWN and value.lstrip().startswith("{")
         spelled += [f"{group}={OWN[group]}", f"+{word}"] if is_node else [word]
     return spelled

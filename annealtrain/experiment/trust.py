@@ -41,6 +41,7 @@ BUILT = {
     "annealtrain.solvers.annealing.reference": ("ReferenceAnnealing",),
     "annealtrain.solvers.annealing.simulated_annealing": ("SimulatedAnnealing",),
     "annealtrain.solvers.coordinate_descent": ("CoordinateDescent", "RoundedLeastSquares"),
+    "annealtrain.solvers.decompose": ("Decompose",),
     "annealtrain.solvers.dimod_samplers": ("DimodSolver", "neal", "path_integral", "steepest", "tabu"),
     "annealtrain.solvers.dwave.quantum_annealing": ("QuantumAnnealing",),
     "annealtrain.solvers.exact": ("Exact",),

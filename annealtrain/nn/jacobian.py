@@ -124,13 +124,15 @@ class Jacobian:
             found = r.ravel() @ derivatives.reshape(-1, derivatives.shape[2])
         return np.asarray(found * (2 / len(r)), np.float64)
 
+    def effect(self, unit: int, change: Array) -> Array:
+        """Return A change, (Q, C): by how much the outputs move where a unit's weights change by `change` (N,)."""
+        derivatives: Any = self._derivatives[unit]
+        moved: Array = derivatives @ change if self._rows is None else derivatives * (self._rows @ change)[:, None]
+        return moved
+
     def move(self, unit: int, change: Array) -> None:
         """Move the outputs by A change: the unit's weights have changed by `change` (N,)."""
-        derivatives: Any = self._derivatives[unit]
-        if self._rows is not None:
-            self.model.move(derivatives * (self._rows @ change)[:, None])
-        else:
-            self.model.move(derivatives @ change)
+        self.model.move(self.effect(unit, change))
 
 
 def _is_product(layer: ModelLayer) -> bool:

@@ -23,6 +23,7 @@ from annealtrain.nn.jacobian import Jacobian
 from annealtrain.nn.layout import CHUNK_SAMPLES
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.model import Model
+from annealtrain.optimizers import unit_blocks
 from annealtrain.optimizers.diagnostics import condition_number, saturated_share
 from annealtrain.optimizers.grid_gauss_newton import FloatGaussNewton, GridGaussNewton
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
@@ -31,9 +32,9 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
 from annealtrain.runtime.stage_timer import StageTimer
-from annealtrain.runtime.validation import YES_OR_NO, checked, number, one_of
+from annealtrain.runtime.validation import YES_OR_NO, checked, number, one_of, whole
 from annealtrain.schedule import Schedule
-from annealtrain.solvers.solver import Solver
+from annealtrain.solvers.solver import Solver, SolveResult
 from annealtrain.solvers.statistics import merge_rows
 
 GROUP = 16  # units whose J are formed at once, on all threads
@@ -44,45 +45,51 @@ BACKTRACKS = 6  # halvings of a layer's step before its old weights are kept
 
 
 class GaussNewton(FloatGaussNewton):
-    """Solves unit after unit for the change d of its weights, |d_j| <= L.
+    """Solves unit after unit, or block after block of units, for the change d of their weights, |d_j| <= L.
 
     ridge: lambda, absolute: adds lambda |W|^2 to the loss.
     adaptive: a layer's step is taken only if the true loss (with the ridge) falls, or else halved; its L grows where
     the model was right and shrinks where it was wrong; the schedule gives the first L. False: every step is taken and
     L follows the schedule, as mini-batches need it.
+    block: units that are solved in one call; how far each goes is then fitted to the others, see `unit_blocks`.
     """
 
-    is_unit_by_unit = True
     solves_for_changes = True
 
     solver: Solver
     half_range: Schedule
     bits: int
 
-    @checked("optimizer.", ridge=number(0), adaptive=YES_OR_NO, loss=one_of(*LOSSES))
+    @checked("optimizer.", ridge=number(0), adaptive=YES_OR_NO, loss=one_of(*LOSSES), block=whole())
     def __init__(
         self,
         ridge: float = 3e-4,
         adaptive: bool = True,
         loss: str = "squared_error",
+        block: int = 1,
         *,
         solver: Solver,
         half_range: Schedule,
         bits: int,
     ) -> None:
-        self.ridge, self.adaptive = float(ridge), adaptive
+        self.ridge, self.adaptive, self.block = float(ridge), adaptive, block
         self.objective = LOSSES[loss]
         self.solver, self.half_range, self.bits = solver, half_range, bits
 
     def on_grid(self, grid: WeightGrid) -> Optimizer:
         if not self.adaptive:
             raise InputError("grid=fixed takes steps that lower the true loss only: set optimizer.adaptive=true")
+        if self.block > 1:
+            raise InputError(f"grid=fixed moves unit after unit: set optimizer.block=1, not {self.block}")
         self.bits = SHADOW_BITS
         return GridGaussNewton(self, grid, self.ridge)
 
     def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
         self._half_ranges: dict[int, float] = {}
+
+    def units_a_solve(self, units: int) -> int:
+        return min(self.block, units)
 
     def state(self) -> dict[str, Array]:
         return {f"half_range_{k}": np.array(value) for k, value in self._half_ranges.items()}
@@ -100,13 +107,17 @@ class GaussNewton(FloatGaussNewton):
             layer, C = network.trainable[k], network.classes
             (M, N), in_numbers = layer.weight_shape, prod(layer.in_shape)
             rows = samples * N if footprint.sites(layer) == 1 else 0
+            moved = 8 * min(self.block, M) * samples * C if self.block > 1 else 0
             back = 4 * CHUNK_SAMPLES * C * (prod(layer.out_shape) + (M * N if not rows else 0))  # of one thread
             gram = 8 * N * N + (4 * rows if rows else 0)
-            forms = min(M, GROUP) * 8 * N * N + threads * gram + 32 * N * N  # a group's J, and a unit's own copies
+            forms = (
+                min(M, max(GROUP, self.block)) * 8 * N * N + threads * gram + 32 * N * N
+            )  # a group's J, and a unit's own copies
             return (
                 Jacobian.bytes_of(network, k, samples)
                 + 4 * samples * in_numbers
                 + 4 * rows
+                + 2 * moved
                 + max(at_once * back + passes, forms)
             )
 
@@ -130,7 +141,7 @@ class GaussNewton(FloatGaussNewton):
         loss = np.full(M, jacobian.loss() + self._penalty(weights))
 
         def couplings(unit: int) -> Couplings:
-            return Couplings(jacobian.gram(unit) + self.ridge * np.eye(N))
+            return Couplings(self._damping(M) * (jacobian.gram(unit) + self.ridge * np.eye(N)))
 
         return LayerProblem(couplings, g, loss, np.zeros((M, N)), self._half_range(k, step), self.bits)
 
@@ -184,6 +195,10 @@ class GaussNewton(FloatGaussNewton):
     def _jacobian(self, k: int, batch: Batch) -> Jacobian:
         return Jacobian(self.network, k, batch.inputs, batch.outputs, self.objective)
 
+    def _damping(self, units: int) -> float:
+        """Return what the curvatures of a layer of so many units are multiplied by."""
+        return unit_blocks.DAMPING if self.units_a_solve(units) > 1 else 1.0
+
     def _penalty(self, weights: Array) -> float:
         return self.ridge * float((weights**2).sum())
 
@@ -206,35 +221,48 @@ class GaussNewton(FloatGaussNewton):
         solver, seed = self.solver.resolve_schedules(step.epoch, step.epochs), self.solve_seed(k, step)
         order = generator(self.seed, Stream.UNIT_ORDER, k, step.number).permutation(M)
         units = [int(unit) for unit in order]
-        change, stats, walls = np.zeros((M, N)), [], []
+        change, stats, walls = np.zeros((M, N)), list[dict[str, Any]](), []
         conditioned = None
-        for group in thread_pool.chunks(M, GROUP):
+        for group in thread_pool.chunks(M, self.block * max(1, GROUP // self.block)):
             with timer.stage("build_s"):
                 grams = thread_pool.parallel_map(jacobian.gram, units[group])
                 if group.start == 0:
                     conditioned = condition_number(grams[0] + self.ridge * np.eye(N))  # of one unit, for all
-            for unit, gram in zip(units[group], grams, strict=True):
+            for block in thread_pool.chunks(len(grams), self.block):
+                some = units[group][block]
                 with timer.stage("build_s"):
-                    J, g = gram + self.ridge * np.eye(N), jacobian.gradient(unit) + 2 * self.ridge * weights[unit]
-                    problem = _problem((J + J.T) / 2, g, half_range, self.bits)
+                    J = [self._damping(M) * (gram + self.ridge * np.eye(N)) for gram in grams[block]]
+                    g = [jacobian.gradient(unit) + 2 * self.ridge * weights[unit] for unit in some]
+                    problem = _problem([(own + own.T) / 2 for own in J], np.array(g), half_range, self.bits)
                 with timer.stage("anneal_s"):
-                    result = solver.solve(problem, seed=stream(seed, unit))
-                # No change is not on the grid: where the best of it is worse, the weights stay.
-                if result.energies[0, 0] < 0:
-                    change[unit] = result.best_weights[0]
-                    with timer.stage("build_s"):
-                        jacobian.move(unit, change[unit])
+                    result = solver.solve(problem, seed=stream(seed, some[0]))
+                with timer.stage("build_s"):
+                    self._take(jacobian, some, result, change, weights)
                 walls.append(saturated_share(problem, result))
                 stats.append(result.stats)
-                progress(k, len(stats) / M)
+                progress(k, (group.start + block.start + len(some)) / M)
         diagnosis = {"saturated_share": float(np.mean(walls)), "condition": conditioned}
         return Found(change, merge_rows(stats) | diagnosis)
 
+    def _take(self, jacobian: Jacobian, units: list[int], result: SolveResult, change: Array, weights: Array) -> None:
+        """Put the changes that a block's units found into `change` (M, N), and move the Jacobian's outputs by them.
 
-def _problem(J: Array, g: Array, half_range: float, bits: int) -> LayerProblem:
-    """Return E(d) = d'Jd + g.d; J is convex, but the bound of each unit's solve would cost more than the solve."""
-    zeros = np.zeros((1, len(g)))
-    return LayerProblem(Couplings(J), g[None], np.zeros(1), zeros, half_range, bits, convex=False)
+        No change is not on the grid: where the best of it is worse, a unit's weights stay.
+        """
+        taken = [i for i, energy in enumerate(result.energies[:, 0]) if energy < 0]
+        found = {units[i]: result.best_weights[i] for i in taken}
+        if found and self._damping(len(change)) > 1:
+            found = unit_blocks.shortened(jacobian, found, weights, self.ridge)
+        for unit, moves in found.items():
+            change[unit] = moves
+            jacobian.move(unit, moves)
+
+
+def _problem(J: list[Array], g: Array, half_range: float, bits: int) -> LayerProblem:
+    """Return E_i(d) = d'J_i d + g_i.d; J is convex, but a bound of each would cost more than its solve."""
+    couplings = [Couplings(own) for own in J]
+    made: Any = couplings[0] if len(J) == 1 else couplings.__getitem__
+    return LayerProblem(made, g, np.zeros(len(g)), np.zeros(g.shape), half_range, bits, convex=False)
 
 
 @dataclass(frozen=True, eq=False)

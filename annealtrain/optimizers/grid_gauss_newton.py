@@ -58,11 +58,12 @@ class FloatGaussNewton(Optimizer):
 class GridGaussNewton(GridOptimizer[FloatGaussNewton]):
     """Keeps every weight on a grid; each step solves for the levels of one unit after the other."""
 
-    is_unit_by_unit = True
-
     def __init__(self, float_optimizer: FloatGaussNewton, grid: WeightGrid, ridge: float) -> None:
         super().__init__(float_optimizer, grid)
         self.ridge = ridge
+
+    def units_a_solve(self, units: int) -> int:
+        return 1
 
     def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)

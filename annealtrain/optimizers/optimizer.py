@@ -50,7 +50,6 @@ class Optimizer:
 
     solver, half_range, bits: who finds low energies, the schedule of the range L, and bits of a step; None where
     nothing is annealed. amplitude: the true loss is measured against outputs of amplitude x one-hot.
-    is_unit_by_unit: whether each unit is a problem of its own to the solver, not all units of a layer one.
     solves_for_changes: whether the weights of its Hamiltonians are changes of the layer's, not the layer's own.
     objective: the true loss of a run.
     shares_batches: whether several processes can train together, each on its share of a batch.
@@ -62,7 +61,6 @@ class Optimizer:
     bits: int | None = None
     amplitude: float = 1.0
     objective: Loss = SQUARED_ERROR
-    is_unit_by_unit: bool = False
     solves_for_changes: bool = False
     shares_batches: bool = False
     step_setting: str = "the range L (half_range.first and last, or the schedule's own values)"
@@ -89,9 +87,13 @@ class Optimizer:
         self.solver.prepare(
             bits=self.bits,
             weights=[N for _, N in shapes],
-            units=[1 if self.is_unit_by_unit else M for M, _ in shapes],
-            solves=[steps * M if self.is_unit_by_unit else steps for M, _ in shapes],
+            units=[self.units_a_solve(M) for M, _ in shapes],
+            solves=[steps * -(-M // self.units_a_solve(M)) for M, _ in shapes],
         )
+
+    def units_a_solve(self, units: int) -> int:
+        """Return how many of a layer's units the solver is given together; the next wait for what they find."""
+        return units
 
     def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         """Take what to train; nothing is computed yet. All random numbers come from `seed`."""

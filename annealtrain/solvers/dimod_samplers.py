@@ -37,11 +37,8 @@ from annealtrain.solvers.annealing.simulated_annealing import ORDERS
 from annealtrain.solvers.annealing.temperatures import automatic_beta_range
 from annealtrain.solvers.dimod_costs import call_s, dimod_effort, pair_bytes
 from annealtrain.solvers.effort import Effort
-from annealtrain.solvers.scheduled_settings import (
-    COUNT,
-    INVERSE_TEMPERATURES,
-    check_inverse_temperatures,
-)
+from annealtrain.solvers.remote import called
+from annealtrain.solvers.scheduled_settings import COUNT, INVERSE_TEMPERATURES, check_inverse_temperatures
 from annealtrain.solvers.solver import Solver, SolveResult, solve_in_one_range
 
 if TYPE_CHECKING:
@@ -175,17 +172,20 @@ class DimodSolver(Solver):
             return np.zeros((1, form.S0.size), dtype=np.int32), stats
         if self.takes_seed:
             keywords["seed"] = int(seed.generate_state(1)[0] >> 1)  # below 2^31, which all take
-        if self._goes_to_a_process(live.size * form.bits):
-            spins = self.workers.run(sampled_spins, self.sampler, form.live_part(), keywords)
-        else:
-            # On the caller's own thread Ctrl-C would come to that function, which swallows it.
-            if self.takes_interrupt and thread_pool.is_in_job():
-                keywords["interrupt_function"] = thread_pool.is_cancelled
-            with self.turn:
-                spins = sampled_spins(self.sampler, form.live_part(), keywords)
+        what = f"a call of {type(self.sampler).__name__}"
+        spins, _ = called(lambda: self._spins(form, keywords), what, failures=(OSError,))
         levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
         levels[:, live] = form.encoding.levels(spins)
         return levels, stats
+
+    def _spins(self, form: QuadraticForm, keywords: Keywords) -> Array:
+        if self._goes_to_a_process(form.couplings.indices.size * form.bits):
+            return np.asarray(self.workers.run(sampled_spins, self.sampler, form.live_part(), keywords))
+        # On the caller's own thread Ctrl-C would come to that function, which swallows it.
+        if self.takes_interrupt and thread_pool.is_in_job():
+            keywords = keywords | {"interrupt_function": thread_pool.is_cancelled}
+        with self.turn:
+            return sampled_spins(self.sampler, form.live_part(), keywords)
 
     def _goes_to_a_process(self, spins: int) -> bool:
         if self.processes is None:

@@ -118,6 +118,10 @@ class Solver:
             if effort := self.effort(units=M, weights=N, bits=bits):
                 effort.require(thread_pool.width(), f"layer {k}: ")
 
+    def calls(self, *, units: int, weights: int, bits: int) -> int:
+        """Return how often a solve of so many units, given together, calls what does its work."""
+        return 1
+
     def effort(self, *, units: int, weights: int, bits: int) -> Effort | None:
         """Return what a solve of so many units asks of memory and time, None where nothing is estimated."""
         return None

@@ -28,7 +28,7 @@ def with_rates(stats: dict[str, float]) -> dict[str, float]:
 
 
 # Names of columns that add up over the steps of an epoch end so.
-COUNTS = ("_s", "flips", "visits", "backtracks", "submissions", "retries")
+COUNTS = ("_s", "flips", "visits", "backtracks", "submissions", "retries", "blocks")
 
 
 def merge_by_layer(rows: Sequence[Row]) -> list[Row]:

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from annealtrain.solvers.dwave.qpu import (
     reach,
 )
 from annealtrain.solvers.effort import Effort, counted, plural
+from annealtrain.solvers.remote import called
 from annealtrain.solvers.solver import Solver
 
 if TYPE_CHECKING:
@@ -245,18 +245,13 @@ class QuantumAnnealing(Solver):
                 f"{self.qpu_time_s:.3g} s of QPU time are spent and {needed:.3g} s more needed, "
                 f"solver.max_qpu_time_s={self.max_qpu_time_s:g}: start anew with more"
             )
-        for tries in range(self.max_retries + 1):
-            try:
-                found = self._answer(problem, seed)
-                break
-            except failures() as error:
-                if tries == self.max_retries:
-                    raise InputError(
-                        f"a QPU job failed {tries + 1} times ({type(error).__name__}: {error}): "
-                        "go on later with annealtrain resume"
-                    ) from error
-                log.warning("a QPU job failed (%s: %s); it is sent again", type(error).__name__, error)
-                time.sleep(RETRY_WAIT_S * 2**tries)
+        found, tries = called(
+            lambda: self._answer(problem, seed),
+            "a QPU job",
+            failures=failures(),
+            retries=self.max_retries,
+            wait_s=RETRY_WAIT_S,
+        )
         spent = needed if is_mock(self.sampler) else found.info["timing"]["qpu_access_time"] * 1e-6
         self.qpu_time_s += spent
         return found, spent, tries

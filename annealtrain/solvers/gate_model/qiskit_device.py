@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from annealtrain.errors import InputError, nearest
 from annealtrain.runtime.array_types import Array
 from annealtrain.solvers.gate_model.circuit import Circuit
+from annealtrain.solvers.remote import called
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -49,7 +50,8 @@ class QiskitDevice:
     def measure(self, circuit: Circuit, shots: int, seed: int) -> Array:
         """Return spins (shots, n) in {-1, +1}; the same seed gives the same ones on a simulator.
 
-        The circuit is transpiled to the device's gates and connections. Raises InputError where a job fails.
+        The circuit is transpiled to the device's gates and connections. A machine's job that fails is sent again.
+        Raises InputError where a job fails, MachineLost after a machine's last.
         """
         import numpy as np
         from qiskit.exceptions import QiskitError
@@ -65,8 +67,16 @@ class QiskitDevice:
             sampler: Any = Sampler(mode=self.backend)
         else:
             sampler = BackendSamplerV2(backend=self.backend, options={"seed_simulator": seed})
+        runnable = manager.run(gates)
+
+        def job() -> Any:
+            return sampler.run([runnable], shots=shots).result()[0].data.meas
+
         try:
-            found = sampler.run([manager.run(gates)], shots=shots).result()[0].data.meas
+            if self.is_remote:
+                found, _ = called(job, f"a job of {self.name}", failures=(QiskitError, OSError))
+            else:
+                found = job()
         except (QiskitError, OSError) as error:
             text = " ".join(str(error).split())
             raise InputError(f"solver.device={self.name} failed ({text}): try again, or {AER}") from error

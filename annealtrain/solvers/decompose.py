@@ -1,0 +1,172 @@
+"""Units that are larger than what a solver holds: block after block of their spins, the others as they are."""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
+from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.random_streams import generator, stream
+from annealtrain.runtime.validation import checked, whole
+from annealtrain.solvers.effort import Effort
+from annealtrain.solvers.solver import Solver
+from annealtrain.solvers.statistics import merge_rows
+
+OWN = ("build_s", "anneal_s", "bound_s", "acceptance", "visit_ns")  # statistics that a solve of the whole has itself
+PER_UNIT = ("_s", "flips", "visits")  # endings of those that add up over units
+
+
+class Decompose(Solver):
+    """`solver=decompose`: lets another solver lower a unit's energy in blocks of at most max_spins spins.
+
+    inner: that solver. Weights that are strongly coupled share a block, with all their spins; one round goes through
+    all blocks, the next has others. The first levels are the closest to the present weights; what a block finds is
+    taken where it is lower. rounds: at most so many; a unit that a whole round has not lowered is done.
+    Units that share J, and all where the inner solver takes all together, go through the same block in one call.
+    """
+
+    @checked("solver.", max_spins=whole(), rounds=whole())
+    def __init__(self, inner: Solver, max_spins: int = 64, rounds: int = 10) -> None:
+        if not isinstance(inner, Solver):
+            raise InputError(f"solver.inner={inner!r} is not a solver: name one of the group, such as solver.inner=sa")
+        self.inner, self.max_spins, self.rounds = inner, max_spins, rounds
+
+    @property
+    def takes_all_units(self) -> bool:  # type: ignore[override]
+        """Whether units that differ in J come together: as the inner solver has it."""
+        return self.inner.takes_all_units
+
+    @property
+    def is_metered(self) -> bool:  # type: ignore[override]
+        """Whether a solve costs money, or waits: as the inner solver has it."""
+        return self.inner.is_metered
+
+    def resolve_schedules(self, epoch: int, epochs: int) -> "Decompose":
+        bound = copy(self)
+        bound.inner = self.inner.resolve_schedules(epoch, epochs)
+        return bound
+
+    def check(self, *, bits: int, weights: Sequence[int]) -> None:
+        self.inner.check(bits=bits, weights=[self._size(count, bits) for count in weights])
+
+    def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], solves: Sequence[int]) -> None:
+        sizes = [self._size(count, bits) for count in weights]
+        most = [times * self._blocks(count, bits) * self.rounds for count, times in zip(weights, solves, strict=True)]
+        self.inner.prepare(bits=bits, weights=sizes, units=units, solves=most)
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort | None:
+        found = self.inner.effort(units=units, weights=self._size(weights, bits), bits=bits)
+        return found and replace(found, seconds=found.seconds * self._blocks(weights, bits) * self.rounds)
+
+    def calls(self, *, units: int, weights: int, bits: int) -> int:
+        each = self.inner.calls(units=units, weights=self._size(weights, bits), bits=bits)
+        return self.rounds * self._blocks(weights, bits) * each
+
+    def _blocks(self, weights: int, bits: int) -> int:
+        """Return in how many blocks a unit of so many weights goes."""
+        if self.max_spins < bits:
+            raise InputError(
+                f"solver.max_spins={self.max_spins} hold no weight of {bits} bits: raise it, or lower bits"
+            )
+        return max(1, -(-weights // (self.max_spins // bits)))
+
+    def _size(self, weights: int, bits: int) -> int:
+        """Return how many weights the largest block has: all have as many, or one less."""
+        return -(-weights // self._blocks(weights, bits))
+
+    def sample_batch(
+        self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
+    ) -> list[tuple[Array, dict[str, float]]]:
+        is_shared = shares_couplings(forms)
+        levels = np.array([form.present_levels for form in forms], dtype=np.int32)
+        rests, stats = np.zeros(len(forms), dtype=bool), list[dict[str, float]]()
+        for turn in range(self.rounds):
+            orders = [
+                by_couplings(form.couplings, self._blocks(form.S0.size, form.bits), generator(seed, turn, 0))
+                for form, seed in zip(forms[:1] if is_shared else forms, seeds, strict=False)
+            ]
+            lowered = np.zeros(len(forms), dtype=bool)
+            for number in range(len(orders[0])):
+                places = [order[number] for order in orders] * (len(forms) if is_shared else 1)
+                problem = block_problem(forms, places, levels)
+                result = self.inner.solve(problem, seed=stream(seeds[0], turn, 1, number))
+                stats.append(result.stats)
+                before = [
+                    unit.energy(unit.weights(unit.present_levels)) for unit in map(problem.unit, range(len(forms)))
+                ]
+                better = ~rests & (result.energies[:, 0] < before)
+                for i in np.flatnonzero(better):
+                    levels[i, places[i]] = result.levels[i, 0]
+                lowered |= better
+            rests |= ~lowered
+            if rests.all():
+                break
+        told = self._told(stats, len(forms))
+        return [(own[None], dict(told)) for own in levels]
+
+    @staticmethod
+    def _told(stats: list[dict[str, float]], units: int) -> dict[str, float]:
+        """Return the statistics of all blocks' solves as one unit's."""
+        merged = {name: value for name, value in merge_rows(stats).items() if name not in OWN}
+        told = {name: value / (units if name.endswith(PER_UNIT) else 1) for name, value in merged.items()}
+        return told | {"blocks": float(len(stats))}
+
+
+def shares_couplings(forms: Sequence[QuadraticForm]) -> bool:
+    """Return whether units have one J."""
+    return all(form.couplings is forms[0].couplings for form in forms)
+
+
+def by_couplings(couplings: Couplings, count: int, random: np.random.Generator) -> list[Array]:
+    """Return all weights in `count` blocks of one size, or one less: those that hang together share a block.
+
+    Each block begins with any weight that is left, and takes those that are coupled most with all in it, by
+    sum_b J_jb^2 / (J_jj J_bb) times a random number (exponential): the same blocks again would find little more.
+    Weights that move no energy come last.
+    """
+    live, N = couplings.indices, len(couplings.J)
+    scale = np.sqrt(np.abs(couplings.diagonal[live]))
+    scale[scale == 0] = 1.0
+    near = (couplings.live_J / scale / scale[:, None]) ** 2
+    left, order = list(range(live.size)), list[int]()
+    for part in np.array_split(np.arange(N), count):
+        pulls = np.ones(live.size)
+        for place in range(min(len(part), len(left))):
+            taken = left.pop(int(np.argmax(pulls[left] * random.exponential(size=len(left)))))
+            order.append(taken)
+            pulls = near[taken] + pulls if place else near[taken].copy()
+    places = np.concatenate([live[order], np.flatnonzero(~couplings.live)])
+    return np.array_split(places.astype(np.intp), count)
+
+
+def block_problem(forms: Sequence[QuadraticForm], places: Sequence[Array], levels: Array) -> LayerProblem:
+    """Return the problem of some weights of each unit, all others of which stay at their levels (M, N).
+
+    places: those of each unit, all as many; one array for all where they share J.
+    """
+    first = forms[0]
+    of_all = forms[:1] if shares_couplings(forms) else forms
+    couplings = [Couplings(form.J[np.ix_(own, own)], form.live[own]) for form, own in zip(of_all, places, strict=False)]
+    h, E0 = [], []
+    for i, (form, own) in enumerate(zip(forms, places, strict=True)):
+        S, J = form.weights(levels[i]), couplings[min(i, len(couplings) - 1)].J
+        h.append(2 * form.J[own] @ S + form.h[own] - 2 * J @ S[own])
+        E0.append(form.energy(S) - (J @ S[own] + h[-1]) @ S[own])
+    made: Any = couplings[0] if len(couplings) == 1 else couplings.__getitem__
+    return LayerProblem(
+        made,
+        np.array(h),
+        np.array(E0),
+        np.array([form.S0[own] for form, own in zip(forms, places, strict=True)]),
+        first.half_range,
+        first.bits if first.num_levels is None else None,
+        num_levels=first.num_levels,
+        sites=first.sites,
+        convex=False,
+        present=np.array([own[place] for own, place in zip(levels, places, strict=True)]),
+    )

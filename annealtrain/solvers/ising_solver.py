@@ -1,0 +1,134 @@
+"""Machines that take Ising models: a subclass says how one is called, all else is done here."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from annealtrain.errors import InputError
+from annealtrain.hamiltonian.quadratic import QuadraticForm
+from annealtrain.runtime import thread_pool
+from annealtrain.runtime.array_types import Array
+from annealtrain.solvers.effort import Effort
+from annealtrain.solvers.remote import FIRST_WAIT_S, called
+from annealtrain.solvers.solver import Solver
+
+
+class IsingSolver(Solver):
+    """Asks a machine for spins s of a low energy s J s + h s; a subclass gives `ising`, or `ising_batch`.
+
+    Weights that no sample reaches, bits, levels, energies and bounds are taken care of: a machine sees the spins that
+    matter, and no others. Settings of a subclass, in its body or its constructor:
+
+    max_spins: of a problem; None: any number. max_bits: of a weight; None: any number. A run that needs more is refused
+    before it starts.
+    max_problems: of a call of `ising_batch`; None: all units that are solved together.
+    largest: J and h are multiplied by one number, so that the largest of all |h_i| and 2 |J_ij| is this; None: they
+    are in units of the loss.
+    failures: errors of a call after which it is made again, max_retries times, retry_wait_s later, then twice as much,
+    up to a minute. After the last the run stops, and can be resumed.
+    is_metered: a call costs money, or waits in a queue: none is made for an estimate.
+    """
+
+    takes_all_units = True
+    max_spins: int | None = None
+    max_bits: int | None = None
+    max_problems: int | None = None
+    largest: float | None = 1.0
+    failures: tuple[type[Exception], ...] = (OSError,)
+    max_retries: int = 2
+    retry_wait_s: float = FIRST_WAIT_S
+
+    def ising(self, J: Array, h: Array, seed: int) -> Array:
+        """Return spins (reads, N), each -1 or 1, of a low energy s J s + h s: all of the machine's reads, in any order.
+
+        J: (N, N) float64, symmetric, its diagonal zero: a pair counts twice, so that it couples with 2 J_ij.
+        h: (N,). seed: of all that is random, below 2^31; a call that is made again has the same.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives neither ising nor ising_batch")
+
+    def ising_batch(self, problems: Sequence[tuple[Array, Array]], seeds: Sequence[int]) -> Sequence[Array]:
+        """Return what `ising` does for each of several problems (J, h), in their order; one call of the machine."""
+        return [self.ising(J, h, seed) for (J, h), seed in zip(problems, seeds, strict=True)]
+
+    @property
+    def problems_a_call(self) -> int | None:
+        """How many problems one call takes at most; None: all."""
+        return self.max_problems if type(self).ising_batch is not IsingSolver.ising_batch else 1
+
+    def calls(self, *, units: int, weights: int, bits: int) -> int:
+        return -(-units // (self.problems_a_call or units))
+
+    def check(self, *, bits: int, weights: Sequence[int]) -> None:
+        for k, count in enumerate(weights):
+            self._require(count, bits, f"layer {k}")
+
+    def _require(self, count: int, bits: int, what: str) -> None:
+        name = type(self).__name__
+        if self.max_bits is not None and bits > self.max_bits:
+            raise InputError(f"{name} takes at most {self.max_bits} bits a weight, not {bits}: lower bits")
+        if self.max_spins is not None and count * bits > self.max_spins:
+            most = self.max_spins // count
+            remedy = f"lower bits to {most}" if most else "take a smaller model"
+            raise InputError(
+                f"{what} needs {count * bits} spins ({count} weights of {bits} bits); {name} takes at most "
+                f"{self.max_spins}: {remedy}, or solver=decompose, which solves it in blocks"
+            )
+
+    def effort(self, *, units: int, weights: int, bits: int) -> Effort:
+        at_once, size = min(units, self.problems_a_call or units), weights * bits
+        what = f"{at_once} dense Hamiltonian{'s' * (at_once > 1)} of {size} spins"
+        return Effort(what, 8.0 * (units * weights**2 + 3 * at_once * size**2), 0.0, "bits")
+
+    def sample_batch(
+        self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]
+    ) -> list[tuple[Array, dict[str, float]]]:
+        parts = [form.live_part() for form in forms]
+        asked = [i for i, part in enumerate(parts) if part.S0.size]
+        levels = [np.zeros((1, form.S0.size), dtype=np.int32) for form in forms]
+        stats = {"submissions": 0.0, "retries": 0.0}
+        for some in thread_pool.chunks(len(asked), self.problems_a_call or max(1, len(asked))):
+            units = asked[some]
+            for i in units:
+                self._require(parts[i].S0.size, parts[i].bits, "a unit")
+            problems = [self._problem(parts[i]) for i in units]
+            numbers = [int(seeds[i].generate_state(1)[0] >> 1) for i in units]
+            found, again = self._answers(problems, numbers)
+            stats["submissions"] += 1 + again
+            stats["retries"] += again
+            for i, (_, h), spins in zip(units, problems, found, strict=True):
+                levels[i] = self._levels(forms[i], self._reads(spins, h.size))
+        return [(own, dict(stats)) for own in levels]
+
+    def _problem(self, form: QuadraticForm) -> tuple[Array, Array]:
+        """Return J and h of a unit's spins, in the machine's units."""
+        J, h, _ = form.ising()
+        np.fill_diagonal(J, 0.0)  # s_i s_i is 1
+        size = max(2 * float(np.abs(J).max()), float(np.abs(h).max()))
+        factor = 1.0 if self.largest is None or not size else self.largest / size
+        return J * factor, h * factor
+
+    def _answers(self, problems: list[tuple[Array, Array]], seeds: list[int]) -> tuple[Sequence[Any], int]:
+        """Return the machine's answers to one call, and how often it was made again."""
+        what, name = f"a call of {type(self).__name__}", type(self).__name__
+        given = {"failures": self.failures, "retries": self.max_retries, "wait_s": self.retry_wait_s}
+        found, again = called(lambda: self.ising_batch(problems, seeds), what, **given)  # type: ignore[arg-type]
+        if len(found) != len(problems):
+            raise InputError(f"{name}.ising_batch gave {len(found)} answers to {len(problems)} problems: one for each")
+        return found, again
+
+    def _reads(self, spins: Any, size: int) -> Array:
+        """Return a machine's spins as (reads, N); InputError where they are none."""
+        reads = np.atleast_2d(np.asarray(spins))
+        told = f"{type(self).__name__} gave spins of shape {np.shape(spins)}"
+        if reads.ndim != 2 or reads.shape[1] != size or not len(reads):
+            raise InputError(f"{told} for {size} spins: give (reads, {size})")
+        if not np.isin(reads, (-1, 1)).all():
+            raise InputError(f"{told} that are not all -1 or 1: of bits b, give 2 b - 1")
+        return reads
+
+    @staticmethod
+    def _levels(form: QuadraticForm, spins: Array) -> Array:
+        levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
+        levels[:, form.couplings.indices] = form.encoding.levels(spins)
+        return levels

@@ -1,0 +1,258 @@
+"""Machines of others: what they are asked, what they may answer, how their calls are counted and made again."""
+
+import urllib.error
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from conftest import table
+from http_examples import EXAMPLES, example, served
+
+import annealtrain
+from annealtrain.errors import InputError, MachineLost
+from annealtrain.solvers import remote
+from annealtrain.solvers.exact import Exact
+from annealtrain.solvers.ising_solver import IsingSolver
+from annealtrain.testing import SolverContract, check_result, random_problem
+
+
+class Descent(IsingSolver):
+    """Single flips from random spins until none falls."""
+
+    def __init__(self, reads=40):
+        self.reads, self.asked = reads, []
+
+    def ising(self, J, h, seed):
+        self.asked.append((J, h))
+        spins = np.random.default_rng(seed).choice([-1, 1], (self.reads, len(h)))
+        for read in spins:
+            while (falls := read * (2 * J @ read + h)).max() > 1e-12:
+                read[np.argmax(falls)] *= -1
+        return spins
+
+
+class Batched(Descent):
+    max_problems = 2
+
+    def ising_batch(self, problems, seeds):
+        self.sizes = [*getattr(self, "sizes", []), len(problems)]
+        return [self.ising(J, h, seed) for (J, h), seed in zip(problems, seeds, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator:
+    with served() as running:
+        yield running
+
+
+class TestAFunction(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return Descent()
+
+
+class TestABatch(SolverContract):
+    reaches_ground_state = True
+
+    def make(self):
+        return Batched()
+
+
+class TestHttp(SolverContract):
+    @pytest.fixture(autouse=True)
+    def _of(self, service):
+        self.service = service
+
+    def make(self):
+        return example("http_machine").HttpMachine(self.service.url, poll_s=0.002)
+
+
+@pytest.mark.parametrize("largest", [None, 1.0, 127.0])
+@pytest.mark.parametrize("alpha", [None, 0.1])
+def test_a_machine_is_asked_for_the_loss_of_the_spins_that_matter(largest, alpha):
+    problem, solver = random_problem(M=2, N=4, bits=2, dead=[1], alpha=alpha), Descent()
+    solver.largest = largest
+    solver.solve(problem)
+    for i, (J, h) in enumerate(solver.asked):
+        assert (J.shape, h.shape) == ((6, 6), (6,))
+        np.testing.assert_array_equal(J, J.T)
+        assert not J.diagonal().any()
+        form = problem.unit(i).live_part()
+        spins = np.random.default_rng(0).choice([-1, 1], (20, 6))
+        energies = np.einsum("ri,ij,rj->r", spins, J, spins) + spins @ h
+        losses = form.energy(form.weights(form.encoding.levels(spins)))
+        factor = 1.0 if largest is None else np.ptp(energies) / np.ptp(losses)
+        np.testing.assert_allclose(np.diff(energies), factor * np.diff(losses), rtol=1e-6, atol=1e-9)
+        if largest:
+            assert max(2 * np.abs(J).max(), np.abs(h).max()) == pytest.approx(largest)
+
+
+def test_problems_are_sent_together_where_there_is_a_batch_form():
+    problem, solver = random_problem(M=5), Batched()
+    result = solver.solve(problem)
+    check_result(problem, result)
+    assert solver.sizes == [2, 2, 1]
+    assert result.stats["submissions"] == solver.calls(units=5, weights=5, bits=2) == 3
+    assert Descent().solve(problem).stats["submissions"] == Descent().calls(units=5, weights=5, bits=2) == 5
+    solver.max_problems = None
+    assert solver.calls(units=5, weights=5, bits=2) == 1
+    assert solver.solve(problem).stats["submissions"] == 1
+    nothing = random_problem(dead=range(5))
+    assert solver.solve(nothing).stats["submissions"] == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda size: np.ones((2, size + 1)), r"shape \(2, 11\) for 10 spins: give \(reads, 10\)"),
+        (lambda size: np.ones((0, size)), r"shape \(0, 10\) for 10 spins"),
+        (lambda size: np.ones((2, 2, size)), r"shape \(2, 2, 10\) for 10 spins"),
+        (lambda size: np.zeros((3, size)), r"not all -1 or 1: of bits b, give 2 b - 1"),
+        (lambda size: np.full((3, size), np.nan), r"not all -1 or 1"),
+        (lambda size: None, r"shape \(\) for 10 spins"),
+    ],
+)
+def test_an_answer_that_is_none_is_refused(answer, told):
+    class Wrong(IsingSolver):
+        def ising(self, J, h, seed):
+            return answer(len(h))
+
+    with pytest.raises(InputError, match=f"Wrong gave spins .*{told}"):
+        Wrong().solve(random_problem())
+
+
+def test_one_read_needs_no_second_dimension_and_answers_are_counted():
+    class One(IsingSolver):
+        def ising(self, J, h, seed):
+            return [1] * len(h)
+
+    result = One().solve(random_problem())
+    assert result.levels.shape == (3, 1, 5)
+    assert (result.levels == 3).all()
+
+    class Few(One):
+        def ising_batch(self, problems, seeds):
+            return [[1] * len(h) for _, h in problems[1:]]
+
+    with pytest.raises(InputError, match=r"Few.ising_batch gave 2 answers to 3 problems"):
+        Few().solve(random_problem())
+
+
+def test_limits_are_declared():
+    solver = Descent()
+    solver.max_spins, solver.max_bits = 64, 4
+    solver.check(bits=4, weights=[16])
+    with pytest.raises(InputError, match=r"layer 1 needs 68 spins .*at most 64: lower bits to 3, or solver=decompose"):
+        solver.check(bits=4, weights=[16, 17])
+    with pytest.raises(InputError, match=r"at most 64: take a smaller model, or solver=decompose"):
+        solver.check(bits=1, weights=[65])
+    with pytest.raises(InputError, match=r"Descent takes at most 4 bits a weight, not 5: lower bits"):
+        solver.check(bits=5, weights=[1])
+    with pytest.raises(InputError, match="a unit needs 80 spins"):
+        solver.solve(random_problem(N=20, bits=4))
+    problem = random_problem(N=20, bits=4, dead=range(4))  # 16 that matter
+    check_result(problem, solver.solve(problem))
+
+
+class Unreliable(Descent):
+    retry_wait_s = 0.0
+
+    def __init__(self, lost):
+        super().__init__()
+        self.lost = lost
+
+    def ising(self, J, h, seed):
+        if self.lost:
+            raise self.lost.pop()
+        return super().ising(J, h, seed)
+
+
+def test_a_call_that_fails_is_made_again_to_the_same_bits(caplog):
+    problem = random_problem()
+    again = Unreliable([ConnectionError("gone"), TimeoutError()]).solve(problem)
+    np.testing.assert_array_equal(again.levels, Descent().solve(problem).levels)
+    assert (again.stats["retries"], again.stats["submissions"]) == (2, 5)
+    assert "a call of Unreliable failed (TimeoutError); it is sent again" in caplog.text
+    with pytest.raises(MachineLost, match=r"a call of Unreliable failed 3 times \(OSError: off\)$"):
+        Unreliable([OSError("off")] * 3).solve(problem)
+    with pytest.raises(KeyError):  # a fault of the subclass
+        Unreliable([KeyError("x")]).solve(problem)
+
+
+def test_waits_grow(monkeypatch):
+    waits = []
+    monkeypatch.setattr(remote, "_wait", waits.append)
+    solver = Unreliable([OSError()] * 9)
+    solver.max_retries, solver.retry_wait_s = 8, 1.0
+    with pytest.raises(MachineLost):
+        solver.solve(random_problem())
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_machine_finds_what_enumeration_does():
+    problem = random_problem(M=2, N=3, bits=3)
+    np.testing.assert_allclose(Descent(200).solve(problem).energies[:, 0], Exact().solve(problem).energies[:, 0])
+    assert annealtrain.IsingSolver is IsingSolver
+
+
+# Over HTTP
+
+SMALL = ["model=linear_small", "bits=2", "samples=30", "validation=20", "epochs=3", "threads=1"]
+
+
+@pytest.fixture
+def machine(service, tmp_path, monkeypatch):
+    """Words of the command line for the machine behind the service."""
+    example("http_machine")
+    folder = tmp_path / "mine" / "solver"
+    folder.mkdir(parents=True)
+    lines = ["_target_: http_machine.HttpMachine", f"url: {service.url}", "poll_s: 0.002", "retry_wait_s: 0.01"]
+    (folder / "http.yaml").write_text("\n".join([*lines, "max_spins: 64", ""]))
+    monkeypatch.setattr(service, "works_until", 0)
+    return ["--config-dir", "mine", "solver=http"]
+
+
+def test_a_run_goes_on_where_its_machine_was_lost(service, machine, cli, tmp_path):
+    assert cli("train", *SMALL, *machine, "hydra.run.dir=whole").code == 0
+    rows = table(tmp_path / "whole" / "solves.csv")
+    assert [row["submissions"] for row in rows] == ["10.0"] * 3  # unit by unit
+    service.fails, service.works_until = 4, service.calls + 12
+    lost = cli("train", *SMALL, *machine, "hydra.run.dir=run")
+    assert lost.code == 1
+    assert lost.err.splitlines()[-1] == (
+        "annealtrain train: a call of HttpMachine failed 3 times (HTTPError: HTTP Error 503: Service Unavailable): "
+        f"1 of 3 epochs are kept; to go on: annealtrain resume {tmp_path / 'run'} --trust http_machine"
+    )
+    assert service.fails == 1  # its next call is made again
+    service.works_until = 0
+    assert cli("resume", "run", "--trust", "http_machine").code == 0
+    assert [row["retries"] for row in table(tmp_path / "run" / "solves.csv")] == ["0.0", "1.0", "0.0"]
+    service.fails = 0
+    found, whole = (np.load(tmp_path / name / "last.npz") for name in ("run", "whole"))
+    np.testing.assert_array_equal(found["weights_0"], whole["weights_0"])
+
+
+def test_a_run_that_its_machine_cannot_hold_is_refused_before_it_starts(machine, refused):
+    assert "layer 0 needs 72 spins" in refused("train", *SMALL, *machine, "bits=9")
+
+
+def test_blocks_of_units_are_one_call(service, machine, cli, tmp_path):
+    before = service.calls
+    words = [*SMALL, *machine, "optimizer.block=4", "hydra.run.dir=run"]
+    assert cli("train", *words).code == 0
+    assert service.calls - before == 9
+    told = cli("estimate", *SMALL, *machine, "optimizer.block=4", "--queue=20", "--probe=0").out
+    assert "9 calls of the solver and 30 problems of up to 16 spins. With 20 s of queue a call: 3.0 min." in told
+
+
+def test_what_a_service_says_is_an_error_of_its_own_is_told():
+    error = urllib.error.HTTPError("http://x", 401, "no", {}, None)
+    assert isinstance(error, IsingSolver.failures)
+    error.close()
+
+
+def test_the_page_has_the_examples():
+    page = (EXAMPLES.parent / "docs" / "machines.md").read_text()
+    for name in ("http_service.py", "http_machine.py"):
+        assert f"```python\n{(EXAMPLES / name).read_text()}```" in page
