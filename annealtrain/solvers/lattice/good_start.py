@@ -26,9 +26,14 @@ class GoodStart:
 
 
 def good_start(kind: str, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence]) -> GoodStart:
-    """Return `babai`, the best of 16 roundings of each unit (Babai's and Klein's), or `beam`, that of 32 states."""
+    """Return `babai`, the best of 16 roundings of each unit (Babai's and Klein's), or `beam`, that of 32 states.
+
+    Of units that have levels already it is those. Coordinate descent follows.
+    """
     triangle, live, units = forms[0].couplings.triangle, forms[0].couplings.indices, np.arange(len(forms))
-    if kind == "babai":
+    if forms[0].present is not None:
+        reads, excess = np.array([form.present for form in forms])[:, None], np.zeros((len(forms), 1))
+    elif kind == "babai":
         reads, excess = randomised(forms, [generator(seed, 0) for seed in seeds], ROUNDINGS, SPREAD)
     else:
         reads, excess = beam(forms, WIDTH)
