@@ -41,6 +41,8 @@ METHODS: dict[str, Callable[[], dict[str, Any]]] = {
     "sa from babai": lambda: {"solver": SimulatedAnnealing(start="babai")},
     "sa from beam, no blocks": lambda: {"solver": SimulatedAnnealing(start="beam", num_blocks=0)},
     "sa": lambda: {"solver": SimulatedAnnealing(start="beam")},
+    "GPTQ, descent, damped": lambda: {"solver": Babai(descent=True), "damping": 0.1},  # as much as `full` is
+    "sa, damped": lambda: {"solver": SimulatedAnnealing(start="beam"), "damping": 0.1},
     "GPTQ, descent, full": lambda: {"solver": Babai(descent=True), "objective": "full"},
     "sa, full": lambda: {"solver": SimulatedAnnealing(start="beam"), "objective": "full"},
 }
