@@ -40,6 +40,7 @@ METHODS: dict[str, Callable[[], dict[str, Any]]] = {
     "beam 128, descent": lambda: {"solver": Beam(128)},
     "sa from babai": lambda: {"solver": SimulatedAnnealing(start="babai")},
     "sa from beam, no blocks": lambda: {"solver": SimulatedAnnealing(start="beam", num_blocks=0)},
+    "sa from beam, no blocks, 6,000 sweeps": lambda: {"solver": SimulatedAnnealing(6000, start="beam", num_blocks=0)},
     "sa": lambda: {"solver": SimulatedAnnealing(start="beam")},
     "GPTQ, descent, damped": lambda: {"solver": Babai(descent=True), "damping": 0.1},  # as much as `full` is
     "sa, damped": lambda: {"solver": SimulatedAnnealing(start="beam"), "damping": 0.1},
