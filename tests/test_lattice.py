@@ -17,9 +17,11 @@ from annealtrain.solvers.coordinate_descent import CoordinateDescent
 from annealtrain.solvers.exact import Exact
 from annealtrain.solvers.lattice.babai import Babai, Klein
 from annealtrain.solvers.lattice.beam import Beam, beam, grow, nearest
+from annealtrain.solvers.lattice.blocks import blocks, search_blocks
 from annealtrain.solvers.lattice.enumeration import enumerate_levels, reaches
 from annealtrain.solvers.lattice.good_start import good_start
 from annealtrain.solvers.lattice.nearest_plane import gradients, nearest_plane, randomised, scattered
+from annealtrain.testing.solvers import random_problem
 
 
 def ill(M: int = 6, N: int = 40, bits: int = 2, power: float = 1.5, seed: int = 0, **grid) -> LayerProblem:
@@ -186,6 +188,47 @@ def test_a_start_is_never_lost_and_annealing_goes_below_it():
             assert np.all(found.energies <= start[:, None] * (1 + 1e-12))
         if kind == "babai":
             assert found.energies[:, 0].sum() < 0.99 * start.sum()
+
+
+def test_blocks_are_of_coupled_weights_and_lower_every_unit_they_change():
+    problem = ill(M=6, N=80, bits=2)
+    units, J = forms(problem), problem.unit(0).couplings.live_J
+    found = list(blocks(J, 0, 20))
+    assert all(32 <= len(set(block)) == len(block) <= 64 for block in found)
+    assert len({tuple(block) for block in found}) == 20
+    before = Beam(descent=True).solve(problem).levels[:, 0]
+    after = search_blocks(units, before, 0, 12)
+    old, new = (
+        np.array([form.energy(form.weights(x)) for form, x in zip(units, each, strict=True)])
+        for each in (before, after)
+    )
+    assert np.all(new <= old * (1 + 1e-9))
+    assert new.sum() < 0.99 * old.sum()
+    np.testing.assert_array_equal(search_blocks(units, before, 0, 0), before)
+
+
+def test_blocks_leave_weights_alone_that_nothing_moves():
+    problem = random_problem(N=9, bits=2, dead=(2, 5))
+    levels = np.ones((3, 9), np.int32)
+    found = search_blocks(forms(problem), levels, 1, 5)
+    assert np.all(found[:, [2, 5]] == 1)
+    assert not np.array_equal(found, levels)
+
+
+@pytest.mark.parametrize("start", ["random", "babai"])
+def test_annealing_from_any_start_ends_with_blocks_where_asked(start):
+    problem = ill(M=4, N=60, bits=2)
+    plain, more = (SimulatedAnnealing(50, 2, start=start, num_blocks=n).solve(problem).energies for n in (0, 16))
+    assert more[:, 0].sum() < 0.99 * plain[:, 0].sum()
+    np.testing.assert_allclose(np.sort(plain)[:, 1:], np.sort(more)[:, 1:])  # the other read stays
+
+
+def test_a_good_start_of_units_that_have_levels_is_those():
+    problem = ill(M=4, N=40, bits=2)
+    low = SimulatedAnnealing(start="beam").solve(problem)
+    problem.present = low.levels[:, 0]
+    again = SimulatedAnnealing(1, beta=1e-9, start="babai").solve(problem)
+    assert np.all(again.energies[:, 0] <= low.energies[:, 0] * (1 + 1e-12))
 
 
 def test_quantum_annealing_from_a_start_never_loses_it():

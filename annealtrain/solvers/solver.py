@@ -95,9 +95,11 @@ class Solver:
     """Finds low-energy levels of each unit of a LayerProblem; a subclass gives `sample`, or `sample_batch`.
 
     takes_all_units: units that differ in J are given to `sample_batch` together too, all their forms built.
+    goes_on: it gains by beginning at the levels that a solve of nearly the same problem left.
     """
 
     takes_all_units = False
+    goes_on = False
     is_metered = False  # a solve costs money, or waits in a queue: none is made for an estimate
 
     watch: Watch = UNWATCHED  # of the solve that this copy of a solver is for

@@ -36,11 +36,16 @@ METHODS: dict[str, Callable[[], dict[str, Any]]] = {
     "rounding": lambda: {"solver": Rounding(), "compensate": False, "refit_bias": False},
     "GPTQ": lambda: {"solver": Babai()},
     "GPTQ, descent": lambda: {"solver": Babai(descent=True)},
+    "beam 128": lambda: {"solver": Beam(128, descent=False)},
     "beam 128, descent": lambda: {"solver": Beam(128)},
     "sa from babai": lambda: {"solver": SimulatedAnnealing(start="babai")},
-    "sa from beam": lambda: {"solver": SimulatedAnnealing(start="beam")},
-    "sa from beam, 6,000 sweeps": lambda: {"solver": SimulatedAnnealing(6000, start="beam")},
-    "sa from beam, full": lambda: {"solver": SimulatedAnnealing(start="beam"), "objective": "full"},
+    "sa from beam, no blocks": lambda: {"solver": SimulatedAnnealing(start="beam", num_blocks=0)},
+    "sa from beam, no blocks, 6,000 sweeps": lambda: {"solver": SimulatedAnnealing(6000, start="beam", num_blocks=0)},
+    "sa": lambda: {"solver": SimulatedAnnealing(start="beam")},
+    "GPTQ, descent, damped": lambda: {"solver": Babai(descent=True), "damping": 0.1},  # as much as `full` is
+    "sa, damped": lambda: {"solver": SimulatedAnnealing(start="beam"), "damping": 0.1},
+    "GPTQ, descent, full": lambda: {"solver": Babai(descent=True), "objective": "full"},
+    "sa, full": lambda: {"solver": SimulatedAnnealing(start="beam"), "objective": "full"},
 }
 PLAIN = {"compensate": False, "refit_bias": False}  # of methods called NAME, plain: each layer by itself
 LEVELS = {"1": 2, "ternary": 3, "2": 4, "3": 8, "4": 16}
@@ -89,7 +94,7 @@ def divergence(module: Any, other: Any, x: Any) -> float:
 
 def missing(words: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[tuple[str, int, str, str]]:
     held = {(one["network"], one["seed"], one["bits"], one["method"]) for one in rows}
-    for seed in range(words.seeds):
+    for seed in words.seeds:
         for name in words.networks:
             for bits in words.bits:
                 for method in words.methods:
@@ -132,15 +137,16 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=["lenet", "cnn"], choices=list(NETWORKS))
     parser.add_argument("--bits", nargs="*", default=["1", "ternary", "2", "3"], choices=list(LEVELS))
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
-    parser.add_argument("--seeds", type=int, default=1, help="of training and calibration, from 0")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0], help="of training and calibration")
     parser.add_argument("--file", type=Path, default=Path("outputs/bench/quantization.jsonl"))
+    parser.add_argument("--trained", type=Path, help="a folder for the networks; default: `networks` beside the file")
     words = parser.parse_args()
     words.file.parent.mkdir(parents=True, exist_ok=True)
     text = words.file.read_text() if words.file.exists() else ""
     rows = [json.loads(line) for line in text.splitlines()]
     for one in missing(words, rows):
         with thread_pool.threads(1):
-            rows.append(row(*one, words.file.parent / "networks"))
+            rows.append(row(*one, words.trained or words.file.parent / "networks"))
         with words.file.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
         print(json.dumps(rows[-1]), flush=True)

@@ -61,7 +61,7 @@ def quantize(
     group_size: int | None = None,
     solver: str | Solver = "sa",
     objective: str = "layerwise",
-    damping: float = 0.01,
+    damping: float | None = None,
     rounds: int = 4,
     compensate: bool = True,
     refit_bias: bool = True,

@@ -6,6 +6,7 @@ Gamma (M, M) is the curvature of the network's loss in a layer's outputs, H that
 and the weights w_m - 1/Gamma_mm sum_(m' != m) Gamma_mm' D_m', so that units are solved in turn, each given the others.
 """
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -19,24 +20,26 @@ from annealtrain.optimizers.quantization.scales import best_scales
 from annealtrain.optimizers.quantization.source import Source
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, Stream, generator, stream
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.solver import Solver
 
 PASSES = 2  # over all units
 FEW_CLASSES = 32  # that are all looked at
 GAMMA_DAMPING = 0.1  # of mean Gamma_mm: a unit that no output feels keeps an error of its own
+TEMPERATURE = 4.0  # of the outputs' probabilities: where they are 0 and 1 a small change does nothing, a large one harm
 
 
 def curvature(source: Source, k: int, samples: Any, seed: int) -> Array:
     """Return Gamma (M, M) of layer k's outputs for the Kullback-Leibler divergence from the float network's outputs.
 
-    It is the mean over classes y, by the float network's own probabilities p, of b b' of gradients b of log p(y). Of
-    many classes one is drawn for each sample.
+    It is the mean over classes y, by the float network's own probabilities p, of b b' of gradients b of log p(y), both
+    of outputs divided by TEMPERATURE. Of many classes one is drawn for each sample.
     """
     M = len(source.weights(k))
     total, random = np.zeros((M, M)), generator(seed, Stream.SIGNS, k)
     for part in blocks(source, k, samples):
         x = source.block(samples, part)
-        outputs = source.outputs(x, is_float=True).astype(np.float64)
+        outputs = source.outputs(x, is_float=True).astype(np.float64) / TEMPERATURE
         p = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
         each = np.eye(p.shape[1])
@@ -51,6 +54,15 @@ def curvature(source: Source, k: int, samples: Any, seed: int) -> Array:
     return total / mean + GAMMA_DAMPING * np.eye(M)
 
 
+def of_one_unit(solver: Solver) -> Solver:
+    """Return the solver without its search of blocks, which pays where many units share them."""
+    if not isinstance(solver, SimulatedAnnealing):
+        return solver
+    found = copy.copy(solver)
+    found.num_blocks, found.goes_on = 0, False
+    return found
+
+
 def full_error(target: Target, gamma: Array, D: Array) -> float:
     """Return tr(Gamma D H D')."""
     return float(((gamma @ D @ target.H) * D).sum())
@@ -63,7 +75,7 @@ def on_grid_together(
 
     A unit's new levels are kept where they lower the error of all.
     """
-    couplings = Couplings(target.H)
+    couplings, solver = Couplings(target.H), of_one_unit(solver)
     levels, scales = start.levels.copy(), start.scales.copy()
     D = grid.weights(levels, scales) - target.W
     order = np.argsort(-gamma.diagonal() * start.errors, kind="stable")

@@ -69,7 +69,8 @@ def on_grid(
 ) -> OnGrid:
     """Return levels and scales of a low error: `rounds` times levels given scales, and scales given levels.
 
-    Of each unit the best of all rounds is kept. progress: is told the share of the work that is done.
+    Of each unit the best of all rounds is kept, and where the solver goes on from levels the next round begins there.
+    progress: is told the share of the work that is done.
     """
     couplings, W = Couplings(target.H), target.W
     scales = first_scales(target.H, W, grid)
@@ -83,7 +84,8 @@ def on_grid(
             if progress:
                 progress((number + units / len(W)) / rounds)
 
-        levels = solved(couplings, W, scales, grid, solver, stream(seed, number), told)
+        present = best.levels if number and solver.goes_on else None
+        levels = solved(couplings, W, scales, grid, solver, stream(seed, number), told, present)
         scales = best_scales(target.H, W, levels, grid, scales)
         best = better(best, OnGrid(levels, scales, errors(target, grid, levels, scales)))
     return best

@@ -81,13 +81,17 @@ def quantize_layer(
     return solved(Couplings(symmetric(H)), W, scales, grid, solver_named(solver), seed)
 
 
-def problem_of(couplings: Couplings, W: Array, scales: Array, grid: Grid) -> LayerProblem:
-    """Return the problem of weights W (M, N) whose couplings are there already, which share what was made of them."""
+def problem_of(couplings: Couplings, W: Array, scales: Array, grid: Grid, present: Array | None = None) -> LayerProblem:
+    """Return the problem of weights W (M, N) whose couplings are there already, which share what was made of them.
+
+    present: the levels (M, N) that the weights have, if any.
+    """
     half_range = float(scales[0, 0]) if scales.size == 1 else scales[:, 0]
     if scales.shape[1] > 1:
         half_range = grid.spread(scales, W.shape[1])
     form = (couplings, np.zeros(W.shape), np.zeros(len(W)), -W, half_range, grid.bits)
-    return LayerProblem(*form, num_levels=grid.num_levels, convex=False)  # bounds take longer than most solves
+    # Bounds take longer than most solves.
+    return LayerProblem(*form, num_levels=grid.num_levels, convex=False, present=present)
 
 
 def solved(
@@ -98,10 +102,12 @@ def solved(
     solver: Solver,
     seed: Seed,
     progress: Callable[[float], None] | None = None,
+    present: Array | None = None,
 ) -> Array:
     """Return the best levels (M, N) that a solver finds; weights without couplings get the closest level.
 
     Units are solved a block at a time: what solvers hold of each stays small beside H. progress: units that are done.
+    present: levels (M, N) to begin at, of a solver that does.
     """
     solver.check(bits=grid.stored_bits, weights=[W.shape[1]])
     parts = thread_pool.chunks(len(W), max(UNITS, NUMBERS // W.shape[1]))
@@ -109,7 +115,7 @@ def solved(
     for number, part in enumerate(parts):
         told = None if progress is None else partial(_add, progress, part.start)
         own = seed if len(parts) == 1 else stream(seed, number)
-        problem = problem_of(couplings, W[part], scales[part], grid)
+        problem = problem_of(couplings, W[part], scales[part], grid, None if present is None else present[part])
         levels[part] = solver.best_levels(problem, seed=own, progress=told)
     live = couplings.live
     return levels if live.all() else np.where(live, levels, grid.nearest(W, scales))

@@ -10,8 +10,8 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.random_streams import Seed
-from annealtrain.runtime.validation import READS, checked, number, one_of, optional
+from annealtrain.runtime.random_streams import Seed, stream
+from annealtrain.runtime.validation import READS, checked, number, one_of, optional, whole
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.annealing.cost_model import (
     Executor,
@@ -32,7 +32,8 @@ from annealtrain.solvers.annealing.shared_inputs import anneal_shared_inputs
 from annealtrain.solvers.annealing.starts import PLAIN_STARTS, STARTS, better_reads, from_spins, in_spins
 from annealtrain.solvers.annealing.temperatures import Cooling
 from annealtrain.solvers.effort import READ_BYTES, READ_S, Effort, counted, plural, result_bytes
-from annealtrain.solvers.lattice.good_start import GoodStart, good_start
+from annealtrain.solvers.lattice.blocks import NUM_BLOCKS, search_blocks
+from annealtrain.solvers.lattice.good_start import GOOD_STARTS, GoodStart, good_start
 from annealtrain.solvers.scheduled_settings import (
     COUNT,
     INVERSE_TEMPERATURES,
@@ -67,7 +68,10 @@ class SimulatedAnnealing(Solver):
     for J that is positive semidefinite: `babai`, the best of a few successive roundings of each unit, or `beam`, that
     of a beam search, slower, and better where J is ill-conditioned. The first temperature is then such that the point
     is not forgotten, and a read that ends above it gives way to it. On a fixed grid (see WeightGrid) the first two are
-    one: all reads begin at the levels that the weights have, and none ends above them.
+    one: all reads begin at the levels that the weights have, and none ends above them; so do the good points' there.
+    num_blocks: after its sweeps the best read of a unit goes through so many blocks of coupled weights, two to four
+    fifths of all, each put on its best levels by a beam search, the others held; it needs J that is positive
+    semidefinite. null: 48 from a beam, else 0.
     time_limit_s: stop sweeping so many seconds after a solve began, wherever the schedule is, so that results depend
     on the clock; every unit is annealed for at least a few milliseconds. null: never.
     Given betas are in 1 / (loss of one output site), as in the author's code behind the paper's figures.
@@ -81,6 +85,7 @@ class SimulatedAnnealing(Solver):
         move=one_of(*_anneal.MOVES, None),
         order=one_of(*ORDERS),
         start=one_of(*STARTS),
+        num_blocks=optional(whole(0)),
         time_limit_s=optional(number(above=0)),
     )
     def __init__(
@@ -93,6 +98,7 @@ class SimulatedAnnealing(Solver):
         order: str = "sequential",
         start: str = "random",
         time_limit_s: float | None = None,
+        num_blocks: int | None = None,
     ) -> None:
         if order == "random" and move not in ("bit", None):
             raise InputError(f"solver.order=random is for move=bit; move={move} visits weight after weight")
@@ -100,6 +106,8 @@ class SimulatedAnnealing(Solver):
         self.num_sweeps: int | Schedule = num_sweeps or (SWEEPS if start in PLAIN_STARTS else SWEEPS_OF_GOOD_START)
         self.num_reads, self.move, self.order = num_reads, move, order
         self.beta_range, self.beta, self.time_limit_s, self.start = beta_range, beta, time_limit_s, start
+        self.num_blocks = (NUM_BLOCKS if start == "beam" else 0) if num_blocks is None else num_blocks
+        self.goes_on = self.num_blocks > 0 and start in GOOD_STARTS
 
     def resolve_schedules(self, epoch: int, epochs: int) -> "SimulatedAnnealing":
         return resolve_schedules(self, ("num_sweeps", "beta"), epoch, epochs)
@@ -163,7 +171,7 @@ class SimulatedAnnealing(Solver):
 
     def executor(self, problem: LayerProblem) -> Executor:
         """Return the way in which a layer is annealed."""
-        if self.start not in PLAIN_STARTS or problem.present is not None:
+        if self.start not in PLAIN_STARTS or problem.present is not None or self.num_blocks:
             return Executor.LANES  # J is formed
         return plan(
             problem,
@@ -208,7 +216,20 @@ class SimulatedAnnealing(Solver):
                 levels = better_reads(form, begun, levels)
             flips, sweeps = ends.flips[own].tolist(), ends.sweeps[own].tolist()
             found.append((levels, chain_stats(betas[i], flips, sweeps, visits)))
+        if self.num_blocks:
+            self._search_blocks(forms, seeds, [levels for levels, _ in found])
         return found
+
+    def _search_blocks(
+        self, forms: Sequence[QuadraticForm], seeds: Sequence[np.random.SeedSequence], reads: Sequence[Array]
+    ) -> None:
+        """Put the best of each unit's reads (R, N) on what a search of blocks finds from it."""
+        best = [int(form.energy(form.weights(each)).argmin()) for form, each in zip(forms, reads, strict=True)]
+        levels = np.array([each[k] for each, k in zip(reads, best, strict=True)])
+        seed = stream(seeds[0], self.num_reads)  # the reads have those before it
+        found = search_blocks(forms, levels, seed, self.num_blocks, self.watch.deadline)
+        for each, k, new in zip(reads, best, found, strict=True):
+            each[k] = new
 
     def _chains_begin(
         self, forms: Sequence[QuadraticForm], start: GoodStart | None
