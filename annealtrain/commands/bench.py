@@ -13,7 +13,7 @@ def bench(arguments: list[str]) -> int:
     if arguments[:1] == ["field"]:
         return _field(arguments[1:])
     parser = parser_of("bench", "Give one real layer to every solver; print a table, write it and a plot to a folder.")
-    parser.add_argument("what", choices=["solvers", "field"], help="solvers: one layer of yours; field: see field --help")
+    parser.add_argument("what", choices=["solvers", "field"], help="or field: see bench field --help")
     words = "layer=K, and settings as for annealtrain train"
     parser.add_argument("overrides", nargs="*", metavar="key=value", help=words)
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="seeds, default 3")

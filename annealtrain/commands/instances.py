@@ -27,14 +27,12 @@ def listed() -> str:
     return as_text(head, rows)
 
 
-def write_instances(
-    names: Sequence[str], kind: str, folder: Path, data_dir: str | None, *, force: bool
-) -> list[str]:
+def write_instances(names: Sequence[str], kind: str, folder: Path, data_dir: str | None, *, force: bool) -> list[str]:
     """Make instances and write a file for each; return a line for each file, and for each that could not be made.
 
     names: none for all. kind: npz, which annealtrain.instances.load reads, or a format of `export`.
-    Raises InputError for unknown names and formats, and where a file is there already, unless `force`; DataMissing where
-    an instance that is named needs images that are not at hand; ValueError where one has not the hash of the catalogue.
+    Raises InputError for unknown names and formats, where a file is there already, unless `force`, and where one has
+    not the hash of the catalogue; DataMissing where an instance that is named needs images that are not at hand.
     """
     kinds = [OWN, *file_formats.FORMATS]
     if kind not in kinds:

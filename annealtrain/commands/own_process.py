@@ -38,7 +38,7 @@ class Child:
 
 @contextmanager
 def own_process(work: Callable[..., None], *arguments: Any, preload: Sequence[str] = ()) -> Iterator[Child]:
-    """Run work(send, *arguments) in a process that ends with the body. preload: modules imported once for all of them."""
+    """Run work(send, *arguments) in a process that ends with the body. preload: modules imported once for all."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*preload])
     here, there = context.Pipe(duplex=False)
@@ -65,6 +65,6 @@ def _work(work: Callable[..., None], arguments: tuple[Any, ...], connection: Con
 
 
 def reason(error: Exception) -> str:
-    """Return in one line why a solver has no result: whatever one of others may raise is a row, and the others go on."""
+    """Return in one line why a solver has no result: whatever others' code may raise is a row, and the rest goes on."""
     said = " ".join(str(error).split())
     return said if isinstance(error, InputError) else f"failed: {type(error).__name__}: {said}"

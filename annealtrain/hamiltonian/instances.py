@@ -27,6 +27,7 @@ from annealtrain.runtime.array_types import Array, Row
 
 MOST_BYTES = 256_000_000  # of an instance's file
 MOST_ENERGY = 2**62  # energies are counted in 64 bits
+LISTS, WRITES = "annealtrain instances lists them", "annealtrain instances writes such files"
 PARTS = ("A", "b", "start", "plain")
 
 
@@ -50,7 +51,9 @@ class Instance:
     def __post_init__(self) -> None:
         N = len(self.b)
         if self.A.shape != (N, N) or self.start.shape != (N,) or not N or not np.array_equal(self.A, self.A.T):
-            raise ValueError(f"A {self.A.shape}, b {self.b.shape} and start {self.start.shape} are not (N, N), (N,), (N,)")
+            raise ValueError(
+                f"A {self.A.shape}, b {self.b.shape} and start {self.start.shape} are not (N, N), (N,), (N,)"
+            )
         top = self.num_levels - 1
         if (np.abs(self.A.astype(float)).sum() * top + np.abs(self.b.astype(float)).sum()) * top >= MOST_ENERGY:
             raise ValueError("its energies are beyond 64 bits")
@@ -112,8 +115,8 @@ class Instance:
 class Known:
     """What is known of an instance: hash, and its lowest energy found, with levels (N,) that have it.
 
-    bound: no state is lower. is_certified: the energy is the optimum. start_energy: of `Instance.start`. how: what found
-    and what certified it. about: spins, weights and origin.
+    bound: no state is lower. is_certified: the energy is the optimum. start_energy: of `Instance.start`. how: what
+    found or certified it. about: spins, weights and origin.
     """
 
     hash: str
@@ -125,7 +128,7 @@ class Known:
     about: Row
 
     def gap(self, energy: float) -> float:
-        """Return (E - E_best) / (E_start - E_best): 0 for the best known, 1 for what was there before; below 0: better."""
+        """Return (E - E_best) / (E_start - E_best): 0 for the best known, 1 for the start; below 0: better."""
         return (energy - self.energy) / max(self.start_energy - self.energy, 1)
 
 
@@ -141,15 +144,21 @@ def load(name: str | Path) -> Instance:
     """
     if isinstance(name, str) and name in catalogue():
         if not _shipped(name).is_file():
-            raise InputError(f"instance {name} is not shipped: annealtrain instances {name} --output DIR makes its file")
+            raise InputError(
+                f"instance {name} is not shipped: annealtrain instances {name} --output DIR makes its file"
+            )
         return _read(_shipped(name).read_bytes(), name)
     path = Path(name)
     if path.suffix != ".npz" and not path.exists():
-        raise InputError(f"there is no instance {name}{nearest(str(name), catalogue())}: annealtrain instances lists them")
+        raise InputError(
+            f"there is no instance {name}{nearest(str(name), catalogue())}: annealtrain instances lists them"
+        )
     try:
         content = files.read_bytes(path, MOST_BYTES)
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({in_words(error)}): annealtrain instances writes such files") from error
+        raise InputError(
+            f"{path} cannot be read ({in_words(error)}): annealtrain instances writes such files"
+        ) from error
     return _read(content, path)
 
 
@@ -185,7 +194,9 @@ def _read(content: bytes, where: object) -> Instance:
         plain |= {"c": int(plain["c"])}
         return Instance(A=A, b=b, start=start, **plain)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RecursionError) as error:
-        raise InputError(f"{where} is no instance ({in_words(error)}): annealtrain instances writes such files") from error
+        raise InputError(
+            f"{where} is no instance ({in_words(error)}): annealtrain instances writes such files"
+        ) from error
 
 
 def _small(values: Array) -> Array:

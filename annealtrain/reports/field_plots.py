@@ -39,7 +39,7 @@ def solved(laps: Laps, target: float, seconds: float) -> "Figure":
 
 
 def gap_map(gaps: Mapping[tuple[str, str], float], title: str) -> "Figure":
-    """Return mean gaps as colours, a row a solver and a column an instance; grey: none. The best of a column is ringed."""
+    """Return mean gaps as colours, a row a solver, a column an instance; grey: none. The best of each is ringed."""
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
@@ -55,7 +55,9 @@ def gap_map(gaps: Mapping[tuple[str, str], float], title: str) -> "Figure":
         axes.set_xticks(range(len(instances)), [plain(name) for name in instances], rotation=60, ha="right", fontsize=7)
         axes.set_yticks(range(len(solvers)), [plain(name) for name in solvers], fontsize=8)
         least = values.min(axis=0)
-        for row, column in zip(*np.nonzero((values <= least * (1 + 1e-9) + FLOOR / 10) & np.isfinite(values)), strict=True):
+        for row, column in zip(
+            *np.nonzero((values <= least * (1 + 1e-9) + FLOOR / 10) & np.isfinite(values)), strict=True
+        ):
             axes.plot(column, row, "o", markersize=4, markerfacecolor="none", markeredgecolor="#d1495b")
         figure.colorbar(image, ax=axes, label="gap to the best known", extend="both")
     return figure

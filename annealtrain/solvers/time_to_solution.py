@@ -7,21 +7,19 @@ from annealtrain.runtime.validation import check_all, number, whole
 
 
 class TimeToSolution(NamedTuple):
-    """Seconds, and the interval [low, high] that holds them with the confidence asked for; inf where no run succeeded."""
+    """Seconds, and the interval [low, high] that holds them; inf where no run succeeded."""
 
     seconds: float
     low: float
     high: float
 
 
-def tts(
-    run_s: float, successes: int, runs: int, *, confidence: float = 0.99, interval: float = 0.95
-) -> TimeToSolution:
+def tts(run_s: float, successes: int, runs: int, *, confidence: float = 0.99, interval: float = 0.95) -> TimeToSolution:
     """Return the time to solution of runs of run_s seconds, of which so many succeeded.
 
     With p = successes / runs it is run_s ln(1 - confidence) / ln(1 - p), the seconds after which one run has succeeded
-    with that confidence; one run at least. low and high are the same at both ends of Wilson's score interval of p, which
-    holds the true share with the probability `interval`.
+    with that confidence; one run at least. low and high are the same at both ends of Wilson's score interval of p,
+    which holds the true share with the probability `interval`.
     Raises InputError for numbers out of their limits.
     """
     share = number(above=0, below=1)

@@ -1,4 +1,4 @@
-"""What is known of the field's instances, found and written into the package: `python -m bench.field_catalogue --seconds 20`.
+"""What is known of the field's instances, found and written into the package: `python -m bench.field_catalogue`.
 
 Makes all forty, writes the files of those that ship, looks for lower energies with the solvers named, tries to certify
 them, and writes catalogue.json and best.npz. What is known already of the same Hamiltonian is kept where nothing better
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from annealtrain.runtime import thread_pool
 from annealtrain.solvers.bounds import lower_bound
 
 FOLDER = Path(instances.__file__).parent / "field"
-MOST_NODES, MOST_ENUMERATED = 30_000_000, 150
+MOST_NODES, MOST_ENUMERATED = 3_000_000, 130
 MOST_TREE = 128  # spins of a Chimera graph whose tree decomposition is solved
 
 
@@ -47,7 +48,11 @@ def known_of(spec: Spec, seconds: float, solvers: Sequence[str], seed: int, node
             best, how, certified = proven(instance, best, how, nodes)
     energy = int(instance.energy(best))
     bound = float(energy) if certified else bound_of(instance, best)
-    about = {"weights": instance.num_weights, "levels": instance.num_levels, "spins": instance.num_spins} | instance.about
+    about = {
+        "weights": instance.num_weights,
+        "levels": instance.num_levels,
+        "spins": instance.num_spins,
+    } | instance.about
     return Known(instance.hash, energy, bound, certified, instance.start_energy, how, about), best
 
 
@@ -58,12 +63,10 @@ def searched(
     form = instance.form()
     for name in solvers:
         run, spent, turn, effort = RUNS[name](fresh(form)), 0.0, 0, 64
-        from time import perf_counter
-
         while spent < seconds:
-            started = perf_counter()
+            started = process_time()
             levels = run(effort, seed * 1000 + turn, seconds - spent)
-            spent, turn, effort = spent + perf_counter() - started, turn + 1, min(2 * effort, 1 << 14)
+            spent, turn, effort = spent + process_time() - started, turn + 1, min(2 * effort, 1 << 14)
             if levels is None:
                 break
             found = levels[int(np.argmin(form.energy(form.weights(levels))))]
@@ -89,7 +92,7 @@ def proven(instance: Instance, best: np.ndarray, how: str, nodes: int) -> tuple[
 
 
 def bound_of(instance: Instance, best: np.ndarray) -> float:
-    """Return a lower bound, that of the box; of a J that is not convex after its diagonal is raised: spins have no size."""
+    """Return a lower bound, that of the box; where J is not convex its diagonal is raised: spins do not notice."""
     form = instance.form()
     if instance.convex:
         found, scale = lower_bound(form, form.weights(best)), abs(float(instance.c))
@@ -98,7 +101,10 @@ def bound_of(instance: Instance, best: np.ndarray) -> float:
         shift = -np.linalg.eigvalsh(spins.J)[0] * (1 + 1e-9)
         raised = Couplings(spins.J + shift * np.eye(len(spins.J)))
         lifted = QuadraticForm(raised, spins.h, spins.E0 - shift * len(spins.J), spins.S0, 1.0, 1)
-        found, scale = lower_bound(lifted, form.encoding.spins(best).astype(float)), abs(spins.E0) + shift * len(spins.J)
+        found, scale = (
+            lower_bound(lifted, form.encoding.spins(best).astype(float)),
+            abs(spins.E0) + shift * len(spins.J),
+        )
     return float(np.floor(found - 1e-9 * scale))
 
 

@@ -96,7 +96,9 @@ def _shown_heats(rivals: Sequence, terms: Terms, jobs: int) -> list[Lap]:  # typ
             nonlocal done
             with lock:
                 done += 1
-                status.update(f"{done} of {total} laps, at most {terms.seconds:g} s each; {lap.solver} on {lap.instance}")
+                status.update(
+                    f"{done} of {total} laps, at most {terms.seconds:g} s each; {lap.solver} on {lap.instance}"
+                )
 
         return heats(rivals, terms, jobs, tell)
 

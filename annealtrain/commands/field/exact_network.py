@@ -1,7 +1,7 @@
 """Networks in whole numbers: the same weights and activations on every machine, whatever order its sums have.
 
-All arrays are float64 that hold whole numbers, or quarters and eighths of them, far below 2^53: products of matrices are
-then exact in any order. What a layer takes is rounded to few bits, and so are the steps of its training.
+All arrays are float64 that hold whole numbers, or quarters and eighths of them, far below 2^53: products of matrices
+are then exact in any order. What a layer takes is rounded to few bits, and so are the steps of its training.
 """
 
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class ExactNetwork:
         return done
 
     def errors(self, done: Pass, labels: Array) -> list[Array]:
-        """Return what the loss, |z - amplitude onehot|^2, asks of each trainable layer's outputs: its gradient, rounded.
+        """Return the gradient of the loss, |z - amplitude onehot|^2, at each trainable layer's outputs, rounded.
 
         In the last layer with its sign and size; in the others known but for their size.
         """

@@ -72,7 +72,7 @@ def _run(send: Send, name: str, terms: Terms, laps: Sequence[tuple[str, int]]) -
 
 
 def lap(rival: Rival, instance: Instance, seed: int, seconds: float, name: str = "") -> Lap:
-    """Return a lap, of whatever a solver may raise a note. It ends early with an energy that is certified as the least."""
+    """Return a lap, with a note of whatever a solver may raise. It ends early at an energy certified as the least."""
     known = catalogue().get(instance.name)
     optimum = known.energy if known and known.is_certified and known.hash == instance.hash else None
     try:

@@ -33,7 +33,7 @@ def make(spec: Spec, data_dir: str | None) -> Instance:
     W = rounded(layer.weights, WEIGHT_BITS)[spec.unit]
     X = layer.unfold(done.inputs[k])
     thin = slice(None, None, -(-len(X) // MOST_ROWS))
-    z, gamma = layer.flatten_outputs(done.outputs[k])[thin, spec.unit], np.ones(len(X[thin]))
+    gamma = np.ones(len(X[thin]))
     derivative = None
     if spec.kind != "grid":
         derivative = layer.activation_derivative(done.outputs[k])
@@ -108,7 +108,7 @@ def _grid(J: Array, W: Array, num_levels: int) -> tuple[Array, Array, int, Array
 def _on_chimera(J: Array, h: Array, W: Array, cells: int) -> tuple[Array, Array, Array, int]:
     """Return J, h, W and a constant with only the couplings that a Chimera graph of cells x cells K_4,4 has.
 
-    Its qubits are the weights of the largest J_jj, in their order. The gradient at W stays as it is, the energy there is 0.
+    Its qubits are the weights of the largest J_jj, in their order. The gradient at W stays, the energy there is 0.
     """
     count = 8 * cells**2
     kept = np.sort(np.argsort(-J.diagonal(), kind="stable")[:count])
@@ -124,8 +124,8 @@ def _on_chimera(J: Array, h: Array, W: Array, cells: int) -> tuple[Array, Array,
 def chimera(cells: int) -> Any:
     """Return which qubits of a Chimera graph are coupled, (8 cells^2, 8 cells^2) bool.
 
-    Qubit 8 (cells i + j) + 4 side + k: those of one cell on its two sides are coupled, and side 0 with the same k of the
-    cells above and below, side 1 of those to the left and right.
+    Qubit 8 (cells i + j) + 4 side + k: those of one cell on its two sides are coupled, and side 0 with the same k of
+    the cells above and below, side 1 of those to the left and right.
     """
     number = np.arange(8 * cells**2)
     cell, side, k = number // 8, number // 4 % 2, number % 4

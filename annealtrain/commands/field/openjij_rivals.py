@@ -46,9 +46,7 @@ def anneal_core(
     return levels_of(form, np.array(spins)), np.array(energies)
 
 
-def anneal_api(
-    model: Any, form: QuadraticForm, betas: Betas | None, *, sweeps: int, reads: int, seed: int
-) -> Found:
+def anneal_api(model: Any, form: QuadraticForm, betas: Betas | None, *, sweeps: int, reads: int, seed: int) -> Found:
     import openjij
 
     first, last = betas or (None, None)
@@ -73,9 +71,7 @@ def api_integers(form: QuadraticForm) -> tuple[Any, Any]:
     return dict(zip(keys, values, strict=True)), dict.fromkeys(range(count), (0, form.encoding.top_level))
 
 
-def anneal_core_integers(
-    model: Any, form: QuadraticForm, betas: Betas, *, sweeps: int, reads: int, seed: int
-) -> Found:
+def anneal_core_integers(model: Any, form: QuadraticForm, betas: Betas, *, sweeps: int, reads: int, seed: int) -> Found:
     import openjij.cxxjij as core
 
     results = core.sampler.sample_by_integer_sa_quadratic(

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import stream
 from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
+from annealtrain.solvers.annealing.temperatures import beta_range_of_start
 from annealtrain.solvers.coordinate_descent import CoordinateDescent
 from annealtrain.solvers.lattice.babai import Babai, Klein
 from annealtrain.solvers.lattice.beam import Beam
@@ -25,6 +27,8 @@ Run = Callable[[int, int, float], Array | None]  # of an effort, a seed and the 
 Make = Callable[[int, float], Solver]  # of an effort and the seconds that are left
 WIDEST = 4096  # of a beam
 MOST_WEIGHTS = 128  # that are enumerated
+MANY_BITS = 4  # of a weight, from which annealing by bits is left out
+LEADER = 4.0  # as many times as much time has the member that found the best so far
 
 
 def run_of(make: Make, form: QuadraticForm) -> Run:
@@ -113,50 +117,74 @@ class Member:
     spent_s: float = 0.0
 
 
-def portfolio(form: QuadraticForm) -> Run:
-    """Return a run of `annealtrain`: of its members the one that has had the least time, with twice its last effort.
+class Portfolio:
+    """A run of `annealtrain`: turns go to who has had the least time; that of the one with the best so far counts less.
 
-    Beam, annealing from a beam's end and enumeration where J is positive semidefinite; annealing from random states by
-    bits, of several bits by levels too, and with slices where it is not.
+    Annealing from random states, by bits or by levels. Where J is positive semidefinite also beam search, annealing
+    from the best levels so far at a temperature that does not forget them, and enumeration; where it is not, `sqa`.
     """
-    best: Array | None = None
-    is_done = False
 
-    def enumerate_(effort: int, seed: int, left_s: float) -> Array:
-        nonlocal is_done
-        levels, is_done = enumerated(form, best, 1000 * effort)
+    def __init__(self, form: QuadraticForm) -> None:
+        self.form, self.lowest, self.is_done = form, inf, False
+        self.best: Array | None = None
+        random = self._member(sa, 16) if form.bits == 1 else self._member(sa_slice, 16)
+        self.members, self.leader = [random], random
+        if form.bits > 1 and form.encoding.is_binary and form.bits < MANY_BITS:
+            self.members.append(self._member(sa, 16))
+        self.are_all_there = False
+
+    def _member(self, make: Make, effort: int, most: int = 2**40) -> Member:
+        def run(effort: int, seed: int, left_s: float) -> Array:
+            return make(effort, left_s).sample(self.form, stream(seed))[0]
+
+        return Member(run, effort, most)
+
+    def _join(self) -> None:
+        """Let those join that work on the triangle of J, if it has one: after a first turn, for it takes time."""
+        try:
+            _ = self.form.couplings.triangle
+        except InputError:
+            self.members.append(self._member(sqa, 16))
+            return
+        self.members += [self._member(beam, 8, WIDEST), Member(self._again, 64)]
+        if self.form.couplings.indices.size <= MOST_WEIGHTS:
+            self.members.append(Member(self._enumerate, 4))
+
+    def _enumerate(self, effort: int, seed: int, left_s: float) -> Array:
+        levels, self.is_done = enumerated(self.form, self.best, 1000 * effort)
         return levels
 
-    def member(make: Make, effort: int, most: int = 2**40) -> Member:
-        return Member(lambda effort, seed, left_s: make(effort, left_s).sample(form, stream(seed))[0], effort, most)
+    def _again(self, effort: int, seed: int, left_s: float) -> Array:
+        """Return what annealing leaves that begins at the best levels so far."""
+        form, triangle = self.form, self.form.couplings.triangle
+        assert self.best is not None
+        offsets = form.encoding.offsets(self.best[form.couplings.indices[triangle.order]])[:, None]
+        excess = float(triangle.excess(triangle.targets(gradients([form])), offsets)[0])
+        how = {"beta_range": beta_range_of_start(form, excess), "move": "slice", "start": "present"}
+        levels: Array = sa(effort, left_s, **how).sample(replace(form, present=self.best), stream(seed))[0]
+        return levels
 
-    try:
-        _ = form.couplings.triangle
-        members = [member(beam, 8, WIDEST), member(sa_beam, 64)]
-        if form.couplings.indices.size <= MOST_WEIGHTS:
-            members.append(Member(enumerate_, 4))
-    except InputError:
-        members = [member(sqa, 16)]
-    members.append(member(sa, 16) if form.bits == 1 else member(sa_slice, 16))
-
-    def run(effort: int, seed: int, left_s: float) -> Array | None:
-        nonlocal best
-        if is_done:
+    def __call__(self, effort: int, seed: int, left_s: float) -> Array | None:
+        if self.is_done:
             return None
-        one = min((each for each in members if each.effort <= each.most), key=lambda each: each.spent_s)
-        started = time.perf_counter()
+        if self.best is not None and not self.are_all_there:
+            self.are_all_there = True
+            self._join()
+        able = [each for each in self.members if each.effort <= each.most]
+        one = min(able, key=lambda each: each.spent_s / (LEADER if each is self.leader else 1))
+        started = time.process_time()
         levels = one.run(one.effort, seed, left_s)
-        one.spent_s, one.effort = one.spent_s + time.perf_counter() - started, 2 * one.effort
-        found = levels[np.argmin(form.energy(form.weights(levels)))]
-        if best is None or form.energy(form.weights(found)) < form.energy(form.weights(best)):
-            best = found
-        return best[None]
-
-    return run
+        one.spent_s, one.effort = one.spent_s + time.process_time() - started, 2 * one.effort
+        energies = self.form.energy(self.form.weights(levels))
+        lowest = int(np.argmin(energies))
+        if energies[lowest] < self.lowest:
+            self.best, self.lowest, self.leader = levels[lowest], float(energies[lowest]), one
+        assert self.best is not None
+        return self.best[None]
 
 
 RUNS: dict[str, Callable[[QuadraticForm], Run]] = {
-    "annealtrain": portfolio,
+    "annealtrain": Portfolio,
     "exact": exact,
     **{
         name: partial(run_of, make)

@@ -17,8 +17,8 @@ RUNS = 10_000  # seeds of runs of one seed of the race
 class Lap:
     """What a solver made of one instance with one seed.
 
-    points: (seconds, energy) each time that it had a lower one; building its model takes build_s before. note: why
-    there are none.
+    points: (seconds, energy) each time that it had a lower one, by the processor's clock. build_s: to build its model,
+    before. note: why there are none.
     """
 
     solver: str
@@ -47,21 +47,22 @@ def fresh(form: QuadraticForm) -> QuadraticForm:
 def race(rival: Rival, instance: Instance, seed: int, seconds: float, optimum: int | None = None) -> Lap:
     """Return the lap of a solver.
 
-    The clock runs while the solver does, and stands while its states are scored. A run takes twice the effort of the
+    Seconds are those that the processor works for the solver, on one thread: other load of the machine does not count,
+    nor does the scoring of its states. A run takes twice the effort of the
     last as long as there is time for it, then as much as there is time for. optimum: an energy with which it ends.
     """
     form = instance.form()
     rival.check(form.couplings.indices.size * form.bits)
-    started = time.perf_counter()
+    started = time.process_time()
     own = fresh(form)
     run = rival.make(own)
-    build_s = time.perf_counter() - started
+    build_s = time.process_time() - started
     points: list[tuple[float, int]] = []
     clock, effort, turn = 0.0, rival.first, 0
     while clock < seconds:
-        started = time.perf_counter()
+        started = time.process_time()
         levels = run(effort, seed * RUNS + turn, seconds - clock)
-        took = time.perf_counter() - started
+        took = time.process_time() - started
         clock, turn = clock + took, turn + 1
         if levels is None:
             break

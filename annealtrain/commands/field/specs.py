@@ -11,9 +11,9 @@ SAMPLES = 512
 class Spec:
     """One instance.
 
-    kind: `step`, a change of first weights, its targets those of the loss's gradient; `grid`, the trained weights put on
-    a grid of their own; `chimera`, a step of one bit of which only the couplings stay that a Chimera graph has.
-    network: of NETWORKS. layer, unit: of it. samples: that the Hamiltonian is of; sites: of each, at most.
+    kind: `step`, a change of first weights, its targets those of the loss's gradient; `grid`, the trained weights put
+    on a grid of their own; `chimera`, a step of one bit of which only the couplings stay that a Chimera graph has.
+    network, layer, unit: where it is from. samples: that the Hamiltonian is of.
     """
 
     name: str

@@ -83,7 +83,9 @@ def verdict(marks: Sequence[Mark], times: Sequence[float]) -> list[str]:
             lines.append(f"{OURS} is first or tied on {sum(e.is_first for e in own)} of {len(own)} at {seconds:g} s")
         for one in (each for each in own if not each.is_first):
             first = min((e for e in at if e.instance == one.instance), key=lambda e: e.gap)
-            lines.append(f"  not on {one.instance}: {first.solver} has a gap of {_short(first.gap)}, it {_short(one.gap)}")
+            lines.append(
+                f"  not on {one.instance}: {first.solver} has a gap of {_short(first.gap)}, it {_short(one.gap)}"
+            )
     notes: dict[tuple[str, str], list[str]] = {}
     for one in (each for each in marks if each.note and each.seconds == times[-1]):
         notes.setdefault((one.solver, one.note), []).append(one.instance)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,16 +13,9 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator
 from annealtrain.runtime.validation import READS, SEED, Rule, checked, number, one_of, optional, reworded, whole
-from annealtrain.solvers.annealing.guided import (
-    Guide,
-    GuidedAnnealing,
-    own_betas,
-    own_levels,
-    require_points,
-    trajectories,
-)
+from annealtrain.solvers.annealing.guided import guide_of, solver_of, trajectories
 from annealtrain.solvers.annealing.rescaling import betas, from_arrays, from_bqm
-from annealtrain.solvers.annealing.simulated_annealing import ORDERS, SimulatedAnnealing
+from annealtrain.solvers.annealing.simulated_annealing import ORDERS
 
 if TYPE_CHECKING:
     import dimod
@@ -105,10 +98,8 @@ def anneal(
 
     J: symmetric, (N, N) for all problems, or (M, N, N). h, S0: (M, N) or (N,); 0 where None. With bits=1, L=1 and
     S0=0 the weights are Ising spins. num_sweeps, num_reads, beta_range, move, order, time_limit_s: see
-    SimulatedAnnealing (100 sweeps where none are given); the betas are in 1 / energy.
-    beta_schedule: instead of beta_range, an inverse temperature for each sweep, in any order; there are as many sweeps.
-    initial_levels: all reads begin at these, (N,) or (M, N), 0 .. 2^bits - 1; what is hot at first forgets them.
-    record_every: keep the energies after every so many sweeps, as `trajectories`. The same seed gives the same result for any number of threads.
+    SimulatedAnnealing, 100 sweeps where none are given; betas are in 1 / energy. The same seed gives the same result
+    for any number of threads. beta_schedule, initial_levels, record_every: see Guide.
     J may also be a dimod.BinaryQuadraticModel: h, S0, L and bits are then its own, the energies those of dimod.
     A weight that moves no energy (its row of J and its h are zero) gets any level, by the seed. A J that is symmetric
     but for rounding, 1e-8 of its largest number, is taken as (J + J') / 2.
@@ -127,59 +118,27 @@ def anneal(
         quadratic = from_arrays(J, h, S0, float(L))
     problem, unit = quadratic.problem(bits)
     scaled = None if beta_range is None else betas(beta_range, unit.energy)
-    solver: SimulatedAnnealing
-    guide = _guide(problem, unit.energy, beta_schedule, initial_levels, record_every)
-    if guide is None:
-        solver = SimulatedAnnealing(num_sweeps, num_reads, scaled, move=move, order=order, time_limit_s=time_limit_s)
-    else:
-        _check_guide(guide, num_sweeps, scaled, order, time_limit_s)
-        num_sweeps = num_sweeps if guide.betas is None else len(guide.betas)
-        solver = GuidedAnnealing(num_sweeps, num_reads, scaled, move=move, order=order, time_limit_s=time_limit_s)
-        solver.guide = guide
-        require_points(problem.num_units * num_reads * (solver.cooling.num_sweeps // (record_every or 2**62) + 1))
+    guide = guide_of(problem, unit.energy, beta_schedule, initial_levels, record_every)
+    settings = {"num_reads": num_reads, "move": move, "order": order, "time_limit_s": time_limit_s}
+    solver = solver_of(guide, num_sweeps=num_sweeps, beta_range=scaled, **settings)
     told = (lambda units: progress(units / problem.num_units)) if progress else None
     with thread_pool.threads(threads or thread_pool.available_threads()):
         result = solver.solve(problem, seed=seed, progress=told)
-    energies, paths, recorded = result.energies * unit.energy, None, None
-    if guide is not None and guide.every is not None:
-        paths = trajectories(guide, result.levels) * unit.energy
-        recorded = np.append(np.arange(guide.every, solver.cooling.num_sweeps, guide.every), solver.cooling.num_sweeps)
     for i in range(problem.num_units):
-        first = None if guide is None or guide.firsts is None else guide.firsts[i]
+        first = None if guide.firsts is None else guide.firsts[i]
         _free_isolated(problem, i, result.levels[i], result.weights[i], seed, first)
     weights = result.weights * unit.weight if unit.weight != 1 else result.weights
     stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
     weights = (weights + 1) / 2 if is_binary else weights
-    vartype = "BINARY" if is_binary else "SPIN"
-    return Annealed(result.levels, weights, energies, stats, variables, bits, vartype, paths, recorded)
-
-
-def _guide(problem: LayerProblem, energy: float, schedule: Any, levels: Any, every: int | None) -> Guide | None:
-    """Return what a caller gives beside SimulatedAnnealing's settings, None for nothing."""
-    if schedule is None and levels is None and every is None:
-        return None
-    own = None if schedule is None else own_betas(schedule, energy)
-    M, N = problem.S0.shape
-    firsts = None if levels is None else own_levels(levels, M, N, problem.encoding.top_level)
-    return Guide(own, firsts, every, {})
-
-
-def _check_guide(
-    guide: Guide, num_sweeps: int | None, beta_range: Any, order: str, time_limit_s: float | None
-) -> None:
-    """Raise ValueError for what does not go with it."""
-    if guide.betas is not None and beta_range is not None:
-        raise ValueError("beta_range and beta_schedule are given: leave one of them out")
-    if guide.betas is not None and num_sweeps not in (None, len(guide.betas)):
-        raise ValueError(f"beta_schedule has {len(guide.betas)} numbers, num_sweeps={num_sweeps}: leave num_sweeps out")
-    if guide.every is not None and (order != "sequential" or time_limit_s is not None):
-        raise ValueError("record_every is for order=sequential without a time_limit_s: leave these out")
+    kind = (variables, bits, "BINARY" if is_binary else "SPIN")
+    paths = None if guide.every is None else trajectories(guide, result.levels) * unit.energy
+    return Annealed(result.levels, weights, result.energies * unit.energy, stats, *kind, paths, guide.recorded)
 
 
 def _free_isolated(
     problem: LayerProblem, i: int, levels: Array, weights: Array, seed: int, first: Array | None
 ) -> None:
-    """Give the weights of a problem that move no energy, which a solver leaves at S0, levels: the first, or by the seed.
+    """Give the weights of a problem that move no energy, which a solver leaves at S0, first or drawn levels.
 
     levels, weights: (reads, N), of problem i, changed in place.
     """

@@ -1,7 +1,7 @@
 """Annealing by a schedule and from levels of a caller's own, and the energies on its way."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from annealtrain import _anneal
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.grid import numbers
+from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
@@ -25,17 +26,44 @@ MOST_POINTS = 2**26  # of all trajectories: half a gigabyte
 
 @dataclass
 class Guide:
-    """What a caller gives a solve, and what it keeps.
+    """What a caller of `anneal` gives beside the settings of SimulatedAnnealing, and what is kept of the solve.
 
-    betas: (num_sweeps,) inverse temperatures, None for those of the solver. firsts: levels (M, N), None for random ones.
-    every: sweeps between two points of a trajectory, None for none. kept: of each unit its reads' last levels (R, N) and
-    energies (R, points).
+    betas, from beta_schedule: an inverse temperature for each sweep, in any order; there are as many sweeps.
+    firsts, from initial_levels: all reads begin at these levels, (N,) or (M, N), 0 .. 2^bits - 1; what is hot at first
+    forgets them. every, from record_every: energies are kept after every so many sweeps and the last, as
+    `trajectories`. kept: of each unit its reads' last levels (R, N) and energies (R, points). recorded: the sweeps.
     """
 
-    betas: Array | None
-    firsts: Array | None
-    every: int | None
-    kept: dict[int, tuple[Array, Array]]
+    betas: Array | None = None
+    firsts: Array | None = None
+    every: int | None = None
+    kept: dict[int, tuple[Array, Array]] = field(default_factory=dict)
+    recorded: Array | None = None
+
+
+def guide_of(problem: LayerProblem, energy: float, schedule: Any, levels: Any, every: int | None) -> Guide:
+    """Return what a caller gives, checked. energy: what 1 stands for in the problem's energies."""
+    (M, N), top = problem.S0.shape, problem.encoding.top_level
+    betas = None if schedule is None else own_betas(schedule, energy)
+    return Guide(betas, None if levels is None else own_levels(levels, M, N, top), every)
+
+
+def solver_of(guide: Guide, *, num_sweeps: int | None, beta_range: Any, **settings: Any) -> SimulatedAnnealing:
+    """Return the solver by a guide; ValueError where its settings do not go with it."""
+    if guide.betas is None and guide.firsts is None and guide.every is None:
+        return SimulatedAnnealing(num_sweeps, beta_range=beta_range, **settings)
+    if guide.betas is not None:
+        if beta_range is not None:
+            raise ValueError("beta_range and beta_schedule are given: leave one of them out")
+        if num_sweeps not in (None, len(guide.betas)):
+            count = len(guide.betas)
+            raise ValueError(f"beta_schedule has {count} numbers, num_sweeps={num_sweeps}: leave num_sweeps out")
+        num_sweeps = len(guide.betas)
+    if guide.every is not None and (settings["order"] != "sequential" or settings["time_limit_s"] is not None):
+        raise ValueError("record_every is for order=sequential without a time_limit_s: leave these out")
+    solver = GuidedAnnealing(num_sweeps, beta_range=beta_range, **settings)
+    solver.guide = guide
+    return solver
 
 
 class GuidedAnnealing(SimulatedAnnealing):
@@ -43,7 +71,10 @@ class GuidedAnnealing(SimulatedAnnealing):
 
     guide: Guide
 
-    def executor(self, problem: Any) -> Executor:
+    def executor(self, problem: LayerProblem) -> Executor:
+        points = problem.num_units * self.num_reads * (self.cooling.num_sweeps // (self.guide.every or 2**62) + 1)
+        if points > MOST_POINTS:
+            raise InputError(f"record_every asks for {points} energies, at most {MOST_POINTS} are kept: record fewer")
         return Executor.LANES
 
     def _chains_begin(
@@ -58,7 +89,9 @@ class GuidedAnnealing(SimulatedAnnealing):
             chains = Chains(**{**vars(chains), "firsts": self.guide.firsts[units][:, live]})
         if self.guide.every is None:
             return super().run(chains, is_in_job)
-        parts, seconds = group_jobs(len(chains), chains.betas.shape[1] * lanes_sweep_s(chains.live, chains.forms[0].bits))
+        sweeps = chains.betas.shape[1]
+        self.guide.recorded = np.append(np.arange(self.guide.every, sweeps, self.guide.every), sweeps)
+        parts, seconds = group_jobs(len(chains), sweeps * lanes_sweep_s(chains.live, chains.forms[0].bits))
 
         def recorded(part: slice) -> tuple[ChainEnds, Array]:
             return run_recorded(chains, part, self.guide.every or 1)
@@ -130,9 +163,3 @@ def trajectories(guide: Guide, levels: Array) -> Array:
         order[np.lexsort(rows.T)] = np.lexsort(kept.T)
         found.append(energies[order])
     return np.array(found)
-
-
-def require_points(points: int) -> None:
-    """Raise InputError for trajectories beyond what is held at once."""
-    if points > MOST_POINTS:
-        raise InputError(f"record_every asks for {points} energies, at most {MOST_POINTS} are kept: record fewer sweeps")
