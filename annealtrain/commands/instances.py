@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from annealtrain.commands.export import check_free, write
+from annealtrain.commands.export import OTHER, check_free, write
 from annealtrain.commands.field.making import make
 from annealtrain.commands.field.specs import SPECS
 from annealtrain.errors import DataMissing, InputError, nearest
 from annealtrain.hamiltonian import file_formats
 from annealtrain.hamiltonian.instances import Instance, Known, catalogue
 from annealtrain.runs.tables import as_text
+from annealtrain.runtime import files
 
 OWN = "npz"
 MOST_TEXT_SPINS = 2000  # of a text format, unless an instance is asked for by its name: beyond are files of gigabytes
@@ -43,10 +44,12 @@ def write_instances(names: Sequence[str], kind: str, folder: Path, data_dir: str
             raise InputError(f"there is no instance {name}{nearest(name, known)}: annealtrain instances lists them")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: give --output another name")
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / f"{name}.{kind}" for name in names or known}
     for path in paths.values():
-        check_free(path, force=force)
+        if folder.exists():
+            check_free(path, force=force)
+        else:
+            files.require_place(path, OTHER)
     lines = []
     for name, path in paths.items():
         try:
@@ -60,6 +63,7 @@ def write_instances(names: Sequence[str], kind: str, folder: Path, data_dir: str
             lines.append(f"left out: {name}: {kind} text of {instance.num_spins} spins: name it, and it is written")
             continue
         check_hash(instance, catalogue()[name])
+        folder.mkdir(parents=True, exist_ok=True)
         write(path, content(instance, kind))
         lines.append(f"{path}: {instance.num_spins} spins, hash {instance.hash}")
     return lines

@@ -25,7 +25,7 @@ def tts(run_s: float, successes: int, runs: int, *, confidence: float = 0.99, in
     share = number(above=0, below=1)
     given = {"run_s": run_s, "runs": runs, "confidence": confidence, "interval": interval}
     check_all(given, {"run_s": number(above=0), "runs": whole(), "confidence": share, "interval": share})
-    whole(0, runs, "the runs").check("successes", successes)
+    whole(0, runs).check("successes", successes)
     least, most = success_interval(successes, runs, interval)
     needed = [run_s * runs_needed(p, confidence) for p in (successes / runs, most, least)]
     return TimeToSolution(*needed)

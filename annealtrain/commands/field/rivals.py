@@ -78,7 +78,7 @@ def _ours(name: str, about: str, first: int, *, is_fixed: bool = False) -> Rival
 
 DWAVE = ("dwave.samplers", "dwave-samplers")
 OPENJIJ = ("openjij", "'annealtrain[bench]'")
-SB, QAIA = ("simulated_bifurcation", "'annealtrain[bench]'"), ("mindquantum", "mindquantum")
+SB, QAIA = ("simulated_bifurcation", "'annealtrain[bench]'"), ("mindquantum", "--no-deps mindquantum")
 ALL = (
     _ours("annealtrain", "beam, annealing from it, enumeration and annealing in turns", 1),
     _ours("sa", "annealing on bits, a read a lane", 8),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator
 from annealtrain.runtime.validation import READS, SEED, Rule, checked, number, one_of, optional, reworded, whole
 from annealtrain.solvers.annealing.guided import guide_of, solver_of, trajectories
-from annealtrain.solvers.annealing.rescaling import betas, from_arrays, from_bqm
+from annealtrain.solvers.annealing.rescaling import Quadratic, from_arrays, from_bqm
 from annealtrain.solvers.annealing.simulated_annealing import ORDERS
 
 if TYPE_CHECKING:
@@ -108,31 +108,33 @@ def anneal(
     Raises ValueError for shapes that disagree, numbers that are not finite, a J that is not symmetric, settings
     out of their limits or of a wrong type, and work beyond the memory at hand or beyond days.
     """
-    variables, is_binary = None, False
-    if hasattr(J, "vartype"):
-        if h is not None or S0 is not None or L != 1.0 or bits != 1:
-            raise ValueError("a BinaryQuadraticModel has its own h and values: leave h, S0, L and bits out")
-        quadratic, variables = from_bqm(J), list(J.variables)  # type: ignore[union-attr]
-        is_binary = J.vartype.name == "BINARY"
-    else:
-        quadratic = from_arrays(J, h, S0, float(L))
+    quadratic, variables, is_binary = _given(J, h, S0, L, bits)
     problem, unit = quadratic.problem(bits)
-    scaled = None if beta_range is None else betas(beta_range, unit.energy)
     guide = guide_of(problem, unit.energy, beta_schedule, initial_levels, record_every)
     settings = {"num_reads": num_reads, "move": move, "order": order, "time_limit_s": time_limit_s}
-    solver = solver_of(guide, num_sweeps=num_sweeps, beta_range=scaled, **settings)
+    solver = solver_of(guide, num_sweeps=num_sweeps, beta_range=beta_range, **settings)
     told = (lambda units: progress(units / problem.num_units)) if progress else None
     with thread_pool.threads(threads or thread_pool.available_threads()):
         result = solver.solve(problem, seed=seed, progress=told)
+    paths = None if guide.every is None else trajectories(guide, result.levels) * unit.energy
     for i in range(problem.num_units):
-        first = None if guide.firsts is None else guide.firsts[i]
-        _free_isolated(problem, i, result.levels[i], result.weights[i], seed, first)
+        _free_isolated(problem, i, result.levels[i], result.weights[i], seed, guide.first(i))
     weights = result.weights * unit.weight if unit.weight != 1 else result.weights
     stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
     weights = (weights + 1) / 2 if is_binary else weights
     kind = (variables, bits, "BINARY" if is_binary else "SPIN")
-    paths = None if guide.every is None else trajectories(guide, result.levels) * unit.energy
     return Annealed(result.levels, weights, result.energies * unit.energy, stats, *kind, paths, guide.recorded)
+
+
+def _given(
+    J: Any, h: Array | None, S0: Array | None, L: float, bits: int
+) -> tuple[Quadratic, list[Hashable] | None, bool]:
+    """Return the problem of arrays or of a model, the model's variables, and whether they are binary."""
+    if not hasattr(J, "vartype"):
+        return from_arrays(J, h, S0, float(L)), None, False
+    if h is not None or S0 is not None or L != 1.0 or bits != 1:
+        raise ValueError("a BinaryQuadraticModel has its own h and values: leave h, S0, L and bits out")
+    return from_bqm(J), list(J.variables), J.vartype.name == "BINARY"
 
 
 def _free_isolated(

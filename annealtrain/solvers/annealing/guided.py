@@ -17,7 +17,7 @@ from annealtrain.runtime.validation import shown
 from annealtrain.solvers.annealing.cost_model import Executor, lanes_sweep_s
 from annealtrain.solvers.annealing.lanes import ChainEnds, Chains, Lanes, group_jobs
 from annealtrain.solvers.annealing.markov_chains import scatter_live, to_float32
-from annealtrain.solvers.annealing.rescaling import BETA_LIMIT
+from annealtrain.solvers.annealing.rescaling import BETA_LIMIT, betas
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.lattice.good_start import GoodStart
 
@@ -32,6 +32,7 @@ class Guide:
     firsts, from initial_levels: all reads begin at these levels, (N,) or (M, N), 0 .. 2^bits - 1; what is hot at first
     forgets them. every, from record_every: energies are kept after every so many sweeps and the last, as
     `trajectories`. kept: of each unit its reads' last levels (R, N) and energies (R, points). recorded: the sweeps.
+    energy: what 1 stands for in the problem's energies.
     """
 
     betas: Array | None = None
@@ -39,17 +40,23 @@ class Guide:
     every: int | None = None
     kept: dict[int, tuple[Array, Array]] = field(default_factory=dict)
     recorded: Array | None = None
+    energy: float = 1.0
+
+    def first(self, unit: int) -> Array | None:
+        """Return the levels (N,) that a unit begins at, None for random ones."""
+        return None if self.firsts is None else self.firsts[unit]
 
 
 def guide_of(problem: LayerProblem, energy: float, schedule: Any, levels: Any, every: int | None) -> Guide:
     """Return what a caller gives, checked. energy: what 1 stands for in the problem's energies."""
     (M, N), top = problem.S0.shape, problem.encoding.top_level
     betas = None if schedule is None else own_betas(schedule, energy)
-    return Guide(betas, None if levels is None else own_levels(levels, M, N, top), every)
+    return Guide(betas, None if levels is None else own_levels(levels, M, N, top), every, energy=energy)
 
 
 def solver_of(guide: Guide, *, num_sweeps: int | None, beta_range: Any, **settings: Any) -> SimulatedAnnealing:
     """Return the solver by a guide; ValueError where its settings do not go with it."""
+    beta_range = None if beta_range is None else betas(beta_range, guide.energy)
     if guide.betas is None and guide.firsts is None and guide.every is None:
         return SimulatedAnnealing(num_sweeps, beta_range=beta_range, **settings)
     if guide.betas is not None:
