@@ -10,7 +10,7 @@ import pytest
 from annealtrain.commands.field import heats, summary
 from annealtrain.commands.field.heats import Terms
 from annealtrain.commands.field.ising import levels_of, matrices, model
-from annealtrain.commands.field.judge import Mark, best_known, firsts, interval_of, mark
+from annealtrain.commands.field.judge import Mark, best_known, firsts, interval_of
 from annealtrain.commands.field.milp import linearised
 from annealtrain.commands.field.race import Lap, fresh, race
 from annealtrain.commands.field.rivals import RIVALS, Rival, chosen
@@ -160,7 +160,10 @@ def test_tables_and_words_of_a_race() -> None:
     assert rows[0][:2] == ["annealtrain", "1/1"]
     assert {row[0]: row[6] for row in rows}["none"] == "-"
     lines = summary.verdict(marks(), [0.1, 1.0])
-    assert lines[:2] == ["annealtrain is first or tied on 1 of 1 at 0.1 s", "annealtrain is first or tied on 1 of 1 at 1 s"]
+    assert lines[:2] == [
+        "annealtrain is first or tied on 1 of 1 at 0.1 s",
+        "annealtrain is first or tied on 1 of 1 at 1 s",
+    ]
     assert lines[2] == "no result of none on x: not installed"
     beaten = [each for each in marks() if each.solver != "annealtrain"]
     one = next(each for each in marks() if each.solver == "weak")

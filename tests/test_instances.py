@@ -1,7 +1,5 @@
 """The instances of real layers: their numbers, what is known of them, their files, and the command that writes them."""
 
-import json
-import subprocess
 import sys
 from collections.abc import Callable
 from itertools import product
@@ -129,7 +127,7 @@ def test_what_is_no_instance_is_one_line(tmp_path: Path) -> None:
     np.savez(tmp_path / "odd.npz", A=np.ones(2), b=np.ones(3), start=np.ones(3), plain=np.array("{}"))
     (tmp_path / "half.npz").write_bytes(load(SMALL).to_bytes()[:900])
     for name in ("bad", "other", "odd", "half"):
-        with pytest.raises(InputError, match="is no instance .*: annealtrain instances writes such files"):
+        with pytest.raises(InputError, match=r"is no instance .*: annealtrain instances writes such files"):
             load(tmp_path / f"{name}.npz")
     with pytest.raises(InputError, match="did you mean 'digits-linear-step-1'"):
         load("digits-linear-step1")
@@ -167,9 +165,7 @@ def test_the_command_writes_files_that_others_read(cli: Callable, tmp_path: Path
     assert model.energy(spins) == pytest.approx(catalogue()[SMALL].energy, rel=1e-9)
 
 
-def test_without_images_the_others_are_written(
-    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_images_the_others_are_written(cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = [spec for spec in SPECS if spec.name in (SMALL, "mnist-linear-step-1")]
     monkeypatch.setattr(command, "SPECS", few)
     outcome = cli("instances", "--output", "files")
@@ -186,7 +182,10 @@ def test_without_images_the_others_are_written(
     [
         ([SMALL], "--output is missing: a folder for the files"),
         (["nothing", "--output", "x"], "there is no instance nothing"),
-        ([SMALL, "--output", "x", "--format", "bqn"], "--format bqn is not one of npz, bqm, coo, qubo, lp; did you mean"),
+        (
+            [SMALL, "--output", "x", "--format", "bqn"],
+            "--format bqn is not one of npz, bqm, coo, qubo, lp; did you mean",
+        ),
     ],
 )
 def test_bad_words_are_one_line(refused: Callable, words: list[str], said: str) -> None:

@@ -106,8 +106,8 @@ class Instance:
         triangle = self.A[np.triu_indices(self.num_weights)]
         plain = {name: getattr(self, name) for name in ("name", "num_levels", "convex", "about")} | {"c": str(self.c)}
         buffer = io.BytesIO()
-        arrays = {"A": _small(triangle), "b": _small(self.b), "start": _small(self.start)}
-        np.savez_compressed(buffer, plain=np.array(json.dumps(plain)), **arrays)
+        A, b, start = _small(triangle), _small(self.b), _small(self.start)
+        np.savez_compressed(buffer, A=A, b=b, start=start, plain=np.array(json.dumps(plain)))
         return buffer.getvalue()
 
 

@@ -11,7 +11,7 @@ from annealtrain.commands.field import summary
 from annealtrain.commands.field.heats import Terms, heats
 from annealtrain.commands.field.judge import Mark, best_known
 from annealtrain.commands.field.race import Lap
-from annealtrain.commands.field.rivals import chosen
+from annealtrain.commands.field.rivals import Rival, chosen
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.instances import catalogue, load, names
 from annealtrain.reports import field_plots
@@ -84,7 +84,7 @@ def _named(lap: Lap, terms: Terms) -> Lap:
     return Lap(lap.solver, load(lap.instance).name, lap.seed, note=lap.note)
 
 
-def _shown_heats(rivals: Sequence, terms: Terms, jobs: int) -> list[Lap]:  # type: ignore[type-arg]
+def _shown_heats(rivals: Sequence[Rival], terms: Terms, jobs: int) -> list[Lap]:
     """Return all laps, telling how far they are."""
     from rich.console import Console
 

@@ -64,7 +64,9 @@ class ExactNetwork:
                 x = fixed.forward(x)
             x = rounded(x, INPUT_BITS)
             z = layer.forward(x)
-            done.through.append(seen), done.inputs.append(x), done.outputs.append(z)
+            done.through.append(seen)
+            done.inputs.append(x)
+            done.outputs.append(z)
             x = layer.activate(z.copy())
         return done
 

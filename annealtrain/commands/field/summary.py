@@ -47,7 +47,7 @@ def lap_rows(laps: Sequence[Lap]) -> list[Row]:
     rows: list[Row] = []
     for lap in laps:
         fixed = {"solver": lap.solver, "instance": lap.instance, "seed": lap.seed, "build_s": round(lap.build_s, 6)}
-        points = lap.points or [(None, None)]
+        points: Sequence[tuple[float | None, int | None]] = lap.points or [(None, None)]
         rows += [fixed | {"seconds": at, "energy": energy, "note": lap.note} for at, energy in points]
     return rows
 
