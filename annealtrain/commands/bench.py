@@ -33,7 +33,7 @@ def _field(arguments: list[str]) -> int:
     words = "with commas, such as annealtrain,sa,neal; default: all"
     parser.add_argument("--solvers", metavar="NAMES", help=words)
     parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="of each lap, default 1")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="laps of each solver and instance, default 5")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="laps of each solver and instance, default 3")
     words = "relative gap that counts as solved, default 0.001"
     parser.add_argument("--target", type=float, default=1e-3, metavar="GAP", help=words)
     parser.add_argument("--jobs", type=int, metavar="N", help="laps at once, default: the cores")

@@ -19,9 +19,9 @@ class Mark:
     """A solver on an instance at a time, over its seeds.
 
     gap: mean of the relative gaps to the best known, inf where a seed has no energy yet; low, high: Student's interval
-    of that mean. success: share of the seeds within the target, and Wilson's interval of it. to_target: the time to
-    solution of runs of this length. reached_s: the median of the seconds until the target, inf where most did not reach
-    it. is_first: whether no other's interval lies below its own.
+    of that mean; least, most: of the seeds. success: share of the seeds within the target, and Wilson's interval of it.
+    to_target: the time to solution of runs of this length. reached_s: the median of the seconds until the target, inf
+    where most did not reach it. is_first: see `firsts`.
     """
 
     solver: str
@@ -31,6 +31,8 @@ class Mark:
     gap: float
     low: float
     high: float
+    least: float
+    most: float
     success: float
     success_low: float
     success_high: float
@@ -60,7 +62,8 @@ def mark(laps: Sequence[Lap], seconds: float, best: int, start: int, target: flo
     low, high = success_interval(successes, len(laps), INTERVAL)
     share = successes / len(laps)
     return Mark(
-        *(laps[0].solver, laps[0].instance, seconds, len(laps), gap, gap - away, gap + away, share, low, high),
+        *(laps[0].solver, laps[0].instance, seconds, len(laps), gap, gap - away, gap + away, min(gaps), max(gaps)),
+        *(share, low, high),
         tts(seconds, successes, len(laps), interval=INTERVAL),
         reached[len(reached) // 2],
         note=next((lap.note for lap in laps if lap.note), ""),
@@ -75,9 +78,13 @@ def interval_of(values: Sequence[float]) -> float:
 
 
 def firsts(marks: Sequence[Mark]) -> set[str]:
-    """Return the solvers of one instance and time that are first or tied with the first: their intervals overlap."""
+    """Return the solvers of one instance and time that are first, by the mean gap, or tied with the first.
+
+    Tied is whose interval overlaps with that of the first, and the range of whose seeds does: with few seeds a poor
+    solver that scatters has a wide interval.
+    """
     finite = [each for each in marks if math.isfinite(each.gap)]
     if not finite:
         return set()
     first = min(finite, key=lambda each: each.gap)
-    return {each.solver for each in finite if each.low <= first.high}
+    return {each.solver for each in finite if each.low <= first.high and each.least <= first.most}
