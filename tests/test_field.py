@@ -187,7 +187,7 @@ def test_figures_show_every_solver() -> None:
     assert [line.get_label() for line in axes.lines] == ["a 1.00", "b 0.00"]
     image = field_plots.gap_map({("a", "x"): 1e-4, ("b", "x"): math.inf}, "gaps").axes[0]
     assert [text.get_text() for text in image.get_yticklabels()] == ["a", "b"]
-    panels = field_plots.trajectories(paths, 1.0).axes
+    panels = field_plots.trajectories(paths, 1.0, {"a"}).axes
     assert [panel.get_title("left") for panel in panels if panel.get_visible()] == ["x", r"y\$"]
 
 

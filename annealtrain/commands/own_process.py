@@ -12,6 +12,7 @@ from annealtrain.errors import InputError
 from annealtrain.runtime import safe_path
 from annealtrain.runtime.lifeline import end_with_pipe
 
+ITS_END_S = 5.0  # for a process to end by itself after it has sent all that is waited for
 Send = Callable[[Any], None]
 
 
@@ -48,6 +49,7 @@ def own_process(work: Callable[..., None], *arguments: Any, preload: Sequence[st
     there.close()
     try:
         yield Child(process, here)
+        process.join(ITS_END_S)  # it frees what it shares with other processes, if it is let
     finally:
         process.kill()
         process.join()

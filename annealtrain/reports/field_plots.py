@@ -1,6 +1,6 @@
 """The figures of a race of solvers: who has solved what by when, gaps as a map, and energies over time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Trajectory = Sequence[tuple[float, float]]  # (seconds, relative gap) of one lap, falling
 Laps = Mapping[tuple[str, str], Sequence[Trajectory]]  # of each (solver, instance), one a seed
-COLUMNS, SHOWN = 5, 6  # of the small panels, and solvers in each
+COLUMNS, SHOWN = 5, (4, 3)  # of the small panels, and in each so many of ours and of the others
 FLOOR = 1e-6  # of a gap on a log axis: what is below stands there
 
 
@@ -63,8 +63,8 @@ def gap_map(gaps: Mapping[tuple[str, str], float], title: str) -> "Figure":
     return figure
 
 
-def trajectories(laps: Laps, seconds: float) -> "Figure":
-    """Return a panel an instance: the mean gap over time of the solvers that end lowest there."""
+def trajectories(laps: Laps, seconds: float, ours: Collection[str]) -> "Figure":
+    """Return a panel an instance: the mean gap over time of those of ours, and of the others, that end lowest there."""
     from matplotlib.figure import Figure
 
     instances = list(dict.fromkeys(name for _, name in laps))
@@ -77,8 +77,7 @@ def trajectories(laps: Laps, seconds: float) -> "Figure":
         panels = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True)
         labels: dict[str, Any] = {}
         for axes, name in zip(panels.flat, instances, strict=False):
-            own = sorted((key for key in means if key[1] == name), key=lambda key: (means[key][-1], means[key].mean()))
-            for solver, _ in own[:SHOWN]:
+            for solver in _lowest({key[0]: path for key, path in means.items() if key[1] == name}, ours):
                 (line,) = axes.plot(times, np.maximum(means[solver, name], FLOOR), **colours[solver])
                 labels.setdefault(plain(solver), line)
             axes.set(xscale="log", yscale="log", ylim=(FLOOR / 2, 10))
@@ -89,6 +88,14 @@ def trajectories(laps: Laps, seconds: float) -> "Figure":
         figure.supylabel("mean gap to the best known", fontsize=9)
         figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=8, fontsize=8)
     return figure
+
+
+def _lowest(paths: Mapping[str, Any], ours: Collection[str]) -> list[str]:
+    """Return the solvers that a panel shows: those whose mean gap ends, and is, lowest; none without an end."""
+    ended = [name for name in paths if np.isfinite(paths[name][-1])]
+    ended.sort(key=lambda name: (paths[name][-1], np.nanmean(paths[name])))
+    groups = [name for name in ended if name in ours], [name for name in ended if name not in ours]
+    return [name for group, most in zip(groups, SHOWN, strict=True) for name in group[:most]]
 
 
 def _mean_at(laps: Sequence[Trajectory], seconds: float) -> float:

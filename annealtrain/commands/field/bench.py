@@ -11,7 +11,7 @@ from annealtrain.commands.field import summary
 from annealtrain.commands.field.heats import Terms, heats
 from annealtrain.commands.field.judge import Mark, best_known
 from annealtrain.commands.field.race import Lap
-from annealtrain.commands.field.rivals import Rival, chosen
+from annealtrain.commands.field.rivals import RIVALS, Rival, chosen
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.instances import catalogue, load, names
 from annealtrain.reports import field_plots
@@ -120,6 +120,7 @@ def _write_figures(
     seconds: float,
     target: float,
 ) -> None:
+    ours = {name for name, rival in RIVALS.items() if rival.is_ours}
     paths: dict[tuple[str, str], list[list[tuple[float, float]]]] = {}
     for lap in laps:
         low = best.get(lap.instance, starts[lap.instance])
@@ -129,7 +130,7 @@ def _write_figures(
     gaps = {(one.solver, one.instance): one.gap for one in marks if one.seconds == seconds}
     write(folder / "solved.png", png(field_plots.solved(paths, target, seconds)))
     write(folder / "gaps.png", png(field_plots.gap_map(gaps, f"Mean gap after {seconds:g} s")))
-    write(folder / "energies.png", png(field_plots.trajectories(paths, seconds)))
+    write(folder / "energies.png", png(field_plots.trajectories(paths, seconds, ours)))
 
 
 def _better(laps: Sequence[Lap]) -> list[str]:

@@ -100,7 +100,7 @@ ALL = (
     Rival("dsb", lambda form: tensor_rivals.simulated_bifurcation(form, "discrete"), "the same, discrete", 64, SB),
     Rival("qaia_bsb", lambda form: tensor_rivals.qaia(form, "BSB"), "MindQuantum's QAIA: ballistic", 64, QAIA),
     Rival("qaia_dsb", lambda form: tensor_rivals.qaia(form, "DSB"), "MindQuantum's QAIA: discrete", 64, QAIA),
-    Rival("qqa", tensor_rivals.quasi_quantum, "qqa: quasi-quantum annealing", 64, ("qqa", "'annealtrain[bench]'")),
+    Rival("qqa", tensor_rivals.quasi_quantum, "qqa: quasi-quantum annealing", 8, ("qqa", "'annealtrain[bench]'")),
     Rival("milp", milp.linearised, "HiGHS on products of spins as variables", 1, most_spins=160, is_fixed=True),
 )
 RIVALS = {rival.name: rival for rival in ALL}
