@@ -1,6 +1,7 @@
 """The race of solvers: adapters, laps, what they say, and `annealtrain bench field`."""
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -205,19 +206,34 @@ def test_a_solver_that_hangs_or_dies_is_a_lap_with_a_note_and_others_go_on(monke
         def __exit__(self, *error: object) -> None:
             pass
 
-        def receive(self, timeout_s: float) -> Lap:
+        def receive(self, timeout_s: float, stop: threading.Event) -> Lap:
             name, seed = self.open.pop(0)
             if name == SMALL:
                 raise Lost("its process ended with code 7")
             return Lap("sa", name, seed, points=[(0.1, 1)])
 
     monkeypatch.setattr(heats, "own_process", Deaf)
-    found = heats.laps_of(RIVALS["sa"], Terms((SMALL, SPARSE), 2, 0.1), lambda lap: None)
+    found = heats.laps_of(RIVALS["sa"], Terms((SMALL, SPARSE), 2, 0.1), lambda lap: None, threading.Event())
     assert [(lap.instance, lap.seed, lap.note) for lap in found] == [
         *((SMALL, seed, "its process ended with code 7") for seed in (0, 1)),
         *((SPARSE, seed, "") for seed in (0, 1)),
     ]
     assert asked == [4, 2]
+
+
+def test_who_is_interrupted_begins_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[str] = []
+
+    def laps(rival: Rival, terms: Terms, tell: object, stop: threading.Event) -> list[Lap]:
+        began.append(rival.name)
+        if rival.name == "sa":
+            raise KeyboardInterrupt
+        return [] if stop.wait(30) else [Lap(rival.name, SMALL, 0)]
+
+    monkeypatch.setattr(heats, "laps_of", laps)
+    with pytest.raises(KeyboardInterrupt):
+        heats.heats([RIVALS[name] for name in ("sa", "descent", "beam", "exact")], Terms((SMALL,), 1, 0.1), 2, print)
+    assert "exact" not in began
 
 
 def test_what_a_solver_raises_is_the_note_of_its_lap() -> None:

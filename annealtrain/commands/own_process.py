@@ -2,6 +2,8 @@
 
 import multiprocessing
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -12,6 +14,7 @@ from annealtrain.errors import InputError
 from annealtrain.runtime import safe_path
 from annealtrain.runtime.lifeline import end_with_pipe
 
+LOOK_S = 0.2  # between two looks whether it is still listened to
 ITS_END_S = 5.0  # for a process to end by itself after it has sent all that is waited for
 Send = Callable[[Any], None]
 
@@ -26,11 +29,13 @@ class Child:
     def __init__(self, process: BaseProcess, connection: Connection) -> None:
         self._process, self._connection = process, connection
 
-    def receive(self, timeout_s: float) -> Any:
-        """Return what it sends next; Lost where nothing comes."""
+    def receive(self, timeout_s: float, stop: threading.Event | None = None) -> Any:
+        """Return what it sends next; Lost where nothing comes in time, or before `stop` is set."""
+        until = time.monotonic() + timeout_s
         try:
-            if not self._connection.poll(timeout_s):
-                raise Lost(f"stopped after {timeout_s:g} s")
+            while not self._connection.poll(max(0.0, min(LOOK_S, until - time.monotonic())) if stop else timeout_s):
+                if stop is None or stop.is_set() or time.monotonic() >= until:
+                    raise Lost(f"stopped after {timeout_s:g} s")
             return self._connection.recv()
         except (EOFError, ConnectionResetError):
             self._process.join()

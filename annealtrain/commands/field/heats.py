@@ -1,6 +1,7 @@
 """All laps of a race: each solver in processes of its own, several at once, one thread each."""
 
 import os
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +30,22 @@ class Terms:
 
 def heats(rivals: Sequence[Rival], terms: Terms, jobs: int, tell: Callable[[Lap], None]) -> list[Lap]:
     """Return the laps of all solvers. tell: is given each, from several threads."""
+    stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
-        each = [pool.submit(laps_of, rival, terms, tell) for rival in rivals]
-        return [lap for future in each for lap in future.result()]
+        try:
+            each = [pool.submit(laps_of, rival, terms, tell, stop) for rival in rivals]
+            return [lap for future in each for lap in future.result()]
+        except BaseException:  # Ctrl-C: what runs is ended, and what waits is not begun
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def laps_of(rival: Rival, terms: Terms, tell: Callable[[Lap], None]) -> list[Lap]:
-    """Return the laps of one solver; one that hangs, dies or fails is a lap with a note, and the next goes on."""
+def laps_of(rival: Rival, terms: Terms, tell: Callable[[Lap], None], stop: threading.Event) -> list[Lap]:
+    """Return the laps of one solver; one that hangs, dies or fails is a lap with a note, and the next goes on.
+
+    stop: set where the others are no longer wanted.
+    """
     open_laps = [(name, seed) for name in terms.instances for seed in range(1 if rival.is_fixed else terms.seeds)]
     found: list[Lap] = []
 
@@ -43,12 +53,12 @@ def laps_of(rival: Rival, terms: Terms, tell: Callable[[Lap], None]) -> list[Lap
         found.append(lap)
         tell(lap)
 
-    while open_laps:
+    while open_laps and not stop.is_set():
         with own_process(_run, rival.name, terms, tuple(open_laps), preload=[__name__]) as child:
             limit = IMPORTS_S
             try:
-                while open_laps:
-                    note(child.receive(limit + PATIENCE_S + OVERRUN * terms.seconds))
+                while open_laps and not stop.is_set():
+                    note(child.receive(limit + PATIENCE_S + OVERRUN * terms.seconds, stop))
                     open_laps, limit = open_laps[1:], 0.0
             except Lost as error:  # the other seeds of this instance would not do better
                 name = open_laps[0][0]
