@@ -1,9 +1,9 @@
 """Train neural networks by annealing Ising Hamiltonians instead of backpropagation.
 
 From Python: train, load, Run, LayerProblem, anneal, AnnealClassifier, AnnealRegressor (docs/python.md), quantize and
-quantize_layer (docs/nbit.md), IsingSolver (docs/machines.md). Each room (folder) says in its docstring what it holds
-and what it may import; docs/house.md has the plan and where to add things, docs/glossary.md the words: spin, level,
-unit, site, read, sweep, range L, Hamiltonian, coupling, field.
+quantize_layer (docs/nbit.md), IsingSolver (docs/machines.md), instances and tts (docs/field.md). Each room (folder) says
+in its docstring what it holds and what it may import; docs/house.md has the plan and where to add things,
+docs/glossary.md the words: spin, level, unit, site, read, sweep, range L, Hamiltonian, coupling, field.
 """
 
 from importlib import import_module
@@ -21,6 +21,7 @@ _HOMES = {
     "LayerProblem": "annealtrain.commands.api",
     "anneal": "annealtrain.solvers.annealing.api",
     "IsingSolver": "annealtrain.solvers.ising_solver",
+    "tts": "annealtrain.solvers.time_to_solution",
     "quantize": "annealtrain.optimizers.quantization.api",
     "quantize_layer": "annealtrain.optimizers.quantization.rounding",
     "AnnealClassifier": "annealtrain.commands.estimators",
@@ -28,7 +29,7 @@ _HOMES = {
 }
 __all__ = [
     *("AnnealClassifier", "AnnealRegressor", "IsingSolver", "LayerProblem", "Run"),
-    *("anneal", "load", "quantize", "quantize_layer", "train"),
+    *("anneal", "load", "quantize", "quantize_layer", "train", "tts"),
 ]
 
 
@@ -36,6 +37,8 @@ def __getattr__(name: str) -> "Any":
     """Import the public names when they are asked for: the command line answers before NumPy is loaded."""
     if name == "torch":
         return import_module("annealtrain.torch")
+    if name == "instances":
+        return import_module("annealtrain.hamiltonian.instances")
     if name not in _HOMES:
         raise AttributeError(f"module 'annealtrain' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

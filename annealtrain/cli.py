@@ -23,6 +23,8 @@ annealtrain: train neural networks layer by layer with annealing instead of back
   annealtrain quantize RUN bits=2       a network of n-bit weights, layer by layer, as codes with scales
   annealtrain export RUN --format ...   a layer's Hamiltonian or the network, for other tools
   annealtrain bench solvers [key=value] one layer for every solver: energy, gap, seconds, memory
+  annealtrain bench field               all solvers on Hamiltonians of real layers, at equal time
+  annealtrain instances                 these Hamiltonians, what is known of them, and files for other tools
   annealtrain data                      the datasets at hand, and how to get the others
   annealtrain collect FOLDER            gather all runs under a folder into one table
   annealtrain plot RUN_FOLDER           draw a run: accuracy, loss, L, energies, layer by layer
@@ -202,19 +204,15 @@ def _quantize(arguments: list[str]) -> int:
 
 
 def _bench(arguments: list[str]) -> int:
-    parser = parser_of("bench", "Give one real layer to every solver; print a table, write it and a plot to a folder.")
-    parser.add_argument("what", choices=["solvers"], help="what to compare")
-    words = "layer=K, and settings as for annealtrain train"
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help=words)
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="seeds, default 3")
-    parser.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds for each solver, default 120")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="default: a new folder under outputs/bench")
-    parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
-    given = parser.parse_intermixed_args(arguments)
-    from annealtrain.commands.bench_solvers import bench_solvers
+    from annealtrain.commands.bench import bench
 
-    bench_solvers(given.overrides, given.config_dir, given.repeats, given.timeout, given.output)
-    return 0
+    return bench(arguments)
+
+
+def _instances(arguments: list[str]) -> int:
+    from annealtrain.commands.bench import instances
+
+    return instances(arguments)
 
 
 def _data(arguments: list[str]) -> int:
@@ -294,4 +292,5 @@ COMMANDS = {
     "export": _export,
     "quantize": _quantize,
     "bench": _bench,
+    "instances": _instances,
 }

@@ -94,7 +94,7 @@ def test_measure_times_a_sampler_beside_the_kernel(monkeypatch: pytest.MonkeyPat
         (Job("annealtrain", Settings(0)), "^InputError: solver.num_sweeps=0"),
         (Job("no such sampler"), "^KeyError"),
         (Job("annealtrain", timeout_s=0.05), "^over 0.05 s$"),
-        (Job("annealtrain", memory_gb=0.001), "^(?!ok)"),  # too little to import anything
+        (Job("dwave SA (neal)", memory_gb=0.001), "^(?!ok)"),  # too little to import anything
     ],
 )
 def test_a_failing_sampler_is_a_row(job: Job, said: str) -> None:

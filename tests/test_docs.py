@@ -198,7 +198,7 @@ def test_commands_of_a_page(
             continue
         if command == "figure":
             words = [words[0], *reduced([]), "--seeds=1"]
-        elif command in ("train", "bench") and "--help" not in words:
+        elif command in ("train", "bench") and not {"--help", "field"} & {*words}:
             words = [*reduced(words), *["--repeats=1"] * (command == "bench")]
         elif command == "quantize":
             words = [*words, "solver=babai", "rounds=1", "threads=1"]
@@ -296,6 +296,16 @@ def test_the_python_of_the_machines_page(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(checks) > 8
     for name in checks:
         getattr(scope["TestDescent"](), name)()
+
+
+def test_the_python_of_the_field_page() -> None:
+    scope: dict = {}
+    for language, text in BLOCK.findall((ROOT / "docs/field.md").read_text()):
+        if language == "python":
+            exec(compile(text, "field.md", "exec"), scope)
+    assert scope["found"].num_spins == 128
+    assert scope["low"] < scope["seconds"] < scope["high"]
+    assert scope["cold"].energies[0, 0] <= scope["first"].energies[0, 0]
 
 
 def test_the_python_of_the_export_page(cli: Callable, trained: Path) -> None:

@@ -2,30 +2,27 @@
 
 import csv
 import io
-import multiprocessing
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.resources import files as package_files
 from importlib.util import find_spec
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annealtrain.commands.export import OTHER, layer_problem, write
+from annealtrain.commands.own_process import Lost, Send, own_process, reason
 from annealtrain.errors import InputError
 from annealtrain.experiment.builder import ready, solver_of
 from annealtrain.experiment.compose import CONFIGS, compose_config
 from annealtrain.experiment.config import threads_of
 from annealtrain.hamiltonian.layer_problem import LayerProblem
-from annealtrain.runtime import files, safe_path, thread_pool
+from annealtrain.runtime import files, thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.foreign_text import cell
-from annealtrain.runtime.lifeline import end_with_pipe
 from annealtrain.runtime.memory import resettable_peak_mb
 from annealtrain.solvers.exact import MAX_SPINS, Exact
 from annealtrain.solvers.solver import relative_gap
@@ -150,44 +147,24 @@ def ground_energies(problem: LayerProblem) -> Array | None:
 
 def measure(task: Task, name: str, timeout_s: float) -> Found:
     """Return what a process of its own says of one solver, or {"note": why it says nothing}."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # imported once for all solvers
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(task, name, there))
-    with safe_path.for_workers():
-        process.start()
-    there.close()
     try:
-        if not here.poll(timeout_s):
-            return {"note": f"stopped after {timeout_s:g} s"}
-        found: Found = here.recv()
-        return found
-    except EOFError:
-        process.join()
-        return {"note": f"its process ended with code {process.exitcode}"}
-    finally:
-        process.kill()
-        process.join()
+        with own_process(_measured, task, name, preload=[__name__]) as child:
+            found: Found = child.receive(timeout_s)
+            return found
+    except Lost as error:
+        return {"note": str(error)}
 
 
-def _child(task: Task, name: str, connection: Connection) -> None:
-    safe_path.forget()
-    # The fork server is this process's parent, and lives as long as this one: the one that measures is to end both.
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    end_with_pipe(parent.sentinel)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # that process hears Ctrl-C, and ends this one
-    connection.send(outcome(task, name))
+def _measured(send: Send, task: Task, name: str) -> None:
+    send(outcome(task, name))
 
 
 def outcome(task: Task, name: str) -> Found:
     """Return what `solved` does, or {"note": why it does not}."""
     try:
         return solved(task, name)
-    except InputError as error:
-        return {"note": str(error)}
-    except Exception as error:  # whatever a sampler of others may raise is a row, and the others go on
-        return {"note": f"failed: {type(error).__name__}: {' '.join(str(error).split())}"}
+    except Exception as error:
+        return {"note": reason(error)}
 
 
 def solved(task: Task, name: str) -> Found:

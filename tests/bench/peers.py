@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from annealtrain.commands.field import dwave_rivals, openjij_rivals
+from annealtrain.commands.field.ising import model
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import thread_pool
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
@@ -59,62 +59,35 @@ def solve_ours(layer: LayerProblem, problem: Problem, settings: Settings, seed: 
 
 def build_model(problem: Problem, settings: Settings) -> Any:
     """Return a dimod model of the live weights' spins."""
-    import dimod
-
-    h, row, column, bias, offset = ising(problem)
-    return dimod.BinaryQuadraticModel.from_numpy_vectors(h, (row, column, bias), offset, dimod.SPIN)
-
-
-def ising(problem: Problem) -> tuple[Array, Array, Array, Array, float]:
-    """Return h', each pair i < j once with 2 J'_ij (not 0), and the offset: spins of live weights only, Eq. (9).
-
-    Row by row of J, so that a sampler's peak memory is its own and not that of a dense J'.
-    """
-    form = problem.form
-    live, n = form.couplings.indices, form.bits
-    J, scale = form.couplings.live_J, form.half_range / form.encoding.top_level * 2.0 ** np.arange(n)
-    products, lower, upper = np.outer(scale, scale), *np.triu_indices(n, 1)
-    others = [i + 1 + np.flatnonzero(J[i, i + 1 :]) for i in range(live.size)]
-    inside = np.flatnonzero(J.diagonal())
-    size = inside.size * lower.size + sum(each.size for each in others) * n * n
-    row, column, bias = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size)
-    at = inside.size * lower.size
-    row[:at], column[:at] = (inside[:, None] * n + lower).ravel(), (inside[:, None] * n + upper).ravel()
-    bias[:at] = np.outer(2 * J.diagonal()[inside], products[lower, upper]).ravel()
-    for i, js in enumerate(others):
-        part = slice(at, at + js.size * n * n)
-        row[part] = np.repeat(i * n + np.arange(n), js.size * n)
-        column[part] = np.tile((js[:, None] * n + np.arange(n)).ravel(), n)
-        bias[part] = np.kron(2 * J[i, js], products).ravel()
-        at = part.stop
-    offset = float(form.energy(form.S0)) + float(J.diagonal().sum() * (scale**2).sum())
-    return np.kron(form.gradient(form.S0)[live], scale), row, column, bias, offset
-
-
-def levels_of(problem: Problem, spins: Array) -> Array:
-    """Return the levels (reads, N) of the live weights' spins (reads, live * bits)."""
-    form = problem.form
-    live = form.couplings.indices
-    up = np.asarray(spins).reshape(len(spins), live.size, form.bits) > 0
-    levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
-    levels[:, live] = (up << np.arange(form.bits)).sum(axis=-1)
-    return levels
+    return model(problem.form)
 
 
 def _dwave(name: str) -> Solve:
-    def solve(model: Any, problem: Problem, settings: Settings, seed: int) -> Found:
-        import dwave.samplers
+    def solve(held: Any, problem: Problem, settings: Settings, seed: int) -> Found:
+        betas = problem.beta_range if settings.has_beta_range else None
+        asked = {"sweeps": settings.sweeps, "reads": settings.reads, "seed": seed}
+        return Found(*dwave_rivals.sample(name, held, problem.form, betas, **asked))
 
-        asked: dict[str, Any] = {"num_reads": settings.reads, "seed": seed}
-        if name in ("SimulatedAnnealingSampler", "PathIntegralAnnealingSampler"):
-            asked["num_sweeps"] = settings.sweeps
-            if settings.has_beta_range:
-                asked["beta_range"] = list(problem.beta_range)
-        if name == "TabuSampler":
-            asked["timeout"] = max(20, len(model.variables) // 4)  # ms; its default is 20 for any size
-        found = getattr(dwave.samplers, name)().sample(model, **asked)
-        order = np.argsort(np.asarray(found.variables))
-        return Found(levels_of(problem, found.record.sample[:, order]), np.array(found.record.energy))
+    return solve
+
+
+def _build_spins(problem: Problem, settings: Settings) -> Any:
+    """Return the core's graph, or the dimod model that OpenJij's Python API takes."""
+    if not settings.core:
+        return build_model(problem, settings)
+    return openjij_rivals.core_graph(problem.form, is_dense=settings.dense)
+
+
+def _build_integers(problem: Problem, settings: Settings) -> Any:
+    """Return the core's model, or the dictionary that OpenJij's Python API takes."""
+    return (openjij_rivals.core_integers if settings.core else openjij_rivals.api_integers)(problem.form)
+
+
+def _openjij(core: Any, api: Any) -> Solve:
+    def solve(held: Any, problem: Problem, settings: Settings, seed: int) -> Found:
+        betas = problem.beta_range if settings.core or settings.has_beta_range else None
+        asked = {"sweeps": settings.sweeps, "reads": settings.reads, "seed": seed}
+        return Found(*(core if settings.core else api)(held, problem.form, betas, **asked))
 
     return solve
 
@@ -126,15 +99,15 @@ def single_thread(job: Callable[[], Any]) -> Any:
 
 
 def registry() -> dict[str, tuple[Build, Solve]]:
-    """Return build and solve of each sampler."""
-    from bench import openjij_peers
-
+    """Return build and solve of each sampler: their adapters are those of `annealtrain bench field`."""
+    spins = _openjij(openjij_rivals.anneal_core, openjij_rivals.anneal_api)
+    integers = _openjij(openjij_rivals.anneal_core_integers, openjij_rivals.anneal_api_integers)
     return {
         "annealtrain": (build_ours, solve_ours),
         "dwave SA (neal)": (build_model, _dwave("SimulatedAnnealingSampler")),
         "dwave path integral": (build_model, _dwave("PathIntegralAnnealingSampler")),
         "dwave steepest descent": (build_model, _dwave("SteepestDescentSampler")),
         "dwave tabu": (build_model, _dwave("TabuSampler")),
-        "openjij SA": (openjij_peers.build_ising, openjij_peers.solve_ising),
-        "openjij integer SA": (openjij_peers.build_integer, openjij_peers.solve_integer),
+        "openjij SA": (_build_spins, spins),
+        "openjij integer SA": (_build_integers, integers),
     }

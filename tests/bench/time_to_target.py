@@ -4,26 +4,23 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from annealtrain.solvers.time_to_solution import runs_needed
 from bench.rows import Row
 
 TARGETS = (1e-2, 1e-3, 1e-4)
-CONFIDENCE = 0.99
 Rung = dict[str, Any]  # sweeps, seconds of one run, gaps of its repeats
 
 
 def time_to_target(rungs: Sequence[Rung], target: float) -> tuple[float, int] | None:
     """Return the least expected seconds over the rungs and that rung's sweeps; None where no run reached the target."""
-    found = [(rung["seconds"] * runs_needed(rung["gaps"], target), rung["sweeps"]) for rung in rungs]
+    found = [(rung["seconds"] * runs_needed(share(rung["gaps"], target)), rung["sweeps"]) for rung in rungs]
     best = min(found, default=(math.inf, 0))
     return best if math.isfinite(best[0]) else None
 
 
-def runs_needed(gaps: Sequence[float], target: float) -> float:
-    """Return how many runs reach the target once with 99 % probability, at the share of `gaps` that did; at least 1."""
-    share = sum(gap <= target for gap in gaps) / len(gaps)
-    if share in (0, 1):
-        return 1.0 if share else math.inf
-    return max(1.0, math.log(1 - CONFIDENCE) / math.log(1 - share))
+def share(gaps: Sequence[float], target: float) -> float:
+    """Return the share of runs that reached the target."""
+    return sum(gap <= target for gap in gaps) / len(gaps)
 
 
 def to_rows(problem: str, sampler: str, settings: str, result: dict[str, Any]) -> list[Row]:

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annealtrain import _anneal
+from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.layer_problem import MAX_BITS, LayerProblem
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator
 from annealtrain.runtime.validation import READS, SEED, Rule, checked, number, one_of, optional, reworded, whole
-from annealtrain.solvers.annealing.rescaling import betas, from_arrays, from_bqm
-from annealtrain.solvers.annealing.simulated_annealing import ORDERS, SimulatedAnnealing
+from annealtrain.solvers.annealing.guided import guide_of, solver_of, trajectories
+from annealtrain.solvers.annealing.rescaling import Quadratic, from_arrays, from_bqm
+from annealtrain.solvers.annealing.simulated_annealing import ORDERS
 
 if TYPE_CHECKING:
     import dimod
@@ -27,7 +29,8 @@ class Annealed:
 
     levels: (M, reads, N), 0..2^bits - 1. weights: (M, reads, N), S0 + L (2 levels / (2^bits - 1) - 1). energies:
     (M, reads). stats: numbers on the run, summed or averaged over the problems. variables: the labels of a
-    BinaryQuadraticModel in the order of the weights, which are then its spins or binary values.
+    BinaryQuadraticModel in the order of the weights, which are then its spins or binary values. trajectories: with
+    record_every, energies (M, reads, points) after the sweeps (points,) in `recorded`. bits: of a weight.
     """
 
     levels: Array
@@ -35,19 +38,39 @@ class Annealed:
     energies: Array
     stats: dict[str, float]
     variables: list[Hashable] | None = None
+    bits: int = 1
+    vartype: str = "SPIN"
+    trajectories: Array | None = None
+    recorded: Array | None = None
+
+    def sampleset(self, problem: int = 0) -> "dimod.SampleSet":
+        """Return the reads of one of the problems as dimod has them, lowest energy first.
+
+        Of a BinaryQuadraticModel its own variables; else spins j n + a, bit a of weight j, n bits a weight.
+        """
+        import dimod
+
+        if not 0 <= problem < len(self.levels):
+            raise ValueError(f"problem {problem}: there are {len(self.levels)}, 0 to {len(self.levels) - 1}")
+        levels, energies = self.levels[problem], self.energies[problem]
+        spins = Encoding(1.0, self.bits).spins(levels)
+        samples = (spins + 1) // 2 if self.vartype == "BINARY" else spins
+        labelled = samples if self.variables is None else (samples, self.variables)
+        return dimod.SampleSet.from_samples(labelled, self.vartype, energy=energies, sort_labels=False)
 
 
 @checked(
     "",
     L=number(above=0),
     bits=whole(1, MAX_BITS),
-    num_sweeps=whole(),
+    num_sweeps=optional(whole()),
     num_reads=READS,
     move=one_of(*_anneal.MOVES),
     order=one_of(*ORDERS),
     time_limit_s=optional(number(above=0)),
     seed=SEED,
     threads=optional(thread_pool.COUNT),
+    record_every=optional(whole()),
     progress=optional(Rule("a function of one number", callable)),
 )
 @reworded({"solver.": ""})
@@ -58,9 +81,12 @@ def anneal(
     L: float = 1.0,
     bits: int = 1,
     *,
-    num_sweeps: int = 100,
+    num_sweeps: int | None = None,
     num_reads: int = 1,
     beta_range: Sequence[float] | None = None,
+    beta_schedule: Sequence[float] | Array | None = None,
+    initial_levels: Sequence[int] | Array | None = None,
+    record_every: int | None = None,
     move: str = "bit",
     order: str = "sequential",
     time_limit_s: float | None = None,
@@ -72,7 +98,8 @@ def anneal(
 
     J: symmetric, (N, N) for all problems, or (M, N, N). h, S0: (M, N) or (N,); 0 where None. With bits=1, L=1 and
     S0=0 the weights are Ising spins. num_sweeps, num_reads, beta_range, move, order, time_limit_s: see
-    SimulatedAnnealing; the betas are in 1 / energy. The same seed gives the same result for any number of threads.
+    SimulatedAnnealing, 100 sweeps where none are given; betas are in 1 / energy. The same seed gives the same result
+    for any number of threads. beta_schedule, initial_levels, record_every: see Guide.
     J may also be a dimod.BinaryQuadraticModel: h, S0, L and bits are then its own, the energies those of dimod.
     A weight that moves no energy (its row of J and its h are zero) gets any level, by the seed. A J that is symmetric
     but for rounding, 1e-8 of its largest number, is taken as (J + J') / 2.
@@ -81,35 +108,47 @@ def anneal(
     Raises ValueError for shapes that disagree, numbers that are not finite, a J that is not symmetric, settings
     out of their limits or of a wrong type, and work beyond the memory at hand or beyond days.
     """
-    variables, is_binary = None, False
-    if hasattr(J, "vartype"):
-        if h is not None or S0 is not None or L != 1.0 or bits != 1:
-            raise ValueError("a BinaryQuadraticModel has its own h and values: leave h, S0, L and bits out")
-        quadratic, variables = from_bqm(J), list(J.variables)  # type: ignore[union-attr]
-        is_binary = J.vartype.name == "BINARY"
-    else:
-        quadratic = from_arrays(J, h, S0, float(L))
+    quadratic, variables, is_binary = _given(J, h, S0, L, bits)
     problem, unit = quadratic.problem(bits)
-    scaled = None if beta_range is None else betas(beta_range, unit.energy)
-    solver = SimulatedAnnealing(num_sweeps, num_reads, scaled, move=move, order=order, time_limit_s=time_limit_s)
+    guide = guide_of(problem, unit.energy, beta_schedule, initial_levels, record_every)
+    settings = {"num_reads": num_reads, "move": move, "order": order, "time_limit_s": time_limit_s}
+    solver = solver_of(guide, num_sweeps=num_sweeps, beta_range=beta_range, **settings)
     told = (lambda units: progress(units / problem.num_units)) if progress else None
     with thread_pool.threads(threads or thread_pool.available_threads()):
         result = solver.solve(problem, seed=seed, progress=told)
+    paths = None if guide.every is None else trajectories(guide, result.levels) * unit.energy
     for i in range(problem.num_units):
-        _free_isolated(problem, i, result.levels[i], result.weights[i], seed)
+        _free_isolated(problem, i, result.levels[i], result.weights[i], seed, guide.first(i))
     weights = result.weights * unit.weight if unit.weight != 1 else result.weights
     stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
     weights = (weights + 1) / 2 if is_binary else weights
-    return Annealed(result.levels, weights, result.energies * unit.energy, stats, variables)
+    kind = (variables, bits, "BINARY" if is_binary else "SPIN")
+    return Annealed(result.levels, weights, result.energies * unit.energy, stats, *kind, paths, guide.recorded)
 
 
-def _free_isolated(problem: LayerProblem, i: int, levels: Array, weights: Array, seed: int) -> None:
-    """Give the weights of a problem that move no energy, which a solver leaves at S0, levels by the seed.
+def _given(
+    J: Any, h: Array | None, S0: Array | None, L: float, bits: int
+) -> tuple[Quadratic, list[Hashable] | None, bool]:
+    """Return the problem of arrays or of a model, the model's variables, and whether they are binary."""
+    if not hasattr(J, "vartype"):
+        return from_arrays(J, h, S0, float(L)), None, False
+    if h is not None or S0 is not None or L != 1.0 or bits != 1:
+        raise ValueError("a BinaryQuadraticModel has its own h and values: leave h, S0, L and bits out")
+    return from_bqm(J), list(J.variables), J.vartype.name == "BINARY"
+
+
+def _free_isolated(
+    problem: LayerProblem, i: int, levels: Array, weights: Array, seed: int, first: Array | None
+) -> None:
+    """Give the weights of a problem that move no energy, which a solver leaves at S0, first or drawn levels.
 
     levels, weights: (reads, N), of problem i, changed in place.
     """
     isolated = np.flatnonzero(~problem.unit(i).live)
-    if isolated.size:
+    if isolated.size and first is not None:
+        levels[:, isolated] = first[isolated]
+        weights[:, isolated] = problem.S0[i, isolated] + problem.encoding.offsets(first[isolated])
+    elif isolated.size:
         drawn = generator(seed, i, ISOLATED).integers(0, 2**problem.bits, (len(levels), isolated.size), dtype=np.int32)
         levels[:, isolated] = drawn
         weights[:, isolated] = problem.S0[i, isolated] + problem.encoding.offsets(drawn)

@@ -1,0 +1,205 @@
+"""Hamiltonians of real layers in whole numbers, with what is known of their ground states: a set to compare solvers on.
+
+    E(u) = u'A u + b'u + c,   u_j = 0 .. num_levels - 1
+
+u_j is the level of weight j, and A, b and c are whole numbers, so that an energy is one too: the same on every machine.
+`names`, `load` and `catalogue` are public as `annealtrain.instances`.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annealtrain.errors import InputError, in_words, nearest
+from annealtrain.hamiltonian.grid import spins_and_levels
+from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.quadratic import QuadraticForm
+from annealtrain.runtime import files
+from annealtrain.runtime.array_types import Array, Row
+
+MOST_BYTES = 256_000_000  # of an instance's file
+MOST_ENERGY = 2**62  # energies are counted in 64 bits
+LISTS, WRITES = "annealtrain instances lists them", "annealtrain instances writes such files"
+PARTS = ("A", "b", "start", "plain")
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One unit's Hamiltonian. A: (N, N) int64, symmetric. b: (N,) int64. c: int.
+
+    start: levels (N,) closest to the weights before the solve. convex: whether A is positive semidefinite.
+    about: where it comes from, in words and numbers.
+    """
+
+    name: str
+    A: Array
+    b: Array
+    c: int
+    num_levels: int
+    start: Array
+    convex: bool
+    about: Row = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        N = len(self.b)
+        if self.A.shape != (N, N) or self.start.shape != (N,) or not N or not np.array_equal(self.A, self.A.T):
+            raise ValueError(
+                f"A {self.A.shape}, b {self.b.shape} and start {self.start.shape} are not (N, N), (N,), (N,)"
+            )
+        top = self.num_levels - 1
+        if (np.abs(self.A.astype(float)).sum() * top + np.abs(self.b.astype(float)).sum()) * top >= MOST_ENERGY:
+            raise ValueError("its energies are beyond 64 bits")
+
+    @property
+    def bits(self) -> int:
+        """Spins of a weight."""
+        return spins_and_levels(None, self.num_levels)[0]
+
+    @property
+    def num_weights(self) -> int:
+        return len(self.b)
+
+    @property
+    def num_spins(self) -> int:
+        return self.num_weights * self.bits
+
+    @cached_property
+    def hash(self) -> str:
+        """A checksum of the numbers of the Hamiltonian, 16 hexadecimal digits: equal where it is the same problem."""
+        digest = hashlib.sha256(f"{self.num_weights} {self.num_levels} {self.c}".encode())
+        for part in (self.A, self.b, self.start):
+            digest.update(np.ascontiguousarray(part, "<i8").data)
+        return digest.hexdigest()[:16]
+
+    def energy(self, levels: Array) -> Any:
+        """Return the energies, int64, of levels (..., N)."""
+        u = np.asarray(levels, np.int64)
+        return ((u @ self.A + self.b) * u).sum(axis=-1) + self.c
+
+    @cached_property
+    def start_energy(self) -> int:
+        """The energy of `start`: what is had without a solver."""
+        return int(self.energy(self.start))
+
+    def problem(self) -> LayerProblem:
+        """Return it for this project's solvers: one unit, whose weights are the levels themselves."""
+        half, (_, num_levels) = (self.num_levels - 1) / 2, spins_and_levels(None, self.num_levels)
+        bits = self.bits if num_levels is None else None
+        centre, E0 = np.full((1, self.num_weights), half), np.array([float(self.c)])
+        given = (self.A.astype(np.float64), self.b.astype(np.float64)[None], E0, centre, half, bits)
+        return LayerProblem.of_symmetric(*given, num_levels=num_levels, convex=self.convex)
+
+    def form(self) -> QuadraticForm:
+        """Return it as a quadratic form: `to_bqm()` of it is dimod's model."""
+        return self.problem().unit(0)
+
+    def to_bytes(self) -> bytes:
+        """Return the content of a file that `load` reads."""
+        triangle = self.A[np.triu_indices(self.num_weights)]
+        plain = {name: getattr(self, name) for name in ("name", "num_levels", "convex", "about")} | {"c": str(self.c)}
+        buffer = io.BytesIO()
+        A, b, start = _small(triangle), _small(self.b), _small(self.start)
+        np.savez_compressed(buffer, A=A, b=b, start=start, plain=np.array(json.dumps(plain)))
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of an instance: hash, and its lowest energy found, with levels (N,) that have it.
+
+    bound: no state is lower. is_certified: the energy is the optimum. start_energy: of `Instance.start`. how: what
+    found or certified it. about: spins, weights and origin.
+    """
+
+    hash: str
+    energy: int
+    bound: float
+    is_certified: bool
+    start_energy: int
+    how: str
+    about: Row
+
+    def gap(self, energy: float) -> float:
+        """Return (E - E_best) / (E_start - E_best): 0 for the best known, 1 for the start; below 0: better."""
+        return (energy - self.energy) / max(self.start_energy - self.energy, 1)
+
+
+def names() -> list[str]:
+    """Return the names of the instances that are shipped, small ones first."""
+    return [name for name in catalogue() if _shipped(name).is_file()]
+
+
+def load(name: str | Path) -> Instance:
+    """Return a shipped instance by its name, or one from a file that `annealtrain instances` wrote.
+
+    Raises InputError for an unknown name and for what is no such file.
+    """
+    if isinstance(name, str) and name in catalogue():
+        if not _shipped(name).is_file():
+            raise InputError(
+                f"instance {name} is not shipped: annealtrain instances {name} --output DIR makes its file"
+            )
+        return _read(_shipped(name).read_bytes(), name)
+    path = Path(name)
+    if path.suffix != ".npz" and not path.exists():
+        raise InputError(
+            f"there is no instance {name}{nearest(str(name), catalogue())}: annealtrain instances lists them"
+        )
+    try:
+        content = files.read_bytes(path, MOST_BYTES)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({in_words(error)}): annealtrain instances writes such files"
+        ) from error
+    return _read(content, path)
+
+
+@cache
+def catalogue() -> dict[str, Known]:
+    """Return what is known of all instances, shipped or not, by name."""
+    entries = json.loads((_folder() / "catalogue.json").read_text(encoding="utf-8"))
+    return {name: Known(**entry) for name, entry in entries.items()}
+
+
+def best_levels(name: str) -> Array:
+    """Return levels (N,) of the lowest energy known of an instance of the catalogue."""
+    with np.load(io.BytesIO((_folder() / "best.npz").read_bytes())) as held:
+        return held[name].astype(np.int32)
+
+
+def _folder() -> Any:
+    return package_files("annealtrain.hamiltonian") / "field"
+
+
+def _shipped(name: str) -> Any:
+    return _folder() / f"{name}.npz"
+
+
+def _read(content: bytes, where: object) -> Instance:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as held:
+            triangle, b, start = (held[part].astype(np.int64) for part in PARTS[:3])
+            plain = json.loads(str(held["plain"]))
+        A = np.zeros((len(b), len(b)), np.int64)
+        A[np.triu_indices(len(b))] = triangle
+        A = np.triu(A) + np.triu(A, 1).T
+        plain |= {"c": int(plain["c"])}
+        return Instance(A=A, b=b, start=start, **plain)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RecursionError) as error:
+        raise InputError(
+            f"{where} is no instance ({in_words(error)}): annealtrain instances writes such files"
+        ) from error
+
+
+def _small(values: Array) -> Array:
+    """Return whole numbers in the smallest type that holds them."""
+    low, high = (int(each) for each in (values.min(), values.max()))
+    return values.astype(np.promote_types(np.min_scalar_type(min(low, -1)), np.min_scalar_type(max(high, 0))))
