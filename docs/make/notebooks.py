@@ -2,7 +2,7 @@
 
     python docs/make/notebooks.py FOLDER examples/*.ipynb
 
-A kernel of its own for each would take several seconds to start. Each notebook begins with no names, in an empty folder.
+A kernel of its own for each would take seconds to start. Each notebook begins with no names, in an empty folder.
 """
 
 import base64
@@ -22,7 +22,9 @@ from traitlets.config import Config
 
 def run(paths: list[Path]) -> dict[str, Any]:
     """Return the notebooks by the stems of their names, their cells with outputs; raises what a cell raises."""
-    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as a kernel does, and its folder's modules:
+    os.environ["MPLBACKEND"] = (
+        "module://matplotlib_inline.backend_inline"  # as a kernel does, and its folder's modules:
+    )
     sys.path.insert(0, "")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["IPYTHONDIR"] = folder

@@ -1,6 +1,6 @@
 """What mkdocs is to make pages of beside docs/: the README as the first one, the changes, and the notebooks, run.
 
-mkdocs calls on_files and on_page_markdown. Links of the sources are those of the checkout, as a reader of it needs them.
+mkdocs calls on_files and on_page_markdown. Links of the sources are those of the checkout, as its readers need them.
 """
 
 import base64
@@ -81,8 +81,8 @@ def page_of(path: str) -> str | None:
 def text_of(output: Any) -> str:
     """Return what a cell prints or shows as HTML, else as text."""
     if output.output_type == "stream":
-        return f"```text\n{output.text.rstrip()}\n```"
+        return f"``` {{ .text .output }}\n{output.text.rstrip()}\n```"
     if "text/html" in output.data:
         html = re.sub(r"<style.*?</style>", "", output.data["text/html"], flags=re.S)
-        return re.sub(r"\n\s*", "", html)
-    return f"```text\n{output.data['text/plain']}\n```"
+        return re.sub(r"\n\s*", "", html).replace(' border="1" class="dataframe"', "")
+    return f"``` {{ .text .output }}\n{output.data['text/plain']}\n```"
