@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
 import notebooks  # noqa: E402
 
-FROM_ROOT = {"README.md": "index.md", "CHANGELOG.md": "changes.md"}
+FROM_ROOT = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md"}
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(?=[)#])")
 
 
