@@ -2,7 +2,9 @@
 # make test         install what the tests need and run them all, TEST_JOBS=2 at a time
 # make test-quick   those of them that take less than a tenth of a second each: for every commit
 # make slow-tests   measure which tests take longer, into tests/slow_tests.txt
-# make lint         ruff, mypy, the import rule, and the rooms, arrows and floors of the house
+# make lint         ruff, mypy, clang-format, the import rule, and the rooms, arrows and floors of the house
+# make docs         build the documentation as a site: build/site/index.html
+# make wheel        build the wheel of this system into dist/, and train with it in an environment of its own
 # make sanitize     build the kernel with AddressSanitizer and run its tests
 # make bench        time the kernel beside its peers (15 to 20 minutes; into outputs/bench)
 # make bench-train  time whole runs of every network, stage by stage
@@ -22,9 +24,9 @@ JOBS ?= 2
 TEST_JOBS ?= 2
 PARALLEL = --numprocesses $(TEST_JOBS) --dist loadgroup
 
-TEST_EXTRAS := test,torch,dwave,gate,sweep,ray,export,bench
+TEST_EXTRAS := dev,torch,dwave,gate,sweep,ray,export,bench
 
-.PHONY: help train test test-quick slow-tests lint sanitize bench bench-train bench-layers figures $(FIGURES) clean
+.PHONY: help train test test-quick slow-tests lint docs wheel sanitize bench bench-train bench-layers figures $(FIGURES) clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -45,8 +47,21 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] tests/*.c
 	$(BIN)/lint-imports
 	$(BIN)/python tests/house.py
+
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+WHEEL_VENV := build/wheel-venv
+wheel: $(VENV)/installed-test
+	rm -rf dist $(WHEEL_VENV)
+	$(BIN)/python -m build --wheel
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	cd build && $(abspath $(WHEEL_VENV))/bin/annealtrain train model=linear_small samples=100 epochs=1 threads=1 \
+	  hydra.run.dir=wheel-run
 
 ASAN := build/sanitize/lib
 sanitize: $(VENV)/installed-test
@@ -84,6 +99,11 @@ $(VENV)/installed: $(VENV)/bin/pip $(SOURCES)
 $(VENV)/installed-test: $(VENV)/bin/pip $(SOURCES)
 	@echo "Installing annealtrain, all it can work with and its test tools into $(VENV) (a few minutes) ..."
 	@$(INSTALL) .[$(TEST_EXTRAS)]
+	@touch $@ $(VENV)/installed $(VENV)/installed-docs
+
+$(VENV)/installed-docs: $(VENV)/bin/pip $(SOURCES)
+	@echo "Installing annealtrain and what builds its pages into $(VENV) (about a minute) ..."
+	@$(INSTALL) .[docs]
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-bench: $(VENV)/bin/pip $(SOURCES)
@@ -97,4 +117,4 @@ $(VENV)/installed-figures: $(VENV)/bin/pip $(SOURCES)
 	@touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) build dist annealtrain.egg-info annealtrain/*.so
+	rm -rf $(VENV) build dist annealtrain.egg-info annealtrain/*.so annealtrain/_version.py

@@ -12,7 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # `python -m annealtrain` would take a typing.py of the working directory: see __main__.py
     from typing import Any
 
-__version__ = "0.2.0.dev0"
+try:
+    from annealtrain._version import __version__
+except ImportError:  # nothing has been built or installed from this folder
+    __version__ = "0.2.0.dev0"
 
 _HOMES = {
     "train": "annealtrain.commands.api",

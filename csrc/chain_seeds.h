@@ -9,7 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define POOL 4 /* words of a pool: the first four that are hashed go into one each, and are then mixed with the others */
+/* Words of a pool: the first four that are hashed go into one each, and are then mixed with the others. */
+#define POOL 4
 
 struct seed_pool {
     uint32_t words[POOL];

@@ -15,9 +15,9 @@ static inline double best_step(double field, double curvature, double lo, double
     return lo * (field + lo * curvature) < hi * (field + hi * curvature) ? lo : hi;
 }
 
-static int coordinate_descent(int n, const double *restrict couplings, const double *restrict center,
-                              double half_range, double step, double tolerance, int max_sweeps,
-                              double *restrict fields, double *restrict weights)
+static int coordinate_descent(int n, const double *restrict couplings, const double *restrict center, double half_range,
+                              double step, double tolerance, int max_sweeps, double *restrict fields,
+                              double *restrict weights)
 {
     const double top = step > 0.0 ? rint(2.0 * half_range / step) : 0.0;
     int sweep = 0;
@@ -64,8 +64,8 @@ static void add_products(int n, int chains, const double *restrict couplings, co
         }
 }
 
-static void input_products(int n, int rows, int chains, const float *restrict inputs,
-                           const double *restrict weights, double *restrict products)
+static void input_products(int n, int rows, int chains, const float *restrict inputs, const double *restrict weights,
+                           double *restrict products)
 {
     /* products = inputs @ weights */
     for (int a = 0; a < rows; a++) {

@@ -11,7 +11,8 @@
 
 #include <stdint.h>
 
-#define STRIP 12 /* vectors of sums held in registers */
+/* Vectors of sums held in registers. */
+#define STRIP 12
 #define SHARED_STRIP (LANES == 16 ? 6 : 3) /* the same, of each of four chains: AVX-512 has 32 registers */
 
 /* The update of one chain or of four, on `vectors` vectors of their fields.
@@ -22,7 +23,7 @@ static inline __attribute__((always_inline)) void add_changed(const int chains, 
 {
     floats sums[4][STRIP];
     /* sums = fields[:chains, :vectors] */
-UNROLL(4)
+    UNROLL(4)
     for (int c = 0; c < chains; c++)
 UNROLL(12)
         for (int v = 0; v < vectors; v++)

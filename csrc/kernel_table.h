@@ -13,11 +13,19 @@
 
 #define KERNEL_TABLE(its_name) \
     { \
-        .name = its_name, .lanes = LANES, .anneal_chain = anneal_chain, .anneal_lanes = anneal_lanes, \
-        .anneal_shared_inputs = anneal_shared_inputs, .block_grams = block_grams, \
-        .anneal_path_integral = anneal_path_integral, .random_numbers = random_numbers, \
-        .random_uniforms = random_uniforms, .block_order = block_order, .add_products = add_products, \
-        .input_products = input_products, .coordinate_descent = coordinate_descent, \
+        .name = its_name, \
+        .lanes = LANES, \
+        .anneal_chain = anneal_chain, \
+        .anneal_lanes = anneal_lanes, \
+        .anneal_shared_inputs = anneal_shared_inputs, \
+        .block_grams = block_grams, \
+        .anneal_path_integral = anneal_path_integral, \
+        .random_numbers = random_numbers, \
+        .random_uniforms = random_uniforms, \
+        .block_order = block_order, \
+        .add_products = add_products, \
+        .input_products = input_products, \
+        .coordinate_descent = coordinate_descent, \
     }
 
 #endif

@@ -25,10 +25,7 @@ static inline floats scaled_exp(floats x)
 }
 
 /* k of decision i, from the four words at counter i / 8. */
-static inline words leading_bits(const words random[4], int i)
-{
-    return random[i % 8 / 2] >> i % 2 * 16 & 0xffffu;
-}
+static inline words leading_bits(const words random[4], int i) { return random[i % 8 / 2] >> i % 2 * 16 & 0xffffu; }
 
 /* v of decision i, in (0, 1). */
 static inline floats trailing_bits(words key0, words key1, int sweep, int i)

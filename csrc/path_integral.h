@@ -130,8 +130,13 @@ static int64_t anneal_path_integral(const struct problem *p, int slices, const f
     const int vectors = slices / LANES;
     floats changes[vectors], *fields = (floats *)all_fields;
     float *line_numbers = buffer + 64L * slices;
-    struct path path = {.problem = p, .slices = slices, .vectors = vectors, .numbers = (floats *)buffer,
-                        .line_numbers = line_numbers, .ring = line_numbers + 64, .changes = changes};
+    struct path path = {.problem = p,
+                        .slices = slices,
+                        .vectors = vectors,
+                        .numbers = (floats *)buffer,
+                        .line_numbers = line_numbers,
+                        .ring = line_numbers + 64,
+                        .changes = changes};
     ints is_even;
     for (int k = 0; k < LANES; k++)
         is_even[k] = k % 2 ? 0 : -1;

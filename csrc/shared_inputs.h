@@ -43,7 +43,7 @@ static void block_fields(int rows, const float *restrict inputs, const floats *r
     for (int j = 0; j < BLOCK; j += 8) {
         floats sums[8] = {};
         for (int a = 0; a < rows; a++)
-UNROLL(8)
+    UNROLL(8)
             for (int r = 0; r < 8; r++)
                 sums[r] += inputs[(long)a * BLOCK + j + r] * residuals[a];
         memcpy(fields + j, sums, sizeof sums);

@@ -27,7 +27,7 @@ static inline void threefry(words key0, words key1, words counter, uint32_t swee
     const words zero = {};
     const words keys[5] = {key0, key1, zero, zero, key0 ^ key1 ^ 0x1BD11BDAu};
     words a = counter + key0, b = key1 + sweep, c = zero + purpose, d = zero;
-UNROLL(12)
+    UNROLL(12)
     for (int round = 0; round < 12; round++) {
         if (round % 2 == 0) {
             a += b, b = rotate(b, turns[round % 8][0]) ^ a;

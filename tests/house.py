@@ -19,6 +19,8 @@ def modules() -> dict[str, Path]:
     """Return the modules by their dotted names below the package; "" is the package itself."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
+        if path.name == "_version.py":  # made by the build
+            continue
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found

@@ -1,11 +1,14 @@
 """Source archive, wheel and editable install carry the configuration and the kernel, and train outside the checkout."""
 
+import ast
 import json
 import os
+import re
 import shutil
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -17,6 +20,7 @@ from conftest import finished, started
 pytestmark = pytest.mark.xdist_group("packages")
 ROOT = Path(__file__).resolve().parents[1]
 YAML = {path.relative_to(ROOT / "configs").as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
+(NEXT,) = re.findall(r'^NEXT = "(.*?)"', (ROOT / "setup.py").read_text(), re.M)
 PARTS = ("annealtrain", "configs", "csrc", "tests")
 TRAIN = ("train", "model=linear_small", "samples=100", "epochs=1", "threads=1", "hydra.run.dir=run")
 
@@ -69,8 +73,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A source archive of this checkout, and the folder that it unpacks to."""
     pytest.importorskip("build")
     pytest.importorskip("Cython")
+    pytest.importorskip("setuptools_scm")
     work = tmp_path_factory.mktemp("source")
-    ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.egg-info")
+    ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.egg-info", "_version.py")
     for name in PARTS:
         shutil.copytree(ROOT / name, work / name, ignore=ignored)
     for path in ROOT.iterdir():
@@ -115,6 +120,7 @@ def test_the_source_archive_is_complete(source: tuple[Path, Path]) -> None:
         for part in PARTS
         for ending in ("py", "pyi", "pyx", "pxd", "c", "h")
         for path in ROOT.glob(f"{part}/**/*.{ending}")
+        if path.name != "_version.py"
     ]
     assert {"csrc/anneal.pyx", "csrc/kernel.h", "configs/__init__.py", "tests/conftest.py"} <= {
         path.relative_to(ROOT).as_posix() for path in wanted
@@ -135,6 +141,8 @@ def test_the_wheel_trains_outside_the_checkout(built: dict[str, Path], tmp_path:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"annealtrain"}
     scripts = install(wheel, tmp_path / "venv")
     assert_trains(scripts, tmp_path / "elsewhere", tmp_path / "venv")
+    said = call(scripts / "annealtrain", "--version", cwd=tmp_path)  # the archive's, which is of a folder without Git
+    assert said.split() == ["annealtrain", wheel.name.split("-")[1]] == ["annealtrain", f"{NEXT}.dev0"]
     said = call(scripts / "python", "-m", "annealtrain", "eval", "run", cwd=tmp_path / "elsewhere")
     assert said.count("the same as recorded") == 2
 
@@ -156,3 +164,50 @@ def test_this_install_finds_its_configuration() -> None:
     groups = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("_")}
     expected = {"dataset", "experiment", "hydra", "method", "model", "optimizer", "rest", "schedule", "solver", "sweep"}
     assert groups == expected
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="Git is not installed")
+@pytest.mark.parametrize(("tag", "begins"), [(None, f"{NEXT}.dev1"), ("v0.1.0", f"{NEXT}.dev1"), ("v9.0.1", "9.0.1")])
+def test_the_version_is_the_tag_or_of_the_next_release(tag: str | None, begins: str, tmp_path: Path) -> None:
+    pytest.importorskip("setuptools_scm")
+    code = "import version, setuptools_scm; print(setuptools_scm.get_version(version_scheme=version.version_of))"
+    (text,) = re.findall(r"^NEXT = .*?(?=^# )", (ROOT / "setup.py").read_text(), re.M | re.S)
+    (tmp_path / "version.py").write_text(f"from setuptools_scm.version import ScmVersion\n{text}")
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
+    call(*git, "init", "--quiet", cwd=tmp_path)
+    call(*git, "add", ".", cwd=tmp_path)
+    call(*git, "commit", "--quiet", "--message=first", cwd=tmp_path)
+    if tag:
+        call(*git, "tag", tag, cwd=tmp_path)
+    if tag != "v9.0.1":
+        call(*git, "commit", "--quiet", "--allow-empty", "--message=second", cwd=tmp_path)
+    said = call(sys.executable, "-c", code, cwd=tmp_path)
+    assert said.startswith(begins if tag else f"{NEXT}.dev"), said
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=!~ ]", text)[0].lower() for text in requirements}
+
+
+IMPORTED_AS = {
+    "scikit-learn": "sklearn",
+    "pillow": "PIL",
+    "hydra-core": "hydra",
+    "pyyaml": "yaml",
+    "dwave-samplers": "dwave",
+}
+
+
+def test_what_is_installed_with_the_program_is_what_it_imports() -> None:
+    """Each dependency is imported somewhere, and what is imported is a dependency or of an extra."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "annealtrain").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    packages = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names) - {"annealtrain"}
+    needed = names_of(told["dependencies"])
+    assert {IMPORTED_AS.get(name, name) for name in needed} <= packages
+    of_extras = {"torch", "torchvision", "qiskit", "qiskit_aer", "qiskit_ibm_runtime", "onnx", "onnxruntime", "optuna"}
+    of_dwave = {"minorminer", "networkx"}  # dwave-system brings them
+    assert packages - {IMPORTED_AS.get(name, name) for name in needed} <= of_extras | of_dwave | {"pytest"}
