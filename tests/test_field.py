@@ -115,13 +115,13 @@ def laps() -> list[Lap]:
     """Two solvers that come to the best, one that does not, one late, one with nothing."""
     paths = {
         "annealtrain": [[(0.01, 110), (0.2, 100)], [(0.02, 120), (0.3, 100)]],
-        "peer": [[(0.05, 101)], [(0.05, 101)]],
-        "weak": [[(0.01, 500)], [(0.01, 400)]],
-        "late": [[(3.0, 100)], [(3.0, 100)]],
-        "none": [[], []],
+        "neal": [[(0.05, 101)], [(0.05, 101)]],
+        "tabu": [[(0.01, 500)], [(0.01, 400)]],
+        "steepest": [[(3.0, 100)], [(3.0, 100)]],
+        "qqa": [[], []],
     }
     return [
-        Lap(solver, "x", seed, points=points, note="not installed" * (solver == "none"))
+        Lap(solver, "x", seed, points=points, note="not installed" * (solver == "qqa"))
         for solver, each in paths.items()
         for seed, points in enumerate(each)
     ]
@@ -140,10 +140,10 @@ def test_marks_are_gaps_successes_and_times_to_the_target() -> None:
     assert whole.reached_s == pytest.approx(0.3)
     assert whole.to_target[0] == 1.0
     assert early.to_target[0] == math.inf
-    assert found["peer", 0.1].success == 1  # a gap of .001 is within the target
-    assert found["none", 1.0].gap == found["late", 1.0].gap == math.inf
+    assert found["neal", 0.1].success == 1  # a gap of .001 is within the target
+    assert found["qqa", 1.0].gap == found["steepest", 1.0].gap == math.inf
     assert {solver for (solver, at), each in found.items() if at == 1.0 and each.is_first} == {"annealtrain"}
-    assert {solver for (solver, at), each in found.items() if at == 0.1 and each.is_first} == {"peer"}
+    assert {solver for (solver, at), each in found.items() if at == 0.1 and each.is_first} == {"neal"}
 
 
 def test_first_is_who_scatters_down_to_the_lowest_gap() -> None:
@@ -154,13 +154,13 @@ def test_first_is_who_scatters_down_to_the_lowest_gap() -> None:
     assert firsts(two) == {"a", "b"}  # the seeds of c are all above those of a
     assert firsts([replace(two[0], gap=0.0, high=0.1), two[1]]) == {"a"}
     assert firsts([]) == set()
-    assert firsts([each for each in marks() if each.solver == "none"]) == set()
+    assert firsts([each for each in marks() if each.solver == "qqa"]) == set()
     assert interval_of([1.0]) == interval_of([1.0, math.inf]) == 0
     assert interval_of([1.0, 1.0, 1.0]) == 0
 
 
 def test_the_best_known_is_the_lowest_of_the_catalogue_and_of_laps() -> None:
-    better = [*laps(), Lap("peer", SMALL, 0, points=[(1.0, 5)])]
+    better = [*laps(), Lap("neal", SMALL, 0, points=[(1.0, 5)])]
     assert best_known(catalogue(), better)[SMALL] == 5
     assert best_known({}, better)["x"] == 100
 
@@ -168,17 +168,17 @@ def test_the_best_known_is_the_lowest_of_the_catalogue_and_of_laps() -> None:
 def test_tables_and_words_of_a_race() -> None:
     head, rows = summary.table(marks(), [0.1, 1.0])
     assert head[1] == "first or tied at 0.1 s"
-    assert [(row[0], row[1], row[4]) for row in rows[:2]] == [("annealtrain", "0/1", "1/1"), ("peer", "1/1", "0/1")]
-    assert {row[0]: row[6] for row in rows}["none"] == "-"
+    assert [(row[0], row[1], row[4]) for row in rows[:2]] == [("annealtrain", "0/1", "1/1"), ("neal", "1/1", "0/1")]
+    assert {row[0]: row[6] for row in rows}["qqa"] == "-"
     lines = summary.verdict(marks(), [0.1, 1.0])
     assert lines == [
-        "annealtrain is first or tied on 0 of 1 at 0.1 s",
-        "  not on x: peer has a gap of 0.001, it 0.015",
-        "annealtrain is first or tied on 1 of 1 at 1 s",
-        "no result of none on x: not installed",
+        "annealtrain is first or tied on 0 of 1 at 0.1 s, one of this project's solvers on 0",
+        "  not on x: neal has a gap of 0.001, it 0.015",
+        "annealtrain is first or tied on 1 of 1 at 1 s, one of this project's solvers on 1",
+        "no result of qqa on x: not installed",
     ]
     cells = summary.csv_rows(marks())
-    assert {row["tts_s"] for row in cells if row["solver"] == "none"} == {None}
+    assert {row["tts_s"] for row in cells if row["solver"] == "qqa"} == {None}
     assert len(summary.lap_rows(laps())) == 4 + 2 + 2 + 2 + 2  # the last two of laps without a point
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 from annealtrain.commands.field.judge import Mark, firsts, mark
 from annealtrain.commands.field.race import Lap
+from annealtrain.commands.field.rivals import RIVALS
 from annealtrain.runs.paper_tables import Table
 from annealtrain.runtime.array_types import Row
 
@@ -80,12 +81,13 @@ def verdict(marks: Sequence[Mark], times: Sequence[float]) -> list[str]:
         at = [each for each in marks if each.seconds == seconds]
         own = [each for each in at if each.solver == OURS]
         if own:
-            lines.append(f"{OURS} is first or tied on {sum(e.is_first for e in own)} of {len(own)} at {seconds:g} s")
+            project = {each.instance for each in at if each.is_first and RIVALS[each.solver].is_ours}
+            first = f"{OURS} is first or tied on {sum(e.is_first for e in own)} of {len(own)} at {seconds:g} s"
+            lines.append(f"{first}, one of this project's solvers on {len(project)}")
         for one in (each for each in own if not each.is_first):
-            first = min((e for e in at if e.instance == one.instance), key=lambda e: e.gap)
-            lines.append(
-                f"  not on {one.instance}: {first.solver} has a gap of {_short(first.gap)}, it {_short(one.gap)}"
-            )
+            leader = min((e for e in at if e.instance == one.instance), key=lambda e: e.gap)
+            gaps = f"{leader.solver} has a gap of {_short(leader.gap)}, it {_short(one.gap)}"
+            lines.append(f"  not on {one.instance}: {gaps}")
     notes: dict[tuple[str, str], list[str]] = {}
     for one in (each for each in marks if each.note and each.seconds == times[-1]):
         notes.setdefault((one.solver, one.note), []).append(one.instance)
