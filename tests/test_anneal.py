@@ -145,15 +145,16 @@ def test_the_size_of_the_numbers_does_not_matter(move, size, wide):
     assert np.ldexp(tiny.energies[0, 0], -size) == pytest.approx(3 * (levels**2 + levels).min())
 
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+ROOT = Path(__file__).parent.parent
+PAGES = "".join((ROOT / name).read_text() for name in ("README.md", "docs/anneal.md"))
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGES, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize(("number", "numbers_printed"), [(0, 3), (1, 50)])
-def test_the_examples_of_the_readme_run(number, numbers_printed, tmp_path, monkeypatch, capsys):
+def test_the_examples_of_the_pages_run(number, numbers_printed, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert len(EXAMPLES) == 2
-    exec(compile(EXAMPLES[number], "README.md", "exec"), {})
+    exec(compile(EXAMPLES[number], "pages", "exec"), {})
     printed = re.findall(r"\d+\.\d+", capsys.readouterr().out)
     assert len(printed) >= numbers_printed
 

@@ -1,6 +1,6 @@
 """Draw docs/images/layer_to_spins.svg: a unit of a layer, its weights on their levels, and the spins that these are.
 
-    python docs/make/layer_to_spins.py
+python docs/make/layer_to_spins.py
 """
 
 from pathlib import Path
@@ -71,7 +71,8 @@ def main() -> None:
         draw_layer(axes[0])
         draw_levels(axes[1], levels, spins)
         draw_spins(axes[2], problem.unit(0).ising()[0], spins)
-        for axis in axes:
+        for axis, width in zip(axes, (1, 1.3, 1), strict=True):
+            axis.set(xlim=(0, width), ylim=(-0.1, 1.05))
             axis.set_axis_off()
         folder = Path(__file__).resolve().parents[1] / "images"
         figure.savefig(folder / "layer_to_spins.svg", facecolor="white", metadata={"Date": None})
