@@ -1,8 +1,8 @@
 """Train neural networks by annealing Ising Hamiltonians instead of backpropagation.
 
 From Python: train, load, Run, LayerProblem, anneal, AnnealClassifier, AnnealRegressor (docs/python.md), quantize and
-quantize_layer (docs/nbit.md), IsingSolver (docs/machines.md), instances and tts (docs/field.md). Each room (folder) says
-in its docstring what it holds and what it may import; docs/house.md has the plan and where to add things,
+quantize_layer (docs/nbit.md), IsingSolver (docs/machines.md), instances and tts (docs/field.md). Each room (folder)
+says in its docstring what it holds and what it may import; docs/house.md has the plan and where to add things,
 docs/glossary.md the words: spin, level, unit, site, read, sweep, range L, Hamiltonian, coupling, field.
 """
 
