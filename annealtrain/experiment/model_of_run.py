@@ -27,11 +27,12 @@ RULES = {
     "precision": one_of("float32", "bfloat16"),
 }
 BEFORE = {"init": None, "trainable": None, "precision": "float32"}
-# Of optimizers that now have a choice, and the own values that they read.
-OPTIMIZER_BEFORE: dict[str, dict[str, Any]] = {
+# Of optimizers and solvers that now have a choice, and the own values that they read.
+NODES_BEFORE: dict[str, dict[str, Any]] = {
     "optimizer": {"loss": "squared_error", "factors": "sites", "block": 1},
     "kronecker": {"loss": "squared_error", "eta": 0.3},
     "gauss_newton": {"loss": "squared_error"},
+    "solver": {"num_blocks": None},
 }
 LABELS = ("name",)  # of a model's node, no arguments of its class
 
@@ -44,7 +45,7 @@ def is_module(config: dict[str, Any]) -> bool:
 def without_defaults(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration without the settings of this version that are as before there were such."""
     settings = {name: value for name, value in config.items() if BEFORE.get(name, ...) != value}
-    for node, before in OPTIMIZER_BEFORE.items():
+    for node, before in NODES_BEFORE.items():
         if isinstance(held := config.get(node), dict):
             settings[node] = {name: value for name, value in held.items() if before.get(name, ...) != value}
     return settings
