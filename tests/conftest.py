@@ -89,8 +89,10 @@ def _processor_s() -> float:
     return own.ru_utime + own.ru_stime + ended_cpu_s()
 
 
-# A script that starts the tests in its background leaves Ctrl-C ignored, also in the programs that they start.
+# Who starts the tests in the background, or under nohup, leaves Ctrl-C or a hang-up ignored, also in the programs that
+# they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SMALL = (
     "model=two_linear_small",

@@ -26,7 +26,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_public_names_are_all_that_is_shown() -> None:
     classes = ["AnnealClassifier", "AnnealRegressor", "IsingSolver", "LayerProblem", "Run"]
-    names = [*classes, "__version__", "anneal", "load", "quantize", "quantize_layer", "train"]
+    names = [*classes, "__version__", "anneal", "load", "quantize", "quantize_layer", "train", "tts"]
     assert sorted(dir(annealtrain)) == names
     assert all(getattr(annealtrain, name) is not None for name in names)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
