@@ -3,6 +3,7 @@
 
 import json
 import time
+import urllib.error
 import urllib.request
 
 from annealtrain import IsingSolver
@@ -24,5 +25,10 @@ class HttpMachine(IsingSolver):
 
     def asked(self, path, content=None):
         body = None if content is None else json.dumps(content).encode()
-        with urllib.request.urlopen(self.url + path, body, timeout=60) as answer:
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(self.url + path, body, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code < 500:  # our fault, such as a wrong token: to ask again is no use
+                raise RuntimeError(f"{path}: {error.code} {error.reason}") from error
+            raise

@@ -26,7 +26,7 @@ def example(name: str) -> Any:
 def served() -> Iterator[Any]:
     """Run the service on a free port of this machine; `url` is its address, `calls` what it was sent.
 
-    While `fails` is above 0 it answers a call with an error, and counts it down.
+    While `fails` is above 0 it answers a call with an error, `status`, and counts it down.
     """
     module = example("http_service")
 
@@ -36,14 +36,14 @@ def served() -> Iterator[Any]:
             if self.server.fails and self.server.calls > self.server.works_until:
                 self.server.fails -= 1
                 self.rfile.read(int(self.headers["Content-Length"]))
-                self.send_error(503)
+                self.send_error(self.server.status)
                 return
             super().do_POST()
 
     service = module.Service()
     service.RequestHandlerClass = Handler
     service.url = f"http://127.0.0.1:{service.server_address[1]}"
-    service.calls, service.fails, service.works_until = 0, 0, 0
+    service.calls, service.fails, service.works_until, service.status = 0, 0, 0, 503
     thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -1,6 +1,5 @@
 """Machines of others: what they are asked, what they may answer, how their calls are counted and made again."""
 
-import urllib.error
 from collections.abc import Iterator
 
 import numpy as np
@@ -176,8 +175,56 @@ def test_a_call_that_fails_is_made_again_to_the_same_bits(caplog):
     assert "a call of Unreliable failed (TimeoutError); it is sent again" in caplog.text
     with pytest.raises(MachineLost, match=r"a call of Unreliable failed 3 times \(OSError: off\)$"):
         Unreliable([OSError("off")] * 3).solve(problem)
-    with pytest.raises(KeyError):  # a fault of the subclass
+    line = r"a call of Unreliable failed \(KeyError: 'x'; test_ising_solver.py, line \d+\)$"
+    with pytest.raises(MachineLost, match=line) as told:  # a fault of the subclass: no call helps
         Unreliable([KeyError("x")]).solve(problem)
+    assert isinstance(told.value.__cause__, KeyError)
+
+
+DECLARED = [
+    ("max_spins", -1),
+    ("max_spins", 3.5),
+    ("max_spins", "a"),
+    ("max_bits", 0),
+    ("max_problems", -1),
+    ("max_problems", 1.5),
+    ("largest", 0),
+    ("largest", "a"),
+    ("largest", float("nan")),
+    ("failures", OSError),
+    ("failures", ("OSError",)),
+    ("max_retries", -1),
+    ("max_retries", "a"),
+    ("retry_wait_s", -1),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), DECLARED)
+def test_declarations_are_checked_before_anything_is_asked(name, value):
+    solver = Descent()
+    setattr(solver, name, value)
+    for ask in (
+        lambda: solver.solve(random_problem()),
+        lambda: solver.check(bits=2, weights=[3]),
+        lambda: solver.calls(units=3, weights=5, bits=2),
+    ):
+        with pytest.raises(InputError, match=rf"Descent\.{name}="):
+            ask()
+
+
+@pytest.mark.parametrize("answer", [None, 3, iter(()), ([1, 1], 2.0), [[1], [1, -1]]], ids=str)
+def test_what_is_no_array_of_spins_is_told(answer):
+    class Odd(IsingSolver):
+        def ising(self, J, h, seed):
+            return answer
+
+    class OddBatch(IsingSolver):
+        def ising_batch(self, problems, seeds):
+            return answer
+
+    for solver in (Odd(), OddBatch()):
+        with pytest.raises(InputError, match=rf"{type(solver).__name__}.* gave .*: give "):
+            solver.solve(random_problem())
 
 
 def test_waits_grow(monkeypatch):
@@ -246,10 +293,20 @@ def test_blocks_of_units_are_one_call(service, machine, cli, tmp_path):
     assert "9 calls of the solver and 30 problems of up to 16 spins. With 20 s of queue a call: 3.0 min." in told
 
 
-def test_what_a_service_says_is_an_error_of_its_own_is_told():
-    error = urllib.error.HTTPError("http://x", 401, "no", {}, None)
-    assert isinstance(error, IsingSolver.failures)
-    error.close()
+def test_a_call_that_the_service_refuses_is_not_made_again(service, machine, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(service, "status", 401)
+    service.fails, service.works_until = 9, service.calls + 10
+    refused = cli("train", *SMALL, *machine, "hydra.run.dir=run")
+    service.fails = 0
+    assert refused.code == 1
+    line = refused.err.splitlines()[-1]
+    assert line.startswith(
+        "annealtrain train: a call of HttpMachine failed (RuntimeError: /jobs: 401 Unauthorized; http"
+    )
+    assert line.endswith(
+        f"): 1 of 3 epochs are kept; to go on: annealtrain resume {tmp_path / 'run'} --trust http_machine"
+    )
+    assert service.calls == service.works_until + 1
 
 
 def test_the_page_has_the_examples():

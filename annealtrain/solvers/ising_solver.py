@@ -1,17 +1,36 @@
 """Machines that take Ising models: a subclass says how one is called, all else is done here."""
 
+import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, MachineLost
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import Rule, check_all, number, optional, whole
 from annealtrain.solvers.effort import Effort
 from annealtrain.solvers.remote import FIRST_WAIT_S, called
 from annealtrain.solvers.solver import Solver
+
+DECLARED = {
+    "max_spins": optional(whole(1)),
+    "max_bits": optional(whole(1)),
+    "max_problems": optional(whole(1)),
+    "largest": optional(number(above=0)),
+    "failures": Rule(
+        "a tuple of exceptions, such as (OSError,)",
+        lambda value: (
+            isinstance(value, tuple) and all(isinstance(one, type) and issubclass(one, Exception) for one in value)
+        ),
+    ),
+    "max_retries": whole(0, 1000, "as a machine is lost long before"),
+    "retry_wait_s": number(0),
+}
 
 
 class IsingSolver(Solver):
@@ -26,7 +45,7 @@ class IsingSolver(Solver):
     largest: J and h are multiplied by one number, so that the largest of all |h_i| and 2 |J_ij| is this; None: they
     are in units of the loss.
     failures: errors of a call after which it is made again, max_retries times, retry_wait_s later, then twice as much,
-    up to a minute. After the last the run stops, and can be resumed.
+    up to a minute. After the last, and after any other error, the run stops, and can be resumed.
     is_metered: a call costs money, or waits in a queue: none is made for an estimate.
     """
 
@@ -45,7 +64,7 @@ class IsingSolver(Solver):
         J: (N, N) float64, symmetric, its diagonal zero: a pair counts twice, so that it couples with 2 J_ij.
         h: (N,). seed: of all that is random, below 2^31; a call that is made again has the same.
         """
-        raise NotImplementedError(f"{type(self).__name__} gives neither ising nor ising_batch")
+        raise InputError(f"{type(self).__name__} gives neither ising nor ising_batch: a machine has one of them")
 
     def ising_batch(self, problems: Sequence[tuple[Array, Array]], seeds: Sequence[int]) -> Sequence[Array]:
         """Return what `ising` does for each of several problems (J, h), in their order; one call of the machine."""
@@ -53,13 +72,15 @@ class IsingSolver(Solver):
 
     @property
     def problems_a_call(self) -> int | None:
-        """How many problems one call takes at most; None: all."""
+        """How many problems one call takes at most; None: all. InputError for declarations that are none."""
+        check_all({name: getattr(self, name) for name in DECLARED}, DECLARED, f"{type(self).__name__}.")
         return self.max_problems if type(self).ising_batch is not IsingSolver.ising_batch else 1
 
     def calls(self, *, units: int, weights: int, bits: int) -> int:
         return -(-units // (self.problems_a_call or units))
 
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
+        _ = self.problems_a_call
         for k, count in enumerate(weights):
             self._require(count, bits, f"layer {k}")
 
@@ -72,7 +93,7 @@ class IsingSolver(Solver):
             remedy = f"lower bits to {most}" if most else "take a smaller model"
             raise InputError(
                 f"{what} needs {count * bits} spins ({count} weights of {bits} bits); {name} takes at most "
-                f"{self.max_spins}: {remedy}, or solver=decompose, which solves it in blocks"
+                f"{self.max_spins}: {remedy}, or solver=decompose solver.max_spins={self.max_spins} for blocks"
             )
 
     def effort(self, *, units: int, weights: int, bits: int) -> Effort:
@@ -112,14 +133,31 @@ class IsingSolver(Solver):
         """Return the machine's answers to one call, and how often it was made again."""
         what, name = f"a call of {type(self).__name__}", type(self).__name__
         given = {"failures": self.failures, "retries": self.max_retries, "wait_s": self.retry_wait_s}
-        found, again = called(lambda: self.ising_batch(problems, seeds), what, **given)  # type: ignore[arg-type]
-        if len(found) != len(problems):
-            raise InputError(f"{name}.ising_batch gave {len(found)} answers to {len(problems)} problems: one for each")
+        try:
+            found, again = called(lambda: self.ising_batch(problems, seeds), what, **given)  # type: ignore[arg-type]
+        except InputError:
+            raise
+        except Exception as error:  # whatever a user's code raises, the epochs that are done stay
+            said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+            raise MachineLost(f"{what} failed ({said}{self._place(error)})") from error
+        if not isinstance(found, Sequence | np.ndarray) or len(found) != len(problems):
+            told = f"{len(found)} answers" if isinstance(found, Sequence | np.ndarray) else f"a {type(found).__name__}"
+            raise InputError(f"{name}.ising_batch gave {told} to {len(problems)} problems: give a list, one for each")
         return found, again
+
+    def _place(self, error: Exception) -> str:
+        """Return the file and line of the subclass that an error came by last, ", machine.py, line 3"."""
+        own = getattr(sys.modules.get(type(self).__module__), "__file__", None)
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
+        return f"; {Path(own).name}, line {lines[-1]}" if own and lines else ""
 
     def _reads(self, spins: Any, size: int) -> Array:
         """Return a machine's spins as (reads, N); InputError where they are none."""
-        reads = np.atleast_2d(np.asarray(spins))
+        try:
+            reads = np.atleast_2d(np.asarray(spins))
+        except (TypeError, ValueError):
+            told = f"{type(self).__name__} gave a {type(spins).__name__} that is no array of spins"
+            raise InputError(f"{told}: give (reads, {size})") from None
         told = f"{type(self).__name__} gave spins of shape {np.shape(spins)}"
         if reads.ndim != 2 or reads.shape[1] != size or not len(reads):
             raise InputError(f"{told} for {size} spins: give (reads, {size})")
