@@ -157,3 +157,23 @@ def test_what_a_yaml_cannot_say(said: Callable, content: str, line: str) -> None
 def test_settings_of_hydra_in_an_experiment_that_is_swept(said: Callable) -> None:
     files = {"experiment/mine.yaml": f"{GLOBAL}hydra:\n  run:\n    dir: x\n"}
     assert "line 2: hydra: is not read where a sweep varies experiment=" in said(files, "experiment=mine,fig5a")
+
+
+def test_arguments_that_an_own_yaml_leaves_out_are_told_how_to_set(refused: Callable, tmp_path: Path) -> None:
+    for group, name in (("solver", "Mine"), ("optimizer", "Own")):
+        path = tmp_path / "mine" / group / "mine.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(
+            f"_target_: my_{group}.{name}\nspeed: 3\n"
+            if group == "solver"
+            else f"{GLOBAL}{group}:\n  _target_: my_{group}.{name}\n"
+        )
+    told = refused("train", "--config-dir", "mine", "solver=mine", "solver.spede=4")
+    assert told == (
+        "the YAML of my_solver.Mine has no 'spede': an argument that it leaves out is set by +solver.spede=...; "
+        "did you mean 'speed'?"
+    )
+    told = refused("train", "--config-dir", "mine", "optimizer=mine", "optimizer.mu=.9")
+    assert (
+        told == "the YAML of my_optimizer.Own has no 'mu': an argument that it leaves out is set by +optimizer.mu=..."
+    )

@@ -258,6 +258,10 @@ def _of_key(cause: OmegaConfBaseException) -> str:
         if name in known:
             hydras = f": those of Hydra's begin with hydra.{name}." if name == "sweep" else ""
             return f"{key}: this run has no {name} that could have settings{hydras}"
+        target = cause.parent_node.get("_target_") if isinstance(cause.parent_node, DictConfig) else None
+        if isinstance(target, str) and not target.startswith(("annealtrain.", "dwave.")):
+            own = f"the YAML of {target} has no {name!r}: an argument that it leaves out is set by +{key}=..."
+            return f"{own}{nearest(name, known)}"
         return no_setting(key, known)
     if named := re.search(r"node .([\w.]+). is not a container", str(cause)):
         return f"{named[1]}= is a group of settings, not a value: set those in it, such as {named[1]}.first="
