@@ -187,7 +187,7 @@ def test_the_public_problem_of_an_instance_solves_it() -> None:
     problem = annealtrain.LayerProblem.of(load(SMALL).problem())
     found = problem.solve("exact")
     assert found.energies[0, 0] == pytest.approx(catalogue()[SMALL].energy, rel=1e-9)
-    assert load(SMALL).energy(found.best_weights[0]) == catalogue()[SMALL].energy
+    assert load(SMALL).energy(found.levels[0, 0]) == catalogue()[SMALL].energy
 
 
 def test_energies_beyond_64_bits_are_refused() -> None:

@@ -99,7 +99,7 @@ class Instance:
         return int(self.energy(self.start))
 
     def problem(self) -> LayerProblem:
-        """Return it for this project's solvers: one unit, whose weights are the levels themselves.
+        """Return it for this project's solvers: one unit, whose weights are the levels where these move anything.
 
         `annealtrain.LayerProblem.of(instance.problem())` has `solve`, as it knows the solvers by their names.
         """
