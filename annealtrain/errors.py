@@ -25,6 +25,12 @@ class Diverged(InputError):
     code = 1
 
 
+class NothingRan(InputError):
+    """A comparison none of whose solvers had a result: what it asked holds, and what there is to tell is written."""
+
+    code = 1
+
+
 class MachineLost(InputError):
     """A machine elsewhere that no longer answers: its run has stopped, and can be resumed."""
 
@@ -44,6 +50,8 @@ def in_words(error: BaseException) -> str:
     said = " ".join(str(error).split()).removesuffix(".")
     if said.startswith("Exceeds the limit"):  # of Python, for the digits of a whole number
         return "it holds a number of too many digits"
+    if "allow_pickle" in said:  # NumPy's advice, which would run what the file holds
+        return "it does not hold arrays of numbers alone"
     if isinstance(error, KeyError):
         return f"it has no {said}"
     return said or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()

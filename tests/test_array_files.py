@@ -70,7 +70,7 @@ def test_a_test_set_of_its_own(folder, tmp_path):
         ("X.npy", {"labels": "none.npy"}, "dataset.labels=none.npy: there is no such file"),
         ("odd.npz", {}, "holds features, and no X and no y: save X=... and y=..."),
         ("damaged.npz", {}, "damaged.npz cannot be read (BadZipFile"),
-        ("objects.npz", {}, "objects.npz cannot be read (ValueError: Object arrays cannot be loaded"),
+        ("objects.npz", {}, "objects.npz cannot be read (it does not hold arrays of numbers alone): write"),
         ("damaged.csv", {"target": "a"}, "damaged.csv cannot be read (EmptyDataError"),
         ("points.npz", {"test_share": 1.5}, "dataset.test_share=1.5 is not a number above 0 and below 1"),
         ("", {}, "dataset.file='' is not a text"),

@@ -169,6 +169,17 @@ def test_a_solvers_process_ends_with_the_command_also_when_that_is_killed(tmp_pa
         time.sleep(0.01)
 
 
+def test_where_no_solver_has_a_result_the_command_ends_with_code_1(cli, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(bench_solvers, "solver_names", lambda folder: ["neal", "sa"])
+    monkeypatch.setattr(bench_solvers, "measure", lambda *given: {"note": "its process ended with code 9"})
+    outcome = cli("bench", "solvers", *SMALL, "--output", "race")
+    assert (outcome.code, outcome.out) == (1, "")
+    said = "no solver has a result (neal: its process ended with code 9): race/solvers.csv says why"
+    assert outcome.err.splitlines()[-1] == f"annealtrain bench: {said}"
+    rows = read_rows(tmp_path / "race" / "solvers.csv")
+    assert [(row["solver"], row["energy"]) for row in rows] == [("neal", None), ("sa", None)]
+
+
 def test_what_a_solver_refuses_is_its_note():
     one_layer = ["model=lenet_small", "samples=20", "validation=0", "bits=1"]
     assert "energies" in bench_solvers.outcome(Task(one_layer, None, 4, 1), "exact")  # 18 spins; layer 2 has 300

@@ -303,7 +303,8 @@ def test_the_python_of_the_field_page() -> None:
     for language, text in BLOCK.findall((ROOT / "docs/field.md").read_text()):
         if language == "python":
             exec(compile(text, "field.md", "exec"), scope)
-    assert scope["found"].num_spins == 128
+    assert scope["problem"].num_spins == 128
+    assert scope["instance"].energy(scope["found"].levels[0, 0]) == scope["known"].energy
     assert scope["low"] < scope["seconds"] < scope["high"]
     assert scope["cold"].energies[0, 0] <= scope["first"].energies[0, 0]
 

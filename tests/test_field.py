@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annealtrain.commands.field import heats, summary
+from annealtrain.commands.field import bench, heats, summary
 from annealtrain.commands.field.heats import Terms
 from annealtrain.commands.field.ising import levels_of, matrices, model
 from annealtrain.commands.field.judge import Mark, best_known, firsts, interval_of
@@ -169,7 +169,8 @@ def test_tables_and_words_of_a_race() -> None:
     head, rows = summary.table(marks(), [0.1, 1.0])
     assert head[1] == "first or tied at 0.1 s"
     assert [(row[0], row[1], row[4]) for row in rows[:2]] == [("annealtrain", "0/1", "1/1"), ("neal", "1/1", "0/1")]
-    assert {row[0]: row[6] for row in rows}["qqa"] == "-"
+    assert {row[0]: row[1:] for row in rows}["qqa"] == [""] * 6
+    assert {row[0]: row[1:4] for row in rows}["steepest"] == ["0/1", "0.00", "-"]  # it ran, and had nothing yet
     lines = summary.verdict(marks(), [0.1, 1.0])
     assert lines == [
         "annealtrain is first or tied on 0 of 1 at 0.1 s, one of this project's solvers on 0",
@@ -179,7 +180,44 @@ def test_tables_and_words_of_a_race() -> None:
     ]
     cells = summary.csv_rows(marks())
     assert {row["tts_s"] for row in cells if row["solver"] == "qqa"} == {None}
+    (none, _) = (row for row in cells if row["solver"] == "qqa")
+    told = {name: value for name, value in none.items() if value is not None}
+    assert told == {"solver": "qqa", "instance": "x", "seconds": 0.1, "seeds": 0, "note": "not installed"}
     assert len(summary.lap_rows(laps())) == 4 + 2 + 2 + 2 + 2  # the last two of laps without a point
+
+
+def test_laps_that_never_ran_count_for_nothing() -> None:
+    one = [Lap("neal", "x", 0, points=[(0.1, 100)]), Lap("neal", "x", 1, note="its process ended with code 7")]
+    other = [Lap("neal", "y", seed, note="not asked: 456 spins, at most 160") for seed in (0, 1)]
+    found = summary.marks_of([*one, *other], [1.0], {"x": 100, "y": 0}, {"x": 1100, "y": 9}, 1e-3)
+    assert [(each.seeds, each.success) for each in found[:1]] == [(1, 1.0)]
+    assert found[0].to_target[0] == 1.0
+    assert summary.table(found, [1.0])[1] == [["neal", "1/1", "1.00", "0"]]
+    (line,) = summary.verdict(found[1:], [1.0])
+    assert line == "no result of neal on y: not asked: 456 spins, at most 160"
+
+
+@pytest.mark.parametrize("solvers", ["neal", "sa,neal"])
+def test_a_race_that_no_lap_ran_of_ends_with_code_1(
+    solvers: str, cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine"  # a file of any name, of which a dead lap knows no other
+    path.write_bytes(load(SMALL).to_bytes())
+
+    def dead(rivals: list[Rival], terms: Terms, *given: object) -> list[Lap]:
+        said = "its process ended with code 9"
+        return [Lap(rival.name, name, 0, note=said) for rival in rivals for name in terms.instances]
+
+    monkeypatch.setattr(bench, "heats", dead)
+    outcome = cli("bench", "field", "mine", "--solvers", solvers, "--output", "race")
+    assert (outcome.code, outcome.out) == (1, "")
+    first = solvers.split(",")[0]
+    said = f"no solver has a result ({first}: its process ended with code 9): race/laps.csv says why\n"
+    assert outcome.err.splitlines()[-1] + "\n" == f"annealtrain bench: {said}"
+    assert {row["instance"] for row in read_rows(tmp_path / "race" / "laps.csv")} == {SMALL}
+    cells = (tmp_path / "race" / "field.md").read_text().splitlines()[-1].split("|")
+    assert [cell.strip() for cell in cells[2:-1]] == [""] * 6
+    assert "0.00" not in (tmp_path / "race" / "field.tex").read_text()
 
 
 def test_figures_show_every_solver() -> None:
@@ -271,11 +309,20 @@ def test_the_command_writes_tables_and_figures(cli: Callable, tmp_path: Path) ->
         (["--jobs", "0"], "--jobs=0 is not a whole number"),
         (["--target", "2"], "--target=2.0 is not a number"),
         (["digits"], "there is no instance digits"),
-        ([SMALL, SMALL], f"--instances: {SMALL} stands there twice"),
+        ([SMALL, SMALL], f"{SMALL}: instance {SMALL} stands there twice, by its name or as a file: leave one out"),
     ],
 )
 def test_bad_words_are_one_line(refused: Callable, words: list[str], said: str) -> None:
     assert said in refused("bench", "field", *words)
+
+
+def test_an_instance_beside_its_own_file_is_named_as_it_was_given(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine.npz").write_bytes(load(SMALL).to_bytes())
+    said = (
+        f"annealtrain bench: mine.npz: instance {SMALL} stands there twice, by its name or as a file: leave one out\n"
+    )
+    outcome = cli("bench", "field", SMALL, "mine.npz")
+    assert (outcome.code, outcome.out, outcome.err) == (2, "", said)
 
 
 def test_all_solvers_take_part_unless_some_are_named() -> None:

@@ -126,7 +126,10 @@ def test_what_is_no_instance_is_one_line(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     np.savez(tmp_path / "odd.npz", A=np.ones(2), b=np.ones(3), start=np.ones(3), plain=np.array("{}"))
     (tmp_path / "half.npz").write_bytes(load(SMALL).to_bytes()[:900])
-    for name in ("bad", "other", "odd", "half"):
+    np.savez(tmp_path / "objects.npz", A=np.array([None]), b=np.ones(1), start=np.ones(1), plain=np.array("{}"))
+    with pytest.raises(InputError, match=r"objects.npz is no instance \(it does not hold arrays of numbers alone\): "):
+        load(tmp_path / "objects.npz")
+    for name in ("other", "odd", "half"):
         with pytest.raises(InputError, match=r"is no instance .*: annealtrain instances writes such files"):
             load(tmp_path / f"{name}.npz")
     with pytest.raises(InputError, match="did you mean 'digits-linear-step-1'"):
@@ -135,6 +138,56 @@ def test_what_is_no_instance_is_one_line(tmp_path: Path) -> None:
         load("mnist-linear-step-8")
     with pytest.raises(InputError, match="cannot be read"):
         load(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("kind", ["bqm", "coo", "qubo", "lp", "npy", "empty"])
+def test_another_format_is_told_the_one_that_is_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{kind}"
+    if kind == "npy":
+        np.save(path, np.ones(3))
+    else:
+        path.write_bytes(b"" if kind == "empty" else command.content(load(SMALL), kind))
+    with pytest.raises(InputError) as told:
+        load(path)
+    assert str(told.value) == f"{path} is no instance: write it with annealtrain instances --format npz"
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ([9] * 8, "level 9 is not a whole number from 0 to 3"),
+        ([0] * 7 + [-1], "level -1 is not a whole number from 0 to 3"),
+        ([0.5] * 8, "level 0.5 is not a whole number from 0 to 3"),
+        ([np.nan] * 8, "level nan is not a whole number from 0 to 3"),
+        ([1] * 3, "levels of shape (3,): give 8 of them, (..., 8)"),
+        (2, "levels of shape (): give 8 of them, (..., 8)"),
+        (["a"] * 8, "levels is not an array of numbers"),
+    ],
+)
+def test_what_is_no_level_has_no_energy(levels: object, said: str) -> None:
+    with pytest.raises(InputError) as told:
+        load(SMALL).energy(levels)
+    assert str(told.value) == said
+
+
+def test_levels_are_counted_whatever_their_shape_and_type() -> None:
+    one = load(SMALL)
+    assert one.energy(np.zeros((0, 8), np.int64)).shape == (0,)
+    assert one.energy(np.full((2, 3, 8), 3, np.uint8)).tolist() == [[one.energy([3.0] * 8)] * 3] * 2
+
+
+def test_best_levels_are_of_the_catalogue() -> None:
+    with pytest.raises(InputError, match="there is no instance x: annealtrain instances lists them"):
+        best_levels("x")
+    with pytest.raises(InputError, match="there is no instance digits-chimera2; did you mean 'digits-chimera-2'"):
+        best_levels("digits-chimera2")
+
+
+def test_the_public_problem_of_an_instance_solves_it() -> None:
+    problem = annealtrain.LayerProblem.of(load(SMALL).problem())
+    found = problem.solve("exact")
+    assert found.energies[0, 0] == pytest.approx(catalogue()[SMALL].energy, rel=1e-9)
+    assert load(SMALL).energy(found.levels[0, 0]) == catalogue()[SMALL].energy
 
 
 def test_energies_beyond_64_bits_are_refused() -> None:
@@ -150,6 +203,12 @@ def test_the_command_lists_all(cli: Callable) -> None:
     assert len(lines) == 41
     assert lines[1].split()[:4] == [SMALL, "8", "4", "16"]
     assert "optimum" in lines[1]
+
+
+def test_the_command_lists_those_that_are_named(cli: Callable) -> None:
+    outcome = cli("instances", "digits-chimera-2", SMALL, SMALL)
+    assert outcome.code == 0, outcome.err
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["instance", "digits-chimera-2", SMALL]
 
 
 def test_the_command_writes_files_that_others_read(cli: Callable, tmp_path: Path) -> None:
@@ -180,7 +239,12 @@ def test_without_images_the_others_are_written(cli: Callable, tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([SMALL], "--output is missing: a folder for the files"),
+        ([SMALL, "--format", "coo"], "--output is missing: a folder for the files"),
+        ([SMALL, "--force"], "--output is missing: a folder for the files"),
+        (
+            [SMALL, "digits-linear-step1"],
+            "there is no instance digits-linear-step1; did you mean 'digits-linear-step-1'",
+        ),
         (["nothing", "--output", "x"], "there is no instance nothing"),
         (
             [SMALL, "--output", "x", "--format", "bqn"],

@@ -49,20 +49,20 @@ def _field(arguments: list[str]) -> int:
 def instances(arguments: list[str]) -> int:
     """Run `annealtrain instances ...`."""
     parser = parser_of("instances", "List the Hamiltonians of real layers that solvers are compared on, or write them.")
-    parser.add_argument("names", nargs="*", metavar="INSTANCE", help="those to write; default: all")
+    parser.add_argument("names", nargs="*", metavar="INSTANCE", help="those to list or write; default: all")
     parser.add_argument("--output", type=Path, metavar="DIR", help="write them there; without: list them")
     words = "npz (read by annealtrain.instances.load), or bqm, coo, qubo, lp; default npz"
-    parser.add_argument("--format", default="npz", help=words)
+    parser.add_argument("--format", help=words)
     parser.add_argument("--data-dir", metavar="DIR", help="default: $ANNEALTRAIN_DATA, else ~/.cache/annealtrain")
     parser.add_argument("--force", action="store_true", help="replace files that exist")
     given = parser.parse_intermixed_args(arguments)
-    from annealtrain.commands.instances import listed, write_instances
+    from annealtrain.commands.instances import OWN, listed, write_instances
     from annealtrain.errors import InputError
 
     if given.output is None:
-        if given.names:
+        if given.format or given.force:
             raise InputError("--output is missing: a folder for the files")
-        print(listed())
+        print(listed(given.names))
         return 0
-    print(*write_instances(given.names, given.format, given.output, given.data_dir, force=given.force), sep="\n")
+    print(*write_instances(given.names, given.format or OWN, given.output, given.data_dir, force=given.force), sep="\n")
     return 0

@@ -15,7 +15,7 @@ import numpy as np
 
 from annealtrain.commands.export import OTHER, layer_problem, write
 from annealtrain.commands.own_process import Lost, Send, own_process, reason
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, NothingRan
 from annealtrain.experiment.builder import ready, solver_of
 from annealtrain.experiment.compose import CONFIGS, compose_config
 from annealtrain.experiment.config import threads_of
@@ -126,6 +126,10 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
     )
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "solvers.csv", solvers_csv(rows).encode())
+    if rows[0].energy is None:  # those without a result are last
+        raise NothingRan(
+            f"no solver has a result ({rows[0].solver}: {rows[0].note}): {folder / 'solvers.csv'} says why"
+        )
     image = io.BytesIO()
     plot(rows, title).savefig(image, dpi=150)
     write(folder / "solvers.png", image.getvalue())

@@ -8,7 +8,7 @@ from annealtrain.commands.field.making import make
 from annealtrain.commands.field.specs import SPECS
 from annealtrain.errors import DataMissing, InputError, nearest
 from annealtrain.hamiltonian import file_formats
-from annealtrain.hamiltonian.instances import Instance, Known, catalogue
+from annealtrain.hamiltonian.instances import Instance, Known, catalogue, unknown
 from annealtrain.runs.tables import as_text
 from annealtrain.runtime import files
 
@@ -16,11 +16,15 @@ OWN = "npz"
 MOST_TEXT_SPINS = 2000  # of a text format, unless an instance is asked for by its name: beyond are files of gigabytes
 
 
-def listed() -> str:
-    """Return a table of all instances: size, kind, what is known of them."""
+def listed(names: Sequence[str] = ()) -> str:
+    """Return a table of instances, all where none are named: size, kind, what is known; InputError for another name."""
+    for name in names:
+        if name not in catalogue():
+            raise unknown(name)
     head = ["instance", "weights", "levels", "spins", "J", "lowest energy", "gap of the bound", "hash"]
     rows = []
-    for name, known in catalogue().items():
+    for name in dict.fromkeys(names or catalogue()):
+        known = catalogue()[name]
         about = known.about
         bound = "optimum" if known.is_certified else f"{-known.gap(known.bound):.2g}"
         words = [str(about[key]) for key in ("weights", "levels", "spins")]
@@ -41,7 +45,7 @@ def write_instances(names: Sequence[str], kind: str, folder: Path, data_dir: str
     known = {spec.name: spec for spec in SPECS}
     for name in names:
         if name not in known:
-            raise InputError(f"there is no instance {name}{nearest(name, known)}: annealtrain instances lists them")
+            raise unknown(name)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: give --output another name")
     paths = {name: folder / f"{name}.{kind}" for name in names or known}

@@ -10,7 +10,7 @@ import numpy as np
 from annealtrain.data.array_sets import from_arrays
 from annealtrain.data.dataset import Dataset
 from annealtrain.data.file_readers import one_line
-from annealtrain.errors import DataMissing, InputError, nearest
+from annealtrain.errors import DataMissing, InputError, in_words, nearest
 from annealtrain.runtime import memory
 from annealtrain.runtime.validation import Rule, checked, each_of, number, optional
 
@@ -87,7 +87,8 @@ def _existing(file: str, setting: str) -> Path:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} cannot be read ({one_line(error)}): write it anew")
+    why = in_words(error) if "allow_pickle" in str(error) else one_line(error)  # not NumPy's advice to trust the file
+    return InputError(f"{path} cannot be read ({why}): write it anew")
 
 
 def _npy(path: Path) -> np.ndarray:

@@ -23,11 +23,12 @@ from annealtrain.hamiltonian.grid import spins_and_levels
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import files
-from annealtrain.runtime.array_types import Array, Row
+from annealtrain.runtime.array_types import Array, Row, real
 
 MOST_BYTES = 256_000_000  # of an instance's file
 MOST_ENERGY = 2**62  # energies are counted in 64 bits
 LISTS, WRITES = "annealtrain instances lists them", "annealtrain instances writes such files"
+ZIP = b"PK"  # what an .npz begins with
 PARTS = ("A", "b", "start", "plain")
 
 
@@ -80,8 +81,16 @@ class Instance:
         return digest.hexdigest()[:16]
 
     def energy(self, levels: Array) -> Any:
-        """Return the energies, int64, of levels (..., N)."""
-        u = np.asarray(levels, np.int64)
+        """Return the energies, int64, of levels (..., N); InputError for what is no level of this instance."""
+        found, top = real("levels", levels), self.num_levels - 1
+        if found.shape[-1:] != (self.num_weights,):
+            raise InputError(
+                f"levels of shape {found.shape}: give {self.num_weights} of them, (..., {self.num_weights})"
+            )
+        is_level = (found >= 0) & (found <= top) & (found == np.floor(found))
+        if not is_level.all():
+            raise InputError(f"level {found[~is_level][0]:g} is not a whole number from 0 to {top}")
+        u = found.astype(np.int64)
         return ((u @ self.A + self.b) * u).sum(axis=-1) + self.c
 
     @cached_property
@@ -90,7 +99,10 @@ class Instance:
         return int(self.energy(self.start))
 
     def problem(self) -> LayerProblem:
-        """Return it for this project's solvers: one unit, whose weights are the levels themselves."""
+        """Return it for this project's solvers: one unit, whose weights are the levels where these move anything.
+
+        `annealtrain.LayerProblem.of(instance.problem())` has `solve`, as it knows the solvers by their names.
+        """
         half, (_, num_levels) = (self.num_levels - 1) / 2, spins_and_levels(None, self.num_levels)
         bits = self.bits if num_levels is None else None
         centre, E0 = np.full((1, self.num_weights), half), np.array([float(self.c)])
@@ -150,9 +162,7 @@ def load(name: str | Path) -> Instance:
         return _read(_shipped(name).read_bytes(), name)
     path = Path(name)
     if path.suffix != ".npz" and not path.exists():
-        raise InputError(
-            f"there is no instance {name}{nearest(str(name), catalogue())}: annealtrain instances lists them"
-        )
+        raise unknown(str(name))
     try:
         content = files.read_bytes(path, MOST_BYTES)
     except OSError as error:
@@ -170,9 +180,16 @@ def catalogue() -> dict[str, Known]:
 
 
 def best_levels(name: str) -> Array:
-    """Return levels (N,) of the lowest energy known of an instance of the catalogue."""
+    """Return levels (N,) of the lowest energy known of an instance of the catalogue; InputError for another name."""
+    if name not in catalogue():
+        raise unknown(name)
     with np.load(io.BytesIO((_folder() / "best.npz").read_bytes())) as held:
         return held[name].astype(np.int32)
+
+
+def unknown(name: str) -> InputError:
+    """Return the error of a name that the catalogue has not."""
+    return InputError(f"there is no instance {name}{nearest(str(name), catalogue())}: annealtrain instances lists them")
 
 
 def _folder() -> Any:
@@ -184,6 +201,8 @@ def _shipped(name: str) -> Any:
 
 
 def _read(content: bytes, where: object) -> Instance:
+    if not content.startswith(ZIP):
+        raise InputError(f"{where} is no instance: write it with annealtrain instances --format npz")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as held:
             triangle, b, start = (held[part].astype(np.int64) for part in PARTS[:3])

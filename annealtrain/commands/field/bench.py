@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from annealtrain.commands.field.heats import Terms, heats
 from annealtrain.commands.field.judge import Mark, best_known
 from annealtrain.commands.field.race import Lap
 from annealtrain.commands.field.rivals import RIVALS, Rival, chosen
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, NothingRan
 from annealtrain.hamiltonian.instances import catalogue, load, names
 from annealtrain.reports import field_plots
 from annealtrain.reports.style import png
@@ -43,6 +43,7 @@ def bench_field(
     """Race solvers on instances; print what came of it, and where the tables and figures lie.
 
     instances: names of shipped ones, or files; none: all that are shipped. jobs: laps at once, None: one a core.
+    Raises NothingRan where no lap of any solver ran; the tables say why.
     """
     given = {"--seconds": seconds, "--seeds": seeds, "--jobs": jobs, "--target": target}
     check_all(given, LIMITS)
@@ -53,12 +54,14 @@ def bench_field(
         raise InputError(f"folder {folder} is not empty: give --output another one")
     files.require_place(folder / "laps.csv", OTHER)
     laps = _shown_heats(rivals, terms, jobs or thread_pool.available_threads())
-    laps = [_named(lap, terms) for lap in laps]
+    laps = [_named(lap, starts) for lap in laps]
     best = best_known(catalogue(), laps)
     times = sorted({min(EARLY_S, seconds), seconds})
     marks = summary.marks_of(laps, times, best, starts, target)
     folder.mkdir(parents=True, exist_ok=True)
     _write_tables(folder, laps, marks, times)
+    if not any(lap.has_run for lap in laps):
+        raise NothingRan(f"no solver has a result ({laps[0].solver}: {laps[0].note}): {folder / 'laps.csv'} says why")
     _write_figures(folder, laps, marks, best, starts, seconds, target)
     head, rows = summary.table(marks, times)
     print(as_text(head, rows))
@@ -72,14 +75,16 @@ def _starts(terms: Terms) -> dict[str, int]:
     for name in terms.instances:
         instance = load(name)
         if instance.name in found:
-            raise InputError(f"--instances: {instance.name} stands there twice")
+            raise InputError(
+                f"{name}: instance {instance.name} stands there twice, by its name or as a file: leave one out"
+            )
         found[instance.name] = instance.start_energy
     return found
 
 
-def _named(lap: Lap, terms: Terms) -> Lap:
+def _named(lap: Lap, starts: Mapping[str, int]) -> Lap:
     """Return a lap with its instance's own name, where a file was given and the lap says nothing but that."""
-    if not lap.instance.endswith(".npz"):
+    if lap.instance in starts:
         return lap
     return Lap(lap.solver, load(lap.instance).name, lap.seed, note=lap.note)
 
@@ -122,7 +127,7 @@ def _write_figures(
 ) -> None:
     ours = {name for name, rival in RIVALS.items() if rival.is_ours}
     paths: dict[tuple[str, str], list[list[tuple[float, float]]]] = {}
-    for lap in laps:
+    for lap in (one for one in laps if one.has_run):
         low = best.get(lap.instance, starts[lap.instance])
         room = max(starts[lap.instance] - low, 1)
         path = [(at, (energy - low) / room) for at, energy in lap.points]

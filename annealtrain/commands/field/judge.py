@@ -21,7 +21,8 @@ class Mark:
     gap: mean of the relative gaps to the best known, inf where a seed has no energy yet; low, high: Student's interval
     of that mean; least, most: of the seeds. success: share of the seeds within the target, and Wilson's interval of it.
     to_target: the time to solution of runs of this length. reached_s: the median of the seconds until the target, inf
-    where most did not reach it. is_first: see `firsts`.
+    where most did not reach it. is_first: see `firsts`. seeds: of laps that ran, which alone count; where none did, it
+    is 0, and no number of the mark is finite.
     """
 
     solver: str
@@ -41,6 +42,10 @@ class Mark:
     is_first: bool = False
     note: str = ""
 
+    @property
+    def has_run(self) -> bool:
+        return self.seeds > 0
+
 
 def best_known(known: Mapping[str, Known], laps: Sequence[Lap]) -> dict[str, int]:
     """Return the lowest energy of each instance that the catalogue or any lap has."""
@@ -53,7 +58,13 @@ def best_known(known: Mapping[str, Known], laps: Sequence[Lap]) -> dict[str, int
 
 def mark(laps: Sequence[Lap], seconds: float, best: int, start: int, target: float) -> Mark:
     """Return what the laps of one solver on one instance say of a time. target: a relative gap."""
-    room = max(start - best, 1)
+    note = next((lap.note for lap in laps if lap.note), "")
+    ran = [lap for lap in laps if lap.has_run]
+    if not ran:
+        never = TimeToSolution(math.inf, math.inf, math.inf)
+        none, no_share = (math.inf,) * 5, (math.nan,) * 3
+        return Mark(laps[0].solver, laps[0].instance, seconds, 0, *none, *no_share, never, math.inf, False, note)
+    laps, room = ran, max(start - best, 1)
     energies = [lap.energy_at(seconds) for lap in laps]
     gaps = [math.inf if energy is None else (energy - best) / room for energy in energies]
     gap, away = mean(gaps), interval_of(gaps)
@@ -66,7 +77,7 @@ def mark(laps: Sequence[Lap], seconds: float, best: int, start: int, target: flo
         *(share, low, high),
         tts(seconds, successes, len(laps), interval=INTERVAL),
         reached[len(reached) // 2],
-        note=next((lap.note for lap in laps if lap.note), ""),
+        note=note,
     )
 
 

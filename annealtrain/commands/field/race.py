@@ -28,6 +28,11 @@ class Lap:
     points: list[tuple[float, int]] = field(default_factory=list)
     note: str = ""
 
+    @property
+    def has_run(self) -> bool:
+        """Whether the solver had its time: one that died, failed or was not asked tells nothing of its energies."""
+        return not self.note
+
     def energy_at(self, seconds: float) -> int | None:
         """Return the lowest energy within so many seconds, None where there was none yet."""
         return min((energy for at, energy in self.points if at <= seconds), default=None)

@@ -34,13 +34,19 @@ def marks_of(
 
 
 def csv_rows(marks: Sequence[Mark]) -> list[Row]:
-    """Return a row for each mark, empty where there is no number."""
+    """Return a row for each mark, empty where there is no number, and where no lap ran."""
     rows = []
     for one in marks:
         row = asdict(one) | dict(zip(("tts_s", "tts_low_s", "tts_high_s"), one.to_target, strict=True))
         del row["to_target"]
-        rows.append({name: None if value == math.inf else value for name, value in row.items()})
+        if not one.has_run:
+            row["is_first"] = None
+        rows.append({name: None if _is_no_number(value) else value for name, value in row.items()})
     return rows
+
+
+def _is_no_number(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def lap_rows(laps: Sequence[Lap]) -> list[Row]:
@@ -54,7 +60,10 @@ def lap_rows(laps: Sequence[Lap]) -> list[Row]:
 
 
 def table(marks: Sequence[Mark], times: Sequence[float]) -> Table:
-    """Return a row for each solver: how often first or tied, mean success, and the median of its gaps, at each time."""
+    """Return a row for each solver: how often first or tied, mean success, and the median of its gaps, at each time.
+
+    They are of the instances on which it ran; where it ran on none, its cells are empty.
+    """
     head = ["solver"]
     for seconds in times:
         head += [f"first or tied at {seconds:g} s", f"success at {seconds:g} s", f"median gap at {seconds:g} s"]
@@ -63,7 +72,10 @@ def table(marks: Sequence[Mark], times: Sequence[float]) -> Table:
         cells: list[str] = []
         own = [each for each in marks if each.solver == solver]
         for seconds in times:
-            at = [each for each in own if each.seconds == seconds]
+            at = [each for each in own if each.seconds == seconds and each.has_run]
+            if not at:
+                cells += ["", "", ""]
+                continue
             gaps = sorted(each.gap for each in at)
             cells += [
                 f"{sum(each.is_first for each in at)}/{len(at)}",
@@ -79,7 +91,7 @@ def verdict(marks: Sequence[Mark], times: Sequence[float]) -> list[str]:
     lines = []
     for seconds in times:
         at = [each for each in marks if each.seconds == seconds]
-        own = [each for each in at if each.solver == OURS]
+        own = [each for each in at if each.solver == OURS and each.has_run]
         if own:
             project = {each.instance for each in at if each.is_first and RIVALS[each.solver].is_ours}
             first = f"{OURS} is first or tied on {sum(e.is_first for e in own)} of {len(own)} at {seconds:g} s"
