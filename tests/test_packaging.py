@@ -79,7 +79,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for name in PARTS:
         shutil.copytree(ROOT / name, work / name, ignore=ignored)
     for path in ROOT.iterdir():
-        if path.is_file():
+        if path.is_file() and path.name != ".git":  # a file in a worktree
             shutil.copy(path, work)
     call(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", "dist", ".", cwd=work)
     (archive,) = (work / "dist").glob("*.tar.gz")
