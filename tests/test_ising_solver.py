@@ -212,7 +212,7 @@ def test_declarations_are_checked_before_anything_is_asked(name, value):
             ask()
 
 
-@pytest.mark.parametrize("answer", [None, 3, iter(()), ([1, 1], 2.0), [[1], [1, -1]]], ids=str)
+@pytest.mark.parametrize("answer", [None, 3, iter(()), ([1, 1], 2.0), [[1], [1, -1]]], ids=list("abcde"))
 def test_what_is_no_array_of_spins_is_told(answer):
     class Odd(IsingSolver):
         def ising(self, J, h, seed):
