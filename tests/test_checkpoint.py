@@ -43,7 +43,7 @@ def test_damaged_checkpoints(tmp_path: Path) -> None:
     np.savez(path, weights_1=np.zeros(3), epoch=np.int64(1))
     assert "weights_0" in damaged(path, read_checkpoint)
     np.savez(path, weights_0=np.array([{}], dtype=object), epoch=np.int64(1))
-    assert "allow_pickle" in damaged(path, read_checkpoint)
+    assert "it does not hold arrays of numbers alone" in damaged(path, read_checkpoint)
     for epoch in (2**62, -1, 1.5, "1", [1, 2]):
         np.savez(path, weights_0=np.zeros(3), epoch=epoch)
         assert "epoch is no whole number" in damaged(path, read_checkpoint)

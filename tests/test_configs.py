@@ -752,7 +752,7 @@ def test_a_solver_and_a_layer_of_the_users_own(cli: Callable, tmp_path: Path) ->
     assert [row["tries"] for row in rows] == [5] * 4
     assert all(row["lower_bound"] <= row["energy"] for row in rows)
     assert cli("eval", "run", "--trust", "mine").code == 0
-    assert "did you mean 'tries' in solver?" in cli("train", *arguments, "solver.tires=3").err
+    assert "did you mean 'tries'?" in cli("train", *arguments, "solver.tires=3").err
 
 
 def test_an_optimizer_of_the_users_own_is_yaml_alone(cli: Callable, tmp_path: Path) -> None:
