@@ -14,7 +14,7 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.validation import Rule, check_all, number, optional, whole
 from annealtrain.solvers.effort import Effort
-from annealtrain.solvers.remote import FIRST_WAIT_S, called
+from annealtrain.solvers.remote import FIRST_WAIT_S, called, told
 from annealtrain.solvers.solver import Solver
 
 DECLARED = {
@@ -72,17 +72,20 @@ class IsingSolver(Solver):
 
     @property
     def problems_a_call(self) -> int | None:
-        """How many problems one call takes at most; None: all. InputError for declarations that are none."""
-        check_all({name: getattr(self, name) for name in DECLARED}, DECLARED, f"{type(self).__name__}.")
+        """How many problems one call takes at most; None: all."""
+        self._check_declared()
         return self.max_problems if type(self).ising_batch is not IsingSolver.ising_batch else 1
 
     def calls(self, *, units: int, weights: int, bits: int) -> int:
         return -(-units // (self.problems_a_call or units))
 
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
-        _ = self.problems_a_call
+        self._check_declared()
         for k, count in enumerate(weights):
             self._require(count, bits, f"layer {k}")
+
+    def _check_declared(self) -> None:
+        check_all({name: getattr(self, name) for name in DECLARED}, DECLARED, f"{type(self).__name__}.")
 
     def _require(self, count: int, bits: int, what: str) -> None:
         name = type(self).__name__
@@ -138,11 +141,10 @@ class IsingSolver(Solver):
         except InputError:
             raise
         except Exception as error:  # whatever a user's code raises, the epochs that are done stay
-            said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-            raise MachineLost(f"{what} failed ({said}{self._place(error)})") from error
+            raise MachineLost(f"{what} failed ({told(error)}{self._place(error)})") from error
         if not isinstance(found, Sequence | np.ndarray) or len(found) != len(problems):
-            told = f"{len(found)} answers" if isinstance(found, Sequence | np.ndarray) else f"a {type(found).__name__}"
-            raise InputError(f"{name}.ising_batch gave {told} to {len(problems)} problems: give a list, one for each")
+            gave = f"{len(found)} answers" if isinstance(found, Sequence | np.ndarray) else f"a {type(found).__name__}"
+            raise InputError(f"{name}.ising_batch gave {gave} to {len(problems)} problems: give a list, one for each")
         return found, again
 
     def _place(self, error: Exception) -> str:
@@ -156,13 +158,13 @@ class IsingSolver(Solver):
         try:
             reads = np.atleast_2d(np.asarray(spins))
         except (TypeError, ValueError):
-            told = f"{type(self).__name__} gave a {type(spins).__name__} that is no array of spins"
-            raise InputError(f"{told}: give (reads, {size})") from None
-        told = f"{type(self).__name__} gave spins of shape {np.shape(spins)}"
+            gave = f"{type(self).__name__} gave a {type(spins).__name__} that is no array of spins"
+            raise InputError(f"{gave}: give (reads, {size})") from None
+        gave = f"{type(self).__name__} gave spins of shape {np.shape(spins)}"
         if reads.ndim != 2 or reads.shape[1] != size or not len(reads):
-            raise InputError(f"{told} for {size} spins: give (reads, {size})")
+            raise InputError(f"{gave} for {size} spins: give (reads, {size})")
         if not np.isin(reads, (-1, 1)).all():
-            raise InputError(f"{told} that are not all -1 or 1: of bits b, give 2 b - 1")
+            raise InputError(f"{gave} that are not all -1 or 1: of bits b, give 2 b - 1")
         return reads
 
     @staticmethod

@@ -36,13 +36,18 @@ def called(
         try:
             return call(), tries
         except failures as error:
-            why = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+            why = told(error)
             if tries >= retries:
                 times = f"{tries + 1} time{'s' * (tries > 0)}"
                 raise MachineLost(f"{what} failed {times} ({why})") from error
             log.warning("%s failed (%s); it is sent again", what, why)
             _wait(min(wait_s * 2**tries, LONGEST_WAIT_S))
             tries += 1
+
+
+def told(error: Exception) -> str:
+    """Return the kind of an error and what it says, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 
 def _wait(seconds: float) -> None:
