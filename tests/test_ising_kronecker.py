@@ -112,6 +112,17 @@ def test_its_steps_are_those_of_the_runners_kronecker():
         torch.testing.assert_close(value, other.state_dict()[name], rtol=1e-9, atol=1e-11)
 
 
+def test_without_a_gradient_weights_decay_by_a_share_of_eta():
+    x, _ = data()
+    module = nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 3, bias=False))
+    before = module[1].weight.detach().clone()
+    settings = {"solver": "descent", "damping": 10, "half_range": 0.1, "bits": 12}  # solved to the last level
+    opt = optimizer(module, rest=None, eta=0.5, weight_decay=0.2, **settings)
+    (0 * module(x).sum()).backward()
+    opt.step()
+    assert torch.allclose(module[1].weight, (1 - 0.5 * 0.2) * before, atol=1e-4)
+
+
 def test_gradients_accumulate():
     found = []
     for parts in (1, 3):

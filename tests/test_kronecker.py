@@ -168,9 +168,10 @@ class Spy(SimulatedAnnealing):
         return result
 
 
-def test_energies_are_those_of_the_model():
+@pytest.mark.parametrize("weight_decay", [0.0, 0.2])
+def test_energies_are_those_of_the_model(weight_decay):
     made, shown, spy = network(), batch(50), Spy()
-    optimizer = started(made, spy, eta=0.5, damping=0.1)
+    optimizer = started(made, spy, eta=0.5, damping=0.1, weight_decay=weight_decay)
     before = [layer.weights for layer in made.trainable]
     loss_gradients = optimizer._loss_and_gradients(shown)[1]
     optimizer.step(shown, Step(0, 1, 0, 4), lambda layer, share: None)
@@ -181,6 +182,7 @@ def test_energies_are_those_of_the_model():
         r, g = np.diag(R).mean(), np.diag(Gamma).mean()
         J = R / r + 0.1 * np.eye(len(R))
         H = 0.5 * np.linalg.solve(Gamma + 0.1 * g * np.eye(len(Gamma)), loss_gradients[k]) / r
+        H += 0.5 * weight_decay * 2 * before[k] @ J
         d = made.trainable[k].weights - before[k]
         for m in range(len(d)):
             by_hand = sum(d[m, i] * J[i, j] * d[m, j] for i in range(d.shape[1]) for j in range(d.shape[1])) + sum(
@@ -319,6 +321,7 @@ def test_a_layer_that_nothing_reaches_stays():
         ({"damping": 0}, "optimizer.damping=0 is not a number above 0"),
         ({"momentum": 1}, "optimizer.momentum=1 is not a number of at least 0 and below 1"),
         ({"memory": -0.1}, "optimizer.memory=-0.1 is not a number of at least 0 and below 1"),
+        ({"weight_decay": -0.1}, "optimizer.weight_decay=-0.1 is not a number from 0 to 1"),
         ({"every": 0}, "optimizer.every=0 is not a whole number of at least 1"),
     ],
 )

@@ -56,6 +56,7 @@ class Kronecker(FloatKronecker):
     eta: size of a step at the start; it falls linearly with the steps, to a fiftieth.
     damping: rho, relative. momentum, memory: decay of the averages of the gradient and of the curvature.
     every: steps between two measurements of the curvature. loss: squared_error or cross_entropy.
+    weight_decay: nu, adds 2 eta nu w_m J to H of unit m, w_m its weights: with no gradient and no box d is -eta nu w_m.
     factors: of a layer that is applied at several sites, see `kronecker_factors`: sites, expand or reduce.
     """
 
@@ -74,6 +75,7 @@ class Kronecker(FloatKronecker):
         every=whole(),
         loss=one_of(*LOSSES),
         factors=one_of(*FORMS),
+        weight_decay=number(0, most=1),
     )
     def __init__(
         self,
@@ -84,6 +86,7 @@ class Kronecker(FloatKronecker):
         every: int = 16,
         loss: str = "squared_error",
         factors: str = "sites",
+        weight_decay: float = 0.0,
         *,
         solver: Solver,
         half_range: Schedule,
@@ -91,7 +94,7 @@ class Kronecker(FloatKronecker):
     ) -> None:
         self.solver, self.half_range, self.bits = solver, half_range, bits
         self.eta, self.damping, self.momentum, self.memory, self.every = eta, damping, momentum, memory, every
-        self.objective, self.factors = LOSSES[loss], factors
+        self.objective, self.factors, self.weight_decay = LOSSES[loss], factors, weight_decay
 
     def on_grid(self, grid: WeightGrid) -> Optimizer:
         self.bits = SHADOW_BITS
@@ -105,6 +108,7 @@ class Kronecker(FloatKronecker):
             momentum=self.momentum,
             memory=self.memory,
             form=self.factors,
+            weight_decay=self.weight_decay,
             ranks=current_ranks(),
         )
         self._ranks = self._model.ranks
@@ -208,7 +212,8 @@ class Kronecker(FloatKronecker):
 
     def _layer_problem(self, k: int, step: Step) -> LayerProblem:
         half_range = self.half_range.value(step.number, step.total, k)
-        return self._model.problem(k, self.eta * self._left(step), half_range, self.bits)
+        weights = self.network.trainable[k].weights
+        return self._model.problem(k, weights, self.eta * self._left(step), half_range, self.bits)
 
     def couplings(self, k: int) -> Couplings:
         return self._model.preconditioner(k)[0]

@@ -16,7 +16,8 @@ FORMS = ("sites", "expand", "reduce")
 
 class KroneckerModel:
     """E_m(d) = d'Jd + H_m d of every unit m of every layer, J = R / r + damping I,
-    H = eta (Gamma + damping g I)^-1 h / r, r and g the means of the diagonals of R and Gamma.
+    H = eta ((Gamma + damping g I)^-1 h / r + 2 weight_decay W J), r and g the means of the diagonals of R and Gamma, W
+    the weights: with no gradient and no box d is -eta weight_decay W.
 
     h, R and Gamma are averages over steps. momentum, memory: decay of h's, and of those of R and Gamma.
     form: of the factors of a layer with sites, see `kronecker_factors`. ranks: processes that measure together.
@@ -30,9 +31,10 @@ class KroneckerModel:
         momentum: float,
         memory: float,
         form: str = "sites",
+        weight_decay: float = 0.0,
         ranks: Ranks = ALONE,
     ) -> None:
-        self.damping, self.form, self.ranks = damping, form, ranks
+        self.damping, self.form, self.weight_decay, self.ranks = damping, form, weight_decay, ranks
         self.gradient = MovingAverage([np.zeros(shape) for shape in shapes], momentum)  # h
         self.input_factor = MovingAverage([np.zeros((N, N)) for _, N in shapes], memory)  # R
         self.output_factor = MovingAverage([np.zeros((M, M)) for M, _ in shapes], memory)  # Gamma
@@ -80,10 +82,12 @@ class KroneckerModel:
         damped = gamma * scale + self.damping * g * np.eye(len(gamma))
         return Couplings(J, np.ones(len(J), bool)), np.linalg.inv(damped) / r
 
-    def problem(self, k: int, eta: float, half_range: float, bits: int) -> LayerProblem:
-        """Return the Hamiltonians of changes d, |d_j| <= half_range, of a layer."""
+    def problem(self, k: int, weights: Array, eta: float, half_range: float, bits: int) -> LayerProblem:
+        """Return the Hamiltonians of changes d, |d_j| <= half_range, of a layer's weights (M, N)."""
         couplings, inverse = self.preconditioner(k)
         fields = eta * (inverse @ self.gradient.mean(k))
+        if self.weight_decay:
+            fields = fields + (2 * eta * self.weight_decay) * (weights @ couplings.J)
         S0 = np.zeros_like(fields)
         # J is convex, but a bound for each of thousands of solves would take longer than the solve.
         return LayerProblem(couplings, fields, np.zeros(len(fields)), S0, half_range, bits, convex=False)

@@ -41,7 +41,9 @@ def words(name: str, settings: Settings) -> list[str]:
         return ["optimizer=backprop", "optimizer.batch_size=null", "optimizer.loss=cross_entropy"]
     first, eta = settings["half_range"], settings["eta"]
     ranges = [f"kronecker.half_range.first={first}", f"kronecker.half_range.last={first / 20}"]
-    others = [f"optimizer.{key}={value}" for key, value in settings.items() if key not in ("half_range", "eta")]
+    named = {"rest_rate": "rest.learning_rate"}
+    rest = {key: value for key, value in settings.items() if key not in ("half_range", "eta")}
+    others = [f"{named.get(key, f'optimizer.{key}')}={value}" for key, value in rest.items()]
     return ["optimizer=kronecker", f"kronecker.eta={eta}", "kronecker.loss=cross_entropy", *ranges, *others]
 
 

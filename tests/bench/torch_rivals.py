@@ -5,8 +5,8 @@
     cd tests; python -m bench.torch_rivals table --output rivals.jsonl
 
 tune: eight settings of each optimizer on 10,000 images, 5 epochs, scored on 5,000 validation images. final: the best of
-those on all images, with the epochs and seeds that are asked for, scored on test images. Runs whose line is there are
-left out. table: what was found, and steps and seconds to fixed training losses.
+those, or what --settings says, on all images, with the epochs and seeds that are asked for, scored on test images.
+Runs whose line is there are left out. table: what was found, and steps and seconds to fixed training losses.
 """
 
 import argparse
@@ -148,6 +148,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, help="tune: 5, final: 20")
     parser.add_argument("--samples", type=int, help="tune: 10000, final: all; 0: all")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument(
+        "--settings", type=json.loads, help='of one optimizer, as JSON, such as {"rate": 0.1, "decay": 0.01}'
+    )
+    parser.add_argument("--validation", type=int, help="images held back from training; tune: 5000, final: 0")
     parser.add_argument("more", nargs="*", help="words for every run, such as dataset=digits threads=1")
     given = parser.parse_intermixed_args(arguments)
     if given.stage == "table":
@@ -159,12 +163,15 @@ def main(arguments: list[str] | None = None) -> None:
         "model": given.model,
         "samples": given.samples if given.samples is not None else 10_000 if is_tune else 0,
         "epochs": given.epochs or (5 if is_tune else 20),
-        "validation": 5000 if is_tune else 0,
+        "validation": given.validation if given.validation is not None else 5000 if is_tune else 0,
     }
     more = given.more if any(word.startswith("dataset=") for word in given.more) else ["dataset=cifar10", *given.more]
     jobs = []
     for name in given.optimizers.split(","):
-        tried = list(grid(name)) if is_tune else [best_settings(read(given.output), given.model, name)]
+        if given.settings:
+            tried = [given.settings]
+        else:
+            tried = list(grid(name)) if is_tune else [best_settings(read(given.output), given.model, name)]
         jobs += [(name, settings, {**run, "seed": int(seed)}) for settings in tried for seed in given.seeds.split(",")]
     do(given.output, jobs, more, lambda text: print(text, flush=True))
 

@@ -144,8 +144,9 @@ class Annealed:
         return found
 
     def _problem(self, model: KroneckerModel, k: int, half_range: float, eta: float) -> NextProblem:
-        problem, seed = model.problem(k, eta, half_range, self.bits), stream(self.seed, Stream.SOLVE, k, self.number)
-        return NextProblem.of(problem, self.network.trainable[k], self.solver, seed)
+        layer, seed = self.network.trainable[k], stream(self.seed, Stream.SOLVE, k, self.number)
+        problem = model.problem(k, layer.weights, eta, half_range, self.bits)
+        return NextProblem.of(problem, layer, self.solver, seed)
 
     @contextmanager
     def _looking(self) -> Iterator[Any]:

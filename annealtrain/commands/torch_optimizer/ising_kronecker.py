@@ -43,7 +43,8 @@ class IsingKronecker(torch.optim.Optimizer):
     layers: names or numbers of the layers to anneal; None: all Conv2d and Linear.
     rest: a torch optimizer's class, or a function of the list of parameters, for all other parameters; None: they stay
     as they are, with a warning that names them. outputs: gets (samples, classes) of what the module returns.
-    eta, damping, momentum, memory, every, factors: see `Kronecker`. threads: for solving; None: PyTorch's number.
+    eta, damping, momentum, memory, every, factors, weight_decay: see `Kronecker`.
+    threads: for solving; None: PyTorch's number.
     """
 
     @checked(
@@ -57,6 +58,7 @@ class IsingKronecker(torch.optim.Optimizer):
         every=whole(),
         loss=one_of(*LOSSES, "mse"),
         factors=one_of(*FORMS),
+        weight_decay=number(0, most=1),
         seed=SEED,
         threads=optional(thread_pool.COUNT),
     )
@@ -78,6 +80,7 @@ class IsingKronecker(torch.optim.Optimizer):
         memory: float = 0.95,
         every: int = 16,
         factors: str = "sites",
+        weight_decay: float = 0.0,
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
@@ -91,6 +94,7 @@ class IsingKronecker(torch.optim.Optimizer):
             "seed": seed,
             "threads": threads,
             "form": factors,
+            "weight_decay": weight_decay,
         }
         settings |= {"damping": damping, "momentum": momentum, "memory": memory}
         solver = _solver(solver, solver_settings or {})
