@@ -32,7 +32,7 @@ NODES_BEFORE: dict[str, dict[str, Any]] = {
     "optimizer": {"loss": "squared_error", "factors": "sites", "block": 1, "weight_decay": 0.0},
     "kronecker": {"loss": "squared_error", "eta": 0.3},
     "gauss_newton": {"loss": "squared_error"},
-    "solver": {"num_blocks": None},
+    "solver": {"num_blocks": 0},
 }
 LABELS = ("name",)  # of a model's node, no arguments of its class
 

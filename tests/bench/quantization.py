@@ -39,9 +39,9 @@ METHODS: dict[str, Callable[[], dict[str, Any]]] = {
     "beam 128": lambda: {"solver": Beam(128, descent=False)},
     "beam 128, descent": lambda: {"solver": Beam(128)},
     "sa from babai": lambda: {"solver": SimulatedAnnealing(start="babai")},
-    "sa from beam, no blocks": lambda: {"solver": SimulatedAnnealing(start="beam", num_blocks=0)},
-    "sa from beam, no blocks, 6,000 sweeps": lambda: {"solver": SimulatedAnnealing(6000, start="beam", num_blocks=0)},
     "sa": lambda: {"solver": SimulatedAnnealing(start="beam")},
+    "sa, 6,000 sweeps": lambda: {"solver": SimulatedAnnealing(6000, start="beam")},
+    "sa, 48 blocks": lambda: {"solver": SimulatedAnnealing(start="beam", num_blocks=48)},
     "GPTQ, descent, damped": lambda: {"solver": Babai(descent=True), "damping": 0.1},  # as much as `full` is
     "sa, damped": lambda: {"solver": SimulatedAnnealing(start="beam"), "damping": 0.1},
     "GPTQ, descent, full": lambda: {"solver": Babai(descent=True), "objective": "full"},

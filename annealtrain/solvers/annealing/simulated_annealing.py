@@ -32,7 +32,7 @@ from annealtrain.solvers.annealing.shared_inputs import anneal_shared_inputs
 from annealtrain.solvers.annealing.starts import PLAIN_STARTS, STARTS, better_reads, from_spins, in_spins
 from annealtrain.solvers.annealing.temperatures import Cooling
 from annealtrain.solvers.effort import READ_BYTES, READ_S, Effort, counted, plural, result_bytes
-from annealtrain.solvers.lattice.blocks import NUM_BLOCKS, search_blocks
+from annealtrain.solvers.lattice.blocks import search_blocks
 from annealtrain.solvers.lattice.good_start import GOOD_STARTS, GoodStart, good_start
 from annealtrain.solvers.scheduled_settings import (
     COUNT,
@@ -71,7 +71,7 @@ class SimulatedAnnealing(Solver):
     one: all reads begin at the levels that the weights have, and none ends above them; so do the good points' there.
     num_blocks: after its sweeps the best read of a unit goes through so many blocks of coupled weights, two to four
     fifths of all, each put on its best levels by a beam search, the others held; it needs J that is positive
-    semidefinite. null: 48 from a beam, else 0.
+    semidefinite.
     time_limit_s: stop sweeping so many seconds after a solve began, wherever the schedule is, so that results depend
     on the clock; every unit is annealed for at least a few milliseconds. null: never.
     Given betas are in 1 / (loss of one output site), as in the author's code behind the paper's figures.
@@ -85,7 +85,7 @@ class SimulatedAnnealing(Solver):
         move=one_of(*_anneal.MOVES, None),
         order=one_of(*ORDERS),
         start=one_of(*STARTS),
-        num_blocks=optional(whole(0)),
+        num_blocks=whole(0),
         time_limit_s=optional(number(above=0)),
     )
     def __init__(
@@ -98,7 +98,7 @@ class SimulatedAnnealing(Solver):
         order: str = "sequential",
         start: str = "random",
         time_limit_s: float | None = None,
-        num_blocks: int | None = None,
+        num_blocks: int = 0,
     ) -> None:
         if order == "random" and move not in ("bit", None):
             raise InputError(f"solver.order=random is for move=bit; move={move} visits weight after weight")
@@ -106,8 +106,8 @@ class SimulatedAnnealing(Solver):
         self.num_sweeps: int | Schedule = num_sweeps or (SWEEPS if start in PLAIN_STARTS else SWEEPS_OF_GOOD_START)
         self.num_reads, self.move, self.order = num_reads, move, order
         self.beta_range, self.beta, self.time_limit_s, self.start = beta_range, beta, time_limit_s, start
-        self.num_blocks = (NUM_BLOCKS if start == "beam" else 0) if num_blocks is None else num_blocks
-        self.goes_on = self.num_blocks > 0 and start in GOOD_STARTS
+        self.num_blocks = num_blocks
+        self.goes_on = num_blocks > 0 and start in GOOD_STARTS
 
     def resolve_schedules(self, epoch: int, epochs: int) -> "SimulatedAnnealing":
         return resolve_schedules(self, ("num_sweeps", "beta"), epoch, epochs)

@@ -19,7 +19,6 @@ from annealtrain.runtime.random_streams import Seed, generator
 from annealtrain.solvers.lattice.beam import STATES, grow
 from annealtrain.solvers.lattice.nearest_plane import gradients
 
-NUM_BLOCKS = 48  # after annealing from a beam
 WIDTH = 8  # states of a block's beam search
 LEAST, MOST = 0.4, 0.8  # of all live weights that a block has; up to .6 suits one bit, above it more bits
 NOISE = 0.3  # power of the exponential numbers that couplings are multiplied by, so that blocks differ
