@@ -58,6 +58,8 @@ class TorchModule:
     ) -> None:
         self.module, self.seed, self.classes = module, seed, 0
         self._outputs = outputs
+        if any(isinstance(parameter, nn.UninitializedParameter) for parameter in module.parameters()):
+            raise InputError("the module has lazy layers, of no size yet: give sizes, or run a batch through it first")
         self.trainable: list[TorchLayer] = _chosen(choices(module), trainable)
         if in_shape is not None:
             self.in_shape = tuple(in_shape)
@@ -120,7 +122,7 @@ class TorchModule:
         found = self._outputs(found) if self._outputs else getattr(found, "logits", found)
         if not isinstance(found, Tensor) or found.ndim < 2:
             told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise InputError(f"the module's output is {told}: it must be (samples, classes)")
+            raise InputError(f"the module's output is {told}: it must be (samples, classes): take that alone out of it")
         return found
 
     def tensor(self, inputs: Any) -> Tensor:
