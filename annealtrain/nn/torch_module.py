@@ -17,6 +17,7 @@ from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.layout import CHUNK_SAMPLES, PREDICTED
 from annealtrain.nn.torch_layers import KINDS, TorchLayer, as_array, choices
+from annealtrain.nn.torch_rest import rest_optimizer
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
@@ -64,7 +65,7 @@ class TorchModule:
         if in_shape is not None:
             self.in_shape = tuple(in_shape)
             self.meet(Call((torch.zeros((2, *in_shape), dtype=self.dtype, device=self.device),)))
-        self.rest_optimizer = rest(list(self.rest.values())) if rest and self.rest else None
+        self.rest_optimizer = rest_optimizer(rest, list(self.rest.values()))
         self._first_rates = [group["lr"] for group in self.rest_optimizer.param_groups] if self.rest_optimizer else []
 
     @property
