@@ -43,7 +43,9 @@ def take(network: Any, init: str) -> dict[str, str]:
 def _take_run(network: Any, path: Path) -> None:
     weights, others = checkpoint.read_checkpoint(path)[0], checkpoint.read_module(path)
     if isinstance(network, Network):
-        names = [layer for layer in network.named]
+        names = list(network.named)
+        if others.keys() - network.named.keys():
+            raise ValueError("is a run of another kind of network, of a torch module")
         held = dict(others)
         held |= dict(zip([name for name in names if name not in others], weights, strict=False))
         if len(held) != len(weights) + len(others):
