@@ -41,7 +41,9 @@ class Preprocessing:
 
     def scaled(self, samples: np.ndarray) -> np.ndarray:
         """Return a few samples resized and divided, not standardised; of a table of float64 in that precision."""
-        values = samples.astype(np.float64 if samples.dtype == np.float64 and samples.ndim == 2 else np.float32)
+        values: np.ndarray = samples.astype(
+            np.float64 if samples.dtype == np.float64 and samples.ndim == 2 else np.float32
+        )
         if self.scale is not None:
             values /= np.float32(self.scale)
         if self.size is None or values.shape[2:] == self.size:
