@@ -1,8 +1,11 @@
 """The one error of bad input: a value, its limit, and the remedy."""
 
 import re
-from collections.abc import Iterable
+import sysconfig
+import traceback
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -62,3 +65,14 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     known = {choice.lower(): choice for choice in choices if len(choice) < 3 * len(name)}  # MNIST is mnist
     close = get_close_matches(name.lower(), list(known), n=1, cutoff=0.6 if len(name) > 2 else 0.5)
     return f"; did you mean '{known[close[0]]}'?" if close else ""
+
+
+def own_place(error: BaseException) -> str | None:
+    """Return file and line of a user's own code that an error comes from, None where none of it was running."""
+    of_others = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib")), str(Path(__file__).parent), "<")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_in(frame.filename, of_others)]
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else None
+
+
+def _is_in(file: str, folders: Sequence[str]) -> bool:
+    return "site-packages" in file or file.startswith(tuple(folders))

@@ -38,6 +38,18 @@ def test_real_targets_and_columns_that_are_left_out(folder):
     )
 
 
+def test_several_targets_of_a_table(folder):
+    made = arrays(str(folder / "prices.csv"), target=["price", "a"], task="regression")
+    assert (made.classes, made.feature_names) == (2, tuple("bcde"))
+
+
+def test_commas_at_the_ends_of_rows_shift_no_column(tmp_path):
+    path = tmp_path / "ends.csv"
+    path.write_text("a,b,kind\n" + "".join(f"{n},7,{n % 2},\n" for n in range(20)))
+    made = arrays(str(path), target="kind")
+    assert (made.train_images[:, 0] % 2 == made.train_labels).all()
+
+
 def test_a_test_set_of_its_own(folder, tmp_path):
     np.savez(tmp_path / "both.npz", x_train=X, y_train=LABELS, x_test=X[:9], y_test=LABELS[:9])
     both = arrays(str(tmp_path / "both.npz"))
@@ -74,6 +86,15 @@ def test_a_test_set_of_its_own(folder, tmp_path):
         ("damaged.csv", {"target": "a"}, "damaged.csv cannot be read (EmptyDataError"),
         ("points.npz", {"test_share": 1.5}, "dataset.test_share=1.5 is not a number above 0 and below 1"),
         ("", {}, "dataset.file='' is not a text"),
+        ("points.npz", {"labels": "y.npy"}, "dataset.labels=y.npy belongs to a .npy of samples, and points.npz holds"),
+        ("X.npy", {"labels": "y.npy", "test_labels": "y.npy"}, "dataset.test_labels=y.npy belongs to a .npy"),
+        ("points.csv", {"target": "kind", "test_file": "points.npz"}, "is of another kind than points.csv"),
+        ("points.csv", {"target": "kind", "test_file": "no.csv"}, "dataset.test_file=no.csv: there is no such file"),
+        ("points.csv", {"target": "sort of"}, "has no column 'sort of' (dataset.target); it has a, b, c, d, e, kind"),
+        ("semicolons.csv", {"target": "b"}, "it has one column, 'a;b': separate values by commas, not by ';'"),
+        ("decimals.csv", {"target": "b"}, "rows have more values than its head has names"),
+        ("rows.csv", {"target": "b"}, "leave it out: 'dataset.drop=[\"Unnamed: 0\"]'"),
+        ("head.csv", {"target": "b"}, "head.csv has a head and no rows"),
     ],
 )
 def test_what_is_lacking_is_said_in_a_line(folder, monkeypatch, file, settings, found):
@@ -86,6 +107,10 @@ def test_what_is_lacking_is_said_in_a_line(folder, monkeypatch, file, settings, 
     np.savez("objects.npz", X=X, y=np.array([{}] * 90, object))
     Path("damaged.npz").write_bytes(b"PK\x03\x04 no more")
     Path("damaged.csv").touch()
+    Path("semicolons.csv").write_text("a;b\n1;2\n")
+    Path("decimals.csv").write_text("a,b\n1,5,2,5\n3,5,2,5\n")
+    Path("rows.csv").write_text(",a,b\n0,5,2\n1,5,2\n")
+    Path("head.csv").write_text("a,b\n")
     assert found in error_of(arrays, file, **settings)
 
 

@@ -7,6 +7,7 @@ from own_data import table
 
 from annealtrain.data.array_sets import from_arrays, set_of
 from annealtrain.data.dataset import Dataset
+from annealtrain.data.preprocessing import fitted
 
 X, LABELS, TARGETS = table()
 
@@ -21,6 +22,10 @@ X, LABELS, TARGETS = table()
         ((20, 6, 5, 3), np.uint8, (3, 6, 5), 255.0),
         ((20, 6, 5, 1), np.int64, (1, 6, 5), None),
         ((20, 8, 6, 5), np.float32, (8, 6, 5), 1.0),
+        ((20, 6, 6, 5), np.float32, (5, 6, 6), 1.0),
+        ((20, 2, 6, 6), np.float32, (2, 6, 6), 1.0),
+        ((20, 9, 16, 4), np.float32, (4, 9, 16), 1.0),
+        ((20, 12, 16, 2), np.float32, (2, 12, 16), 1.0),
     ],
 )
 def test_shapes_are_told_apart(shape, dtype, found, scale):
@@ -46,6 +51,7 @@ def test_channels_that_come_last_are_moved():
         ([True, False], ("False", "True")),
         ([[5], [4]], ("4", "5")),
         (np.array(["no", "a word"], object), ("a word", "no")),
+        ([b"no", b"a"], ("a", "no")),
     ],
 )
 def test_classes_of_any_kind_are_sorted_and_named(pair, names):
@@ -54,6 +60,24 @@ def test_classes_of_any_kind_are_sorted_and_named(pair, names):
     made = from_arrays("mine", np.arange(40.0).reshape(20, 2), y)
     assert (made.classes, made.class_names) == (2, names)
     np.testing.assert_array_equal(made.train_labels, 1 - made.train_images[:, 0] // 2 % 2)
+
+
+@pytest.mark.parametrize(("offset", "factor"), [(1.7e9, 1), (0, 1e60), (0, 1e-60)])
+def test_a_column_keeps_its_values_wherever_it_lies(offset, factor):
+    """Seconds since 1970 differ by less than float32 tells apart; standardised they are what they are about 0."""
+    made = from_arrays("mine", X * factor + offset, LABELS)
+    rows = np.arange(len(made.train_images))
+    found, expected = (
+        fitted(one, rows, None, None, None)(one.train_images) for one in (made, from_arrays("mine", X, LABELS))
+    )
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_names_of_a_data_frames_columns():
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=list("abcde"))
+    assert from_arrays("mine", frame, LABELS).feature_names == tuple("abcde")
+    assert "column 'd' contains NaN" in error_of(from_arrays, "mine", frame.assign(d=np.nan), LABELS)
 
 
 def test_the_test_rows_are_always_the_same_and_of_every_class():
@@ -88,7 +112,14 @@ def test_real_targets():
         ({"X": np.where(np.arange(5) == 3, np.inf, X)}, "column 3 contains NaN or inf in 72 of 72 rows"),
         ({"X_test": X}, "X_test and y_test belong together"),
         ({"X_test": X, "y_test": LABELS + 1}, "test set: class 3 does not occur in the training set"),
-        ({"X_test": X[:, :2], "y_test": LABELS}, "as in the test set"),
+        ({"X_test": X[:, :2], "y_test": LABELS}, "samples are 5, those of the test set 2: make both alike"),
+        ({"X": X[:0], "y": []}, "has no samples: give at least 2 of each class"),
+        ({"X": X * 1e200}, "samples span -"),
+        ({"y": TARGETS * 1e200, "task": "regression"}, "targets span "),
+        (
+            {"X": np.full((90, 4, 4), 9, np.uint8), "X_test": np.full((90, 4, 4), 0.5), "y_test": LABELS},
+            "of X and X_test one is bytes, one lies in [0, 1]: give both alike",
+        ),
         ({"X": X[:2], "y": [0, 1]}, "2 samples are too few to keep 0.2 of them for test"),
         ({"class_names": ["a"]}, "1 class_names for 3 classes"),
         ({"task": "ranking"}, "task='ranking' is not one of classification, regression"),

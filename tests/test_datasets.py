@@ -71,10 +71,13 @@ def test_label_outside_the_classes_in_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"train_images": np.zeros((40, 2, 2), np.uint8)}, "images are (40, 2, 2) uint8"),
-        ({"train_images": np.zeros((40, 1, 2, 2), np.int64)}, "images are (40, 1, 2, 2) int64"),
-        ({"train_images": np.zeros((40, 1, 2, 3), np.uint8)}, "C, H, W as in the test set"),
-        ({"test_images": np.zeros((0, 1, 2, 2), np.uint8)}, "test set: images are (0, 1, 2, 2)"),
+        ({"train_images": np.zeros((40, 2, 2), np.uint8)}, "samples are (40, 2, 2) uint8"),
+        ({"train_images": np.zeros((40, 1, 2, 2), np.int64)}, "samples are (40, 1, 2, 2) int64"),
+        (
+            {"train_images": np.zeros((40, 1, 2, 3), np.uint8)},
+            "samples are 1x2x3, those of the test set 1x2x2: make both alike",
+        ),
+        ({"test_images": np.zeros((0, 1, 2, 2), np.uint8)}, "test set: samples are (0, 1, 2, 2)"),
         ({"train_labels": np.zeros(39, np.int64)}, "labels are (39,) int64: make them (40,) integers"),
         ({"train_labels": np.zeros(40)}, "labels are (40,) float64"),
         ({"scale": 16.0}, "pixels span 0..39, not 0..16: set scale"),

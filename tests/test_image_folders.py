@@ -19,9 +19,9 @@ def test_pictures_keep_their_size_and_colours(tmp_path):
     assert any(np.array_equal(first, one) for one in [*made.train_images, *made.test_images])
 
 
-@pytest.mark.parametrize("test", ["test", "val"])
-def test_folders_of_training_and_test(tmp_path, test):
-    write_pictures(tmp_path / "train", each=4)
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("train", "val"), ("Training", "valid")])
+def test_folders_of_training_and_test(tmp_path, train, test):
+    write_pictures(tmp_path / train, each=4)
     write_pictures(tmp_path / test, each=2)
     (tmp_path / "notes").mkdir()
     (tmp_path / ".hidden").mkdir()
@@ -33,6 +33,56 @@ def test_training_pictures_alone_in_a_folder_of_their_name(tmp_path):
     write_pictures(tmp_path / "train", each=10)
     made = folder(str(tmp_path))
     assert (len(made.train_labels), len(made.test_labels)) == (24, 6)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    write_pictures(tmp_path, classes=2, each=5)
+    (tmp_path / "class00").rename(tmp_path / "train")
+    assert folder(str(tmp_path)).class_names == ("class01", "train")
+    (tmp_path / "class01").rename(tmp_path / "test")  # pictures without classes
+    assert "has no folders of pictures" in error_of(folder, str(tmp_path))
+
+
+def test_what_is_hidden_is_no_picture(tmp_path):
+    root = write_pictures(tmp_path, each=5)
+    (root / "class01" / "._0.png").write_bytes(b"\0\5\x16\7")
+    (root / "class01" / ".trash").mkdir()
+    (root / "class01" / ".trash" / "0.png").touch()
+    assert len(folder(str(root)).train_labels) == 12
+
+
+@pytest.mark.parametrize("kind", ["jpg", "webp", "png", "tif"])
+def test_pictures_are_upright_as_their_cameras_say(tmp_path, kind):
+    upright = np.zeros((8, 16, 3), np.uint8)
+    upright[:4] = 255
+    turned = Image.Exif()
+    turned[0x0112] = 6  # turn it a quarter to the right
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            pixels, exif = (upright, Image.Exif()) if number % 2 else (np.rot90(upright), turned)
+            path = tmp_path / name / f"{number}.{kind}"
+            Image.fromarray(np.ascontiguousarray(pixels)).save(path, exif=exif)
+    made = folder(str(tmp_path))
+    assert made.shape == (3, 8, 16)
+    for image in (*made.train_images, *made.test_images):
+        assert image[:, :3].min() > 200
+        assert image[:, 5:].max() < 50
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [(np.uint16, 16), (np.uint16, 257), (np.int32, 1), (np.float32, 1 / 255)])
+def test_pictures_of_more_than_eight_bits_keep_their_values(tmp_path, dtype, factor):
+    held = np.arange(10, 52).reshape(6, 7)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.fromarray((held * factor).astype(dtype)).save(tmp_path / name / f"{number}.tif")
+    made = folder(str(tmp_path))
+    assert (made.shape, made.scale) == ((1, 6, 7), None)
+    np.testing.assert_allclose(made.train_images[0, 0], held * factor, rtol=1e-6)
+    Image.fromarray(held.astype(np.uint8)).save(tmp_path / "a" / "bytes.png")
+    if dtype == np.float32:
+        assert "others are bytes: save all as one kind" in error_of(folder, str(tmp_path))
 
 
 def test_pictures_are_resized_where_it_is_asked_for_as_pillow_does(tmp_path):

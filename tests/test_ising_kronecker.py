@@ -17,6 +17,7 @@ from torch_networks import Block, Residual, Tied, images, one_hot, one_thread, s
 
 import annealtrain  # noqa: E402
 from annealtrain.errors import Diverged, InputError  # noqa: E402
+from annealtrain.nn.losses import BinaryCrossEntropy  # noqa: E402
 from annealtrain.nn.torch_module import TorchModule  # noqa: E402
 from annealtrain.optimizers.kronecker import Kronecker  # noqa: E402
 from annealtrain.optimizers.optimizer import Batch, Step  # noqa: E402
@@ -369,6 +370,62 @@ def test_wrong_use_is_refused_in_one_line():
     with pytest.raises(Diverged, match="not finite"):
         opt.step()
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("rest", "told"),
+    [
+        ("adamw", "rest is a str: give a class, such as torch.optim.AdamW"),
+        (ADAMW(nn.Linear(2, 2).parameters()), "rest is a AdamW: give a class"),
+        (lambda parameters: None, "rest makes a NoneType of parameters"),
+    ],
+)
+def test_what_makes_no_optimizer_of_the_rest_is_refused(rest, told):
+    with pytest.raises(InputError, match=told):
+        optimizer(residual(), rest=rest)
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_a_layer_without_a_gradient_stays(is_frozen):
+    """It has averages of earlier steps, which would still move it."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(98, 6), nn.ReLU(), nn.Linear(6, 6), nn.Linear(6, 3))
+    opt, (x, y) = optimizer(module, rest=None), data()
+    for _ in range(2):
+        opt.step(lambda: F.cross_entropy(module(x), y))
+    idle, last = module[3], module[4].weight.clone()
+    before = idle.weight.clone()
+    if is_frozen:
+        idle.requires_grad_(False)
+    for _ in range(2):
+        opt.zero_grad()
+        F.cross_entropy(module(x), y).backward()
+        if not is_frozen:
+            idle.weight.grad = idle.bias.grad = None
+        opt.step()
+    assert torch.equal(idle.weight, before)
+    assert not torch.equal(module[4].weight, last)
+
+
+def test_one_output_for_yes_or_no():
+    module, (x, y) = nn.Sequential(nn.Flatten(), nn.Linear(98, 1)), data()
+    wanted = (y == 1).float()[:, None]
+
+    def loss():
+        return F.binary_cross_entropy_with_logits(module(x), wanted)
+
+    first = loss().item()
+    with pytest.raises(InputError, match="needs two outputs, the module has one: loss=binary_cross_entropy"):
+        optimizer(module, rest=None).step(loss)
+    opt = optimizer(module, rest=None, loss="binary_cross_entropy", half_range=0.05)
+    assert [opt.step(loss) for _ in range(8)][-1].item() < 0.7 * first
+
+
+def test_the_curvature_of_yes_or_no():
+    outputs = np.array([[0.0, 2.0]])
+    drawn = [BinaryCrossEntropy().probe(outputs, np.random.default_rng(seed)) for seed in range(4000)]
+    chances = 1 / (1 + np.exp(-outputs[0]))
+    expected = np.diag(chances * (1 - chances)) / 2
+    np.testing.assert_allclose(np.mean([one.T @ one for one in drawn], axis=0), expected, atol=0.005)
 
 
 def test_a_solver_by_its_name_with_settings():

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 
 import annealtrain  # noqa: E402
 from annealtrain.commands.estimate import _unread  # noqa: E402
+from annealtrain.experiment import first_weights  # noqa: E402
 from annealtrain.experiment.builder import network_of  # noqa: E402
 from annealtrain.nn import footprint  # noqa: E402
 from annealtrain.nn.run_module import RunModule  # noqa: E402
@@ -283,6 +284,40 @@ def test_half_precision_is_of_training_passes_alone() -> None:
         assert 0 < np.linalg.norm(coarse - exact) < 0.05 * np.linalg.norm(exact) or np.ptp(exact) == 0
 
 
+FAULTY = """
+import torch
+from torch import nn
+from my_models import Small
+
+class Two(Small):
+    def forward(self, x):
+        found = super().forward(x)
+        return (found, found) if self.training else found
+
+class Spoils(Small):
+    def forward(self, x):
+        seen = torch.sigmoid(self.features(x).flatten(1))
+        found = self.head(seen)
+        seen.add_(1)
+        return found
+
+class Lazy(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.LazyLinear(num_classes)
+
+class Lacks(nn.Module):
+    def __init__(self, num_classes):
+        raise KeyError("depth")
+
+class Open(Small):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+
+def rows():
+    return 1 / 0
+"""
+ROWS = ["dataset=sklearn", "dataset.name=iris", "samples=60", "validation=20"]
 OTHER = "model={_target_: my_models.%s}"
 REFUSED: list[tuple[list[str], str]] = [
     ([OTHER % "Smal"], "model._target_=my_models.Smal: my_models has no Smal; did you mean 'Small'?"),
@@ -300,6 +335,17 @@ REFUSED: list[tuple[list[str], str]] = [
     (["model=mlp", "trainable=[0]", "method=pinv", "batch_size=null"], "a frozen Linear lies behind the first layer"),
     ([OWN, "precision=float16"], "precision='float16' is not one of float32, bfloat16"),
     (["model=mlp", "precision=bfloat16"], "precision=bfloat16 is for passes of a torch module: this model has"),
+    (["model={_target_: faulty.Two}"], "in training mode the module's output is tuple: it must be (samples, classes)"),
+    (["model={_target_: faulty.Spoils}"], "the model cannot be trained on samples of 1x8x8: RuntimeError"),
+    (["model={_target_: faulty.Lazy}"], "the module has lazy layers, of no size yet: give sizes, or run a batch"),
+    (["model={_target_: faulty.Lacks}"], "model cannot be built: KeyError in faulty.py, line 25: 'depth'"),
+    (["model={_target_: faulty.Open}"], "required positional argument: 'num_classes': add +model.num_classes=..."),
+    (
+        ["dataset=own", "dataset._target_=faulty.rows"],
+        "dataset cannot be built: ZeroDivisionError in faulty.py, line 32",
+    ),
+    ([*ROWS, "model=resnet8"], "ResNet8 is for images, the samples are rows of 4 numbers: take model=mlp"),
+    ([*ROWS, "model=lenet"], "its input is 4: samples that are rows need Linear layers, as model=mlp has"),
     (["+model={_target_: my_models.Small}"], "model has layers and a _target_: for a torch module write model=torch"),
 ]
 
@@ -313,10 +359,28 @@ class Pickled:
 def test_what_is_refused(refused: Callable, mine: Path, words: list[str], message: str) -> None:
     torch.save({"head.weight": torch.zeros(10, 8)}, mine / "other.pt")
     torch.save({"head.weight": Pickled()}, mine / "object.pt")
+    (mine / "faulty.py").write_text(FAULTY)
     names = {word.partition("=")[0] for word in words}
     given = [*words, *(word for word in QUICK if word.partition("=")[0] not in names)]
     assert message in refused("train", *given, "hydra.run.dir=new")
     assert not (mine / "executed").exists()
+
+
+@pytest.mark.parametrize("wrapped", ["module.", "_orig_mod.module.", "state_dict", "model_state_dict", "half"])
+def test_state_dicts_of_other_trainers_are_taken(tmp_path: Path, wrapped: str) -> None:
+    network = RunModule(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)), (3,))
+    state = {name: tensor + 1 for name, tensor in network.module.state_dict().items()}
+    held: dict[str, Any] = dict(state)
+    if wrapped.endswith("."):
+        held = {wrapped + name: tensor for name, tensor in state.items()}
+    elif wrapped == "half":
+        held = {name: tensor.bfloat16() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    else:
+        held = {wrapped: {f"net.{name}": tensor for name, tensor in state.items()}, "epoch": 3}
+    torch.save(held, tmp_path / "state.pt")
+    first_weights.take(network, str(tmp_path / "state.pt"))
+    for name, tensor in network.module.state_dict().items():
+        torch.testing.assert_close(tensor, state[name], rtol=0.01 if wrapped == "half" else 0, atol=0)
 
 
 def test_numpy_networks_start_from_weights_and_freeze_layers_too(cli: Callable, tmp_path: Path) -> None:

@@ -28,6 +28,11 @@ def test_latex_is_escaped_and_of_booktabs() -> None:
     assert len({len(line) for line in lines if " & " in line}) == 1  # aligned in the text too
 
 
+def test_a_setting_with_the_sign_of_a_spread_is_text() -> None:
+    assert r"a\_1 +- 50\%" in latex((["file"], [["a_1 +- 50%"], ["b +- 2"]]))
+    assert "b +- 2" in latex((["file"], [["b +- 2"]]))
+
+
 def test_markdown_is_aligned() -> None:
     lines = markdown(TABLE).splitlines()
     assert len({len(line) for line in lines}) == 1

@@ -1,5 +1,6 @@
 """`dataset=arrays`: a set from .npz, .npy, CSV or Parquet files of a user's own."""
 
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from annealtrain.data.dataset import Dataset
 from annealtrain.data.file_readers import one_line
 from annealtrain.errors import DataMissing, InputError, in_words, nearest
 from annealtrain.runtime import memory
-from annealtrain.runtime.validation import Rule, checked, each_of, number, optional
+from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import Rule, checked, each_of, either, number, optional
 
 TEXT = Rule("a text", lambda value: isinstance(value, str) and value != "")
 KINDS = (".npz", ".npy", ".csv", ".parquet")
@@ -30,7 +32,7 @@ SMALLER = "take a smaller file, or one of bytes (uint8)"
     "dataset.",
     file=TEXT,
     labels=optional(TEXT),
-    target=optional(TEXT),
+    target=optional(either(TEXT, each_of(TEXT))),
     drop=optional(each_of(TEXT)),
     test_file=optional(TEXT),
     test_labels=optional(TEXT),
@@ -39,7 +41,7 @@ SMALLER = "take a smaller file, or one of bytes (uint8)"
 def arrays(
     file: str,
     labels: str | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     drop: Sequence[str] | None = None,
     test_file: str | None = None,
     test_labels: str | None = None,
@@ -49,25 +51,30 @@ def arrays(
     """Return a set from files.
 
     file: X.npz with X and y (and X_test, y_test); X.npy, its labels in a second .npy; a .csv or .parquet with a column
-    `target`, the other columns being the features but for those in `drop`. test_file, test_labels: the same, for test;
-    without them `test_share` of the samples. task: classification or regression.
+    `target`, or several real ones, the other columns being the features but for those in `drop`. test_file,
+    test_labels: the same, for test; without them `test_share` of the samples. task: classification or regression.
     Raises InputError, in one line, for what is missing or not readable.
     """
     path = _existing(file, "dataset.file")
     if path.suffix.lower() not in KINDS:
         raise InputError(f"dataset.file={file}: its name must end in {', '.join(KINDS)}")
-    is_table = path.suffix.lower() in (".csv", ".parquet")
+    is_table = _is_table(file)
     if is_table and target is None:
         raise InputError(f"dataset.file={file} is a table: name the column to learn, dataset.target=COLUMN")
     if not is_table and (target or drop):
         raise InputError(f"dataset.file={file} has no named columns: leave dataset.target and dataset.drop out")
+    if test_file is not None and _is_table(_existing(test_file, "dataset.test_file")) != is_table:
+        raise InputError(f"dataset.test_file={test_file} is of another kind than {file}: a table for a table")
+    _only_for_npy(file, "labels", labels)
+    _only_for_npy(test_file, "test_labels", test_labels)
+    targets = [target] if isinstance(target, str) else list(target or ())
     parts: dict[str, Any] = {"X": None, "y": None, "X_test": None, "y_test": None}
     names: Sequence[str] = ()
     for one, two, X, y in ((file, labels, "X", "y"), (test_file, test_labels, "X_test", "y_test")):
         if one is None:
             continue
         if is_table:
-            parts[X], parts[y], names = _table(_existing(one, "dataset.file"), str(target), drop or (), names)
+            parts[X], parts[y], names = _table(_existing(one, "dataset.file"), targets, drop or (), names)
         elif Path(one).suffix.lower() == ".npz":
             held = _npz(_existing(one, "dataset.file"))
             parts |= held if X == "X" else {X: held["X"], y: held["y"]}
@@ -77,6 +84,17 @@ def arrays(
                 raise InputError(f"{one} holds samples alone: name the file of their labels, {setting}=y.npy")
             parts[X], parts[y] = _npy(_existing(one, "dataset.file")), _npy(_existing(two, setting))
     return from_arrays(path.stem, **parts, task=task, test_share=test_share, feature_names=names)
+
+
+def _is_table(file: str | Path) -> bool:
+    return Path(file).suffix.lower() in (".csv", ".parquet")
+
+
+def _only_for_npy(file: str | None, setting: str, value: str | None) -> None:
+    """Refuse a file of labels beside one that holds its own, or beside none."""
+    if value is not None and (file is None or Path(file).suffix.lower() != ".npy"):
+        held = "there is no test_file" if file is None else f"{file} holds its own labels"
+        raise InputError(f"dataset.{setting}={value} belongs to a .npy of samples, and {held}: leave it out")
 
 
 def _existing(file: str, setting: str) -> Path:
@@ -120,27 +138,57 @@ def _npz(path: Path) -> dict[str, Any]:
         raise _unreadable(path, error) from error
 
 
-def _table(path: Path, target: str, drop: Sequence[str], names: Sequence[str]) -> tuple[Any, Any, list[str]]:
-    """Return features (n, d), targets (n,) and the features' names; names: those that it must have, in this order."""
+def _table(path: Path, targets: Sequence[str], drop: Sequence[str], names: Sequence[str]) -> tuple[Any, Any, list[str]]:
+    """Return features (n, d), targets (n,), or (n, T) of several, and the features' names.
+
+    names: those that it must have, in this order.
+    """
     frame = _frame(path)
     columns = [str(name) for name in frame.columns]
     frame.columns = columns
-    for name in (target, *drop):
+    for name in (*targets, *drop):
         if name not in columns:
-            setting = "target" if name == target else "drop"
-            raise InputError(f"{path} has no column {name!r} (dataset.{setting}){nearest(name, columns)}")
-    features = list(names) or [name for name in columns if name != target and name not in drop]
+            setting = "target" if name in targets else "drop"
+            held = nearest(name, columns) or f"; it has {_listed(columns)}"
+            raise InputError(f"{path} has no column {name!r} (dataset.{setting}){held}")
+    features = list(names) or [name for name in columns if name not in targets and name not in drop]
     if lacking := [name for name in features if name not in columns]:
         raise InputError(f"{path} has no column {lacking[0]!r}, which the training table has")
     if not features:
-        raise InputError(f"{path} has no column beside {target!r}: give features to learn from")
+        raise InputError(f"{path} has no column beside {', '.join(map(repr, targets))}: give features to learn from")
+    _check_columns(path, frame, features, targets)
+    y = frame[list(targets)] if len(targets) > 1 else frame[targets[0]]
+    return _numbers(frame[features]), y.to_numpy(), features
+
+
+def _numbers(frame: Any) -> Array:
+    """Return columns as (n, d) float64, which a set makes float32 where that is enough; missing values as NaN."""
+    found: Array = frame.to_numpy(np.float64, na_value=np.nan)
+    return found
+
+
+def _check_columns(path: Path, frame: Any, features: Sequence[str], targets: Sequence[str]) -> None:
+    """Raise InputError for columns that are no features or no targets, by their names."""
+    if not len(frame):
+        raise InputError(f"{path} has a head and no rows: write at least 2 of each class")
     for name in features:
+        if path.suffix.lower() == ".csv" and name.startswith("Unnamed: "):
+            why = "if it counts the rows, leave it out"
+            raise InputError(f"{path} has a column without a name: name it, or, {why}: 'dataset.drop=[\"{name}\"]'")
         if frame[name].dtype.kind not in "biuf":
             remedy = f"encode it as numbers, or leave it out: dataset.drop=[{name}]"
             raise InputError(f"{path}: column {name!r} holds {frame[name].dtype} values, not numbers: {remedy}")
-    if missing := int(frame[target].isna().sum()):
-        raise InputError(f"{path}: column {target!r} lacks a value in {missing} of {len(frame)} rows: leave those out")
-    return frame[features].to_numpy(np.float32), frame[target].to_numpy(), features
+    for name in targets:
+        if missing := int(frame[name].isna().sum()):
+            raise InputError(
+                f"{path}: column {name!r} lacks a value in {missing} of {len(frame)} rows: leave those out"
+            )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    told = ", ".join(columns[:8]) + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
+    apart = next((mark for mark in ";\t" if len(columns) == 1 and mark in columns[0]), None)
+    return told if apart is None else f"one column, {columns[0]!r}: separate values by commas, not by {apart!r}"
 
 
 def _frame(path: Path) -> Any:
@@ -148,7 +196,15 @@ def _frame(path: Path) -> Any:
 
     memory.require(2 * path.stat().st_size, f"{path}", "take fewer rows or columns")
     try:
-        return pandas.read_csv(path) if path.suffix.lower() == ".csv" else pandas.read_parquet(path)
+        if path.suffix.lower() != ".csv":
+            return pandas.read_parquet(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
+            return pandas.read_csv(path, index_col=False)  # else a value too many shifts all columns
+    except pandas.errors.ParserWarning:
+        raise InputError(
+            f"{path}: rows have more values than its head has names: is there a comma at their ends?"
+        ) from None
     except ImportError as error:
         raise InputError(f"{path} needs a reader of Parquet files: pip install pyarrow") from error
     except Exception as error:  # of a file of another kind, or a damaged one

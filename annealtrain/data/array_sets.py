@@ -43,14 +43,16 @@ def from_arrays(
 ) -> Dataset:
     """Return arrays as a set, checked.
 
-    X: rows (n, d), grey images (n, H, W), or images (n, C, H, W) or (n, H, W, C) with C = 1, 3 or 4; bytes have scale
-    255, other images in [0, 1] scale 1, everything else none. y: (n,) classes of any kind, or real targets (n,) or
-    (n, T) of task="regression". X_test, y_test: the test set; without it, `test_share` of the rows, always the same.
-    class_names: of classes 0, 1, ...; else they are what y holds.
+    X: rows (n, d), grey images (n, H, W), or images (n, C, H, W) or (n, H, W, C), see `_channels_come_last`; bytes
+    have scale 255, other images in [0, 1] scale 1, everything else none. y: (n,) classes of any kind, or real targets
+    (n,) or (n, T) of task="regression". X_test, y_test: the test set; without it, `test_share` of the rows, always the
+    same. feature_names: of columns; else a data frame's. class_names: of classes 0, 1, ...; else they are what y holds.
     """
     if (X_test is None) != (y_test is None):
         raise InputError(f"dataset {name}: X_test and y_test belong together: give both or none")
     parts = [_samples(name, X), *([] if X_test is None else [_samples(name, X_test)])]
+    if len({_is_share(part) for part in parts if part.ndim == 4}) > 1 and any(part.max() > 1 for part in parts):
+        raise InputError(f"dataset {name}: of X and X_test one is bytes, one lies in [0, 1]: give both alike")
     given = {"y": y} if y_test is None else {"y": y, "y_test": y_test}
     labels = [plain(f"dataset {name}: {part}", held) for part, held in given.items()]
     for samples, held in zip(parts, labels, strict=True):
@@ -74,25 +76,57 @@ def from_arrays(
         scale=_scale(parts),
         task=task or CLASSIFICATION,
         class_names=names,
-        feature_names=tuple(feature_names),
+        feature_names=tuple(feature_names) or tuple(map(str, getattr(X, "columns", ()))),
     )
 
 
 def _samples(name: str, X: Any) -> np.ndarray:
-    """Return samples as rows (n, d) or images (n, C, H, W), bytes as they are, other numbers as float32."""
+    """Return samples as rows (n, d) or images (n, C, H, W), bytes as they are, other numbers as float32.
+
+    A table stays float64 where float32 would not tell a column's values apart, such as seconds since 1970.
+    """
     array = plain(f"dataset {name}: X", X)
     if array.dtype.kind not in "biuf":
         raise InputError(f"dataset {name}: samples are of type {array.dtype}, not numbers: encode them as numbers")
     if array.ndim not in (2, 3, 4):
         raise InputError(f"dataset {name}: samples are {array.shape}: make them rows (n, d) or images (n, C, H, W)")
+    if not len(array):
+        raise InputError(f"dataset {name} has no samples: give at least 2 of each class")
     if array.ndim == 3:
         array = array[:, None]
-    elif array.ndim == 4 and array.shape[1] not in CHANNELS and array.shape[3] in CHANNELS:
+    elif array.ndim == 4 and _channels_come_last(array.shape[1:]):
         array = array.transpose(0, 3, 1, 2)
     if array.dtype == np.uint8 and array.ndim == 4:
         return np.ascontiguousarray(array)
     memory.require(4 * array.size, f"dataset {name}", "give fewer samples, or images as bytes (uint8)")
-    return np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):  # numbers beyond float32 are then told from their infinities
+        single = np.ascontiguousarray(array, np.float32)
+    return single if array.ndim == 4 or _tells_apart(single, array) else np.ascontiguousarray(array, np.float64)
+
+
+def _channels_come_last(shape: Sequence[int]) -> bool:
+    """Whether the last axis of three is the channels': by their number, else since the others are of a size."""
+    first, second, last = shape
+    if first in CHANNELS or last in CHANNELS:
+        return first not in CHANNELS
+    return 2 * last <= min(first, second) or first == second != last
+
+
+def _tells_apart(single: np.ndarray, array: np.ndarray) -> bool:
+    """Whether float32 moves no value of a table's column by more than a thousandth of the column's span."""
+    if array.dtype.itemsize < 4 or array.dtype == np.float32 or not array.size:
+        return True
+    for rounded, column in zip(single.T, array.T, strict=True):
+        column = column.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.abs(rounded - column).max() > 1e-3 * (column.max() - column.min()):
+                return False
+    return True
+
+
+def _is_share(part: np.ndarray) -> bool:
+    """Whether all values lie in [0, 1], and are no bytes."""
+    return bool(part.dtype != np.uint8 and part.size and part.min() >= 0 and part.max() <= 1)
 
 
 def _scale(parts: Sequence[np.ndarray]) -> float | None:
@@ -114,6 +148,7 @@ def _classes(
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Return labels as numbers of classes, (n,) int64, and the classes' names; all must occur in the training set."""
     flat = [held[:, 0] if held.ndim == 2 and held.shape[1] == 1 else held for held in labels]
+    flat = [np.char.decode(held, "utf-8", "replace") if held.dtype.kind == "S" else held for held in flat]
     for held in flat:
         if held.ndim != 1:
             raise InputError(f"dataset {name}: labels are {held.shape}: make them (n,), or set task=regression")

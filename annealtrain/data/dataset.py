@@ -8,6 +8,7 @@ import numpy as np
 from annealtrain.errors import InputError
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
+MOST = 1e100  # of a number: its square, and sums of squares, are still finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +74,18 @@ class Dataset:
 
     def _check(self, part: str, images: np.ndarray, labels: np.ndarray) -> None:
         where = f"dataset {self.name}, {part} set"
-        same_shape = images.ndim in (2, 4) and images.shape[1:] == self.test_images.shape[1:]
-        if images.size == 0 or not same_shape or not (images.dtype == np.uint8 or images.dtype.kind == "f"):
-            need = "make them (n, C, H, W) uint8 or float, n > 0, C, H, W as in the test set"
-            raise InputError(f"{where}: images are {images.shape} {images.dtype}: {need}, or rows (n, d)")
+        is_number = images.dtype == np.uint8 or images.dtype.kind == "f"
+        if images.size == 0 or images.ndim not in (2, 4) or not is_number:
+            need = "make them (n, C, H, W) uint8 or float, n > 0, or rows (n, d)"
+            raise InputError(f"{where}: samples are {images.shape} {images.dtype}: {need}")
+        if images.shape[1:] != self.test_images.shape[1:]:
+            one, other = ("x".join(map(str, part.shape[1:])) for part in (images, self.test_images))
+            raise InputError(f"{where}: samples are {one}, those of the test set {other}: make both alike")
         low, high = images.min(), images.max()
         if not (np.isfinite(low) and np.isfinite(high)):  # min and max of NaN are NaN
             raise InputError(f"{where}: {self._not_finite(images)}: replace them with numbers")
+        if max(-float(low), float(high)) > MOST:
+            raise InputError(f"{where}: samples span {low:g}..{high:g}: divide them, to at most {MOST:g}")
         if self.scale is not None and (low < 0 or high > self.scale):
             raise InputError(f"{where}: pixels span {low:g}..{high:g}, not 0..{self.scale:g}: set scale")
         self._check_targets(where, images, labels) if self.is_regression else self._check_labels(where, images, labels)
@@ -106,3 +112,6 @@ class Dataset:
             raise InputError(f"{where}: targets are {labels.shape} {labels.dtype}: {need}")
         if not np.isfinite(labels).all():
             raise InputError(f"{where}: targets contain NaN or inf: leave those rows out")
+        if float(np.abs(labels).max()) > MOST:
+            span = f"{labels.min():g}..{labels.max():g}"
+            raise InputError(f"{where}: targets span {span}: divide them, to at most {MOST:g}")

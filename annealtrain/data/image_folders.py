@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from annealtrain.runtime import memory
 from annealtrain.runtime.validation import checked, number, one_of, optional
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-GREY = ("1", "L", "LA", "I", "I;16", "F")  # Pillow's modes without colours
-TEST = ("test", "val", "validation")  # which folder beside train is the test set: the first that is there
+GREY = ("1", "L", "LA", "La")  # Pillow's modes without colours, beside those of `_is_deep`
+# Folders of parts, whatever their case: the first of each that is there. One of these names may be a class's, too.
+TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
+ORIENTATION, SIDEWAYS = 0x0112, 5  # how a camera was held: from 5 on its pictures lie on their side
 
 
 @checked("dataset.", colours=optional(one_of("grey", "rgb")), test_share=number(above=0, below=1))
@@ -26,6 +29,7 @@ def folder(
 ) -> Dataset:
     """Return the pictures of data_dir/CLASS/*, or of data_dir/train/CLASS/* and data_dir/test/CLASS/*, as bytes.
 
+    They are turned as their cameras say. Where all have more than 8 bits a pixel, their values are kept, as float32.
     image_size: (h, w) that all are resized to as they are read; None: as they are, all of one size. colours: grey or
     rgb; None: grey where all pictures are. Without a folder test, `test_share` of each class is kept for it.
     Raises InputError naming the folder or the picture that is not as it must be.
@@ -35,16 +39,15 @@ def folder(
     root = Path(data_dir).expanduser()
     if not root.is_dir():
         raise DataMissing(root, f"data_dir={data_dir}: there is no such folder")
-    train = root / "train" if (root / "train").is_dir() else root
-    test = next((root / name for name in TEST if (root / name).is_dir()), None) if train != root else None
+    train, test = _parts(root)
     names, paths, labels = _pictures(train, None)
     count = len(paths)
     if test:
         _, more, more_labels = _pictures(test, names)
         paths, labels = paths + more, labels + more_labels
-    grey, sizes = _looked_at(paths, image_size)
+    grey, deep, sizes = _looked_at(paths, image_size)
     size = (int(image_size[0]), int(image_size[1])) if image_size else sizes[0]
-    images = _read(paths, size, grey if colours is None else colours == "grey")
+    images = _read(paths, size, grey if colours is None else colours == "grey", deep)
     numbers = np.array(labels, np.int64)
     is_test = np.arange(len(paths)) >= count if test else test_rows(root.name, numbers, test_share, stratified=True)
     return Dataset(
@@ -54,14 +57,28 @@ def folder(
         numbers[~is_test],
         images[is_test],
         numbers[is_test],
+        scale=None if deep else 255.0,
         class_names=tuple(names),
         resized_from=_resized(sizes, size),
     )
 
 
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _parts(root: Path) -> tuple[Path, Path | None]:
+    """Return the folders of training and of test; without any of them the root, and None."""
+    own = {path.name.lower(): path for path in _folders(root)}
+    train = next((own[name] for name in TRAIN if name in own), None)
+    if train is None or not (_folders(train) or set(own) <= {*TRAIN, *TEST}):  # then train is a class among others
+        return root, None
+    return train, next((own[name] for name in TEST if name in own), None)
+
+
 def _pictures(root: Path, known: Sequence[str] | None) -> tuple[list[str], list[Path], list[int]]:
     """Return the classes below a folder, its pictures and their classes' numbers; known: the classes it may have."""
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = _folders(root)
     names = list(known) if known else [path.name for path in folders]
     if unknown := [path.name for path in folders if path.name not in names]:
         raise InputError(
@@ -74,7 +91,7 @@ def _pictures(root: Path, known: Sequence[str] | None) -> tuple[list[str], list[
     paths: list[Path] = []
     labels: list[int] = []
     for path in folders:
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        found = sorted(file for file in path.rglob("*") if _is_picture(file.relative_to(path)) and file.is_file())
         if not found:
             raise InputError(f"{path} has no pictures ({' '.join(SUFFIXES)}): fill it, or take it away")
         paths += found
@@ -82,16 +99,23 @@ def _pictures(root: Path, known: Sequence[str] | None) -> tuple[list[str], list[
     return names, paths, labels
 
 
-def _looked_at(paths: Sequence[Path], image_size: Sequence[int] | None) -> tuple[bool, list[tuple[int, int]]]:
-    """Return whether all pictures are grey, and each one's (height, width), by their heads alone."""
+def _is_picture(path: Path) -> bool:
+    """Whether a file is one by its name; what is hidden is none, such as what macOS writes beside a file."""
+    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+
+
+def _looked_at(paths: Sequence[Path], image_size: Sequence[int] | None) -> tuple[bool, bool, list[tuple[int, int]]]:
+    """Return whether all pictures are grey, and all deep, and each one's (height, width), by their heads alone."""
     from PIL import Image
 
-    sizes, grey = [], True
+    sizes, grey, deep = [], True, True
     for path in paths:
         try:
             with Image.open(path) as picture:
-                sizes.append((picture.height, picture.width))
-                grey = grey and picture.mode in GREY
+                size = (picture.height, picture.width)
+                sizes.append(size[::-1] if _orientation(picture) >= SIDEWAYS else size)
+                grey = grey and (picture.mode in GREY or _is_deep(picture))
+                deep = deep and _is_deep(picture)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise _unreadable(path, error) from error
         if image_size is None and sizes[-1] != sizes[0]:
@@ -99,20 +123,34 @@ def _looked_at(paths: Sequence[Path], image_size: Sequence[int] | None) -> tuple
                 f"{path} is {height}x{width}" for path, (height, width) in ((paths[0], sizes[0]), (path, sizes[-1]))
             )
             raise InputError(f"{one}, {other}: set image_size=[H,W] to resize all")
-    return grey, sizes
+    return grey, deep, sizes
 
 
-def _read(paths: Sequence[Path], size: tuple[int, int], grey: bool) -> np.ndarray:
-    from PIL import Image
+def _orientation(picture: Any) -> int:
+    """Return how a camera was held, 1 to 8; 1: upright, or not told. TIFF files are turned by Pillow."""
+    if picture.format == "TIFF" or "exif" not in picture.info:
+        return 1
+    told = picture.getexif().get(ORIENTATION)
+    return told if isinstance(told, int) and 1 <= told <= 8 else 1
 
-    shape = (len(paths), 1 if grey else 3, *size)
-    # Twice: its two parts are taken out of it.
-    memory.require(2 * int(np.prod(shape)), f"{len(paths)} pictures of {size[0]}x{size[1]}", "set a smaller image_size")
-    images = np.empty(shape, np.uint8)
+
+def _is_deep(picture: Any) -> bool:
+    """Whether a pixel has more than 8 bits; such pictures are grey."""
+    return picture.mode == "F" or picture.mode.startswith("I")
+
+
+def _read(paths: Sequence[Path], size: tuple[int, int], grey: bool, deep: bool) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    shape, dtype = (len(paths), 1 if grey else 3, *size), np.dtype(np.float32 if deep else np.uint8)
+    needed = 2 * dtype.itemsize * int(np.prod(shape))  # twice: its two parts are taken out of it
+    memory.require(needed, f"{len(paths)} pictures of {size[0]}x{size[1]}", "set a smaller image_size")
+    images = np.empty(shape, dtype)
     for image, path in zip(images, paths, strict=True):
         try:
             with Image.open(path) as picture:
-                held = _eight_bits(picture).convert("L" if grey else "RGB")
+                turned = picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+                held = _deep(turned) if deep else _eight_bits(turned, path).convert("L" if grey else "RGB")
                 if (held.height, held.width) != size:
                     held = held.resize(size[::-1], Image.Resampling.BILINEAR)
                 image[:] = np.asarray(held).reshape(*size, -1).transpose(2, 0, 1)
@@ -121,13 +159,23 @@ def _read(paths: Sequence[Path], size: tuple[int, int], grey: bool) -> np.ndarra
     return images
 
 
-def _eight_bits(picture):  # type: ignore[no-untyped-def]
-    """Return a picture of 16 bits a pixel as one of 8, which Pillow would cut off at 255; others as they are."""
+def _deep(picture: Any) -> Any:
+    """Return a deep picture as one of floats, of the same values."""
     from PIL import Image
 
-    if not picture.mode.startswith("I"):
+    return Image.fromarray(np.asarray(picture).astype(np.float32))
+
+
+def _eight_bits(picture: Any, path: Path) -> Any:
+    """Return a picture of 16 bits a pixel, beside others of 8, as one of 8, which Pillow would cut off at 255."""
+    from PIL import Image
+
+    if not _is_deep(picture):
         return picture
-    return Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    pixels = np.asarray(picture)
+    if picture.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
+        raise InputError(f"{path} has pixels of {pixels.dtype}, others are bytes: save all as one kind")
+    return Image.fromarray((pixels.astype(np.int64) >> 8).astype(np.uint8))
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

@@ -34,13 +34,16 @@ class Preprocessing:
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Return the inputs (q, ...) float32 of a few samples (q, ...)."""
-        values: np.ndarray = self._scaled(samples)
+        values: np.ndarray = self.scaled(samples)
         if self.mean is not None:
             values = (values - self.mean) / self.std
-        return values
+        return values.astype(np.float32, copy=False)
 
-    def _scaled(self, samples: np.ndarray) -> np.ndarray:
-        values = samples.astype(np.float32)
+    def scaled(self, samples: np.ndarray) -> np.ndarray:
+        """Return a few samples resized and divided, not standardised; of a table of float64 in that precision."""
+        values: np.ndarray = samples.astype(
+            np.float64 if samples.dtype == np.float64 and samples.ndim == 2 else np.float32
+        )
         if self.scale is not None:
             values /= np.float32(self.scale)
         if self.size is None or values.shape[2:] == self.size:
@@ -91,17 +94,21 @@ def fitted(
 
 
 def _moments(made: Preprocessing, samples: np.ndarray, rows: np.ndarray) -> tuple[Array, Array]:
-    """Return mean and standard deviation of each column or channel, float32; a constant one has deviation 1."""
+    """Return mean and standard deviation of each column or channel, in the precision of the samples.
+
+    A constant one has deviation 1.
+    """
 
     def blocks() -> Iterator[Array]:
         for start in range(0, len(rows), BLOCK):
-            yield made(samples[rows[start : start + BLOCK]]).astype(np.float64)
+            yield made.scaled(samples[rows[start : start + BLOCK]]).astype(np.float64)
 
     axes = (0, 2, 3) if samples.ndim == 4 else (0,)
     count = len(rows) * (np.prod(made.size or samples.shape[2:]) if samples.ndim == 4 else 1)
     mean = sum(block.sum(axis=axes, keepdims=True) for block in blocks()) / count
     square = sum(((block - mean) ** 2).sum(axis=axes, keepdims=True) for block in blocks()) / count
-    return mean[0].astype(np.float32), _above_zero(np.sqrt(square)[0]).astype(np.float32)
+    dtype = made.scaled(samples[:1]).dtype
+    return mean[0].astype(dtype), _above_zero(np.sqrt(square)[0]).astype(dtype)
 
 
 def _above_zero(std: Array) -> Array:

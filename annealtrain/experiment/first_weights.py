@@ -1,7 +1,7 @@
 """`init=`: the weights that a run starts from, of another run or of a PyTorch file; nothing in them is run."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from annealtrain.runs import checkpoint, contents
 from annealtrain.runs.checksums import checksum
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array
+
+WRAPPED = ("state_dict", "model_state_dict", "model")  # where checkpoints of others keep the state dict
 
 
 def take(network: Any, init: str) -> dict[str, str]:
@@ -41,7 +43,9 @@ def take(network: Any, init: str) -> dict[str, str]:
 def _take_run(network: Any, path: Path) -> None:
     weights, others = checkpoint.read_checkpoint(path)[0], checkpoint.read_module(path)
     if isinstance(network, Network):
-        names = [layer for layer in network.named]
+        names = list(network.named)
+        if others.keys() - network.named.keys():
+            raise ValueError("is a run of another kind of network, of a torch module")
         held = dict(others)
         held |= dict(zip([name for name in names if name not in others], weights, strict=False))
         if len(held) != len(weights) + len(others):
@@ -61,16 +65,29 @@ def _state(content: bytes) -> dict[str, Array]:
         held = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise anything
         raise ValueError("is no file of torch.save(module.state_dict(), FILE)") from error
-    if isinstance(held, Mapping) and isinstance(held.get("state_dict"), Mapping):
-        held = held["state_dict"]
+    if isinstance(held, Mapping):  # a checkpoint of a training loop or of Lightning, with the state dict in it
+        held = next((held[name] for name in WRAPPED if isinstance(held.get(name), Mapping)), held)
     if not isinstance(held, Mapping) or not all(isinstance(value, torch.Tensor) for value in held.values()):
         raise ValueError("holds no state dict: write it by torch.save(module.state_dict(), FILE)")
-    return {str(name): tensor.detach().to_dense().numpy() for name, tensor in held.items()}
+    halves = (torch.bfloat16, torch.float16)  # of the first of which NumPy knows nothing
+    tensors = {str(name): tensor.detach().to_dense() for name, tensor in held.items()}
+    return {name: (tensor.float() if tensor.dtype in halves else tensor).numpy() for name, tensor in tensors.items()}
+
+
+def _unwrapped(arrays: dict[str, Array], needed: Iterable[str]) -> dict[str, Array]:
+    """Return arrays without what all their names begin with, such as DataParallel's module., where they fit so."""
+    names = set(needed)
+    while arrays and not names & arrays.keys():
+        first = next(iter(arrays)).partition(".")[0] + "."
+        if not all(name.startswith(first) and name != first for name in arrays):
+            break
+        arrays = {name.removeprefix(first): array for name, array in arrays.items()}
+    return arrays
 
 
 def _take_state(network: Any, arrays: dict[str, Array]) -> None:
     if not isinstance(network, Network):
-        network.take_others(arrays)
+        network.take_others(_unwrapped(arrays, network.others()))
         return
     from annealtrain.nn.torch_network import state_names  # the names that `export --format torch` writes
 

@@ -6,7 +6,7 @@ from inspect import signature
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, own_place
 from annealtrain.runtime.random_streams import Stream, stream
 from annealtrain.runtime.validation import Rule, is_whole, one_of, optional
 
@@ -67,6 +67,9 @@ def arguments(node: dict[str, Any], make: Any, in_shape: Sequence[int], classes:
         known |= {"in_channels": in_shape[0], "image_size": list(in_shape[1:])}
     taken = signature(make).parameters
     given = {name: value for name, value in node.items() if name not in LABELS or name in taken}
+    if "in_channels" in taken and "in_features" not in taken and not (len(in_shape) == 3 or given.get("in_channels")):
+        rows = f"rows of {in_shape[0]} numbers"
+        raise InputError(f"{node['_target_']} is for images, the samples are {rows}: take model=mlp or model=linear")
     asked = {name for name in known if name in taken and taken[name].default is taken[name].empty}
     asked |= {"num_classes", "in_channels" if len(in_shape) == 3 else "in_features"} & taken.keys()
     follows = {name for name, value in given.items() if value is None} | (asked - given.keys())
@@ -116,8 +119,7 @@ def network(
     except InputError:
         raise
     except Exception as error:  # whatever a module raises of what it cannot take
-        said = " ".join(str(error).split())
-        raise InputError(f"the model does not take samples of {shape}: {type(error).__name__}: {said}") from error
+        raise _refusal(f"the model does not take samples of {shape}", error) from error
     if made.classes != classes:
         raise InputError(
             f"the model has {made.classes} outputs, the dataset needs {classes}: "
@@ -126,4 +128,16 @@ def network(
     if anneals and rest is None:
         for parameter in made.rest.values():
             parameter.requires_grad_(False)
+    try:
+        made.rehearse()
+    except InputError as error:
+        raise InputError(f"in training mode {error}") from None
+    except Exception as error:  # as above
+        raise _refusal(f"the model cannot be trained on samples of {shape}", error) from error
     return made
+
+
+def _refusal(what: str, error: Exception) -> InputError:
+    place = own_place(error)
+    said = " ".join(str(error).split())
+    return InputError(f"{what}: {type(error).__name__}{f' in {place}' if place else ''}: {said}")

@@ -1,5 +1,6 @@
 """Any object that a node of a configuration describes by its `_target_`, or one line on why there can be none."""
 
+import re
 from inspect import Parameter, signature
 from typing import Any
 
@@ -7,7 +8,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf.errors import OmegaConfBaseException
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, own_place
 from annealtrain.experiment import trust
 from annealtrain.experiment.known_settings import meant
 
@@ -78,4 +79,8 @@ def unbuilt(what: str, node: Any, error: BaseException) -> InputError:
     if "Expected a callable target" in str(error):
         error = TypeError("a _target_ is no class and no function")
     said = " ".join(str(error).split()).removesuffix(".") + trust.hidden(node)
+    if isinstance(error, TypeError) and (lacking := re.search(r"missing .* argument.*?: '(\w+)'", said)):
+        return InputError(f"{what} cannot be built: {said}: add +{what}.{lacking[1]}=...")
+    if place := own_place(error):
+        return InputError(f"{what} cannot be built: {type(error).__name__} in {place}: {said or 'no word why'}")
     return InputError(f"{what} cannot be built: {said}: see annealtrain train --help")

@@ -8,7 +8,7 @@ arXiv:1503.05671), `root` gives a matrix B with B B' = F.
 """
 
 import numpy as np
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 
 from annealtrain.runtime.array_types import Array
 
@@ -152,6 +152,20 @@ class SoftmaxModel(LossModel):
         # B = (diag(sqrt p) - p sqrt(p)') / sqrt 2, as p adds up to 1: B' b = sqrt(p) (b - p.b) / sqrt 2.
         p = self.chances.astype(derivatives.dtype).reshape(*self.chances.shape, *(1,) * (derivatives.ndim - 2))
         found: Array = np.sqrt(p / 2) * (derivatives - (p * derivatives).sum(axis=1, keepdims=True))
+        return found
+
+
+class BinaryCrossEntropy(Loss):
+    """That of each output by itself, for yes or no: F is diag(p (1 - p)) / 2, p = 1 / (1 + exp(-output)).
+
+    It has a curvature alone, for loops that compute their loss themselves.
+    """
+
+    name = "binary_cross_entropy"
+
+    def probe(self, outputs: Array, random: np.random.Generator) -> Array:
+        chances = expit(outputs.astype(np.float64))
+        found: Array = ((chances - (random.random(outputs.shape) < chances)) * np.sqrt(0.5)).astype(outputs.dtype)
         return found
 
 

@@ -63,7 +63,10 @@ class Network:
             try:
                 shape = layer.connect(shape)
             except InputError as error:
-                raise InputError(f"layer {number} of the model does not fit: {error}") from None
+                why = f"layer {number} of the model does not fit: {error}"
+                if len(self.in_shape) == 1 and why.endswith(": put it before a Flatten"):
+                    why = f"{why.rpartition(':')[0]}: samples that are rows need Linear layers, as model=mlp has"
+                raise InputError(why) from None
             if isinstance(layer, TrainableLayer):
                 units, weights = layer.weight_shape
                 memory.require(3 * 8 * units * weights, f"layer {number} of the model", "make it smaller")

@@ -12,6 +12,7 @@ from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.named_arrays import require_same
 from annealtrain.nn.torch_module import TorchModule, seed_device
+from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime.array_types import Array
 
 
@@ -44,6 +45,11 @@ class RunModule(TorchModule):
             return super().run(inputs)
         with torch.autocast(self.device.type, torch.bfloat16):
             return super().run(inputs).float()
+
+    def rehearse(self) -> None:
+        """Run forward and backward once, in training mode, on two samples of zeros, and leave no trace of it."""
+        tape = TorchTape(self, np.zeros((2, *self.in_shape), np.float32), self._untouched(training=True))
+        tape.backward(np.ones_like(tape.outputs))
 
     def others(self) -> dict[str, Array]:
         """Return copies of all parameters and buffers, those of the layers too, by name."""

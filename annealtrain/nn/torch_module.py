@@ -17,6 +17,7 @@ from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.layout import CHUNK_SAMPLES, PREDICTED
 from annealtrain.nn.torch_layers import KINDS, TorchLayer, as_array, choices
+from annealtrain.nn.torch_rest import rest_optimizer
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
@@ -58,11 +59,13 @@ class TorchModule:
     ) -> None:
         self.module, self.seed, self.classes = module, seed, 0
         self._outputs = outputs
+        if any(isinstance(parameter, nn.UninitializedParameter) for parameter in module.parameters()):
+            raise InputError("the module has lazy layers, of no size yet: give sizes, or run a batch through it first")
         self.trainable: list[TorchLayer] = _chosen(choices(module), trainable)
         if in_shape is not None:
             self.in_shape = tuple(in_shape)
             self.meet(Call((torch.zeros((2, *in_shape), dtype=self.dtype, device=self.device),)))
-        self.rest_optimizer = rest(list(self.rest.values())) if rest and self.rest else None
+        self.rest_optimizer = rest_optimizer(rest, list(self.rest.values()))
         self._first_rates = [group["lr"] for group in self.rest_optimizer.param_groups] if self.rest_optimizer else []
 
     @property
@@ -120,7 +123,7 @@ class TorchModule:
         found = self._outputs(found) if self._outputs else getattr(found, "logits", found)
         if not isinstance(found, Tensor) or found.ndim < 2:
             told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise InputError(f"the module's output is {told}: it must be (samples, classes)")
+            raise InputError(f"the module's output is {told}: it must be (samples, classes): take that alone out of it")
         return found
 
     def tensor(self, inputs: Any) -> Tensor:

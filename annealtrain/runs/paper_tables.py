@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from annealtrain.errors import InputError, nearest
-from annealtrain.runtime.foreign_text import printable
+from annealtrain.runtime.foreign_text import NUMBER, printable
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]  # the head, and rows of as many cells
 SPREAD = " +- "
@@ -62,7 +62,7 @@ def markdown(table: Table) -> str:
 
 def _latex_cell(text: str) -> str:
     middle, is_spread, deviation = text.partition(SPREAD)
-    if is_spread:
+    if is_spread and NUMBER.fullmatch(middle) and NUMBER.fullmatch(deviation):  # else a setting's text
         return rf"${middle} \pm {deviation}$"
     return "".join(ESCAPED.get(character, character) for character in printable(text))
 

@@ -25,8 +25,9 @@ def unfallen_loss(first: Row, last: Row, setting: str) -> str | None:
     first, last: the metrics of epoch 0 and of the last one. setting: what would make the steps smaller.
     """
     if not isfinite(last["train_loss"]):
-        when = f"in epoch {last['epoch']}" if last["epoch"] else "with the first weights"
-        return f"the run has diverged: its loss {when} is no finite number: lower {setting}"
+        if not last["epoch"]:
+            return "the run cannot begin: its loss with the first weights is no finite number: mend them, or the model"
+        return f"the run has diverged: its loss in epoch {last['epoch']} is no finite number: lower {setting}"
     if last["train_loss"] < first["train_loss"]:
         return None
     return (

@@ -13,7 +13,7 @@ import torch
 from annealtrain.commands.torch_optimizer.last_inputs import LastInputs
 from annealtrain.commands.torch_optimizer.next_problem import NextProblem
 from annealtrain.errors import Diverged, InputError
-from annealtrain.nn.losses import LOSSES
+from annealtrain.nn.losses import LOSSES, SQUARED_ERROR, BinaryCrossEntropy, Loss
 from annealtrain.nn.torch_module import TorchModule
 from annealtrain.optimizers.kronecker_model import KroneckerModel
 from annealtrain.runtime import thread_pool
@@ -25,6 +25,8 @@ from annealtrain.solvers.solver import Solver
 PROBED = 64  # samples of a curvature probe, of all ranks together
 WARM_UP = 10  # first steps that each renew the curvature
 SOLVES = 1000  # steps that a solver is told to expect
+# Losses that PyTorch's functions average over outputs too, by what their sums over outputs curve like.
+MEANS: dict[str, Loss] = {"mse": SQUARED_ERROR, "binary_cross_entropy": BinaryCrossEntropy()}
 LOG = logging.getLogger(__name__)
 
 
@@ -53,6 +55,7 @@ class Annealed:
         self.network, self.solver, self.ranks, self.settings = network, solver, ranks, settings
         self.bits, self.loss, self.every, self.seed, self.threads = bits, loss, every, seed, threads
         self.number = 0
+        self._idle: set[int] = set()  # layers that had no gradient when gradients were last read
         self.model: KroneckerModel | None = None  # from the first step on, when it is known what a pass goes through
         self.inputs = inputs
         inputs.samples = max(PROBED // ranks.size, 1)
@@ -73,7 +76,7 @@ class Annealed:
         owners = ranks.shared_out([M * N * N for M, N in (layer.weight_shape for layer in layers)])
         changes = [np.zeros(layer.weight_shape) for layer in layers]
         for k, owner in enumerate(owners):
-            if owner == ranks.rank:
+            if owner == ranks.rank and k not in self._idle:
                 changes[k] = self._problem(model, k, half_range, eta).solve().best_weights
         for layer, change in zip(layers, ranks.from_owners(changes, owners), strict=True):
             layer.weights = layer.weights + change
@@ -105,7 +108,8 @@ class Annealed:
     def _gradients(self, keep: bool = False) -> list[Array]:
         """Return the mean gradient over ranks of each layer, (M, N); that of the rest is put in its place.
 
-        keep: leave the rest's as it is.
+        keep: leave the rest's as it is. A layer that has none on any rank, as no pass went through it or it is frozen
+        by now, is idle: it has zeros, and is not moved by what is left of earlier ones.
         """
         layers, ranks = self.network.trainable, self.ranks
         if all(parameter.grad is None for layer in layers for parameter in layer.parameters):
@@ -115,13 +119,16 @@ class Annealed:
             return layer.joined([torch.zeros_like(p) if p.grad is None else p.grad for p in layer.parameters])
 
         arrays = [found(layer) for layer in layers]
+        held = np.array([any(p.grad is not None for p in layer.parameters) for layer in layers], np.float64)
         if ranks.size > 1:
+            (held,) = ranks.sums([held])
             rest = [p.grad for p in self.network.rest.values() if p.grad is not None]
             total = ranks.sums([*arrays, *(grad.double().cpu().numpy() for grad in rest)])
             for grad, array in zip(rest, total[len(arrays) :], strict=True):
                 if not keep:
                     grad.copy_(torch.from_numpy(array / ranks.size))
             arrays = [array / ranks.size for array in total[: len(arrays)]]
+        self._idle = {k for k, count in enumerate(held) if not count}
         if not all(np.isfinite(array).all() for array in arrays):
             raise Diverged("the gradients are not finite: lower half_range, or the learning rate of rest")
         return arrays
@@ -137,9 +144,13 @@ class Annealed:
 
     def _probe(self, model: KroneckerModel, outputs: Array) -> Array:
         """Return vectors s of the outputs' shape whose mean product is half the loss's second derivative."""
-        objective = LOSSES["squared_error" if self.loss == "mse" else self.loss]
+        if self.loss == "cross_entropy" and outputs.shape[-1] == 1:
+            raise InputError(
+                "loss=cross_entropy needs two outputs, the module has one: loss=binary_cross_entropy, or mse"
+            )
+        objective = MEANS[self.loss] if self.loss in MEANS else LOSSES[self.loss]
         random = generator(self.seed, Stream.SIGNS, self.number)
-        terms = math.prod(outputs.shape[1:-1]) * (outputs.shape[-1] if self.loss == "mse" else 1)  # of a mean
+        terms = math.prod(outputs.shape[1:-1]) * (outputs.shape[-1] if self.loss in MEANS else 1)  # of a mean
         found: Array = model.draw(objective, outputs, random) / outputs.dtype.type(math.sqrt(terms))
         return found
 
@@ -152,7 +163,10 @@ class Annealed:
     def _looking(self) -> Iterator[Any]:
         """Yield the module's last inputs, while passes through it are not taken for the loop's own."""
         if self.inputs.call is None:
-            raise InputError("the module has not run with gradients yet: compute the loss with it before step()")
+            raise InputError(
+                "the module has not run with gradients yet: compute the loss with it, compiled or wrapped as it was "
+                "given to the optimizer, before step()"
+            )
         self.inputs.is_paused = True
         try:
             yield self.inputs.call

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from annealtrain.commands.torch_optimizer.annealed import Annealed
+from annealtrain.commands.torch_optimizer.annealed import MEANS, Annealed
 from annealtrain.commands.torch_optimizer.last_inputs import LastInputs
 from annealtrain.commands.torch_optimizer.next_problem import NextProblem
 from annealtrain.errors import InputError
@@ -38,8 +38,8 @@ class IsingKronecker(torch.optim.Optimizer):
     module: any; samples come first in what it is called with. bits: of a change.
     half_range: L, which is the `lr` of the first parameter group: torch's schedulers act on it, and eta falls with it;
     0 moves nothing. solver: a name of the group `solver`, such as "sa", with solver_settings, or an object.
-    loss: what the loop's loss is, for its curvature: cross_entropy, mse (F.mse_loss), squared_error (summed over
-    outputs); means over samples.
+    loss: what the loop's loss is, for its curvature: cross_entropy, mse (F.mse_loss), binary_cross_entropy
+    (F.binary_cross_entropy_with_logits), squared_error (summed over outputs); means over samples.
     layers: names or numbers of the layers to anneal; None: all Conv2d and Linear.
     rest: a torch optimizer's class, or a function of the list of parameters, for all other parameters; None: they stay
     as they are, with a warning that names them. outputs: gets (samples, classes) of what the module returns.
@@ -56,7 +56,7 @@ class IsingKronecker(torch.optim.Optimizer):
         momentum=number(0, below=1),
         memory=number(0, below=1),
         every=whole(),
-        loss=one_of(*LOSSES, "mse"),
+        loss=one_of(*LOSSES, *MEANS),
         factors=one_of(*FORMS),
         weight_decay=number(0, most=1),
         seed=SEED,
