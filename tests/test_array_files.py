@@ -64,6 +64,7 @@ def test_a_test_set_of_its_own(folder, tmp_path):
         ),
         ("short.csv", {"target": "a"}, "has no column beside 'a': give features to learn from"),
         ("gaps.csv", {"target": "b"}, "column 'a' contains NaN or inf in 1 of"),
+        ("large.csv", {"target": "b"}, "column 'a' contains NaN or inf in 1"),
         ("gaps.csv", {"target": "a"}, "column 'a' lacks a value in 1 of 13 rows: leave those out"),
         ("points.npz", {"target": "kind"}, "has no named columns: leave dataset.target and dataset.drop out"),
         ("X.npy", {}, "holds samples alone: name the file of their labels, dataset.labels=y.npy"),
@@ -82,6 +83,7 @@ def test_what_is_lacking_is_said_in_a_line(folder, monkeypatch, file, settings, 
     Path("short.csv").write_text("a\n" + "1\n2\n" * 6)
     Path("narrow.csv").write_text("a,kind\n1,ant\n2,bee\n")
     Path("gaps.csv").write_text("a,b\n" + "1,0\n2,1\n" * 6 + ",1\n")
+    Path("large.csv").write_text("a,b\n" + "1,0\n2,1\n" * 6 + "1e39,1\n")
     np.savez("odd.npz", features=X)
     np.savez("objects.npz", X=X, y=np.array([{}] * 90, object))
     Path("damaged.npz").write_bytes(b"PK\x03\x04 no more")

@@ -86,6 +86,7 @@ def test_real_targets():
         ({"X": X.astype(str)}, "samples are of type <U32, not numbers: encode them as numbers"),
         ({"X": X[:, 0]}, "samples are (90,): make them rows (n, d) or images (n, C, H, W)"),
         ({"X": np.where(np.arange(5) == 3, np.inf, X)}, "column 3 contains NaN or inf in 72 of 72 rows"),
+        ({"X": np.where(np.arange(5) == 3, 1e39, X)}, "column 3 contains NaN or inf in 72 of 72 rows"),
         ({"X_test": X}, "X_test and y_test belong together"),
         ({"X_test": X, "y_test": LABELS + 1}, "test set: class 3 does not occur in the training set"),
         ({"X_test": X[:, :2], "y_test": LABELS}, "as in the test set"),

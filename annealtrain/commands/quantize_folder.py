@@ -22,10 +22,11 @@ from annealtrain.optimizers.quantization.network import QuantizedLayer
 from annealtrain.optimizers.quantization.source import Source
 from annealtrain.reports.quantization_plots import plot_quantization
 from annealtrain.runs import contents, lock, tables
-from annealtrain.runtime import files
+from annealtrain.runtime import archives, files
 from annealtrain.runtime.array_types import Array, Row
 
 CONFIG, META, RESULT, TABLE, PARTS = contents.CONFIG, contents.META, contents.RESULT, "layers.csv", "layers"
+MOST_LAYER = 16_000_000_000  # bytes of a file
 REMEDY = "choose another --output, or put that right and call again"
 OWN = (CONFIG, META, RESULT, TABLE, PARTS, "weights.npz", "codes.npz", "network.pt", "codes.pt", "network.onnx")
 FILES = (*OWN, "quantization.png", "quantization.pdf", lock.LOCK)
@@ -123,8 +124,8 @@ def _npz(arrays: Mapping[str, Array]) -> bytes:
 def _read_layer(path: Path, source: Source, k: int, grid: Grid) -> QuantizedLayer:
     shape = source.weights(k).shape
     try:
-        with np.load(io.BytesIO(files.read_bytes(path, 16_000_000_000)), allow_pickle=False) as held:
-            parts: dict[str, Any] = {name: held[name] for name in held.files}
+        content = files.read_bytes(path, MOST_LAYER)
+        parts: dict[str, Any] = archives.arrays(content, len(content))  # it is not packed
         levels, scales, row = parts["levels"], parts["scales"], json.loads(str(parts["row"]))
         if levels.shape != shape or levels.dtype.kind != "i" or scales.shape != (shape[0], grid.groups(shape[1])):
             raise ValueError("it is of another layer")

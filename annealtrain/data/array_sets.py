@@ -92,7 +92,8 @@ def _samples(name: str, X: Any) -> np.ndarray:
     if array.dtype == np.uint8 and array.ndim == 4:
         return np.ascontiguousarray(array)
     memory.require(4 * array.size, f"dataset {name}", "give fewer samples, or images as bytes (uint8)")
-    return np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):  # what is beyond single precision becomes inf, which is told
+        return np.ascontiguousarray(array, np.float32)
 
 
 def _scale(parts: Sequence[np.ndarray]) -> float | None:
