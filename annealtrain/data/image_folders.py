@@ -1,5 +1,6 @@
 """`dataset=folder`: pictures in folders, one a class, with or without folders train and test above them."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from annealtrain.runtime import memory
 from annealtrain.runtime.validation import checked, number, one_of, optional
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # of others Pillow calls programs such as Ghostscript
 GREY = ("1", "L", "LA", "I", "I;16", "F")  # Pillow's modes without colours
 TEST = ("test", "val", "validation")  # which folder beside train is the test set: the first that is there
 
@@ -42,9 +44,10 @@ def folder(
     if test:
         _, more, more_labels = _pictures(test, names)
         paths, labels = paths + more, labels + more_labels
-    grey, sizes = _looked_at(paths, image_size)
-    size = (int(image_size[0]), int(image_size[1])) if image_size else sizes[0]
-    images = _read(paths, size, grey if colours is None else colours == "grey")
+    with warnings.catch_warnings(action="ignore"):  # Pillow's, of pictures that are large or that it mends
+        grey, sizes = _looked_at(paths, image_size)
+        size = (int(image_size[0]), int(image_size[1])) if image_size else sizes[0]
+        images = _read(paths, size, grey if colours is None else colours == "grey")
     numbers = np.array(labels, np.int64)
     is_test = np.arange(len(paths)) >= count if test else test_rows(root.name, numbers, test_share, stratified=True)
     return Dataset(
@@ -89,7 +92,7 @@ def _looked_at(paths: Sequence[Path], image_size: Sequence[int] | None) -> tuple
     sizes, grey = [], True
     for path in paths:
         try:
-            with Image.open(path) as picture:
+            with Image.open(path, formats=FORMATS) as picture:
                 sizes.append((picture.height, picture.width))
                 grey = grey and picture.mode in GREY
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -111,7 +114,7 @@ def _read(paths: Sequence[Path], size: tuple[int, int], grey: bool) -> np.ndarra
     images = np.empty(shape, np.uint8)
     for image, path in zip(images, paths, strict=True):
         try:
-            with Image.open(path) as picture:
+            with Image.open(path, formats=FORMATS) as picture:
                 held = _eight_bits(picture).convert("L" if grey else "RGB")
                 if (held.height, held.width) != size:
                     held = held.resize(size[::-1], Image.Resampling.BILINEAR)
