@@ -35,6 +35,12 @@ def instance(num_levels: int = 4, weights: int = 6, dead: int = 2) -> Instance:
     return Instance("tiny", X.T @ X, b, 7, num_levels, np.zeros(weights, np.int64), True)
 
 
+def test_another_problem_by_a_name_of_the_catalogue_is_refused(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine.npz").write_bytes(replace(instance(), name=SMALL).to_bytes())
+    said = refused("bench", "field", "mine.npz", "--solvers", "sa", "--output", "race")
+    assert said.startswith(f"mine.npz has the name of the catalogue's {SMALL} and is another problem (hash ")
+
+
 def least(one: Instance) -> int:
     every = np.stack(np.meshgrid(*[np.arange(one.num_levels)] * one.num_weights), axis=-1).reshape(-1, one.num_weights)
     return int(one.energy(every).min())
@@ -304,7 +310,9 @@ def test_the_command_writes_tables_and_figures(cli: Callable, tmp_path: Path) ->
     [
         (["--solvers", "neel"], "--solvers: there is no 'neel'; did you mean 'neal'?"),
         (["--solvers", "sa,sa"], "--solvers: sa stands there twice"),
-        (["--seconds", "0"], "--seconds=0.0 is not a number above 0"),
+        (["--solvers", ""], "--solvers: there is no ''"),
+        (["--seconds", "1e-320"], "--seconds=1e-320 is not a number from 0.001 to 3600"),
+        (["--seconds", "0"], "--seconds=0.0 is not a number from 0.001 to 3600"),
         (["--seeds", "0"], "--seeds=0 is not a whole number from 1 to 1000"),
         (["--jobs", "0"], "--jobs=0 is not a whole number"),
         (["--target", "2"], "--target=2.0 is not a number"),

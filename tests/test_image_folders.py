@@ -145,3 +145,17 @@ def test_what_is_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
     root = write_pictures(tmp_path / "mine", each=2)
     monkeypatch.setattr("annealtrain.runtime.memory.available_bytes", lambda: 1000)
     assert error_of(folder, str(root)).startswith("6 pictures of 64x64 needs 147 kB; 1 kB are available: set a sm")
+
+
+def test_no_picture_calls_a_program_and_large_ones_are_not_warned_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # 64 pixels are worth a warning, beyond 80 they are refused
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            Image.new("L", (8, 8), number).save(tmp_path / name / f"{number}.png")
+    assert folder(str(tmp_path)).shape == (1, 8, 8)  # warnings are errors here
+    called = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *given: called.append(given))
+    (tmp_path / "a" / "9.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
+    assert "9.png is not a picture that can be read" in error_of(folder, str(tmp_path))
+    assert not called

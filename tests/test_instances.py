@@ -1,9 +1,11 @@
 """The instances of real layers: their numbers, what is known of them, their files, and the command that writes them."""
 
+import json
 import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import dimod
 import numpy as np
@@ -138,6 +140,44 @@ def test_what_is_no_instance_is_one_line(tmp_path: Path) -> None:
         load("mnist-linear-step-8")
     with pytest.raises(InputError, match="cannot be read"):
         load(tmp_path / "none.npz")
+
+
+PLAIN = {"name": "mine", "num_levels": 2, "convex": False, "about": {}, "c": "0"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"A": np.array([0.5, 1, 2])}, "whole numbers"),
+        ({"A": np.array([1j, 1, 2])}, "whole numbers"),
+        ({"b": np.array(["1", "2"])}, "whole numbers"),
+        ({"A": np.arange(4).reshape(2, 2)}, "whole numbers"),
+        ({"A": np.arange(2)}, "whole numbers"),
+        ({"A": np.array([2**62, 0, 0])}, "beyond 64 bits"),
+        ({"start": np.array([5, -7])}, "start has values that are not whole numbers from 0 to 1"),
+        ({"plain": PLAIN | {"num_levels": 1}}, "num_levels=1 is not a whole number from 2 to 65536"),
+        ({"plain": PLAIN | {"num_levels": 2.5}}, "num_levels=2.5 is not"),
+        ({"plain": PLAIN | {"num_levels": "2"}}, "num_levels='2' is not"),
+        ({"plain": PLAIN | {"name": ["a"]}}, r"name=\['a'\] is not a name"),
+        ({"plain": PLAIN | {"name": "x\x1b[31m"}}, "is not a name"),
+        ({"plain": PLAIN | {"convex": "no"}}, "convex='no' is not one of true, false"),
+        ({"plain": PLAIN | {"about": [1]}}, "is not a mapping"),
+        ({"plain": PLAIN | {"c": "9" * 30}}, "c=9999"),
+        ({"plain": PLAIN | {"A": 1}}, "says nothing of its levels"),
+        ({"plain": [1]}, "says nothing of its levels"),
+    ],
+)
+def test_numbers_that_no_instance_has_are_refused(parts: dict[str, object], said: str, tmp_path: Path) -> None:
+    held = {"A": np.arange(3), "b": np.zeros(2, int), "start": np.zeros(2, int), "plain": PLAIN} | parts
+    np.savez(tmp_path / "x.npz", **held | {"plain": np.array(json.dumps(held["plain"]))})
+    with pytest.raises(InputError, match=said):
+        load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("name", [None, 3, ["a"], b"x.npz", "x" * 5000, "a\0.npz"])
+def test_what_is_no_name_is_one_line(name: Any) -> None:
+    with pytest.raises(InputError):
+        load(name)
 
 
 @pytest.mark.parametrize("kind", ["bqm", "coo", "qubo", "lp", "npy", "empty"])

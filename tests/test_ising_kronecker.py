@@ -347,6 +347,10 @@ def test_the_mean_of_outputs_has_its_own_curvature():
         ({"solver": 3}, "solver=3 is neither a name"),
         ({"solver_settings": {"num_sweeps": 3}}, "num_sweeps: a solver that is given as an object has its settings"),
         ({"layers": ["fc"]}, "trainable=fc: the module has no such layer"),
+        ({"solver": "sa", "solver_settings": ["num_sweeps"]}, "is not settings by name"),
+        ({"rest": torch.ones(3)}, "rest=tensor.* is not a torch optimizer's class"),
+        ({"outputs": 3}, "outputs=3 is not a function"),
+        ({"loss": torch.ones(3)}, "loss=tensor.* is not one of"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(settings, told):
@@ -375,8 +379,8 @@ def test_wrong_use_is_refused_in_one_line():
 @pytest.mark.parametrize(
     ("rest", "told"),
     [
-        ("adamw", "rest is a str: give a class, such as torch.optim.AdamW"),
-        (ADAMW(nn.Linear(2, 2).parameters()), "rest is a AdamW: give a class"),
+        ("adamw", "rest='adamw' is not a torch optimizer's class, or a function"),
+        (ADAMW(nn.Linear(2, 2).parameters()), "rest=AdamW .* is not a torch optimizer's class"),
         (lambda parameters: None, "rest makes a NoneType of parameters"),
     ],
 )

@@ -64,7 +64,10 @@ def test_solvers_by_name_and_groups() -> None:
     ("words", "said"),
     [
         ({"scales": None}, "scales is missing"),
-        ({"scales": -1.0}, "half_range=-1.0"),
+        ({"scales": -1.0}, r"scales \(3, 1\) are not numbers from 1e-18 to 1e\+18, one or more for each of 3 units"),
+        ({"scales": 1e-320}, "are not numbers from 1e-18"),
+        ({"scales": np.ones(5)}, r"scales \(5, 1\) are not"),
+        ({"bits": np.ones(2)}, "bits="),
         ({"bits": None}, "give one of them"),
         ({"num_levels": 3}, "give one of them"),
         ({"solver": "gptqq"}, "did you mean 'gptq'"),

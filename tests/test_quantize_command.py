@@ -1,6 +1,9 @@
 """`annealtrain quantize`: a run, a PyTorch module and an ONNX file, to folders that others read."""
 
 import json
+import os
+import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -196,3 +199,105 @@ def test_grids_of_layers() -> None:
     assert [grid and grid.levels for grid in grids] == [3, None, 16]
     assert grids[0] is not None
     assert grids[0].group_size == 8
+
+
+def onnx_file(path: Path, *, name: str = "w", scale: float = 1.0, outside: str = "", out: tuple = ("Q", 10)) -> None:
+    """Write a linear classifier of the digits as an ONNX file; outside: the file that its weights lie in."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    weights = scale * np.random.default_rng(0).normal(size=(10, 64)).astype(np.float32)
+    held = numpy_helper.from_array(weights, name)
+    if outside:
+        (path.parent / "weights.bin").write_bytes(held.raw_data)
+        held.ClearField("raw_data")
+        held.data_location = TensorProto.EXTERNAL
+        held.external_data.add(key="location", value=outside)
+    nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("Gemm", ["f", name], ["y"], transB=1)]
+    shapes = (("x", ("Q", 1, 8, 8)), ("y", out))
+    x, y = (helper.make_tensor_value_info(each, TensorProto.FLOAT, shape) for each, shape in shapes)
+    graph = helper.make_graph(nodes, "net", [x], [y], [held])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+@pytest.mark.parametrize(
+    ("made", "words", "said"),
+    [
+        ({"scale": np.nan}, [], "the network's outputs for samples of digits are not finite"),
+        ({"scale": 1e20}, [], "layer 'w' has weights that are not numbers of at most 1e+18 in size"),
+        ({"out": ("Q",)}, [], "this is not an ONNX model"),
+        ({"outside": "/etc/passwd"}, [], "its weights lie outside its folder, in /etc/passwd"),
+        ({"outside": "../weights.bin"}, [], "its weights lie outside its folder, in ../weights.bin"),
+        ({"outside": "link.bin"}, [], "it is a symbolic link"),
+        ({}, ["~dataset"], "dataset is missing: the set that the network is for, such as dataset=digits"),
+        ({}, ["model._target_=my_nets.net"], "net.onnx is an ONNX file, which has its own network: leave it out"),
+        ({}, ["state_dict=net.pt"], "net.onnx is an ONNX file, which has its own network: leave it out"),
+        ({}, ["hydra.run.dir=mine"], "nothing of Hydra's is read here: --output names the folder"),
+    ],
+)
+def test_onnx_files_of_others(refused: Callable, tmp_path: Path, made: dict, words: list[str], said: str) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "link.bin").symlink_to("/etc/passwd")
+    onnx_file(tmp_path / "sub" / "net.onnx", **made)
+    (tmp_path / "weights.bin").write_bytes(bytes(2560))
+    assert said in refused("quantize", "sub/net.onnx", *([] if words == ["~dataset"] else ["dataset=digits", *words]))
+
+
+def test_weights_beside_an_onnx_file_and_names_of_others(cli: Callable, undrawn: None, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "sub").mkdir()
+    onnx_file(tmp_path / "sub" / "net.onnx", name="=w\x1b[31m", outside="weights.bin")
+    outcome = cli("quantize", "sub/net.onnx", "dataset=digits", *FAST, "--output", "o")
+    assert outcome.code == 0, outcome
+    assert outcome.out.startswith("=w\\x1b[31m: 10 x 64, 4 levels")
+    assert "'=w" in (tmp_path / "o" / "layers.csv").read_text()
+
+
+def test_state_dicts_of_others(refused: Callable, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    (tmp_path / "my_nets.py").write_text(MODULE)
+    words = ("quantize", "model._target_=my_nets.net", "dataset=digits", *FAST, "state_dict=net.pt")
+    (tmp_path / "net.pt").write_bytes(pickle.dumps(os.getcwd))
+    assert refused(*words) == "state_dict=net.pt is no file of torch.save(module.state_dict(), FILE)"
+    for tensor in (torch.ones(2) * 1j, torch.sparse_coo_tensor(size=(10**6, 10**6), check_invariants=True)):
+        torch.save({"0.weight": tensor}, "net.pt")
+        assert "holds '0.weight', which is no dense tensor of real numbers" in refused(*words)
+    torch.save([1], "net.pt")
+    assert "state_dict=net.pt holds no state dict" in refused(*words)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "codes.npz", "network.pt", "layers.csv", "result.json", "layers"])
+def test_files_of_others_stay_as_they_are(run: Path, refused: Callable, tmp_path: Path, name: str) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / name).write_text("mine")
+    assert f"o holds other files ({name}): choose another --output" in refused(
+        "quantize", str(run), *FAST, "--output", "o"
+    )
+    assert (tmp_path / "o" / name).read_text() == "mine"
+
+
+def test_a_folder_is_written_to_that_is_no_link_and_was_begun(
+    run: Path, cli: Callable, refused: Callable, undrawn: None, tmp_path: Path
+) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "o" / "layers").symlink_to("../elsewhere")
+    words = ("quantize", str(run), *FAST, "--output", "o")
+    assert "o/layers is a link, which would be written through" in refused(*words)
+    (tmp_path / "o" / "layers").unlink()
+    (tmp_path / "o" / "layers").mkdir()
+    assert cli(*words).code == 0
+    for wrong in ({"float": 3}, {"float": {"test": "x"}}, {"bytes": {}}, {"seconds": None}):
+        result = json.loads((tmp_path / "o" / "result.json").read_text())
+        (tmp_path / "o" / "result.json").write_text(json.dumps(result | wrong))
+        assert "result.json is not what a run writes (its scores are no numbers)" in refused(*words)
+        (tmp_path / "o" / "result.json").write_text(json.dumps(result))
+    assert "This network is quantised" in cli(*words).out
+
+
+def test_best_weights_that_are_missing_are_not_replaced_by_others(run: Path, refused: Callable, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "r")
+    (tmp_path / "r" / "best.npz").unlink()
+    assert (
+        refused("quantize", "r", *FAST) == "r/best.npz is missing: restore it, or take the last weights, weights=last"
+    )

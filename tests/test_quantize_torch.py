@@ -112,6 +112,19 @@ def test_what_is_no_model_or_setting_is_refused(module: nn.Module, x) -> None:
     ):
         with pytest.raises(ValueError, match=said):
             annealtrain.quantize(module, [x], **words)
+    for loader, said in (
+        (3, "3 is no loader"),
+        ([3], "samples are its first axis"),
+        ([None], "the loader gives null, not a tensor of samples"),
+        ([x, x[:, :, :3]], "samples are its first axis, all alike"),
+    ):
+        with pytest.raises(InputError, match=said):
+            annealtrain.quantize(module, loader, 2)
+    with pytest.raises(InputError, match=r"'net' is no torch.nn.Module: give the model itself"):
+        annealtrain.quantize("net", [x], 2)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="progress="):
+        annealtrain.quantize(module, [x], 2, progress=[])  # type: ignore[arg-type]
+    assert annealtrain.quantize(module, [x], np.int8(2), solver="babai").layers[0].grid.bits == 2  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no samples"):
         annealtrain.quantize(module, [], 2)
     with pytest.raises(InputError, match="no Conv2d and no Linear"):

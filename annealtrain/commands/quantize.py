@@ -15,6 +15,7 @@ from annealtrain.commands import streams
 from annealtrain.commands.progress import one_line
 from annealtrain.commands.quantize_folder import QuantizedFolder
 from annealtrain.commands.train import Interrupted
+from annealtrain.errors import InputError
 from annealtrain.experiment.builder import solver_of
 from annealtrain.experiment.config import Config, config_text, threads_of
 from annealtrain.experiment.networks import Given, given_network
@@ -26,6 +27,8 @@ from annealtrain.runs import lock
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array, Row
+from annealtrain.runtime.foreign_text import printable
+from annealtrain.runtime.validation import in_one_line
 
 
 def quantize(
@@ -46,6 +49,8 @@ def quantize(
     """
     is_run = network is not None and network.is_dir()
     config = compose_quantize(words, config_dir, is_run=is_run)
+    if network is not None and not is_run and (unread := [word for word in words if of_module(word)]):
+        raise InputError(f"{unread[0]}: {network} is an ONNX file, which has its own network: leave it out")
     method = method_of(config)
     folder = output or Path("outputs/quantize") / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
     with thread_pool.threads(threads_of(config)):
@@ -63,6 +68,11 @@ def quantize(
             memory.keep_freed()
             result = _quantized(given, grids, method, record, config["progress"], command)
     print(summary(result, folder))
+
+
+def of_module(word: str) -> bool:
+    """Whether a word sets what only a PyTorch module is made of."""
+    return word.lstrip("+~").partition("=")[0].partition(".")[0] in ("model", "state_dict")
 
 
 def method_of(config: Config) -> Method:
@@ -144,11 +154,12 @@ def _display(wanted: Any, source: Source) -> Iterator[Told | None]:
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
 
     progress = one_line(Console(file=sys.stderr), "layer")
     task = progress.add_task("", total=len(source.names), what="")
     with progress:
-        yield lambda k, share: progress.update(task, completed=k + share, what=source.names[k])
+        yield lambda k, share: progress.update(task, completed=k + share, what=escape(source.names[k]))
 
 
 def summary(result: Mapping[str, Any], folder: Path) -> str:
@@ -171,6 +182,6 @@ def layer_line(layer: QuantizedLayer) -> str:
     row = layer.row
     held = "" if row["held_out_error"] is None else f"  held out {row['held_out_error']:.4g}"
     return (
-        f"{row['name']}: {row['units']} x {row['inputs']}, {row['levels']} levels, "
+        f"{in_one_line(printable(row['name']))}: {row['units']} x {row['inputs']}, {row['levels']} levels, "
         f"error {row['error'] or 0:.4g}{held}, {row['seconds']:.1f} s"
     )

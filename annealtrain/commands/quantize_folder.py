@@ -21,14 +21,15 @@ from annealtrain.optimizers.quantization.grid import Grid
 from annealtrain.optimizers.quantization.network import QuantizedLayer
 from annealtrain.optimizers.quantization.source import Source
 from annealtrain.reports.quantization_plots import plot_quantization
-from annealtrain.runs import contents, lock, tables
-from annealtrain.runtime import files
+from annealtrain.runs import contents, foreign, tables
+from annealtrain.runtime import archives, files
 from annealtrain.runtime.array_types import Array, Row
+from annealtrain.runtime.foreign_text import cell
+from annealtrain.runtime.validation import is_number
 
 CONFIG, META, RESULT, TABLE, PARTS = contents.CONFIG, contents.META, contents.RESULT, "layers.csv", "layers"
+MOST_LAYER = 16_000_000_000  # bytes of a file
 REMEDY = "choose another --output, or put that right and call again"
-OWN = (CONFIG, META, RESULT, TABLE, PARTS, "weights.npz", "codes.npz", "network.pt", "codes.pt", "network.onnx")
-FILES = (*OWN, "quantization.png", "quantization.pdf", lock.LOCK)
 
 
 class QuantizedFolder:
@@ -43,17 +44,21 @@ class QuantizedFolder:
             return
         if not self.folder.is_dir():
             raise InputError(f"{self.folder} is a file: choose another --output")
-        others = [
-            path.name for path in self.folder.iterdir() if path.name not in FILES and not path.name.startswith(".")
-        ]
+        if (self.folder / PARTS).is_symlink():
+            raise InputError(f"{self.folder / PARTS} is a link, which would be written through: {REMEDY}")
         if not (self.folder / META).exists():
-            if others or (self.folder / RESULT).exists():
-                raise InputError(f"{self.folder} holds other files ({others[0] if others else RESULT}): {REMEDY}")
+            if others := [path.name for path in self.folder.iterdir() if not self._is_begun(path)]:
+                raise InputError(f"{self.folder} holds other files ({sorted(others)[0]}): {REMEDY}")
             return
         if tables.read_json(self.folder / META).get("config_hash") != digest:
             raise InputError(
                 f"{self.folder} holds a network of other settings or other weights: choose another --output"
             )
+
+    @staticmethod
+    def _is_begun(path: Path) -> bool:
+        """Whether a file may lie in a folder of which nothing but the start has been made."""
+        return path.name.startswith(".") or (path.name == PARTS and path.is_dir() and not any(path.iterdir()))
 
     def made(self) -> Path:
         """Make the folder, return it."""
@@ -64,16 +69,24 @@ class QuantizedFolder:
         return self.folder
 
     def begin(self, config: str, meta: Row) -> None:
-        """Write what the call is; nothing where it goes on."""
+        """Write what the call is, by which the folder is known, before all else; no more than is lacking."""
         if not (self.folder / META).exists():
-            self._write(CONFIG, config.encode("utf-8", "backslashreplace"))
             self._write_json(META, meta)
+        if foreign.text_of(self.folder / CONFIG) != config:
+            self._write(CONFIG, config.encode("utf-8", "backslashreplace"))
 
     def is_finished(self) -> bool:
         return (self.folder / RESULT).exists()
 
     def result(self) -> Row:
-        return tables.read_json(self.folder / RESULT, "float", "quantized", "bytes", "seconds")
+        path = self.folder / RESULT
+        found = tables.read_json(path, "float", "quantized", "bytes", "seconds", "peak_memory_mb")
+        told = [found["seconds"], found["peak_memory_mb"] or 0]
+        for part in (found["float"], found["quantized"], found["bytes"]):
+            told += part.values() if isinstance(part, dict) else [None]
+        if not all(is_number(value) for value in told) or not {"float", "quantized"} <= found["bytes"].keys():
+            raise tables.not_of_a_run(path, "its scores are no numbers")
+        return found
 
     def layers(self, source: Source, grids: Sequence[Grid | None]) -> dict[int, QuantizedLayer]:
         """Return the layers that are done, up to the first that is not."""
@@ -96,7 +109,7 @@ class QuantizedFolder:
     def finish(self, given: Given, layers: Sequence[QuantizedLayer], result: Row) -> Row:
         """Write all that others read, and the result last."""
         rows = [layer.row for layer in layers]
-        self._write(TABLE, tables.csv_text(rows).encode())
+        self._write(TABLE, tables.csv_text([row | {"name": cell(row["name"])} for row in rows]).encode())
         codes, weights = code_arrays(given.source, layers), weight_arrays(given.source, layers)
         self._write("codes.npz", _npz(codes))
         self._write("weights.npz", _npz(weights))
@@ -123,8 +136,8 @@ def _npz(arrays: Mapping[str, Array]) -> bytes:
 def _read_layer(path: Path, source: Source, k: int, grid: Grid) -> QuantizedLayer:
     shape = source.weights(k).shape
     try:
-        with np.load(io.BytesIO(files.read_bytes(path, 16_000_000_000)), allow_pickle=False) as held:
-            parts: dict[str, Any] = {name: held[name] for name in held.files}
+        content = files.read_bytes(path, MOST_LAYER)
+        parts: dict[str, Any] = archives.arrays(content, len(content))  # it is not packed
         levels, scales, row = parts["levels"], parts["scales"], json.loads(str(parts["row"]))
         if levels.shape != shape or levels.dtype.kind != "i" or scales.shape != (shape[0], grid.groups(shape[1])):
             raise ValueError("it is of another layer")

@@ -11,8 +11,8 @@ import numpy as np
 from annealtrain.data.array_sets import from_arrays
 from annealtrain.data.dataset import Dataset
 from annealtrain.data.file_readers import one_line
-from annealtrain.errors import DataMissing, InputError, in_words, nearest
-from annealtrain.runtime import memory
+from annealtrain.errors import DataMissing, InputError, nearest
+from annealtrain.runtime import archives, files, memory
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.validation import Rule, checked, each_of, either, number, optional
 
@@ -105,15 +105,15 @@ def _existing(file: str, setting: str) -> Path:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    why = in_words(error) if "allow_pickle" in str(error) else one_line(error)  # not NumPy's advice to trust the file
+    why = str(error) if type(error) is ValueError else one_line(error)  # of this package, in words already
     return InputError(f"{path} cannot be read ({why}): write it anew")
 
 
 def _npy(path: Path) -> np.ndarray:
     try:
         memory.require(path.stat().st_size, f"{path}", SMALLER)
-        array: np.ndarray = np.load(path, allow_pickle=False)
-        return array
+        with files.opened(path, follow=True) as file:
+            return archives.array(file, path.stat().st_size)
     except InputError:
         raise
     except Exception as error:  # a damaged file may raise anything
@@ -123,15 +123,18 @@ def _npy(path: Path) -> np.ndarray:
 def _npz(path: Path) -> dict[str, Any]:
     """Return X, y, X_test and y_test of a file, the last two None where they are not in it."""
     try:
-        with zipfile.ZipFile(path) as held:
-            memory.require(sum(member.file_size for member in held.infolist()), f"{path}", SMALLER)
-        with np.load(path, allow_pickle=False) as content:
-            known = {name.lower(): name for name in content.files}
+        with files.opened(path, follow=True) as file:
+            with zipfile.ZipFile(file) as held:
+                unpacked = sum(member.file_size for member in held.infolist())
+                kept = [name.removesuffix(".npy") for name in held.namelist()]
+            memory.require(unpacked, f"{path}", SMALLER)
+            known = {name.lower(): name for name in kept}
             found = {part: next((known[n] for n in names if n in known), None) for part, names in NAMES.items()}
             if lacking := [part for part in ("X", "y") if found[part] is None]:
-                held_names = ", ".join(content.files) or "nothing"
+                held_names = ", ".join(kept) or "nothing"
                 raise InputError(f"{path} holds {held_names}, and no {' and no '.join(lacking)}: save X=... and y=...")
-            return {part: None if name is None else content[name] for part, name in found.items()}
+            parts = archives.arrays(file, unpacked, [name for name in found.values() if name is not None])
+            return {part: None if name is None else parts[name] for part, name in found.items()}
     except InputError:
         raise
     except Exception as error:  # as above

@@ -1,5 +1,6 @@
 """`dataset=folder`: pictures in folders, one a class, with or without folders train and test above them."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from annealtrain.runtime import memory
 from annealtrain.runtime.validation import checked, number, one_of, optional
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # of others Pillow calls programs such as Ghostscript
 GREY = ("1", "L", "LA", "La")  # Pillow's modes without colours, beside those of `_is_deep`
 # Folders of parts, whatever their case: the first of each that is there. One of these names may be a class's, too.
 TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
@@ -45,9 +47,10 @@ def folder(
     if test:
         _, more, more_labels = _pictures(test, names)
         paths, labels = paths + more, labels + more_labels
-    grey, deep, sizes = _looked_at(paths, image_size)
-    size = (int(image_size[0]), int(image_size[1])) if image_size else sizes[0]
-    images = _read(paths, size, grey if colours is None else colours == "grey", deep)
+    with warnings.catch_warnings(action="ignore"):  # Pillow's, of pictures that are large or that it mends
+        grey, deep, sizes = _looked_at(paths, image_size)
+        size = (int(image_size[0]), int(image_size[1])) if image_size else sizes[0]
+        images = _read(paths, size, grey if colours is None else colours == "grey", deep)
     numbers = np.array(labels, np.int64)
     is_test = np.arange(len(paths)) >= count if test else test_rows(root.name, numbers, test_share, stratified=True)
     return Dataset(
@@ -111,7 +114,7 @@ def _looked_at(paths: Sequence[Path], image_size: Sequence[int] | None) -> tuple
     sizes, grey, deep = [], True, True
     for path in paths:
         try:
-            with Image.open(path) as picture:
+            with Image.open(path, formats=FORMATS) as picture:
                 size = (picture.height, picture.width)
                 sizes.append(size[::-1] if _orientation(picture) >= SIDEWAYS else size)
                 grey = grey and (picture.mode in GREY or _is_deep(picture))
@@ -148,7 +151,7 @@ def _read(paths: Sequence[Path], size: tuple[int, int], grey: bool, deep: bool) 
     images = np.empty(shape, dtype)
     for image, path in zip(images, paths, strict=True):
         try:
-            with Image.open(path) as picture:
+            with Image.open(path, formats=FORMATS) as picture:
                 turned = picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
                 held = _deep(turned) if deep else _eight_bits(turned, path).convert("L" if grey else "RGB")
                 if (held.height, held.width) != size:

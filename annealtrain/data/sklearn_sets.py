@@ -1,5 +1,6 @@
 """`dataset=sklearn`: the tables that come with scikit-learn, by name."""
 
+import warnings
 from typing import Any
 
 from annealtrain.data.array_sets import from_arrays
@@ -47,7 +48,8 @@ def _loaded(name: str) -> Any:
     if name not in FETCHED:
         return getattr(datasets, f"load_{name}")()
     try:
-        return getattr(datasets, f"fetch_{name}")(data_home=str(default_data_dir()))
+        with warnings.catch_warnings(action="ignore"):  # of each further try
+            return getattr(datasets, f"fetch_{name}")(data_home=str(default_data_dir()))
     except Exception as error:  # of the network, or of a file that a download left behind
         raise InputError(
             f"dataset {name} cannot be downloaded ({one_line(error)}): try again with a network"

@@ -1,6 +1,7 @@
 """`init=`: the weights that a run starts from, of another run or of a PyTorch file; nothing in them is run."""
 
 import io
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from annealtrain.runs import checkpoint, contents
 from annealtrain.runs.checksums import checksum
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import shown
 
 WRAPPED = ("state_dict", "model_state_dict", "model")  # where checkpoints of others keep the state dict
 
@@ -57,21 +59,32 @@ def _take_run(network: Any, path: Path) -> None:
         raise ValueError("is a run of another kind of network, not of a torch module")
 
 
-def _state(content: bytes) -> dict[str, Array]:
-    """Return the arrays of a PyTorch file that holds a state dict; ValueError for another."""
+def state_tensors(content: bytes) -> dict[str, Any]:
+    """Return the tensors of a PyTorch file that holds a state dict; ValueError, in words, for another."""
     import torch
 
     try:
-        held = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # PyTorch's advice to trust the file
+            held = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise anything
         raise ValueError("is no file of torch.save(module.state_dict(), FILE)") from error
     if isinstance(held, Mapping):  # a checkpoint of a training loop or of Lightning, with the state dict in it
         held = next((held[name] for name in WRAPPED if isinstance(held.get(name), Mapping)), held)
     if not isinstance(held, Mapping) or not all(isinstance(value, torch.Tensor) for value in held.values()):
         raise ValueError("holds no state dict: write it by torch.save(module.state_dict(), FILE)")
-    halves = (torch.bfloat16, torch.float16)  # of the first of which NumPy knows nothing
-    tensors = {str(name): tensor.detach().to_dense() for name, tensor in held.items()}
-    return {name: (tensor.float() if tensor.dtype in halves else tensor).numpy() for name, tensor in tensors.items()}
+    for name, tensor in held.items():
+        if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+            raise ValueError(f"holds {shown(name)}, which is no dense tensor of real numbers")
+    return {str(name): tensor.detach() for name, tensor in held.items()}
+
+
+def _state(content: bytes) -> dict[str, Array]:
+    """Return the arrays of a state dict, numbers of 16 bits as float32, which has them all."""
+    tensors = state_tensors(content)
+    return {
+        name: (one.float() if one.is_floating_point() and one.itemsize < 4 else one).numpy()
+        for name, one in tensors.items()
+    }
 
 
 def _unwrapped(arrays: dict[str, Array], needed: Iterable[str]) -> dict[str, Array]:

@@ -1,6 +1,5 @@
 """The network that `annealtrain quantize` is given, with its samples and its scores."""
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from annealtrain.errors import InputError
 from annealtrain.experiment import data_of_run, versions
 from annealtrain.experiment.builder import build_saved, dataset_of
 from annealtrain.experiment.config import Config, saved_config
+from annealtrain.experiment.first_weights import state_tensors
 from annealtrain.experiment.nodes import create
 from annealtrain.experiment.quantize_config import described
 from annealtrain.nn.network import Network
@@ -60,10 +60,12 @@ def of_run(folder: Path, config: Config, trusted: Sequence[str], data_dir: str |
                 "then quantize model._target_=... state_dict=FILE, with the run's dataset"
             )
         name = checkpoint.BEST if config["weights"] == "best" else checkpoint.LAST
-        if config["weights"] == "best" and not (folder / name).exists():
+        trainer = experiment.trainer()
+        if name == checkpoint.BEST and not (folder / name).exists():
+            if "val" in trainer.sets:
+                raise InputError(f"{folder / name} is missing: restore it, or take the last weights, weights=last")
             name = checkpoint.LAST  # nothing was held out
         epoch = experiment.take_weights(folder / name)
-    trainer = experiment.trainer()
     train = trainer.sets["train"]
     count = config["samples"] or min(USUAL_SAMPLES, len(train))
     if count > len(train):
@@ -105,6 +107,8 @@ def _finite(row: Row) -> Row:
 
 def of_others(network: Path | None, config: Config) -> Given:
     """Return a PyTorch module or an ONNX model with the samples of a set."""
+    if not config.get("dataset"):
+        raise InputError("dataset is missing: the set that the network is for, such as dataset=digits")
     source, exports = _onnx_source(network) if network else (None, None)
     settings = described(config)
     dataset = dataset_of(settings)
@@ -144,6 +148,8 @@ def _check_outputs(source: Any, x: Array, dataset: Dataset) -> None:
         ) from error
     if outputs.shape != (len(x), dataset.classes):
         raise InputError(f"the network gives outputs {outputs.shape}, {dataset.name} has {dataset.classes} classes")
+    if not np.isfinite(outputs).all():
+        raise InputError(f"the network's outputs for samples of {dataset.name} are not finite: train it anew")
 
 
 def _onnx_source(path: Path) -> tuple[Any, Exports]:
@@ -153,7 +159,7 @@ def _onnx_source(path: Path) -> tuple[Any, Exports]:
         content = files.read_bytes(path, MOST_BYTES, follow=True)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): give a run folder or an .onnx file") from error
-    source = OnnxSource(content)
+    source = OnnxSource(content, path.parent)
 
     def exports(layers: Sequence[QuantizedLayer], codes: dict[str, Array]) -> dict[str, bytes]:
         found = {"network.onnx": source.file(list(layers))}
@@ -176,11 +182,14 @@ def _torch_source(config: Config, calibration: Array) -> tuple[Any, Exports]:
         raise InputError("state_dict is missing: state_dict=net.pt, the file of the module's trained weights")
     path = Path(config["state_dict"])
     try:
-        state = torch.load(io.BytesIO(files.read_bytes(path, MOST_BYTES, follow=True)), weights_only=True)
-        module.load_state_dict(state.get("state_dict", state) if isinstance(state, dict) else state)
+        state = state_tensors(files.read_bytes(path, MOST_BYTES, follow=True))
     except OSError as error:
         raise InputError(f"state_dict={path} cannot be read ({error.strerror})") from error
-    except Exception as error:  # of pickle, of torch
+    except ValueError as error:
+        raise InputError(f"state_dict={path} {error}") from error
+    try:
+        module.load_state_dict(state)
+    except Exception as error:  # of torch
         raise InputError(
             f"state_dict={path} is not the state dict of {type(module).__name__}: {_line(error)}"
         ) from error

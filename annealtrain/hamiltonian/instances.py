@@ -9,27 +9,38 @@ u_j is the level of weight j, and A, b and c are whole numbers, so that an energ
 import hashlib
 import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files as package_files
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from annealtrain.errors import InputError, in_words, nearest
-from annealtrain.hamiltonian.grid import spins_and_levels
+from annealtrain.hamiltonian.grid import MAX_BITS, spins_and_levels
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
-from annealtrain.runtime import files
+from annealtrain.runtime import archives, files, memory
 from annealtrain.runtime.array_types import Array, Row, real
+from annealtrain.runtime.validation import YES_OR_NO, Rule, check_all, shown, whole
 
-MOST_BYTES = 256_000_000  # of an instance's file
+MOST_BYTES, MOST_UNPACKED = 256_000_000, 2_000_000_000  # of an instance's file, and of what is packed in it
 MOST_ENERGY = 2**62  # energies are counted in 64 bits
 LISTS, WRITES = "annealtrain instances lists them", "annealtrain instances writes such files"
 ZIP = b"PK"  # what an .npz begins with
 PARTS = ("A", "b", "start", "plain")
+RULES = {
+    "name": Rule(
+        "a name of at most 200 characters",
+        lambda value: isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable(),
+    ),
+    "c": whole(-MOST_ENERGY, MOST_ENERGY, "as energies are counted in 64 bits"),
+    "num_levels": whole(2, 2**MAX_BITS),
+    "convex": YES_OR_NO,
+    "about": Rule("a mapping", lambda value: isinstance(value, dict)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +61,19 @@ class Instance:
     about: Row = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        N = len(self.b)
+        N = len(self.b) if self.b.ndim == 1 else 0
         if self.A.shape != (N, N) or self.start.shape != (N,) or not N or not np.array_equal(self.A, self.A.T):
             raise ValueError(
                 f"A {self.A.shape}, b {self.b.shape} and start {self.start.shape} are not (N, N), (N,), (N,)"
             )
-        top = self.num_levels - 1
-        if (np.abs(self.A.astype(float)).sum() * top + np.abs(self.b.astype(float)).sum()) * top >= MOST_ENERGY:
+        if any(part.dtype.kind not in "iu" for part in (self.A, self.b, self.start)):
+            raise ValueError("A, b and start are not whole numbers")
+        check_all({name: getattr(self, name) for name in RULES}, RULES)
+        if ((self.start < 0) | (self.start >= self.num_levels)).any():
+            raise ValueError(f"start has values that are not whole numbers from 0 to {self.num_levels - 1}")
+        top = float(self.num_levels - 1)
+        most = (np.abs(self.A.astype(float)).sum() * top + np.abs(self.b.astype(float)).sum()) * top
+        if most + abs(float(self.c)) >= MOST_ENERGY:
             raise ValueError("its energies are beyond 64 bits")
 
     @property
@@ -160,15 +177,15 @@ def load(name: str | Path) -> Instance:
                 f"instance {name} is not shipped: annealtrain instances {name} --output DIR makes its file"
             )
         return _read(_shipped(name).read_bytes(), name)
+    if not isinstance(name, str | PathLike):
+        raise InputError(f"instance {shown(name)} is neither a name nor a path: {LISTS}")
     path = Path(name)
-    if path.suffix != ".npz" and not path.exists():
-        raise unknown(str(name))
     try:
+        if path.suffix != ".npz" and not path.exists():
+            raise unknown(str(name))
         content = files.read_bytes(path, MOST_BYTES)
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({in_words(error)}): annealtrain instances writes such files"
-        ) from error
+        raise InputError(f"{path} cannot be read ({in_words(error)}): {WRITES}") from error
     return _read(content, path)
 
 
@@ -204,18 +221,21 @@ def _read(content: bytes, where: object) -> Instance:
     if not content.startswith(ZIP):
         raise InputError(f"{where} is no instance: write it with annealtrain instances --format npz")
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as held:
-            triangle, b, start = (held[part].astype(np.int64) for part in PARTS[:3])
-            plain = json.loads(str(held["plain"]))
-        A = np.zeros((len(b), len(b)), np.int64)
-        A[np.triu_indices(len(b))] = triangle
+        triangle, b, start, text = archives.arrays(content, MOST_UNPACKED, PARTS).values()
+        N = len(b) if b.ndim == 1 else 0
+        if triangle.shape != (N * (N + 1) // 2,) or not triangle.dtype.kind == b.dtype.kind == start.dtype.kind == "i":
+            raise ValueError(f"its A {triangle.shape} and b {b.shape} are no whole numbers of one Hamiltonian")
+        plain = json.loads(str(text))
+        if not isinstance(plain, dict) or plain.keys() != {"name", "num_levels", "convex", "about", "c"}:
+            raise ValueError("it says nothing of its levels")
+        memory.require(4 * 8 * N * N, f"instance {where} of {N} weights", "take a smaller one")
+        A = np.zeros((N, N), np.int64)
+        A[np.triu_indices(N)] = triangle
         A = np.triu(A) + np.triu(A, 1).T
         plain |= {"c": int(plain["c"])}
-        return Instance(A=A, b=b, start=start, **plain)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RecursionError) as error:
-        raise InputError(
-            f"{where} is no instance ({in_words(error)}): annealtrain instances writes such files"
-        ) from error
+        return Instance(A=A, b=b.astype(np.int64), start=start.astype(np.int64), **plain)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{where} is no instance ({in_words(error)}): {WRITES}") from error
 
 
 def _small(values: Array) -> Array:

@@ -4,11 +4,9 @@ import io
 import zipfile
 from pathlib import Path
 
-import numpy as np
-
 from annealtrain.runs import contents
 from annealtrain.runs.tables import unreadable
-from annealtrain.runtime import files
+from annealtrain.runtime import archives, files
 from annealtrain.runtime.array_types import Array
 
 LAST, BEST = "last.npz", "best.npz"
@@ -50,14 +48,10 @@ def _named(path: Path, kind: str) -> dict[str, Array]:
 def _arrays(path: Path) -> dict[str, Array]:
     """Return the arrays in a checkpoint by name: as many bytes as the file has, since no run writes a packed one."""
     try:
-        content = io.BytesIO(files.read_bytes(path, MOST_CHECKPOINT))
-        with zipfile.ZipFile(content) as archive:
-            parts = archive.infolist()
-            if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        content = files.read_bytes(path, MOST_CHECKPOINT)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
                 raise ValueError("it is packed")
-            if sum(part.file_size for part in parts) > len(content.getbuffer()):
-                raise ValueError("its parts are larger than itself")
-        with np.load(content, allow_pickle=False) as held:
-            return {name: held[name] for name in held.files}
+        return archives.arrays(content, len(content))
     except Exception as error:  # a damaged zip may raise anything
         raise unreadable(path, error) from error

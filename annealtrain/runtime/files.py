@@ -93,6 +93,8 @@ def opened(path: Path, *, follow: bool = False) -> BinaryIO:
         if not follow and path.is_symlink():
             raise OSError(0, "it is a symbolic link", str(path)) from error
         raise
+    except ValueError as error:  # a null character
+        raise OSError(0, "no file has such a name", str(path)) from error
     file = open(number, "rb")  # noqa: SIM115 (the caller closes it)
     if stat.S_ISREG(os.fstat(number).st_mode):
         return file

@@ -78,7 +78,7 @@ def number(least: float = -inf, most: float = inf, *, above: float = -inf, below
 def one_of(*choices: Any) -> Rule:
     """One of some values, and of their type: 1 is not true."""
     listed = ", ".join(shown(choice) if not isinstance(choice, str) else choice for choice in choices)
-    return Rule(f"one of {listed}", lambda value: any(value == one and type(value) is type(one) for one in choices))
+    return Rule(f"one of {listed}", lambda value: any(type(value) is type(one) and value == one for one in choices))
 
 
 def optional(rule: Rule) -> Rule:
@@ -203,5 +203,6 @@ def in_one_line(text: str, most: int = 200) -> str:
 
 
 YES_OR_NO = one_of(True, False)
+FUNCTION = Rule("a function", callable)
 READS = whole(1, 1_000_000, "as all reads are held at once")
 SEED = whole(0, 2**63 - 1, "as it is counted in 64 bits")

@@ -12,7 +12,7 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator, stream
-from annealtrain.runtime.validation import checked, whole
+from annealtrain.runtime.validation import checked, shown, whole
 from annealtrain.solvers.effort import Effort
 from annealtrain.solvers.solver import Solver
 from annealtrain.solvers.statistics import merge_rows
@@ -33,7 +33,9 @@ class Decompose(Solver):
     @checked("solver.", max_spins=whole(), rounds=whole())
     def __init__(self, inner: Solver, max_spins: int = 64, rounds: int = 10) -> None:
         if not isinstance(inner, Solver):
-            raise InputError(f"solver.inner={inner!r} is not a solver: name one of the group, such as solver.inner=sa")
+            raise InputError(
+                f"solver.inner={shown(inner)} is not a solver: name one of the group, such as solver.inner=sa"
+            )
         self.inner, self.max_spins, self.rounds = inner, max_spins, rounds
 
     @property

@@ -4,6 +4,7 @@ import itertools
 import random
 from collections.abc import Callable
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 
 import annealtrain
 from annealtrain import LayerProblem
+from annealtrain.solvers.decompose import Decompose
+from annealtrain.solvers.lattice.babai import Babai
 from torture.corruptions import limit
 
 LIMIT_S = 10
@@ -34,7 +37,17 @@ def functions(run: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]
     """Return what is called, and arguments that are good. run: folder of a finished run."""
     tiny = {"model": "linear_small", "samples": 30, "validation": 20, "epochs": 1, "folder": run, "threads": 1}
     anneal = {"J": J, "h": None, "S0": None, "L": 1.0, "bits": 2, "num_sweeps": 2, "num_reads": 2, "beta_range": None}
-    anneal |= {"move": "bit", "order": "sequential", "time_limit_s": None, "seed": 0, "threads": 1, "progress": None}
+    anneal |= {
+        "beta_schedule": None,
+        "initial_levels": None,
+        "record_every": None,
+        "move": "bit",
+        "order": "sequential",
+        "time_limit_s": None,
+        "seed": 0,
+        "threads": 1,
+        "progress": None,
+    }
     moments = {"J": J, "h": ONES, "E0": np.ones(2), "S0": np.zeros((2, 3)), "half_range": 1.0, "bits": 2}
     moments |= {"num_levels": None, "convex": None}
     rows = {"inputs": ROWS, "targets": np.ones((4, 2)), "S0": np.zeros((2, 3)), "half_range": 1.0, "bits": 2}
@@ -45,11 +58,20 @@ def functions(run: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]
     made = {"hidden": (3,), "epochs": 1, "bits": 2, "L": 0.1, "num_sweeps": 1, "ridge": 0.01, "alpha": 0.1}
     made |= {"random_state": 0, "threads": 1}
 
+    classifier = annealtrain.AnnealClassifier  # here, as its imports take seconds
+
     def fitted(**given: Any) -> Any:
         data = {name: given.pop(name) for name in ("X", "y")}
-        return annealtrain.AnnealClassifier(**given).fit(**data)
+        return classifier(**given).fit(**data)
 
-    return {
+    given = {"H": J, "W": ONES, "bits": 2, "scales": 1.0, "num_levels": None, "solver": "babai", "seed": 0}
+    counts = {"run_s": 1.0, "successes": 1, "runs": 3, "confidence": 0.99, "interval": 0.95}
+    more = _of_torch() if find_spec("torch") else {}
+    return more | {
+        "quantize_layer": (annealtrain.quantize_layer, given),
+        "tts": (annealtrain.tts, counts),
+        "instance": (annealtrain.instances.load, {"name": "digits-linear_small-step-2"}),
+        "decompose": (Decompose, {"inner": Babai(), "max_spins": 8, "rounds": 2}),
         "anneal": (annealtrain.anneal, anneal),
         "train": (annealtrain.train, tiny),
         "load": (annealtrain.load, {"folder": run, "trust": ()}),
@@ -59,6 +81,31 @@ def functions(run: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]
         "solve": (lambda **given: problem().solve(**given), solve),
         "fit": (fitted, {**fit, **made}),
     }
+
+
+def _of_torch() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    import torch
+
+    from annealtrain.torch import IsingKronecker
+
+    torch.manual_seed(0)
+    rows, model = torch.rand(20, 3), torch.nn.Linear(3, 2)
+    quantize = {"model": model, "loader": [rows], "bits": 2, "levels": None, "held_out": None, "samples": 10}
+    quantize |= {"group_size": None, "solver": "babai", "objective": "layerwise", "damping": None, "rounds": 1}
+    quantize |= {"compensate": True, "refit_bias": True, "seed": 0, "threads": 1, "progress": None}
+    step = {"bits": 2, "half_range": 0.005, "solver": "descent", "solver_settings": None, "loss": "cross_entropy"}
+    step |= {"layers": None, "rest": torch.optim.SGD, "outputs": None, "eta": 0.15, "damping": 0.1, "momentum": 0.9}
+    step |= {"memory": 0.95, "every": 16, "factors": "sites", "seed": 0, "threads": 1}
+
+    def stepped(module: Any, **settings: Any) -> None:
+        optimizer = IsingKronecker(module, **settings)
+        try:
+            model(rows).sum().backward()
+            optimizer.step()
+        finally:
+            optimizer.close()
+
+    return {"quantize": (annealtrain.quantize, quantize), "step": (stepped, {"module": model, **step})}
 
 
 def called(count: int, run: Path, seed: int = 0) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from annealtrain.runtime.validation import check_all, number, optional, whole
 
 EARLY_S = 0.1  # beside the whole time, what is had by then
 LIMITS = {
-    "--seconds": number(above=0, most=3600),
+    "--seconds": number(0.001, 3600),
     "--seeds": whole(1, 1000),
     "--jobs": optional(thread_pool.COUNT),
     "--target": number(above=0, most=1),
@@ -74,6 +74,12 @@ def _starts(terms: Terms) -> dict[str, int]:
     found: dict[str, int] = {}
     for name in terms.instances:
         instance = load(name)
+        known = catalogue().get(instance.name)
+        if known and known.hash != instance.hash:
+            raise InputError(
+                f"{name} has the name of the catalogue's {instance.name} and is another problem (hash {instance.hash}, "
+                f"not {known.hash}): give it a name of its own"
+            )
         if instance.name in found:
             raise InputError(
                 f"{name}: instance {instance.name} stands there twice, by its name or as a file: leave one out"

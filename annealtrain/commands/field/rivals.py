@@ -108,7 +108,7 @@ RIVALS = {rival.name: rival for rival in ALL}
 
 def chosen(names: str | None) -> list[Rival]:
     """Return the solvers of a list with commas, all for none; InputError for an unknown or a repeated one."""
-    if not names:
+    if names is None:
         return list(ALL)
     words = [word.strip() for word in names.split(",")]
     for at, word in enumerate(words):

@@ -20,7 +20,7 @@ from annealtrain.nn.torch_module import TorchModule
 from annealtrain.optimizers.kronecker_model import FORMS
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.ranks import current_ranks
-from annealtrain.runtime.validation import SEED, checked, number, one_of, optional, shown, whole
+from annealtrain.runtime.validation import FUNCTION, SEED, Rule, checked, number, one_of, optional, shown, whole
 from annealtrain.solvers.solver import Solver
 
 LEAST = 0.02  # share of eta that is left where the range has fallen to nothing
@@ -61,6 +61,9 @@ class IsingKronecker(torch.optim.Optimizer):
         weight_decay=number(0, most=1),
         seed=SEED,
         threads=optional(thread_pool.COUNT),
+        solver_settings=optional(Rule("settings by name, {'num_sweeps': 5}", lambda value: isinstance(value, Mapping))),
+        rest=optional(Rule("a torch optimizer's class, or a function of the parameters", callable)),
+        outputs=optional(FUNCTION),
     )
     def __init__(
         self,

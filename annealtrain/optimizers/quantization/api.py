@@ -11,7 +11,7 @@ from annealtrain.optimizers.quantization.network import Method, QuantizedLayer, 
 from annealtrain.optimizers.quantization.rounding import solver_named
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.validation import checked, optional, whole
+from annealtrain.runtime.validation import FUNCTION, checked, optional, shown, whole
 from annealtrain.solvers.solver import Solver
 
 if TYPE_CHECKING:
@@ -49,7 +49,13 @@ class QuantizedModel:
         return pandas.DataFrame(self.table)
 
 
-@checked("", samples=whole(), group_size=optional(whole()), threads=optional(thread_pool.COUNT))
+@checked(
+    "",
+    samples=whole(),
+    group_size=optional(whole()),
+    threads=optional(thread_pool.COUNT),
+    progress=optional(FUNCTION),
+)
 def quantize(
     model: "torch.nn.Module",
     loader: Iterable[Any],
@@ -78,10 +84,14 @@ def quantize(
     of a layer. Raises ValueError for settings out of their limits, and a module without such layers.
     """
     try:
+        from torch import nn
+
         from annealtrain.optimizers.quantization.of_torch import TorchSource
     except ImportError as error:
         raise InputError(f"quantize needs PyTorch ({error}): pip install 'annealtrain[torch]'") from error
 
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{shown(model)} is no torch.nn.Module: give the model itself")
     settings = {"rounds": rounds, "damping": damping, "compensate": compensate, "refit_bias": refit_bias, "seed": seed}
     method = Method(solver_named(solver), objective=objective, **settings)  # type: ignore[arg-type]
     x = _gathered(loader, samples)
@@ -99,10 +109,19 @@ def _gathered(loader: Iterable[Any], samples: int) -> "torch.Tensor":
     """Return the first samples of a loader's batches as one tensor."""
     import torch
 
-    found, count = [], 0
+    found: list[torch.Tensor] = []
+    count = 0
+    if not isinstance(loader, Iterable):
+        raise InputError(f"{shown(loader)} is no loader: give batches x, or (x, y), in a list or a DataLoader")
     for batch in loader:
-        x = batch[0] if isinstance(batch, tuple | list) else batch
-        found.append(torch.as_tensor(x)[: samples - count])
+        x = batch[0] if isinstance(batch, tuple | list) and batch else batch
+        try:
+            part = torch.as_tensor(x)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"the loader gives {shown(x)}, not a tensor of samples") from error
+        if not part.ndim or (found and part.shape[1:] != found[0].shape[1:]):
+            raise InputError(f"the loader gives a batch {tuple(part.shape)}: samples are its first axis, all alike")
+        found.append(part[: samples - count])
         count += len(found[-1])
         if count == samples:
             break
@@ -115,8 +134,10 @@ def _grids(
     names: Sequence[str], bits: Levels | None, levels: Levels | None, group_size: int | None
 ) -> list[Grid | None]:
     if (bits is None) == (levels is None):
-        raise InputError(f"bits={bits} and levels={levels}: give one of them")
+        raise InputError(f"bits={shown(bits)} and levels={shown(levels)}: give one of them")
     given: Any = bits if bits is not None else levels
+    if hasattr(given, "tolist"):  # an array
+        given = given.tolist()
     if isinstance(given, Mapping):
         if unknown := [name for name in given if name not in names]:
             raise InputError(f"no layer {unknown[0]!r}: the model has {', '.join(names)}")

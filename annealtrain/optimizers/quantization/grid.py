@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from annealtrain.hamiltonian.encoding import Encoding
-from annealtrain.hamiltonian.grid import spins_and_levels
+from annealtrain.hamiltonian.grid import MAX_BITS, spins_and_levels
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import whole
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class Grid:
     group_size: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("bits", "num_levels"):
+            value = getattr(self, name)
+            if value is not None:
+                whole(1 if name == "bits" else 2, MAX_BITS if name == "bits" else 2**MAX_BITS).check(name, value)
+                object.__setattr__(self, name, int(value))  # also where it is one of NumPy's
         spins_and_levels(self.bits, self.num_levels)
 
     @property

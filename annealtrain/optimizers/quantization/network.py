@@ -17,7 +17,7 @@ from annealtrain.optimizers.quantization.rounding import problem_of
 from annealtrain.optimizers.quantization.source import Source
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import stream
-from annealtrain.runtime.validation import SEED, YES_OR_NO, checked, number, one_of, optional, whole
+from annealtrain.runtime.validation import LARGEST, SEED, YES_OR_NO, checked, number, one_of, optional, shown, whole
 from annealtrain.solvers.bounds import lower_bound
 from annealtrain.solvers.solver import Solver, relative_gap
 
@@ -123,6 +123,10 @@ def check(source: Source, grids: Sequence[Grid | None], method: Method) -> None:
         raise InputError("no layer is to be quantised: give bits or levels of at least one")
     for k, grid in enumerate(grids):
         if grid is not None:
+            W = source.weights(k)
+            if not (W.size and (np.abs(W) <= LARGEST).all()):  # not of NaN either
+                told = f"weights that are not numbers of at most {LARGEST:g} in size" if W.size else "no weights"
+                raise InputError(f"layer {shown(names[k])} has {told}: train the network anew, or leave the layer out")
             try:
                 method.solver.check(bits=grid.stored_bits, weights=[source.weights(k).shape[1]])
             except InputError as error:

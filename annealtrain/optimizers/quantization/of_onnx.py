@@ -1,15 +1,18 @@
 """An ONNX model as a source of quantisation: Conv, Gemm, MatMul with weights in initialisers, run by onnxruntime."""
 
 import copy
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.optimizers.quantization.network import QuantizedLayer
-from annealtrain.optimizers.quantization.qdq import Placed, with_codes
+from annealtrain.optimizers.quantization.qdq import Placed, converted, with_codes
+from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array
 
+MOST_DATA = 2_000_000_000  # bytes of a file of weights beside a model
 OPERATORS = ("Conv", "Gemm", "MatMul")
 
 
@@ -27,13 +30,14 @@ class Place(NamedTuple):
 class OnnxSource:
     """See `Source`. Layers are named after their weights' initialisers; samples are arrays for the model's one input.
 
+    folder: where the file lies, and files with its weights beside it, if it has any.
     left: why operators of these kinds stay float, by name. Raises InputError where the model has no layer, or several
     inputs, and without onnx and onnxruntime.
     """
 
     has_gradients = False
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, folder: str | Path = ".") -> None:
         try:
             import onnx
             import onnxruntime
@@ -41,7 +45,8 @@ class OnnxSource:
             raise InputError(f"an ONNX file needs onnx ({error}): pip install 'annealtrain[export]'") from error
         try:
             self.exact = onnx.load_model_from_string(content)
-            onnx.checker.check_model(self.exact)
+            _with_data(self.exact, Path(folder))
+            onnx.checker.check_model(converted(copy.deepcopy(self.exact)), full_check=True)  # as it will be written
         except Exception as error:  # of protobuf, or of the checker
             raise InputError(f"this is not an ONNX model ({' '.join(str(error).split())[:200]})") from error
         self._onnx, self._runtime = onnx, onnxruntime
@@ -155,7 +160,7 @@ class OnnxSource:
             model.graph.output.append(self._onnx.helper.make_empty_tensor_value_info(name))
             options = self._runtime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
-            options.log_severity_level = 3
+            options.log_severity_level = 4  # what fails is raised, and told in one line
             content = model.SerializeToString()
             self._sessions[key] = self._runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         found: Array = self._sessions[key].run([name], {self.input: x})[0]
@@ -168,6 +173,23 @@ class OnnxSource:
         """Return the quantised model as a file, weights as codes."""
         transposed = {place.weight: place.is_transposed for place in self._places}
         return with_codes(copy.deepcopy(self.model), [Placed(one.name, one, transposed[one.name]) for one in layers])
+
+
+def _with_data(model: Any, folder: Path) -> None:
+    """Take into a model what lies in files beside it; ValueError for files elsewhere, links, and more than a model."""
+    from onnx import external_data_helper as external
+
+    for one in external._get_all_tensors(model):
+        if external.uses_external_data(one):
+            place = Path(external.ExternalDataInfo(one).location)
+            if place.is_absolute() or ".." in place.parts:
+                raise ValueError(f"its weights lie outside its folder, in {place}")
+            content = files.read_bytes(folder / place, MOST_DATA)
+            info = external.ExternalDataInfo(one)
+            start = int(info.offset or 0)
+            one.raw_data = content[start : start + int(info.length)] if info.length else content[start:]
+            one.data_location = one.DEFAULT
+            del one.external_data[:]
 
 
 def _settings(node: Any) -> dict[str, Any]:

@@ -28,11 +28,8 @@ def with_codes(model: "onnx.ModelProto", placed: Sequence[Placed]) -> bytes:
     Codes of up to 3 bits (15 levels where their number is odd) take 4 bits, others 8 or 16.
     """
     import onnx
-    from onnx import version_converter
 
-    if next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx")) < OPSET:
-        model = version_converter.convert_version(model, OPSET)
-    model.ir_version = max(model.ir_version, IR_VERSION)
+    model = converted(model)
     held = {one.name: one for one in model.graph.initializer}
     made: list[Any] = []
     for name, layer, is_transposed in placed:
@@ -52,6 +49,16 @@ def with_codes(model: "onnx.ModelProto", placed: Sequence[Placed]) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
     return content
+
+
+def converted(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """Return a model in the version that codes need."""
+    from onnx import version_converter
+
+    if next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx")) < OPSET:
+        model = version_converter.convert_version(model, OPSET)
+    model.ir_version = max(model.ir_version, IR_VERSION)
+    return model
 
 
 def _dequantize(

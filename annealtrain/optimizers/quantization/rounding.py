@@ -14,7 +14,7 @@ from annealtrain.optimizers.quantization.grid import Grid
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
-from annealtrain.runtime.validation import SEED
+from annealtrain.runtime.validation import LARGEST, SEED, shown
 from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.coordinate_descent import CoordinateDescent
@@ -43,7 +43,7 @@ def solver_named(solver: str | Solver) -> Solver:
         return solver
     if not isinstance(solver, str) or solver not in SOLVERS:
         close = nearest(str(solver), SOLVERS)
-        raise InputError(f"solver={solver!r} is neither a Solver nor one of {', '.join(SOLVERS)}{close}")
+        raise InputError(f"solver={shown(solver)} is neither a Solver nor one of {', '.join(SOLVERS)}{close}")
     return SOLVERS[solver]()
 
 
@@ -75,6 +75,9 @@ def quantize_layer(
         raise ValueError("scales is missing: one number > 0 for each unit, (M,)")
     scales = numbers("scales", scales)
     scales = np.full((len(W), 1), float(scales)) if scales.ndim == 0 else scales.reshape(len(scales), -1)
+    if len(scales) != len(W) or not scales.size or not ((scales >= 1 / LARGEST) & (scales <= LARGEST)).all():
+        least = f"from {1 / LARGEST:g} to {LARGEST:g}"
+        raise ValueError(f"scales {scales.shape} are not numbers {least}, one or more for each of {len(W)} units")
     if W.shape[1] % scales.shape[1]:
         raise ValueError(f"scales {scales.shape} are of groups that do not divide the {W.shape[1]} inputs of a unit")
     grid = Grid(bits, num_levels, W.shape[1] // scales.shape[1])
