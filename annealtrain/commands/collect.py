@@ -5,11 +5,12 @@ from pathlib import Path
 
 from annealtrain.errors import InputError, nearest
 from annealtrain.runs import checksums, collection, paper_tables, summary, tables
+from annealtrain.runs.contents import RESULT
 from annealtrain.runs.foreign import is_run
 from annealtrain.runtime import files
 
 ENDINGS = {"csv": "csv", "latex": "tex", "markdown": "md"}
-OF_A_RUN = (*checksums.TEXTS, *checksums.WEIGHTS, checksums.RESULT)
+OF_A_RUN = (*checksums.TEXTS, *checksums.WEIGHTS, RESULT)
 
 
 def collect(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from annealtrain.data.file_readers import one_line
 from annealtrain.errors import DataMissing, InputError
 from annealtrain.runtime import memory
 from annealtrain.runtime.validation import checked, number, one_of, optional
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 GREY = ("1", "L", "LA", "I", "I;16", "F")  # Pillow's modes without colours
@@ -121,7 +125,7 @@ def _read(paths: Sequence[Path], size: tuple[int, int], grey: bool) -> np.ndarra
     return images
 
 
-def _eight_bits(picture):  # type: ignore[no-untyped-def]
+def _eight_bits(picture: "Picture") -> "Picture":
     """Return a picture of 16 bits a pixel as one of 8, which Pillow would cut off at 255; others as they are."""
     from PIL import Image
 

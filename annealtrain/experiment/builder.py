@@ -73,7 +73,8 @@ class Experiment:
     def steps(self) -> int:
         """How many batches the run takes."""
         size = len(self.splits.train)
-        return self.config["epochs"] * -(-size // (self.config["batch_size"] or size))
+        count: int = self.config["epochs"] * -(-size // (self.config["batch_size"] or size))
+        return count
 
     @property
     def scheduled(self) -> list[str]:

@@ -80,7 +80,8 @@ class SolveResult:
         if not 0 <= unit < len(self.levels):
             raise ValueError(f"unit {unit}: there are {len(self.levels)} units, 0 to {len(self.levels) - 1}")
         spins = Encoding(1.0, self.bits, self.num_levels).spins(self.levels[unit])
-        return dimod.SampleSet.from_samples(spins, "SPIN", energy=self.energies[unit])
+        found: dimod.SampleSet = dimod.SampleSet.from_samples(spins, "SPIN", energy=self.energies[unit])
+        return found
 
 
 def relative_gap(energy: float, start_energy: float, lower_bound: float) -> float:
