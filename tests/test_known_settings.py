@@ -375,7 +375,8 @@ def test_a_yaml_of_a_great_many_aliases_is_refused_at_once(refused: Callable, tm
         ("+dataset.foo=1", "no setting 'dataset.foo'"),
         ("dataset=mnist dataset.data_dir=[1]", "dataset.data_dir=[1] is not text"),
         ("solver=dwave solver.mock=pegasos", "is not one of pegasus, zephyr"),
-        ("dataset._target_=foo.bar", "No module named 'foo'"),
+        ("dataset._target_=foo.bar", "dataset._target_=foo.bar: there is no module foo in /"),
+        ("solver._target_=foo.bar", "solver._target_=foo.bar: there is no module foo in /"),
     ],
 )
 def test_every_command_that_composes_a_run_checks_all_of_it(refused: Callable, words: str, said: str) -> None:

@@ -279,6 +279,8 @@ class LayerProblem(layer_problem.LayerProblem):
 
 def _finite(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     array = numbers("weights", values).copy()
-    if array.shape != shape or not np.isfinite(array).all():
-        raise InputError(f"weights of shape {array.shape}: give {shape}, all finite")
+    if array.shape != shape:
+        raise InputError(f"weights of shape {array.shape}: give {shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"weights hold {array[~np.isfinite(array)][0]}: all must be finite numbers")
     return array

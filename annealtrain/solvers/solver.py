@@ -125,6 +125,10 @@ class Solver:
         """Return how often a solve of so many units, given together, calls what does its work."""
         return 1
 
+    def most_problems(self, *, units: int, weights: int, bits: int) -> tuple[int, int]:
+        """Return how many problems a solve of so many units is at most, and the spins of the largest."""
+        return units, weights * bits
+
     def effort(self, *, units: int, weights: int, bits: int) -> Effort | None:
         """Return what a solve of so many units asks of memory and time, None where nothing is estimated."""
         return None
