@@ -89,7 +89,7 @@ def bench_solvers(
     task = task_of(words, config_dir, repeats)
     folder = folder or Path("outputs/bench") / f"solvers-{datetime.now():%Y-%m-%d-%H-%M-%S}"
     Console().print(compare(task, timeout_s=timeout_s, folder=folder))
-    print(f"folder: {folder}")
+    print(f"folder: {folder.absolute()}")
 
 
 def task_of(words: Sequence[str], config_dir: str | None, repeats: int) -> Task:

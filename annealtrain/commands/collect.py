@@ -35,7 +35,8 @@ def collect(
     if kind == "csv":
         rows = summary.tidy(found)
         tables.write_csv(path, rows)
-        return f"{tables.as_text(*grouped)}\n{len(found)} runs, {len(rows)} rows: {path}", foreign
+        note = f"+-: {paper_tables.SPREAD_IS}\n" if paper_tables.has_spread(grouped) else ""
+        return f"{tables.as_text(*grouped)}\n{note}{len(found)} runs, {len(rows)} rows: {path}", foreign
     write = paper_tables.latex if kind == "latex" else paper_tables.markdown
     text = write(paper_tables.chosen(grouped, columns))
     files.write_text(path, text, "give another folder or --output")

@@ -173,7 +173,7 @@ def conclude(started: str) -> int:
     failed = [line for line in lines if f"  {FAILED}: " in line]
     if not Watch.is_shown:
         print("\n".join(lines))
-    print(f"{len(lines)} jobs, {len(failed)} failed; run folders: {folder}")
+    print(f"{len(lines)} jobs, {len(failed)} failed; run folders: {folder.absolute()}")
     if failed:
         print("\n".join(["failed, see train.log in each job's folder:", *(f"  {line}" for line in failed)]))
     return 1 if failed else 0

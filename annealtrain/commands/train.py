@@ -233,7 +233,7 @@ def _told(result: Row, folder: Path, tell: Callable[[], None]) -> float:
     """Tell of a run and return its score; Diverged where its loss is no number."""
     last = result["last"]
     if last["train_loss"] is None:
-        raise Diverged(f"{result['warning']}; run folder: {folder}")
+        raise Diverged(f"{result['warning']}; run folder: {folder.absolute()}")
     tell()
     found = (scores.score(last, split) for split in ("val", "train"))
     return next(value for value in found if value is not None)
