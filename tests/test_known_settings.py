@@ -384,6 +384,12 @@ def test_every_command_that_composes_a_run_checks_all_of_it(refused: Callable, w
     assert said in refused("export", *words.split(), "--format=coo", "--output=x")
 
 
+def test_an_option_is_named_as_it_was_written(refused: Callable) -> None:
+    assert refused("train", "sweep/launcher=nope").startswith("sweep/launcher=nope is not known: choose one of basic, ")
+    assert refused("train", "hydra/launcher=nope").startswith("hydra/launcher=nope is not known: choose one of basic, ")
+    assert refused("train", "solver.inner=dwave") == "solver.inner: only solver=decompose has one: write that too"
+
+
 def test_what_a_figure_sets_itself(refused: Callable) -> None:
     for word, said in (
         ("seeds=3", "write --seeds N"),

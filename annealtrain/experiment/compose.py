@@ -230,7 +230,7 @@ def explain(error: BaseException) -> str:
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _of_key(cause)
     if own := next((key for key, package in INNER.items() if f"Could not override '{package}'" in first), None):
-        return f"{own}: this run's {own.partition('.')[0]} lets no other work for it: solver=decompose does"
+        return f"{own}: only solver=decompose has one: write that too"
     if isinstance(error, ConfigCompositionException) and (named := re.search("Could not override '([^'@]+)", first)):
         name = named[1].lstrip("/")
         if name in groups():

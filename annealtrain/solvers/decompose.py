@@ -56,7 +56,7 @@ class Decompose(Solver):
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
         sizes = [self._size(count, bits) for count in weights]
         most = self.inner.max_spins if isinstance(self.inner, IsingSolver) else None
-        if most is not None and bits <= most < max(sizes, default=0) * bits:
+        if isinstance(most, int) and bits <= most < max(sizes, default=0) * bits:
             name = type(self.inner).__name__
             raise InputError(f"solver.max_spins={self.max_spins} is more than {name} takes: lower it to {most}")
         INNER(self.inner.check)(bits=bits, weights=sizes)
