@@ -4,7 +4,7 @@
 # make slow-tests   measure which tests take longer, into tests/slow_tests.txt
 # make lint         ruff, mypy, clang-format, the import rule, and the rooms, arrows and floors of the house
 # make docs         build the documentation as a site: build/site/index.html
-# make wheel        build the wheel of this system into dist/, and train with it in an environment of its own
+# make wheel        build the source archive and the wheel of this system into dist/, and try it in a venv of its own
 # make sanitize     build the kernel with AddressSanitizer and run its tests
 # make bench        time the kernel beside its peers (15 to 20 minutes; into outputs/bench)
 # make bench-train  time whole runs of every network, stage by stage
@@ -54,14 +54,21 @@ lint: $(VENV)/installed-test
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# From the source archive, so that nothing of an older build gets in, and both are tried. Of the tests those that need no
+# extra and no checkout, the quick ones: the kernel, the solvers, the public functions.
 WHEEL_VENV := build/wheel-venv
-wheel: $(VENV)/installed-test
-	rm -rf dist $(WHEEL_VENV)
-	$(BIN)/python -m build --wheel
+IN_WHEEL := $(abspath $(WHEEL_VENV))/bin
+WHEEL_TESTS := test_kernel test_shared_couplings test_path_integral test_anneal test_solvers test_instances test_api
+wheel: $(VENV)/bin/pip
+	rm -rf dist $(WHEEL_VENV) build/wheel-run
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt build
+	$(BIN)/python -m build
+	$(BIN)/python tests/wheel_contents.py dist/*.whl
 	$(PYTHON) -m venv $(WHEEL_VENV)
-	$(WHEEL_VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
-	cd build && $(abspath $(WHEEL_VENV))/bin/annealtrain train model=linear_small samples=100 epochs=1 threads=1 \
-	  hydra.run.dir=wheel-run
+	$(IN_WHEEL)/pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl pytest hypothesis
+	cd build && $(IN_WHEEL)/annealtrain train model=linear_small samples=100 epochs=1 threads=1 hydra.run.dir=wheel-run
+	cd build && $(IN_WHEEL)/annealtrain eval wheel-run
+	cd build && $(IN_WHEEL)/pytest -q -m "not slow" -p no:cacheprovider $(WHEEL_TESTS:%=../tests/%.py)
 
 ASAN := build/sanitize/lib
 sanitize: $(VENV)/installed-test

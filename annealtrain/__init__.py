@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # `python -m annealtrain` would take a typing.py of the worki
     from typing import Any
 
 try:
-    from annealtrain._version import __version__
+    from annealtrain._version import __version__ as __version__
 except ImportError:  # nothing has been built or installed from this folder
     __version__ = "0.2.0.dev0"
 

@@ -230,13 +230,13 @@ def _collect(arguments: list[str]) -> int:
     parser = parser_of("collect", "Gather the runs under a folder, finished or not, into one CSV with a row an epoch.")
     parser.add_argument("folder", type=Path, help="a folder with run folders at any depth")
     parser.add_argument("--format", default="csv", help="csv (a row an epoch), latex or markdown (a row a group)")
-    parser.add_argument("--columns", default="", metavar="A,B", help="of latex and markdown, such as 'model,test last'")
+    parser.add_argument("--columns", metavar="A,B", help="of latex and markdown, such as 'model,test last'")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: FOLDER/runs.csv, runs.tex or runs.md")
     given = parser.parse_args(arguments)
     check_folder(given.folder, is_run=False)
     from annealtrain.commands.collect import collect
 
-    columns = [name.strip() for name in given.columns.split(",") if name.strip()]
+    columns = () if given.columns is None else [name.strip() for name in given.columns.split(",")]
     text, left_out = collect(given.folder, given.output, given.format, columns)
     print(text)
     for line in left_out:

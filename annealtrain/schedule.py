@@ -69,7 +69,8 @@ class GeometricSchedule(Schedule):
     """first (last / first)^t: the paper's range L and inverse temperature."""
 
     def between(self, first: float, last: float, t: float) -> float:
-        return first * (last / first) ** t
+        value: float = first * (last / first) ** t
+        return value
 
 
 class StepSchedule(Schedule):

@@ -127,7 +127,7 @@ def test_each_solver_is_a_row(cli, tmp_path: Path, monkeypatch):
     arguments = ["bits=2", "layer=1", "--repeats=2", "--timeout=500", "--output=here", "--config-dir=own"]
     outcome = cli("bench", "solvers", *SMALL, *arguments)
     assert outcome.code == 0, outcome
-    assert outcome.out.endswith("folder: here\n")
+    assert outcome.out.endswith(f"folder: {tmp_path}/here\n")
     assert "layer 1: 10 units of 8 weights, 2 bits, 16 spins; 2 seeds" in outcome.out
     assert (tmp_path / "here" / "solvers.png").read_bytes().startswith(b"\x89PNG")
     rows = {row["solver"]: row for row in read_rows(tmp_path / "here" / "solvers.csv")}

@@ -296,7 +296,7 @@ def test_the_command_writes_tables_and_figures(cli: Callable, tmp_path: Path) ->
     outcome = cli("bench", "field", SMALL, *settings)
     assert outcome.code == 0, outcome.err
     assert "annealtrain is first or tied on 1 of 1 at 0.05 s" in outcome.out
-    assert outcome.out.endswith("folder: race\n")
+    assert outcome.out.endswith(f"folder: {tmp_path}/race\n")
     files = {path.name for path in (tmp_path / "race").iterdir()}
     assert files == {"laps.csv", "marks.csv", "field.md", "field.tex", "solved.png", "gaps.png", "energies.png"}
     rows = read_rows(tmp_path / "race" / "marks.csv")

@@ -7,6 +7,8 @@ import sys
 import house
 import pytest
 
+import annealtrain
+
 LATE = {
     *("torch", "torchvision", "dwave", "dimod", "minorminer", "networkx", "matplotlib", "sklearn", "rich", "pandas"),
     *("qiskit", "qiskit_aer", "qiskit_ibm_runtime", "onnx", "onnxruntime", "pytest"),
@@ -71,6 +73,19 @@ def test_training_needs_neither_hydra_nor_torch() -> None:
     names = ("training.trainer", "optimizers.gauss_newton", "optimizers.kronecker", "optimizers.backprop")
     names += ("solvers.annealing.simulated_annealing", "runs.recorder", "reports.run_plots")
     assert loaded(", ".join(f"annealtrain.{name}" for name in names), HYDRA | LATE) == "[]"
+
+
+def test_the_types_of_the_public_names_are_where_they_come_from() -> None:
+    stub = ast.parse(house.PACKAGE.joinpath("__init__.pyi").read_text())
+    told = {
+        (node.module, one.name, one.asname)
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for one in node.names
+    }
+    modules = {("annealtrain", "torch", "torch"), ("annealtrain.hamiltonian", "instances", "instances")}
+    assert told == modules | {(home, name, name) for name, home in annealtrain._HOMES.items()}
+    assert sorted(annealtrain._HOMES) == sorted(annealtrain.__all__)
 
 
 # The house

@@ -375,12 +375,19 @@ def test_a_yaml_of_a_great_many_aliases_is_refused_at_once(refused: Callable, tm
         ("+dataset.foo=1", "no setting 'dataset.foo'"),
         ("dataset=mnist dataset.data_dir=[1]", "dataset.data_dir=[1] is not text"),
         ("solver=dwave solver.mock=pegasos", "is not one of pegasus, zephyr"),
-        ("dataset._target_=foo.bar", "No module named 'foo'"),
+        ("dataset._target_=foo.bar", "dataset._target_=foo.bar: there is no module foo in /"),
+        ("solver._target_=foo.bar", "solver._target_=foo.bar: there is no module foo in /"),
     ],
 )
 def test_every_command_that_composes_a_run_checks_all_of_it(refused: Callable, words: str, said: str) -> None:
     assert said in refused("estimate", *words.split())
     assert said in refused("export", *words.split(), "--format=coo", "--output=x")
+
+
+def test_an_option_is_named_as_it_was_written(refused: Callable) -> None:
+    assert refused("train", "sweep/launcher=nope").startswith("sweep/launcher=nope is not known: choose one of basic, ")
+    assert refused("train", "hydra/launcher=nope").startswith("hydra/launcher=nope is not known: choose one of basic, ")
+    assert refused("train", "solver.inner=dwave") == "solver.inner: only solver=decompose has one: write that too"
 
 
 def test_what_a_figure_sets_itself(refused: Callable) -> None:

@@ -16,6 +16,7 @@ def test_latex_is_escaped_and_of_booktabs() -> None:
     lines = latex(TABLE).splitlines()
     assert [line if line[0] in "%\\" else " ".join(line.split()) for line in lines] == [
         r"% \usepackage{booktabs}",
+        r"% \pm: standard deviation (n - 1) over the runs of a group, which differ in their seed alone",
         r"\begin{tabular}{lrr}",
         r"\toprule",
         r"model & n\_bits & test last \\",
@@ -34,7 +35,9 @@ def test_a_setting_with_the_sign_of_a_spread_is_text() -> None:
 
 
 def test_markdown_is_aligned() -> None:
-    lines = markdown(TABLE).splitlines()
+    *lines, gap, note = markdown(TABLE).splitlines()
+    assert (gap, note[:25]) == ("", "+-: standard deviation (n")
+    assert "+-" not in markdown((HEAD, TABLE[1][1:]))
     assert len({len(line) for line in lines}) == 1
     assert lines[1] == "| ------------------- | -----: | ---------------: |"
     assert lines[2] == "| le\\|net_1 50%       |      8 | 0.9600 +- 0.0040 |"
@@ -45,6 +48,8 @@ def test_columns_are_chosen_by_their_heads() -> None:
     assert chosen(TABLE, []) is TABLE
     with pytest.raises(InputError, match=r"there is no column 'test'; did you mean 'test last'.: model, n_bits"):
         chosen(TABLE, ["test"])
+    with pytest.raises(InputError, match=r"--columns has 'model' twice: leave one out"):
+        chosen(TABLE, ["model", "n_bits", "model"])
 
 
 def test_runs_become_a_table(cli: Callable, refused: Callable, tree: Path) -> None:
@@ -55,5 +60,9 @@ def test_runs_become_a_table(cli: Callable, refused: Callable, tree: Path) -> No
     assert [line.split()[1] for line in outcome.out.splitlines()[2:4]] == ["CoordinateDescent", "SimulatedAnnealing"]
     assert cli("collect", str(tree), "--format", "latex", "--output", "x.tex").code == 0
     assert r"\begin{tabular}" in Path("x.tex").read_text()
+    for columns in ("", " ", "solver,", "solver,,runs"):
+        assert refused("collect", str(tree), "--format=latex", f"--columns={columns}").startswith(
+            "--columns: a name is"
+        )
     assert refused("collect", str(tree), "--format", "html") == "--format html is not one of csv, latex, markdown"
     assert refused("collect", str(tree), "--columns", "runs").startswith("--columns is for --format latex and markdown")

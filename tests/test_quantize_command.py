@@ -43,7 +43,7 @@ def test_a_run_becomes_a_network_of_few_levels(cli: Callable, run: Path) -> None
     outcome = cli("quantize", str(run), "bits=[2,null]", *FAST, "--output", "q")
     assert outcome.code == 0, outcome
     assert "4 levels" in outcome.out
-    assert outcome.out.endswith("folder: q\n")
+    assert outcome.out.endswith(f"folder: {Path.cwd()}/q\n")
     rows, result = table(Path("q/layers.csv")), json.loads(Path("q/result.json").read_text())
     assert len(rows) == result["layers"] == 1
     assert float(rows[0]["error"]) > 0

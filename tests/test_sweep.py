@@ -53,14 +53,14 @@ def test_a_job_tells_the_command_that_makes_it_alone(cli: Callable, tmp_path: Pa
     assert_same_run(job, tmp_path / "alone")
 
 
-def test_a_line_a_job_and_one_for_the_sweep(cli: Callable) -> None:
+def test_a_line_a_job_and_one_for_the_sweep(cli: Callable, tmp_path: Path) -> None:
     outcome = cli("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=sweep")
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
     assert len(lines) == 3
     for seed in (0, 1):
         assert re.fullmatch(rf"seed={seed}  train 0\.\d{{4}}  val 0\.\d{{4}}  test 0\.\d{{4}}  \d+\.\d s", lines[seed])
-    assert lines[2] == "2 jobs, 0 failed; run folders: sweep"
+    assert lines[2] == f"2 jobs, 0 failed; run folders: {tmp_path}/sweep"
 
 
 def test_the_same_sweep_again_keeps_finished_jobs_and_resumes_others(cli: Callable, tmp_path: Path) -> None:

@@ -355,8 +355,8 @@ def test_own_modules_from_python(own: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("mine.os.path.join", "is defined elsewhere, in posixpath.join"),
         ("mine.__builtins__.clear", "is defined elsewhere, in builtins."),
         ("mine.Mine.__subclasses__", "is defined elsewhere, in builtins."),
-        ("mine.None", "cannot be built"),
-        ("mine.Other", "cannot be built"),
+        ("mine.None", "solver._target_=mine.None: mine has no None"),
+        ("mine.Other", "solver._target_=mine.Other: mine has no Other"),
         ("mines.Mine", "add --trust mines"),
         ("Mine.mine", "add --trust Mine"),
         ("min.Mine", "add --trust min"),
@@ -376,6 +376,27 @@ def test_trust_in_a_module_is_no_trust_in_what_it_imports(
     finally:
         sys.dont_write_bytecode = written
     assert_not_executed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere.Mine", "=nowhere.Mine: there is no module nowhere in /"),
+        ("torn.Mine", "=torn.Mine cannot be imported: "),
+    ],
+)
+def test_what_cannot_be_imported_is_told_in_one_way(
+    own: Path, refused: Callable, tmp_path: Path, name: str, said: str
+) -> None:
+    (tmp_path / "torn.py").write_text("1 / 0\n")
+    (told,) = {refused(command, *WORDS, f"solver._target_={name}") for command in ("train", "estimate")}
+    assert told.startswith(f"solver._target_{said}")
+    assert refused("train", *WORDS, f"optimizer._target_={name}") == told.replace("solver", "optimizer")
+    config = yaml.safe_load((own / "config.yaml").read_text())
+    config["solver"]["_target_"] = name
+    (own / "config.yaml").write_text(yaml.safe_dump(config))
+    reseal(own)
+    assert refused("eval", str(own), "--trust", name.partition(".")[0]) == told
 
 
 def test_a_class_of_this_package_may_be_named_by_way_of_the_own_module(

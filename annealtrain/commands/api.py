@@ -33,11 +33,12 @@ from annealtrain.experiment.config import Config, read_config, saved_config, thr
 from annealtrain.hamiltonian import layer_problem
 from annealtrain.hamiltonian.grid import numbers
 from annealtrain.reports import run_plots, style
-from annealtrain.runs import collection, recorder, scores, tables
+from annealtrain.runs import collection, contents, scores, tables
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
+from annealtrain.runtime.random_streams import Seed
 from annealtrain.runtime.validation import Rule, check_all, is_whole, optional, reworded, shown, whole
-from annealtrain.solvers.solver import Seed, Solver, SolveResult
+from annealtrain.solvers.solver import Solver, SolveResult
 from annealtrain.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -158,12 +159,12 @@ class Run:
     @property
     def metrics(self) -> "pandas.DataFrame":
         """A row an epoch, epoch 0 being the first weights: loss, accuracies, range L, energies, seconds by stage."""
-        return self._table(recorder.METRICS)
+        return self._table(contents.METRICS)
 
     @property
     def solves(self) -> "pandas.DataFrame":
         """A row for each layer and epoch: energies, bounds, predicted and actual change of the loss, statistics."""
-        return self._table(recorder.SOLVES)
+        return self._table(contents.SOLVES)
 
     def _table(self, name: str) -> "pandas.DataFrame":
         import pandas
@@ -189,7 +190,8 @@ class Run:
     def _trainer(self) -> tuple[Trainer, int]:
         with versions.told(self.folder):
             config = saved_config(self.folder, self._trust, data_dir=self._data_dir)
-            return self._threaded(ready, config, self.folder)
+            found: tuple[Trainer, int] = self._threaded(ready, config, self.folder)
+            return found
 
     def _threaded(self, job: Any, *arguments: Any) -> Any:
         with thread_pool.threads(threads_of(self.config)):
@@ -202,7 +204,8 @@ class Run:
 
     def weights(self, layer: int) -> np.ndarray:
         """Return a copy of a layer's present weights, (units, weights a unit)."""
-        return self._layer(layer).weights.copy()
+        weights: np.ndarray = self._layer(layer).weights.copy()
+        return weights
 
     def set_weights(self, layer: int, weights: Any) -> None:
         """Give a layer other weights (units, weights a unit), in this object alone; ValueError for another shape."""
@@ -276,6 +279,8 @@ class LayerProblem(layer_problem.LayerProblem):
 
 def _finite(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     array = numbers("weights", values).copy()
-    if array.shape != shape or not np.isfinite(array).all():
-        raise InputError(f"weights of shape {array.shape}: give {shape}, all finite")
+    if array.shape != shape:
+        raise InputError(f"weights of shape {array.shape}: give {shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"weights hold {array[~np.isfinite(array)][0]}: all must be finite numbers")
     return array

@@ -17,8 +17,9 @@ from annealtrain.commands.export import OTHER, layer_problem, write
 from annealtrain.commands.own_process import Lost, Send, own_process, reason
 from annealtrain.errors import InputError, NothingRan
 from annealtrain.experiment.builder import ready, solver_of
-from annealtrain.experiment.compose import CONFIGS, compose_config
+from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import threads_of
+from annealtrain.experiment.known_settings import CONFIGS
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import files, thread_pool
 from annealtrain.runtime.array_types import Array
@@ -88,7 +89,7 @@ def bench_solvers(
     task = task_of(words, config_dir, repeats)
     folder = folder or Path("outputs/bench") / f"solvers-{datetime.now():%Y-%m-%d-%H-%M-%S}"
     Console().print(compare(task, timeout_s=timeout_s, folder=folder))
-    print(f"folder: {folder}")
+    print(f"folder: {folder.absolute()}")
 
 
 def task_of(words: Sequence[str], config_dir: str | None, repeats: int) -> Task:

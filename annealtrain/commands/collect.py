@@ -5,11 +5,12 @@ from pathlib import Path
 
 from annealtrain.errors import InputError, nearest
 from annealtrain.runs import checksums, collection, paper_tables, summary, tables
+from annealtrain.runs.contents import RESULT
 from annealtrain.runs.foreign import is_run
 from annealtrain.runtime import files
 
 ENDINGS = {"csv": "csv", "latex": "tex", "markdown": "md"}
-OF_A_RUN = (*checksums.TEXTS, *checksums.WEIGHTS, checksums.RESULT)
+OF_A_RUN = (*checksums.TEXTS, *checksums.WEIGHTS, RESULT)
 
 
 def collect(
@@ -34,7 +35,8 @@ def collect(
     if kind == "csv":
         rows = summary.tidy(found)
         tables.write_csv(path, rows)
-        return f"{tables.as_text(*grouped)}\n{len(found)} runs, {len(rows)} rows: {path}", foreign
+        note = f"+-: {paper_tables.SPREAD_IS}\n" if paper_tables.has_spread(grouped) else ""
+        return f"{tables.as_text(*grouped)}\n{note}{len(found)} runs, {len(rows)} rows: {path}", foreign
     write = paper_tables.latex if kind == "latex" else paper_tables.markdown
     text = write(paper_tables.chosen(grouped, columns))
     files.write_text(path, text, "give another folder or --output")

@@ -115,7 +115,7 @@ def estimate(config: Config, probe_s: float = 0.0, queue_s: float = 0.0) -> str:
                 raise
     footing, note = (footing_of(at_hand), at_hand.note) if at_hand else _unread(config)
     network = footing.network
-    lines = [table(layer_estimates(network, samples=footing.samples, bits=config["bits"]))]
+    lines = [table(layer_estimates(network, samples=footing.samples, bits=_bits(config, footing)))]
     lines += [*_memory_lines(footing, held), _calls_line(config, footing, queue_s)]
     if probe_s:
         lines.append(_seconds_line(at_hand, footing, probe_s))
@@ -159,14 +159,21 @@ def _memory_lines(footing: Footing, held: int) -> list[str]:
     return lines
 
 
+def _bits(config: Config, footing: Footing) -> int:
+    """Return the bits of a weight's step, which are not the run's where its weights have a grid."""
+    bits: int = config["bits"] if footing.optimizer.bits is None else footing.optimizer.bits
+    return bits
+
+
 def _calls_line(config: Config, footing: Footing, queue_s: float) -> str:
     optimizer, shapes = footing.optimizer, [layer.weight_shape for layer in footing.network.trainable]
     steps = config["epochs"] * -(-footing.samples // (footing.batch or footing.samples))
     run = f"A run of {config['epochs']} epochs is {steps:,} step{'s' * (steps > 1)}"
     if optimizer.solver is None:
         return f"{run} and calls no solver."
-    solver, bits = optimizer.solver, config["bits"]
-    calls, problems = 0, steps * sum(M for M, _ in shapes)
+    solver, bits = optimizer.solver, _bits(config, footing)
+    found = [solver.most_problems(units=M, weights=N, bits=bits) for M, N in shapes]
+    calls, problems, most = 0, steps * sum(count for count, _ in found), max(spins for _, spins in found)
     for M, N in shapes:
         at_once = optimizer.units_a_solve(M)
         calls += steps * sum(
@@ -174,7 +181,6 @@ def _calls_line(config: Config, footing: Footing, queue_s: float) -> str:
             for units, count in ((at_once, M // at_once), (M % at_once, 1))
             if units
         )
-    most = max(N for _, N in shapes) * bits
     line = f"{run}, {calls:,} calls of the solver and {problems:,} problems of up to {most:,} spins."
     return line + (f" With {queue_s:g} s of queue a call: {duration(calls * queue_s)}." if queue_s else "")
 

@@ -91,7 +91,8 @@ class _Annealed(BaseEstimator):
         self.n_iter_ = self.epochs
 
     def _inputs(self, X: Array) -> Array:
-        return ((X - self._mean) / self._scale).astype(np.float64)
+        inputs: Array = ((X - self._mean) / self._scale).astype(np.float64)
+        return inputs
 
 
 class AnnealClassifier(ClassifierMixin, _Annealed):
@@ -131,7 +132,8 @@ class AnnealClassifier(ClassifierMixin, _Annealed):
     def predict(self, X: Any) -> Array:
         """Return the class of each row, (rows,)."""
         found = self.decision_function(X)
-        return self.classes_[found.argmax(axis=1) if found.ndim == 2 else (found > 0).astype(int)]
+        classes: Array = self.classes_[found.argmax(axis=1) if found.ndim == 2 else (found > 0).astype(int)]
+        return classes
 
 
 class AnnealRegressor(RegressorMixin, _Annealed):

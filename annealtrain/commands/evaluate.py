@@ -72,7 +72,8 @@ def is_rounding(scores: Row, recorded: Row, counts: Mapping[str, int]) -> bool:
 
 def _error(name: str, scores: Row) -> float:
     """Return what an error of outputs is in proportion to: itself, and of R2 what it lacks of 1."""
-    return abs(1 - scores[name] if name.endswith("_r2") else scores[name])
+    found: float = abs(1 - scores[name] if name.endswith("_r2") else scores[name])
+    return found
 
 
 def _scores_text(scores: Row) -> str:

@@ -1,5 +1,6 @@
 """What a run holds in memory at once, told before it is begun; refused where it is not there, with what would fit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from annealtrain.data.preprocessing import BLOCK
@@ -76,14 +77,15 @@ class Footing:
         return found or ["a smaller model"]
 
 
-def _largest(most: int, fits) -> int:  # type: ignore[no-untyped-def]
+def _largest(most: int, fits: Callable[[int], bool]) -> int:
     """Return the largest number below `most` that fits, rounded down to two digits; 0 where none does."""
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     unit = 10 ** max(len(str(low)) - 2, 0)
-    return low // unit * unit
+    rounded: int = low // unit * unit
+    return rounded
 
 
 def footing_of(experiment: Experiment) -> Footing:

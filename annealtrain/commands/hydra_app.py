@@ -17,8 +17,9 @@ from annealtrain.commands import job_folder, search, sweep, together, train_flag
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
 from annealtrain.experiment import own_folder, own_yaml
-from annealtrain.experiment.compose import CONFIGS, ERRORS, check_words, explain, finished, with_own
+from annealtrain.experiment.compose import ERRORS, check_words, explain, finished, with_own
 from annealtrain.experiment.config import Config
+from annealtrain.experiment.known_settings import CONFIGS
 from annealtrain.experiment.swept_words import check_sweep, is_swept
 from annealtrain.runtime import lifeline, safe_path
 

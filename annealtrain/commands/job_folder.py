@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from annealtrain.commands.sweep_folder import CLAIM, REFUSED, place_of
 from annealtrain.errors import InputError
 from annealtrain.runs import foreign
+from annealtrain.runs.contents import CONFIG
 from annealtrain.runs.lock import LOCK
-from annealtrain.runs.recorder import CONFIG
 
 MOST_BYTES = 200  # of a name: file systems take 255, and files are named after it
 INDIFFERENT = ("data_dir", "sweep/launcher", "threads", "progress", "resume")  # leave the numbers alone

@@ -95,4 +95,4 @@ def summary(result: Row, folder: Path, note: str | None = None) -> str:
         lines.append(note)
     if result.get("warning"):
         lines.append(f"warning: {printable(result['warning'])}")
-    return "\n".join([*lines, f"run folder: {folder}"])
+    return "\n".join([*lines, f"run folder: {folder.absolute()}"])

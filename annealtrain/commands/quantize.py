@@ -174,7 +174,7 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
         lines.append(f"{kind:9}  {scores}  {size}")
     held = result["peak_memory_mb"]
     lines.append(f"{result['seconds']:.1f} s" + (f", peak memory {held:.0f} MB" if held else ""))
-    return "\n".join([*lines, f"folder: {folder}"])
+    return "\n".join([*lines, f"folder: {folder.absolute()}"])
 
 
 def layer_line(layer: QuantizedLayer) -> str:

@@ -21,7 +21,7 @@ from annealtrain.experiment.compose import ERRORS, explain
 from annealtrain.experiment.hydra_settings import check_hydra
 from annealtrain.experiment.swept_words import check_params
 from annealtrain.reports import paper
-from annealtrain.runs import foreign, recorder, tables
+from annealtrain.runs import contents, foreign, tables
 from annealtrain.runs.collection import STATUS
 from annealtrain.runtime.guardian import Guardian
 
@@ -124,7 +124,7 @@ def run_job(name: str, folder: Path, started: str, train: Callable[[Path], float
     A traceback goes to the job's own log; Ctrl-C goes up and ends the sweep.
     """
     own = folder / name
-    was_finished = (own / recorder.RESULT).exists()
+    was_finished = (own / contents.RESULT).exists()
     try:
         if why := job_folder.obstacle(own):
             raise InputError(why)
@@ -137,7 +137,7 @@ def run_job(name: str, folder: Path, started: str, train: Callable[[Path], float
         log.exception("this run failed")
         score, outcome = 0.0, f"{FAILED}: {type(error).__name__}: {' '.join(str(error).split())}"
     else:
-        result = tables.read_json(own / recorder.RESULT, "last")
+        result = tables.read_json(own / contents.RESULT, "last")
         outcome = f"{accuracies(result['last'])}  {result['seconds']:.1f} s"
         outcome += "  (finished before)" if was_finished else ""
         outcome += f"  warning: {result['warning']}" if result.get("warning") else ""
@@ -173,7 +173,7 @@ def conclude(started: str) -> int:
     failed = [line for line in lines if f"  {FAILED}: " in line]
     if not Watch.is_shown:
         print("\n".join(lines))
-    print(f"{len(lines)} jobs, {len(failed)} failed; run folders: {folder}")
+    print(f"{len(lines)} jobs, {len(failed)} failed; run folders: {folder.absolute()}")
     if failed:
         print("\n".join(["failed, see train.log in each job's folder:", *(f"  {line}" for line in failed)]))
     return 1 if failed else 0

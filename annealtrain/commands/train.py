@@ -16,7 +16,7 @@ from annealtrain.experiment import continuing, moved_data, trust, versions
 from annealtrain.experiment.builder import Experiment
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text, read_config, saved_config
 from annealtrain.optimizers.weight_grid import distinct_levels
-from annealtrain.runs import checkpoint, collection, contents, lock, recorder, scores, tables
+from annealtrain.runs import checkpoint, collection, contents, lock, scores, tables
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runtime import memory, thread_pool
@@ -71,7 +71,7 @@ def _led(
 
 
 def _is_to_do(folder: Path, config: Config) -> bool:
-    return not (folder / recorder.RESULT).exists() or continuing.epochs_before(folder, config) is not None
+    return not (folder / contents.RESULT).exists() or continuing.epochs_before(folder, config) is not None
 
 
 def _trained(
@@ -223,7 +223,7 @@ def resume(
 
 
 def _left_as_it_is(folder: Path, digest: str, tell: Callable[[str], None]) -> float:
-    if contents.read_meta(folder / recorder.META).get("config_hash") != digest:
+    if contents.read_meta(folder / contents.META).get("config_hash") != digest:
         raise InputError(f"run folder {folder} holds a run with other settings: choose another hydra.run.dir")
     result = collection.read_run(folder).result or {}
     return _told(result, folder, lambda: tell(f"This run is finished and left as it is.\n{summary(result, folder)}"))
@@ -233,7 +233,7 @@ def _told(result: Row, folder: Path, tell: Callable[[], None]) -> float:
     """Tell of a run and return its score; Diverged where its loss is no number."""
     last = result["last"]
     if last["train_loss"] is None:
-        raise Diverged(f"{result['warning']}; run folder: {folder}")
+        raise Diverged(f"{result['warning']}; run folder: {folder.absolute()}")
     tell()
     found = (scores.score(last, split) for split in ("val", "train"))
     return next(value for value in found if value is not None)

@@ -41,6 +41,7 @@ def _idx_shape(path: Path, head: bytes, length: int | None) -> list[int]:
     start = 4 + 4 * dims
     if len(head) < start:
         raise _damaged(path, f"holds {len(head)} bytes, its header alone needs {start}")
+    shape: list[int]
     magic, *shape = np.frombuffer(head[:start], ">u4").tolist()
     if magic != 2048 + dims:
         raise _damaged(path, f"has magic number {magic}, expected {2048 + dims}")

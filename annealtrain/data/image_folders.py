@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from annealtrain.data.file_readers import one_line
 from annealtrain.errors import DataMissing, InputError
 from annealtrain.runtime import memory
 from annealtrain.runtime.validation import checked, number, one_of, optional
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # of others Pillow calls programs such as Ghostscript
@@ -129,7 +132,7 @@ def _looked_at(paths: Sequence[Path], image_size: Sequence[int] | None) -> tuple
     return grey, deep, sizes
 
 
-def _orientation(picture: Any) -> int:
+def _orientation(picture: "Picture") -> int:
     """Return how a camera was held, 1 to 8; 1: upright, or not told. TIFF files are turned by Pillow."""
     if picture.format == "TIFF" or "exif" not in picture.info:
         return 1
@@ -137,7 +140,7 @@ def _orientation(picture: Any) -> int:
     return told if isinstance(told, int) and 1 <= told <= 8 else 1
 
 
-def _is_deep(picture: Any) -> bool:
+def _is_deep(picture: "Picture") -> bool:
     """Whether a pixel has more than 8 bits; such pictures are grey."""
     return picture.mode == "F" or picture.mode.startswith("I")
 
@@ -162,14 +165,14 @@ def _read(paths: Sequence[Path], size: tuple[int, int], grey: bool, deep: bool) 
     return images
 
 
-def _deep(picture: Any) -> Any:
+def _deep(picture: "Picture") -> "Picture":
     """Return a deep picture as one of floats, of the same values."""
     from PIL import Image
 
     return Image.fromarray(np.asarray(picture).astype(np.float32))
 
 
-def _eight_bits(picture: Any, path: Path) -> Any:
+def _eight_bits(picture: "Picture", path: Path) -> "Picture":
     """Return a picture of 16 bits a pixel, beside others of 8, as one of 8, which Pillow would cut off at 255."""
     from PIL import Image
 

@@ -124,7 +124,8 @@ def resize(images: np.ndarray, size: Sequence[int]) -> np.ndarray:
     if images.shape[2:] == tuple(size):
         return images
     rows, columns = _bilinear(images.shape[2], size[0]), _bilinear(images.shape[3], size[1])
-    return rows @ (images @ columns.T)
+    resized: np.ndarray = rows @ (images @ columns.T)
+    return resized
 
 
 @lru_cache
@@ -133,4 +134,5 @@ def _bilinear(source: int, target: int) -> np.ndarray:
     step = source / target
     centre = (np.arange(target)[:, None] + 0.5) * step
     weight = np.maximum(0, 1 - np.abs(np.arange(source) + 0.5 - centre) / max(step, 1))
-    return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
+    shares: np.ndarray = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares

@@ -73,7 +73,8 @@ class Experiment:
     def steps(self) -> int:
         """How many batches the run takes."""
         size = len(self.splits.train)
-        return self.config["epochs"] * -(-size // (self.config["batch_size"] or size))
+        count: int = self.config["epochs"] * -(-size // (self.config["batch_size"] or size))
+        return count
 
     @property
     def scheduled(self) -> list[str]:
@@ -145,6 +146,8 @@ def check_whole(config: Config) -> None:
         trust.open_path(node)
         try:
             unknown = unknown_argument(what, node)
+        except InputError:
+            raise
         except Exception as error:  # whatever importing a module of the user's raises
             raise unbuilt(what, node, error) from error
         if unknown:
@@ -167,8 +170,10 @@ def optimizer_of(config: Config) -> Optimizer:
     node = described(config["optimizer"], "optimizer")
     trust.open_path(node)
     try:
-        taken = signature(trust.located(node["_target_"])).parameters
-    except Exception as error:  # whatever importing a module of the user's raises
+        taken = signature(trust.located(node["_target_"], "optimizer._target_")).parameters
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:  # it is nothing that can be called
         raise unbuilt("optimizer", node, error) from error
     name = node["_target_"].rpartition(".")[2]
     given: dict[str, Any] = {}
@@ -234,10 +239,7 @@ def maker_of(config: Config) -> Any:
     if "layers" in node:
         raise InputError("model has layers and a _target_: for a torch module write model=torch model._target_=...")
     trust.open_path(node)
-    try:
-        return trust.located(node["_target_"])
-    except Exception as error:  # whatever importing a module of the user's raises
-        raise unbuilt("model", node, error) from error
+    return trust.located(node["_target_"], "model._target_")
 
 
 def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:

@@ -222,10 +222,15 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         if extra := PLUGINS.get(str(error.missing_cfg_file)):
             return f"{error.missing_cfg_file} is not installed: pip install 'annealtrain[{extra}]'"
-        group, _, name = str(error.missing_cfg_file).partition("/")
-        return f"{group}={name} is not known{_instead(group, name, error.options)}"
+        words = str(error.missing_cfg_file).split("/")
+        at = 2 if words[0] == "hydra" or words[:2] == ["sweep", "launcher"] else 1  # groups in a folder of others
+        group, name = "/".join(words[:at]), "/".join(words[at:])
+        key = next((key for key in INNER if key.startswith(f"{group}.") and f"In '{group}/" in first), group)
+        return f"{key}={name} is not known{_instead(group, name, error.options)}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _of_key(cause)
+    if own := next((key for key, package in INNER.items() if f"Could not override '{package}'" in first), None):
+        return f"{own}: only solver=decompose has one: write that too"
     if isinstance(error, ConfigCompositionException) and (named := re.search("Could not override '([^'@]+)", first)):
         name = named[1].lstrip("/")
         if name in groups():

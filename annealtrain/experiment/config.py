@@ -97,8 +97,8 @@ def read_config(folder: Path) -> Config:
 
     Nothing that it names is imported, and nothing is to be built of it: `saved_config` is for that.
     """
-    path = folder / recorder.CONFIG
-    if lacking := [name for name in (recorder.CONFIG, recorder.META) if not (folder / name).is_file()]:
+    path = folder / contents.CONFIG
+    if lacking := [name for name in (contents.CONFIG, contents.META) if not (folder / name).is_file()]:
         raise InputError(f"{folder} is not a run folder: it has no {' and '.join(lacking)}")
     return _with_absolute_paths(yaml_files.read_mapping(path))
 
@@ -121,13 +121,13 @@ def saved_config(
     config |= {name: node for name, node in (replaced or {}).items() if config.get(name) is not None}
     for name in NODES:
         if not isinstance(config.get(name, {}), dict):
-            raise InputError(f"{folder / recorder.CONFIG}: {name} is not a mapping: {tables.START_ANEW}")
+            raise InputError(f"{folder / contents.CONFIG}: {name} is not a mapping: {tables.START_ANEW}")
     trust.check(config, trusted)
     check_values(config)
-    meta = contents.read_meta(folder / recorder.META)
+    meta = contents.read_meta(folder / contents.META)
     if config_hash(written) not in (meta.get("config_hash"), meta.get(recorder.NEXT_HASH)):
         raise InputError(
-            f"{folder / recorder.CONFIG} holds other settings than the run was made with: restore it, or "
+            f"{folder / contents.CONFIG} holds other settings than the run was made with: restore it, or "
             f"{tables.START_ANEW}"
         )
     return moved_data.moved(config, data_dir)

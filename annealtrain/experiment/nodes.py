@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from annealtrain.errors import InputError, own_place
 from annealtrain.experiment import trust
 from annealtrain.experiment.known_settings import meant
+from annealtrain.runtime.validation import inside, renamed
 
 DEFAULTS = {"solver": "sa", "schedule": "geometric", "optimizer": "gauss_newton"}  # named where one is missing
 OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
@@ -39,7 +40,7 @@ def of_kind(made: Any, node: dict[str, Any], what: str, kind: type) -> Any:
 
 def instantiated(node: Any, what: str) -> Any:
     """Return the object that a node of any `_target_` describes; InputError in one line where it cannot be made."""
-    trust.open_path(node)
+    trust.locate_all(what, node)
     try:
         return instantiate(node, _convert_="all")
     except (InstantiationException, OmegaConfBaseException, TypeError) as error:
@@ -47,7 +48,8 @@ def instantiated(node: Any, what: str) -> Any:
         while cause.__cause__ is not None and not isinstance(cause, InputError):
             cause = cause.__cause__
         if isinstance(cause, InputError):
-            raise cause from None
+            nested = re.search(r"\nfull_key: ([\w.]+)$", str(error))  # it is of an object in the node
+            raise renamed(cause, inside(what, nested[1])) if nested else cause from None
         raise unbuilt(what, node, cause) from error
 
 
@@ -59,7 +61,7 @@ def unknown_argument(key: str, node: Any) -> str | None:
     if not isinstance(node, dict):
         return None
     if isinstance(node.get("_target_"), str):
-        taken = signature(trust.located(node["_target_"])).parameters
+        taken = signature(trust.located(node["_target_"], f"{key}._target_")).parameters
         is_open = any(one.kind is Parameter.VAR_KEYWORD for one in taken.values())
         for name in node:
             if name not in (*taken, *OF_HYDRA) and not is_open:
@@ -72,8 +74,6 @@ def unbuilt(what: str, node: Any, error: BaseException) -> InputError:
     """Return the line for an object that cannot be made: a setting that its class has not, or what it has raised."""
     if isinstance(error, TypeError) and (unknown := unknown_argument(what, node)):
         return InputError(unknown)
-    if isinstance(error, ImportError) and (absent := trust.absent(what, node)):
-        return InputError(absent)
     while error.__cause__ is not None:
         error = error.__cause__
     if "Expected a callable target" in str(error):

@@ -97,6 +97,8 @@ def _check_named(words: Sequence[str]) -> None:
     for word in words:
         key = word.lstrip("+~").partition("=")[0].partition("@")[0]
         top, _, below = key.partition(".")
+        if top.partition("/")[0] == "hydra":
+            raise InputError(f"{word}: quantize reads none of Hydra's settings: --output=FOLDER names its folder")
         if top.partition("/")[0] not in (*shipped(), *GROUPS):
             raise InputError(_unknown(key, top, shipped()))
         if top == "annealing" and below and below.partition(".")[0] not in shipped()["annealing"]:

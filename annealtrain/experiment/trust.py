@@ -120,14 +120,45 @@ def open_path(config: Any) -> None:
         sys.path.append(place)
 
 
-def located(target: str) -> Any:
-    """Return what a full name is of; whatever importing it raises is the caller's to tell, and nobody else's."""
+def locate_all(what: str, node: Any) -> None:
+    """Import what a node names that is not of this package; InputError in one line for the first that cannot be."""
+    open_path(node)
+    for place, target in _targets(node):
+        if target not in ALLOWED:
+            located(target, f"{what}.{place}".replace(".[", "["))
+
+
+def located(target: str, place: str) -> Any:
+    """Return what a full name is of; InputError where there is none: the same line, whichever command asks for it."""
     teller = logging.getLogger("hydra.utils")  # it logs each error that it raises
     was, teller.disabled = teller.disabled, True
     try:
         return get_object(target)
+    except Exception as error:  # whatever importing a module of the user's raises
+        raise InputError(f"{place}={shown(target)}{_unlocated(target, error)}") from error
     finally:
         teller.disabled = was
+
+
+def _unlocated(target: str, error: BaseException) -> str:
+    """Return why a name is of nothing, as the end of a message."""
+    module, _, name = target.rpartition(".")
+    if target.startswith("annealtrain."):
+        names = {known.rpartition(".")[2]: known for known in ALLOWED}
+        close = nearest(name, names)
+        full = f"; did you mean {names[close.split(chr(39))[1]]}?" if close else ""
+        return f" is nothing that annealtrain has{full}"
+    if module in sys.modules and not hasattr(sys.modules[module], name):
+        close = nearest(name, [one for one in vars(sys.modules[module]) if not one.startswith("_")])
+        return f": {module} has no {name}{close}{hidden({'_target_': target})}"
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, ModuleNotFoundError) and error.name and f"{target}.".startswith(f"{error.name}."):
+        top = error.name.partition(".")[0]
+        if error.name == top:
+            remedy = f"call from the folder that holds {top}.py, or name that folder in PYTHONPATH"
+            return f": there is no module {top} in {shown(os.getcwd(), keep_end=True)}, nor is one installed: {remedy}"
+    return f" cannot be imported: {' '.join(str(error).split())}{hidden({'_target_': target})}"
 
 
 def hidden(config: Any) -> str:
@@ -138,21 +169,6 @@ def hidden(config: Any) -> str:
         if found and here and not (os.path.exists(found) and os.path.samefile(found, here)):
             return f" ({found} is found before {here}: give that another name)"
     return ""
-
-
-def absent(what: str, node: Any) -> str | None:
-    """Return one line for the first object that a node names and that its module has not, None without."""
-    names = {target.rpartition(".")[2]: target for target in ALLOWED}
-    for place, target in _targets(node):
-        if target.startswith("annealtrain.") and target not in ALLOWED:
-            close = nearest(target.rpartition(".")[2], names)
-            full = f"; did you mean {names[close.split(chr(39))[1]]}?" if close else ""
-            return f"{what}.{place}={shown(target)} is nothing that annealtrain has{full}"
-        module, _, name = target.rpartition(".")
-        if module in sys.modules and not hasattr(sys.modules[module], name):
-            close = nearest(name, [one for one in vars(sys.modules[module]) if not one.startswith("_")])
-            return f"{what}.{place}={shown(target)}: {module} has no {name}{close}{hidden(node)}"
-    return None
 
 
 def _values(config: Any) -> Iterator[tuple[str, Any]]:
@@ -211,11 +227,7 @@ def _covers(word: str, target: str) -> bool:
 
 def _home(place: str, target: str) -> str:
     """Return where an object is defined, which may be elsewhere than where it is taken from."""
-    try:
-        found = located(target)
-    except Exception as error:  # whatever importing a module of the user's raises
-        why = " ".join(str(error).split()) + hidden({"_target_": target})
-        raise InputError(f"{place} cannot be built: {why}") from error
+    found = located(target, place)
     return f"{getattr(found, '__module__', None) or 'builtins'}.{getattr(found, '__qualname__', type(found).__name__)}"
 
 

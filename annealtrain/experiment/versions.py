@@ -9,7 +9,7 @@ from typing import Any
 import annealtrain
 from annealtrain.errors import InputError
 from annealtrain.experiment.trust import shown
-from annealtrain.runs import recorder, tables
+from annealtrain.runs import contents, tables
 
 log = logging.getLogger(__name__)
 RENAMED = {"targets": "optimizer"}  # groups of version 0.1.0, and the names that they have now
@@ -44,13 +44,13 @@ def completed(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     if old := [name for name in RENAMED if name in config]:
         raise InputError(
-            f"{folder / recorder.CONFIG} has {old[0]}, a setting of version 0.1.0, whose classes had other names too: "
+            f"{folder / contents.CONFIG} has {old[0]}, a setting of version 0.1.0, whose classes had other names too: "
             "go on with that version, or start the run anew with this one"
         )
     missing = {name: value for name, value in BEFORE.items() if name not in config}
     if missing:
         taken = " ".join(f"{name}={'null' if value is None else value}" for name, value in missing.items())
-        path = folder / recorder.CONFIG
+        path = folder / contents.CONFIG
         log.warning("%s lacks %s%s: taken as %s, which changes nothing", path, ", ".join(missing), said(folder), taken)
     return {**config, **missing}
 
@@ -69,7 +69,7 @@ def told(folder: Path) -> Iterator[None]:
 def maker(folder: Path) -> str | None:
     """Return the version that made the run in a folder, None where it is not told."""
     try:
-        version = tables.read_json(folder / recorder.META).get("annealtrain")
+        version = tables.read_json(folder / contents.META).get("annealtrain")
     except InputError:
         return None
     return version if isinstance(version, str) else None

@@ -61,14 +61,17 @@ class Encoding:
     @property
     def spin_scale(self) -> Array:
         """What each spin of a weight adds to it, L/Nb 2^a: (bits,) float64, or (..., bits) for an array of L."""
-        return np.multiply.outer(self.half_range / self.top_level, self.spin_levels.astype(np.float64))
+        scale: Array = np.multiply.outer(self.half_range / self.top_level, self.spin_levels.astype(np.float64))
+        return scale
 
     @property
     def bit_changes(self) -> Array:
         """The change of a weight by each bit that is turned on, 2 L/Nb 2^a, as the kernel reads it: (bits,) float32."""
         if self.num_levels is None:  # at each chain's start, of which many are short
-            return (self.step * 2.0 ** np.arange(self.bits)).astype(np.float32)
-        return (self.step * self.spin_levels.astype(np.float64)).astype(np.float32)
+            changes: Array = (self.step * 2.0 ** np.arange(self.bits)).astype(np.float32)
+            return changes
+        changes = (self.step * self.spin_levels.astype(np.float64)).astype(np.float32)
+        return changes
 
     def offsets(self, levels: Any) -> Any:
         """Return S - S0 of levels (...), in weight units, float64."""
@@ -77,12 +80,14 @@ class Encoding:
     def nearest_levels(self, offsets: Array) -> Array:
         """Return the levels (...) int32 of the grid points closest to offsets S - S0 (...)."""
         levels = np.rint((offsets + self.half_range) / self.step)
-        return np.clip(levels, 0, self.top_level).astype(np.int32)
+        nearest: Array = np.clip(levels, 0, self.top_level).astype(np.int32)
+        return nearest
 
     def levels(self, spins: Array) -> Array:
         """Return the levels (..., N) int32 of spins (..., N n) in {-1, +1}, spin j n + a being spin a of weight j."""
         up = np.asarray(spins).reshape(*np.shape(spins)[:-1], -1, self.bits) > 0
-        return (up * self.spin_levels).sum(axis=-1).astype(np.int32)
+        found: Array = (up * self.spin_levels).sum(axis=-1).astype(np.int32)
+        return found
 
     def spins(self, levels: Array) -> Array:
         """Return the spins (..., N n) int8 in {-1, +1} of levels (..., N); the last spin is up where it can be."""
@@ -91,4 +96,5 @@ class Encoding:
         rest = levels - last * self.spin_levels[-1]
         up = (rest[..., None] >> np.arange(self.bits)) & 1
         up[..., -1] = last
-        return (2 * up - 1).reshape(*np.shape(levels)[:-1], -1).astype(np.int8)
+        spins: Array = (2 * up - 1).reshape(*np.shape(levels)[:-1], -1).astype(np.int8)
+        return spins

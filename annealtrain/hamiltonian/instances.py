@@ -201,7 +201,8 @@ def best_levels(name: str) -> Array:
     if name not in catalogue():
         raise unknown(name)
     with np.load(io.BytesIO((_folder() / "best.npz").read_bytes())) as held:
-        return held[name].astype(np.int32)
+        levels: Array = held[name].astype(np.int32)
+        return levels
 
 
 def unknown(name: str) -> InputError:

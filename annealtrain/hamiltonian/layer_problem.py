@@ -221,12 +221,12 @@ class LayerProblem:
     @property
     def num_units(self) -> int:
         """M."""
-        return self.S0.shape[0]
+        return len(self.S0)
 
     @property
     def num_weights(self) -> int:
         """N."""
-        return self.S0.shape[1]
+        return int(self.S0.shape[1])
 
     @property
     def num_spins(self) -> int:

@@ -61,7 +61,8 @@ class LeastSquares:
         if self.factor_values is None:
             return self._sum_of_squares(self._square(self.inputs[b], gamma[b, None]) for b in borders)
         if self.grams is not None:
-            return self.grams[unit]
+            gram: Array = self.grams[unit]
+            return gram
         # Two factors: J = low^2 J_all + (high^2 - low^2) J_high = high^2 J_all - (high^2 - low^2) J_low needs the rows
         # of one factor only: the rarer one, but for ReLU, where the difference would leave rounding in dead weights.
         low, high = self.factor_values

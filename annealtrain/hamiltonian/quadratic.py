@@ -51,7 +51,7 @@ class Couplings:
     @cached_property
     def coupled(self) -> Array:
         """The weights whose row of J is not all zero: (N,) bool."""
-        coupled = self.diagonal != 0
+        coupled: Array = self.diagonal != 0
         rest = np.flatnonzero(~coupled)
         coupled[rest] = self.J[rest].any(axis=1)
         return coupled

@@ -88,7 +88,7 @@ class Conv2d(TrainableLayer):
 
     def sample_gradients(self, x: Array, dz: Array) -> Array:
         flat = dz.reshape(len(dz), self.out_channels, -1)
-        found = np.matmul(flat, np.swapaxes(self._patches(x), 1, 2))
+        found: Array = np.matmul(flat, np.swapaxes(self._patches(x), 1, 2))
         if not self.has_bias:
             return found
         return np.concatenate([found, -flat.sum(axis=2, keepdims=True)], axis=2)

@@ -146,6 +146,7 @@ def _by_weights(layer: ModelLayer, x: Array, back: Array, units: Sequence[int] |
     if layer.has_shared_rows:
         own = back if units is None else np.ascontiguousarray(back[:, :, list(units)])
         rows = layer.unfold(x).reshape(count, sites, -1)
-        return np.matmul(own.reshape(count, C * own.shape[2], sites), rows).reshape(count, C, own.shape[2], -1)
+        found: Array = np.matmul(own.reshape(count, C * own.shape[2], sites), rows).reshape(count, C, own.shape[2], -1)
+        return found
     found = np.stack([layer.sample_gradients(x, np.ascontiguousarray(back[:, c])) for c in range(C)], axis=1)
     return found if units is None else found[:, :, list(units)]

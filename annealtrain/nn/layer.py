@@ -92,7 +92,8 @@ class TrainableLayer(Layer):
         if self.slope == 1:
             return z
         scaled = z * z.dtype.type(self.slope)
-        return np.maximum(z, scaled, out=scaled)  # slope <= 1
+        found: Array = np.maximum(z, scaled, out=scaled)  # slope <= 1
+        return found
 
     def activation_derivative(self, z: Array) -> Array | None:
         """Return gamma(z) = f'(z), 1 or the slope, in z's shape; None where it is 1 everywhere."""

@@ -78,7 +78,8 @@ class SquaredError(Loss):
         return found
 
     def probe(self, outputs: Array, random: np.random.Generator) -> Array:
-        return random.choice(np.array([-1, 1], np.float32), outputs.shape)
+        signs: Array = random.choice(np.array([-1, 1], np.float32), outputs.shape)
+        return signs
 
     def model(self, outputs: Array, targets: Array) -> "LossModel":
         return SquaredModel(outputs, targets)

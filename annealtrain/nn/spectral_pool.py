@@ -75,7 +75,8 @@ class SpectralPool2d(Layer):
 
     def matrix(self) -> Array:
         """Return the whole map as a matrix, (A B, a b) float64: flat images are pooled by x @ matrix."""
-        return np.sum([np.kron(across, along) for across, along in self._factors], axis=0).T
+        whole: Array = np.sum([np.kron(across, along) for across, along in self._factors], axis=0).T
+        return whole
 
     def forward(self, x: Array) -> Array:
         across, along = self._stacked(x.dtype)

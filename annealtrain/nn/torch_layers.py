@@ -103,7 +103,8 @@ class TorchLayer:
 
     def gradient(self, x: Array, dz: Array) -> Array:
         """Return d/dW sum(dz * z), (M, N)."""
-        return self.sample_gradients(x, dz).sum(axis=0)
+        found: Array = self.sample_gradients(x, dz).sum(axis=0)
+        return found
 
     def sample_gradients(self, x: Array, dz: Array) -> Array:
         """Return the same for each sample alone, (Q, M, N)."""
@@ -155,7 +156,7 @@ class TorchConv2d(TorchLayer):
         M, N = self.weight_shape
         patches = self._patches(x).reshape(count, groups, N - self.has_bias, -1)
         flat = dz.reshape(count, groups, M // groups, -1)
-        found = np.matmul(flat, patches.swapaxes(2, 3)).reshape(count, M, -1)
+        found: Array = np.matmul(flat, patches.swapaxes(2, 3)).reshape(count, M, -1)
         if not self.has_bias:
             return found
         return np.concatenate([found, -flat.sum(axis=3).reshape(count, M, 1)], axis=2)

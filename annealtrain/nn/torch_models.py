@@ -50,7 +50,8 @@ class ResNet8(nn.Module):
         self.head = nn.Linear(64, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.stages(functional.relu(self.stem(x))).mean(dim=(2, 3)))
+        outputs: Tensor = self.head(self.stages(functional.relu(self.stem(x))).mean(dim=(2, 3)))
+        return outputs
 
 
 class VGGSmall(nn.Module):
@@ -74,7 +75,8 @@ class VGGSmall(nn.Module):
         self.head = nn.Linear(in_channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x).mean(dim=(2, 3)))
+        outputs: Tensor = self.head(self.features(x).mean(dim=(2, 3)))
+        return outputs
 
 
 class Attention(nn.Module):
@@ -91,7 +93,8 @@ class Attention(nn.Module):
             layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
         )
         shares = (q @ k.transpose(2, 3) * q.shape[3] ** -0.5).softmax(dim=3)
-        return self.output((shares @ v).transpose(1, 2).flatten(2))
+        outputs: Tensor = self.output((shares @ v).transpose(1, 2).flatten(2))
+        return outputs
 
 
 class Block(nn.Module):
@@ -105,7 +108,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norms[0](x))
-        return x + self.down(functional.gelu(self.up(self.norms[1](x))))
+        outputs: Tensor = x + self.down(functional.gelu(self.up(self.norms[1](x))))
+        return outputs
 
 
 class ViTTiny(nn.Module):
@@ -150,7 +154,8 @@ class ViTTiny(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.patches(x).flatten(2).transpose(1, 2) + self.positions
-        return self.head(self.norm(self.blocks(tokens)).mean(dim=1))
+        outputs: Tensor = self.head(self.norm(self.blocks(tokens)).mean(dim=1))
+        return outputs
 
 
 def _positions(rows: int, columns: int, width: int) -> Tensor:

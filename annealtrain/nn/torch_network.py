@@ -211,8 +211,10 @@ def _fixed(layer: Layer) -> Callable[[Tensor], Tensor]:
 
         inner, slope = layer.layer, layer.layer.slope
         parts = torch.nn.ModuleList([torch_module(inner), *([torch.nn.LeakyReLU(slope)] if slope != 1 else [])])
-        return torch.nn.Sequential(*parts).requires_grad_(False)
+        fixed: Callable[[Tensor], Tensor] = torch.nn.Sequential(*parts).requires_grad_(False)
+        return fixed
     try:
-        return torch_module(layer)
+        made: Callable[[Tensor], Tensor] = torch_module(layer)
+        return made
     except InputError:
         raise InputError(_NO_FORM.format(type(layer).__name__)) from None

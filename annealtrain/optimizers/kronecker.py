@@ -183,7 +183,8 @@ class Kronecker(FloatKronecker):
 
     def _loss(self, batch: Batch) -> float:
         value = self.objective.value(self.network.training_outputs(batch.inputs), batch.outputs)
-        return self._joined(value) / self._joined(len(batch.inputs))
+        loss: float = self._joined(value) / self._joined(len(batch.inputs))
+        return loss
 
     def _joined(self, value: float) -> Any:
         """Return the sum of a number over ranks."""

@@ -98,7 +98,8 @@ class GridLayer:
 
     def directions_of(self, unit: int) -> Array:
         """Return one unit's weights over its scale, (N,)."""
-        return 2 * self.levels[unit] / (self.grid.num_levels - 1) - 1
+        directions: Array = 2 * self.levels[unit] / (self.grid.num_levels - 1) - 1
+        return directions
 
     def problem(self, units: Sequence[int], couplings: Any, h: Array) -> LayerProblem:
         """Return E(S) = S'JS + h'S of some units' weights, in the levels that a step lets them have.
@@ -130,7 +131,8 @@ class GridLayer:
 
     def _lowest(self, levels: Array) -> Array:
         """Return the first level that each weight's Hamiltonian has."""
-        return np.clip(levels - self.grid.window // 2, 0, self.grid.num_levels - self.grid.window)
+        lowest: Array = np.clip(levels - self.grid.window // 2, 0, self.grid.num_levels - self.grid.window)
+        return lowest
 
     def copy(self) -> "GridLayer":
         return GridLayer(self.levels.copy(), self.scales.copy(), self.grid)

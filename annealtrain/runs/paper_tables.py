@@ -7,6 +7,7 @@ from annealtrain.runtime.foreign_text import NUMBER, printable
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]  # the head, and rows of as many cells
 SPREAD = " +- "
+SPREAD_IS = "standard deviation (n - 1) over the runs of a group, which differ in their seed alone"
 ESCAPED = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -23,7 +24,11 @@ def chosen(table: Table, columns: Sequence[str]) -> Table:
     head, rows = table
     if not columns:
         return table
-    for name in columns:
+    for k, name in enumerate(columns):
+        if not name:
+            raise InputError(f"--columns: a name is missing beside a comma, or all are: {', '.join(head)}")
+        if name in columns[:k]:
+            raise InputError(f"--columns has {name!r} twice: leave one out")
         if name not in head:
             raise InputError(f"--columns: there is no column {name!r}{nearest(name, head)}: {', '.join(head)}")
     places = [list(head).index(name) for name in columns]
@@ -38,6 +43,7 @@ def latex(table: Table) -> str:
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
+            *([rf"% \pm: {SPREAD_IS}"] if has_spread(table) else []),
             rf"\begin{{tabular}}{{{sides}}}",
             r"\toprule",
             lines[0],
@@ -57,7 +63,13 @@ def markdown(table: Table) -> str:
         "-" * (len(cell) - is_numeric) + ":" * is_numeric
         for cell, is_numeric in zip(head, _numeric(table), strict=True)
     ]
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *rows))
+    note = f"\n+-: {SPREAD_IS}.\n" if has_spread(table) else ""
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *rows)) + note
+
+
+def has_spread(table: Table) -> bool:
+    """Return whether a table has a mean with its deviation, which a reader must be told of."""
+    return any(SPREAD in cell for row in table[1] for cell in row)
 
 
 def _latex_cell(text: str) -> str:

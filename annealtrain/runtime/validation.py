@@ -41,10 +41,6 @@ class Rule:
             raise InputError(f"{name}={shown(value)} is not {self.words}{cap}")
 
 
-INT32 = 2**31 - 1  # what the compiled kernel and most samplers of others count with
-LARGEST = 1e18  # numbers are squared in single precision, which ends at 3e38
-
-
 def whole(least: int = 1, most: int | None = None, why: str = "") -> Rule:
     """A whole number from `least` to `most`, a bool not being one.
 
@@ -152,7 +148,7 @@ def _is_beyond(value: Any, limit: float) -> bool:
 def reworded(words: dict[str, str]) -> Callable[[Function], Function]:
     """Return a decorator: an InputError of the function says what its caller wrote, not what settings of a run are.
 
-    words: what stands in messages, and what the caller knows it as.
+    words: what begins a name in messages, and what the caller knows it as.
     """
 
     def decorate(function: Function) -> Function:
@@ -161,14 +157,23 @@ def reworded(words: dict[str, str]) -> Callable[[Function], Function]:
             try:
                 return function(*given, **named)
             except InputError as error:
-                said = str(error)
-                for old, new in words.items():
-                    said = said.replace(old, new)
-                raise InputError(said) from error.__cause__
+                raise renamed(error, words)  # noqa: B904  it is the same one
 
         return rewording  # type: ignore[return-value]
 
     return decorate
+
+
+def renamed(error: InputError, words: dict[str, str]) -> InputError:
+    """Return an error, the same object, that has other words; files that begin like one keep their names."""
+    known = re.compile(rf"(?<![\w./])({'|'.join(map(re.escape, words))})(?!py\b)")
+    error.args = (known.sub(lambda found: words[found[1]], str(error)),)
+    return error
+
+
+def inside(name: str, key: str) -> dict[str, str]:
+    """Return the words of what is a setting of another: "solver.KEY" is solver.inner.KEY there."""
+    return {f"{name}.": f"{name}.{key}.", f"{name}=": f"{name}.{key}="}
 
 
 def is_whole(value: Any) -> bool:

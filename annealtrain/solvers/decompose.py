@@ -12,12 +12,14 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator, stream
-from annealtrain.runtime.validation import checked, shown, whole
+from annealtrain.runtime.validation import checked, inside, reworded, shown, whole
 from annealtrain.solvers.effort import Effort
+from annealtrain.solvers.ising_solver import IsingSolver
 from annealtrain.solvers.solver import Solver
 from annealtrain.solvers.statistics import merge_rows
 
 OWN = ("build_s", "anneal_s", "bound_s", "acceptance", "visit_ns")  # statistics that a solve of the whole has itself
+INNER = reworded(inside("solver", "inner"))
 PER_UNIT = ("_s", "flips", "visits")  # endings of those that add up over units
 
 
@@ -50,24 +52,33 @@ class Decompose(Solver):
 
     def resolve_schedules(self, epoch: int, epochs: int) -> "Decompose":
         bound = copy(self)
-        bound.inner = self.inner.resolve_schedules(epoch, epochs)
+        bound.inner = INNER(self.inner.resolve_schedules)(epoch, epochs)
         return bound
 
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
-        self.inner.check(bits=bits, weights=[self._size(count, bits) for count in weights])
+        sizes = [self._size(count, bits) for count in weights]
+        most = self.inner.max_spins if isinstance(self.inner, IsingSolver) else None
+        if isinstance(most, int) and bits <= most < max(sizes, default=0) * bits:
+            name = type(self.inner).__name__
+            raise InputError(f"solver.max_spins={self.max_spins} is more than {name} takes: lower it to {most}")
+        INNER(self.inner.check)(bits=bits, weights=sizes)
 
     def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], solves: Sequence[int]) -> None:
         sizes = [self._size(count, bits) for count in weights]
         most = [times * self._blocks(count, bits) * self.rounds for count, times in zip(weights, solves, strict=True)]
-        self.inner.prepare(bits=bits, weights=sizes, units=units, solves=most)
+        INNER(self.inner.prepare)(bits=bits, weights=sizes, units=units, solves=most)
 
     def effort(self, *, units: int, weights: int, bits: int) -> Effort | None:
-        found = self.inner.effort(units=units, weights=self._size(weights, bits), bits=bits)
+        found = INNER(self.inner.effort)(units=units, weights=self._size(weights, bits), bits=bits)
         return found and replace(found, seconds=found.seconds * self._blocks(weights, bits) * self.rounds)
 
     def calls(self, *, units: int, weights: int, bits: int) -> int:
-        each = self.inner.calls(units=units, weights=self._size(weights, bits), bits=bits)
+        each = INNER(self.inner.calls)(units=units, weights=self._size(weights, bits), bits=bits)
         return self.rounds * self._blocks(weights, bits) * each
+
+    def most_problems(self, *, units: int, weights: int, bits: int) -> tuple[int, int]:
+        count, spins = INNER(self.inner.most_problems)(units=units, weights=self._size(weights, bits), bits=bits)
+        return self.rounds * self._blocks(weights, bits) * count, spins
 
     def _blocks(self, weights: int, bits: int) -> int:
         """Return in how many blocks a unit of so many weights goes."""
@@ -96,7 +107,7 @@ class Decompose(Solver):
             for number in range(len(orders[0])):
                 places = [order[number] for order in orders] * (len(forms) if is_shared else 1)
                 problem = block_problem(forms, places, levels)
-                result = self.inner.solve(problem, seed=stream(seeds[0], turn, 1, number))
+                result = INNER(self.inner.solve)(problem, seed=stream(seeds[0], turn, 1, number))
                 stats.append(result.stats)
                 before = [
                     unit.energy(unit.weights(unit.present_levels)) for unit in map(problem.unit, range(len(forms)))

@@ -80,7 +80,8 @@ class SolveResult:
         if not 0 <= unit < len(self.levels):
             raise ValueError(f"unit {unit}: there are {len(self.levels)} units, 0 to {len(self.levels) - 1}")
         spins = Encoding(1.0, self.bits, self.num_levels).spins(self.levels[unit])
-        return dimod.SampleSet.from_samples(spins, "SPIN", energy=self.energies[unit])
+        found: dimod.SampleSet = dimod.SampleSet.from_samples(spins, "SPIN", energy=self.energies[unit])
+        return found
 
 
 def relative_gap(energy: float, start_energy: float, lower_bound: float) -> float:
@@ -123,6 +124,10 @@ class Solver:
     def calls(self, *, units: int, weights: int, bits: int) -> int:
         """Return how often a solve of so many units, given together, calls what does its work."""
         return 1
+
+    def most_problems(self, *, units: int, weights: int, bits: int) -> tuple[int, int]:
+        """Return how many problems a solve of so many units is at most, and the spins of the largest."""
+        return units, weights * bits
 
     def effort(self, *, units: int, weights: int, bits: int) -> Effort | None:
         """Return what a solve of so many units asks of memory and time, None where nothing is estimated."""

@@ -66,7 +66,7 @@ def bench_field(
     head, rows = summary.table(marks, times)
     print(as_text(head, rows))
     lines = [*summary.verdict(marks, times), *_better(laps)]
-    print(*lines, f"folder: {folder}", sep="\n")
+    print(*lines, f"folder: {folder.absolute()}", sep="\n")
 
 
 def _starts(terms: Terms) -> dict[str, int]:

@@ -116,7 +116,8 @@ class Annealed:
             raise InputError("there are no gradients: call loss.backward() before step(), or give step a closure")
 
         def found(layer: Any) -> Array:
-            return layer.joined([torch.zeros_like(p) if p.grad is None else p.grad for p in layer.parameters])
+            joined: Array = layer.joined([torch.zeros_like(p) if p.grad is None else p.grad for p in layer.parameters])
+            return joined
 
         arrays = [found(layer) for layer in layers]
         held = np.array([any(p.grad is not None for p in layer.parameters) for layer in layers], np.float64)

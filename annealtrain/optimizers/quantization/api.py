@@ -146,5 +146,7 @@ def _grids(
         values = list(given) if isinstance(given, Sequence) else [given] * len(names)
     if len(values) != len(names):
         raise InputError(f"{len(values)} values for {len(names)} layers: {', '.join(names)}")
-    make = (lambda value: Grid(value, None, group_size)) if bits is not None else (lambda v: Grid(None, v, group_size))
-    return [None if value is None else make(value) for value in values]
+    given_bits = bits is not None
+    return [
+        None if v is None else Grid(v if given_bits else None, None if given_bits else v, group_size) for v in values
+    ]

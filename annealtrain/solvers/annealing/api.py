@@ -56,7 +56,10 @@ class Annealed:
         spins = Encoding(1.0, self.bits).spins(levels)
         samples = (spins + 1) // 2 if self.vartype == "BINARY" else spins
         labelled = samples if self.variables is None else (samples, self.variables)
-        return dimod.SampleSet.from_samples(labelled, self.vartype, energy=energies, sort_labels=False)
+        found: dimod.SampleSet = dimod.SampleSet.from_samples(
+            labelled, self.vartype, energy=energies, sort_labels=False
+        )
+        return found
 
 
 @checked(

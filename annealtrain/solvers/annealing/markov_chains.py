@@ -79,7 +79,8 @@ class Chain:
 
     def weights(self, levels: Array) -> Array:
         """Return the live weights (live,) at levels (live,)."""
-        return self.form.S0[self.form.couplings.indices] + self.form.encoding.offsets(levels)
+        weights: Array = self.form.S0[self.form.couplings.indices] + self.form.encoding.offsets(levels)
+        return weights
 
     @property
     def delta(self) -> Array:

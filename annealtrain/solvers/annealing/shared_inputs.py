@@ -114,12 +114,14 @@ class SharedInputs:
     def energies(self, weights: Array) -> Array:
         """Return each unit's loss and ridge at weights (M, N): (M,)."""
         away = ((weights - self.problem.S0) ** 2 * self.live).sum(axis=1)
-        return (self.residuals(weights) ** 2).sum(axis=0) / self.rows.samples + self.ridge * away
+        found: Array = (self.residuals(weights) ** 2).sum(axis=0) / self.rows.samples + self.ridge * away
+        return found
 
     def gradients(self, weights: Array) -> Array:
         """Return each unit's dE/dS at weights (M, N): (M, N)."""
         slope = (self.inputs.T @ (self.gamma * self.residuals(weights))).T * (2 / self.rows.samples)
-        return slope + 2 * self.ridge[:, None] * (weights - self.problem.S0) * self.live
+        found: Array = slope + 2 * self.ridge[:, None] * (weights - self.problem.S0) * self.live
+        return found
 
     def weights(self, levels: Array, bits: int) -> Array:
         """Return weights (M, N) of levels (M, live) on a grid of `bits` bits; dead weights keep S0."""
@@ -138,7 +140,8 @@ class SharedInputs:
         box = np.clip(self.weights(np.array([end.levels for end in ends]), BOUND_BITS), S0 - L, S0 + L)
         g = np.where(self.live, self.gradients(box), 0.0)
         gain = np.minimum(g * (S0 - L - box), g * (S0 + L - box)).sum(axis=1)
-        return np.maximum(self.energies(box) + gain, self.problem.floor)
+        bounds: Array = np.maximum(self.energies(box) + gain, self.problem.floor)
+        return bounds
 
     def run_all(self, lanes: Sequence[Lane], bits: int, move: str, watch: Watch = UNWATCHED) -> list[ChainResult]:
         """Return the ends of any number of chains, in groups on the pool's threads."""

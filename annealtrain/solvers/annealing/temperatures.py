@@ -121,4 +121,5 @@ def cooling(first: Any, last: Any, num_sweeps: int) -> Array:
     whole = np.log(last / first)
     logs = np.multiply.outer(np.arange(num_sweeps), whole / (num_sweeps - 1))
     logs[-1] = whole
-    return first * np.exp(logs)
+    betas: Array = first * np.exp(logs)
+    return betas

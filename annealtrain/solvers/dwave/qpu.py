@@ -22,7 +22,8 @@ def reach(name: str | None) -> "dimod.Sampler":
     from dwave.cloud.config.exceptions import ConfigFileError
 
     try:
-        return system.DWaveSampler(solver=name) if name else system.DWaveSampler()
+        found: dimod.Sampler = system.DWaveSampler(solver=name) if name else system.DWaveSampler()
+        return found
     except exceptions.SolverAuthenticationError as error:
         raise InputError(f"solver=dwave: the API token is not accepted: set DWAVE_API_TOKEN anew; {OFFLINE}") from error
     except exceptions.SolverNotFoundError as error:
@@ -60,13 +61,14 @@ def emulated(topology: str, sweeps: int) -> "dimod.Sampler":
     from dwave.samplers import SimulatedAnnealingSampler
     from dwave.system.testing import MockDWaveSampler
 
-    return MockDWaveSampler(
+    made: dimod.Sampler = MockDWaveSampler(
         topology_type=topology,
         topology_shape=MOCKS[topology],
         parameter_warnings=False,
         substitute_sampler=SimulatedAnnealingSampler(),
         substitute_kwargs={"num_sweeps": sweeps},
     )
+    return made
 
 
 def emulated_s(problem: "dimod.BinaryQuadraticModel", reads: int, sweeps: int) -> float:
@@ -110,7 +112,7 @@ def answer(
     """Return a QPU's answer, waited for. seed: of an emulated one; None for others."""
     if seed is not None:
         sampler.substitute_kwargs["seed"] = seed
-    found = sampler.sample(problem, **keywords)
+    found: dimod.SampleSet = sampler.sample(problem, **keywords)
     found.resolve()
     return found
 
@@ -162,7 +164,7 @@ def fit_ranges(model: "dimod.BinaryQuadraticModel", sampler: Any) -> float:
     factor = float(model.normalize(properties["h_range"], j_range, ignore_offset=False))
     low, high = properties.get("per_qubit_coupling_range", (-float("inf"), float("inf")))
     totals = [sum(model.adj[qubit].values()) for qubit in model.variables]
-    excess = max([1.0, *(total / (high if total > 0 else low) for total in totals)])
+    excess: float = max([1.0, *(total / (high if total > 0 else low) for total in totals)])
     model.scale(1 / excess)
     return factor / excess
 

@@ -98,7 +98,8 @@ def measure(state: Array, shots: int, generator: np.random.Generator) -> Array:
     cumulative = np.cumsum(state**2)
     found = np.searchsorted(cumulative, generator.random(shots) * cumulative[-1], side="right")
     bits = (found[:, None] >> np.arange(n)[::-1]) & 1
-    return 1 - 2 * bits
+    spins: Array = 1 - 2 * bits
+    return spins
 
 
 def block_polarisations(h: Array, J: Array, tau: float) -> Array:

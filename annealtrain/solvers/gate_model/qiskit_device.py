@@ -81,7 +81,8 @@ class QiskitDevice:
             text = " ".join(str(error).split())
             raise InputError(f"solver.device={self.name} failed ({text}): try again, or {AER}") from error
         ones = np.array([list(bits) for bits in found.get_bitstrings()]) == "1"
-        return 1 - 2 * ones[:, ::-1].astype(np.int64)
+        spins: Array = 1 - 2 * ones[:, ::-1].astype(np.int64)
+        return spins
 
 
 def _aer(name: str) -> Any:
