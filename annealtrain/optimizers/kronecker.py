@@ -5,12 +5,14 @@ weights of a unit and Gamma (M, M) between units. Gamma is divided out of the gr
 serves all units of the layer; only their fields differ: the case that the annealing kernel is fastest at.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from annealtrain.errors import Diverged
+from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.penalty import STRENGTH, Penalty
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn import footprint
 from annealtrain.nn.losses import LOSSES
@@ -56,6 +58,7 @@ class Kronecker(FloatKronecker):
     eta: size of a step at the start; it falls linearly with the steps, to a fiftieth.
     damping: rho, relative. momentum, memory: decay of the averages of the gradient and of the curvature.
     every: steps between two measurements of the curvature. loss: squared_error or cross_entropy.
+    l1, l2: the loss has a penalty l1 |W|_1 + l2 |W|^2, see `KroneckerModel.problem`.
     factors: of a layer that is applied at several sites, see `kronecker_factors`: sites, expand or reduce.
     """
 
@@ -74,6 +77,8 @@ class Kronecker(FloatKronecker):
         every=whole(),
         loss=one_of(*LOSSES),
         factors=one_of(*FORMS),
+        l1=STRENGTH,
+        l2=STRENGTH,
     )
     def __init__(
         self,
@@ -84,6 +89,8 @@ class Kronecker(FloatKronecker):
         every: int = 16,
         loss: str = "squared_error",
         factors: str = "sites",
+        l1: float | Sequence[float] = 0.0,
+        l2: float | Sequence[float] = 0.0,
         *,
         solver: Solver,
         half_range: Schedule,
@@ -91,9 +98,11 @@ class Kronecker(FloatKronecker):
     ) -> None:
         self.solver, self.half_range, self.bits = solver, half_range, bits
         self.eta, self.damping, self.momentum, self.memory, self.every = eta, damping, momentum, memory, every
-        self.objective, self.factors = LOSSES[loss], factors
+        self.objective, self.factors, self.penalty = LOSSES[loss], factors, Penalty(l1, l2)
 
     def on_grid(self, grid: WeightGrid) -> Optimizer:
+        if not self.penalty.is_none:
+            raise InputError("grid=fixed has few sizes that a weight can have: set optimizer.l1=0 and optimizer.l2=0")
         self.bits = SHADOW_BITS
         return GridKronecker(self, grid)
 
@@ -166,13 +175,15 @@ class Kronecker(FloatKronecker):
         """Move layer after layer, last to first, and tell what each does to the batch's loss."""
         layers = self.network.trainable
         for k in reversed(range(len(layers))):
-            before = loss
-            layers[k].weights = layers[k].weights + changes[k]
+            before, old = loss, layers[k].weights
+            layers[k].weights = old + changes[k]
             loss = self._loss(batch)
+            penalty = self.penalty.value(k, layers[k].weights) - self.penalty.value(k, old)
+            predicted = float((gradients[k] * changes[k]).sum()) + self._model.curved(k, changes[k])
             rows[k] |= {
-                "predicted_change": float((gradients[k] * changes[k]).sum()) + self._model.curved(k, changes[k]),
-                "actual_change": loss - before,
-                "raised_share": float(loss > before),
+                "predicted_change": predicted + penalty,
+                "actual_change": loss - before + penalty,
+                "raised_share": float(loss - before + penalty > 0),
                 "condition": condition_number(self._model.preconditioner(k)[0].J),
             }
         return rows
@@ -208,7 +219,10 @@ class Kronecker(FloatKronecker):
 
     def _layer_problem(self, k: int, step: Step) -> LayerProblem:
         half_range = self.half_range.value(step.number, step.total, k)
-        return self._model.problem(k, self.eta * self._left(step), half_range, self.bits)
+        penalty = None
+        if not self.penalty.is_none:
+            penalty = self.penalty.around(k, self.network.trainable[k].weights, half_range, self.bits)
+        return self._model.problem(k, self.eta * self._left(step), half_range, self.bits, penalty=penalty)
 
     def couplings(self, k: int) -> Couplings:
         return self._model.preconditioner(k)[0]
