@@ -66,6 +66,7 @@ def test_the_groups_are_there() -> None:
         "rounded",
         "sa",
         "sa_beam",
+        "sparse",
         "sqa",
         "steepest",
         "tabu",
