@@ -33,7 +33,7 @@ from annealtrain.experiment.config import Config, read_config, saved_config, thr
 from annealtrain.hamiltonian import layer_problem
 from annealtrain.hamiltonian.grid import numbers
 from annealtrain.reports import run_plots, style
-from annealtrain.runs import collection, recorder, scores, tables
+from annealtrain.runs import collection, contents, recorder, scores, tables
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Row
 from annealtrain.runtime.validation import Rule, check_all, is_whole, optional, reworded, shown, whole
@@ -164,6 +164,11 @@ class Run:
     def solves(self) -> "pandas.DataFrame":
         """A row for each layer and epoch: energies, bounds, predicted and actual change of the loss, statistics."""
         return self._table(recorder.SOLVES)
+
+    @property
+    def weight_histograms(self) -> "pandas.DataFrame":
+        """A row for each epoch, layer and bin: low, high and the weights between; empty where none are recorded."""
+        return self._table(contents.HISTOGRAMS)
 
     def _table(self, name: str) -> "pandas.DataFrame":
         import pandas
