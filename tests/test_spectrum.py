@@ -78,7 +78,7 @@ def test_the_figure_holds_the_numbers() -> None:
 
 
 def test_the_command(cli: Callable, refused: Callable, tmp_path: Path) -> None:
-    assert cli("train", *SMALL, "hydra.run.dir=run").code == 0
+    assert cli("train", *SMALL, "bits=2", "hydra.run.dir=run").code == 0
     outcome = cli("spectrum", "run", "--layer", "1", "--unit", "2", "--reads", "20")
     assert outcome.code == 0, outcome.err
     first, *lines = outcome.out.splitlines()
@@ -88,8 +88,10 @@ def test_the_command(cli: Callable, refused: Callable, tmp_path: Path) -> None:
         *("spectrum.png", "spectrum.pdf", "levels.csv", "density.csv", "eigenvalues.csv")
     ]
     levels = read_rows(tmp_path / paths[2])
-    count = next(name for name in levels[0] if name != "energy")
-    assert sum(row[count] for row in levels) == (20 if count == "reads" else levels[0][count])
+    assert len(levels) == 1000
+    assert levels[0]["states"] >= 1
+    assert f"lowest energy {levels[0]['energy']:.6g}, of {levels[0]['states']} of them" in outcome.out
+    assert sum(row["states"] for row in read_rows(tmp_path / paths[3])) == 2**16
     assert "exists: give --output another name, or add --force" in refused("spectrum", "run", "--layer=1", "--unit=2")
     assert cli("spectrum", "run", "--layer=1", "--unit=2", "--force", "--reads=20").code == 0
     assert cli("eval", "run").code == 0  # the run's own files are as they were
