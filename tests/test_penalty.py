@@ -157,7 +157,7 @@ def test_one_value_a_layer_or_one_for_all():
         (["optimizer=gauss_newton", "grid=fixed", "optimizer.l1=0.1"], "set optimizer.l1=0"),
         (["optimizer=kronecker", "grid=fixed", "optimizer.l2=0.1"], "optimizer.l2=0"),
         (["optimizer=backprop", "+optimizer.l2=0.1"], "no setting 'optimizer.l2'"),
-        (["optimizer=gauss_newton", "optimizer.l2=0.1"], "l2"),
+        (["optimizer=gauss_newton", "optimizer.l2=0.1"], "did you mean gauss_newton.ridge"),
     ],
 )
 def test_where_they_mean_nothing_they_are_refused(refused, words, said):
