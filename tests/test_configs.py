@@ -134,6 +134,7 @@ def test_a_run_is_made_of_its_defaults() -> None:
         "pool_crop": "centred",
         "data_dir": None,
         "threads": None,
+        "weight_histograms": 0,
         "progress": "auto",
         "resume": False,
     }
