@@ -9,7 +9,16 @@ from pathlib import Path
 import annealtrain
 from annealtrain.commands import completion, streams
 from annealtrain.commands.interrupts import Heard, as_ctrl_c
-from annealtrain.commands.parser import DATA_DIR, TRUST, check_folder, epochs_of, parser_of, run_folder
+from annealtrain.commands.parser import (
+    DATA_DIR,
+    TRUST,
+    check_folder,
+    epochs_of,
+    named_run,
+    of_unit,
+    parser_of,
+    run_folder,
+)
 from annealtrain.errors import InputError, nearest
 from annealtrain.runtime.address_space import require_address_space
 
@@ -22,6 +31,7 @@ annealtrain: train neural networks layer by layer with annealing instead of back
   annealtrain estimate [key=value ...]  spins, couplers and memory of each layer, without training
   annealtrain quantize RUN bits=2       a network of n-bit weights, layer by layer, as codes with scales
   annealtrain export RUN --format ...   a layer's Hamiltonian or the network, for other tools
+  annealtrain spectrum RUN              the energies of a unit's Hamiltonian, drawn: gap and degeneracy
   annealtrain bench solvers [key=value] one layer for every solver: energy, gap, seconds, memory
   annealtrain bench field               all solvers on Hamiltonians of real layers, at equal time
   annealtrain instances                 these Hamiltonians, what is known of them, and files for other tools
@@ -139,40 +149,32 @@ def _estimate(arguments: list[str]) -> int:
 
 
 def _export(arguments: list[str]) -> int:
-    parser = parser_of("export", "Write a unit's Hamiltonian, or a trained network, in a file that other tools read.")
-    parser.add_argument("run", nargs="+", metavar="RUN", help="a run folder, or key=value ... as for annealtrain train")
+    parser = of_unit("export", "Write a unit's Hamiltonian, or a trained network, in a file that other tools read.")
     parser.add_argument(
         "--format", required=True, help="bqm, coo, qubo or lp (Hamiltonian); torch, onnx or codes (network)"
     )
-    parser.add_argument("--layer", type=int, default=0, metavar="K", help="trainable layer, from 0")
-    parser.add_argument("--unit", type=int, default=0, metavar="I", help="output unit of the layer, from 0")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: in the run folder")
-    parser.add_argument("--force", action="store_true", help="replace a file that exists")
-    parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
-    parser.add_argument("--data-dir", **DATA_DIR)
-    parser.add_argument("--trust", **TRUST)
     given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.export import export
-    from annealtrain.commands.sweep_folder import CLAIM
 
-    folders = [word for word in given.run if "=" not in word or Path(word).is_dir()]  # seed=0 is one in a sweep's
-    if folders and len(given.run) > 1:
-        raise InputError(f"{folders[0]} is a run folder: it stands alone, without other folders or settings")
-    if not folders and Path(CLAIM).is_dir():  # among a sweep's runs key=value is the name of one
-        raise InputError(
-            f"{','.join(given.run)} is no run of this sweep: give one of its folders, or call from elsewhere"
-        )
-    folder = Path(folders[0]) if folders else None
-    if folder:
-        check_folder(folder)
     where = {name: getattr(given, name) for name in ("layer", "unit", "output", "force", "data_dir")}
     where["trusted"] = given.trust
-    try:
+    with named_run(given.run) as folder:
         print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
-    except InputError as error:
-        if folder or len(given.run) > 1 or not str(error).startswith("no setting"):
-            raise
-        raise InputError(f"{error}; nor is there a run folder {given.run[0]}") from error
+    return 0
+
+
+def _spectrum(arguments: list[str]) -> int:
+    parser = of_unit("spectrum", "Draw the energies of a unit's Hamiltonian: density, degeneracy, eigenvalues of J.")
+    parser.add_argument("--reads", type=int, default=1000, metavar="N", help="of units beyond 24 spins, default 1000")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: the run folder")
+    given = parser.parse_intermixed_args(arguments)
+    from annealtrain.commands.spectrum import write_spectrum
+
+    where = {name: getattr(given, name) for name in ("layer", "unit", "output", "force", "data_dir", "reads")}
+    where["trusted"] = given.trust
+    with named_run(given.run) as folder:
+        print(write_spectrum(folder, [] if folder else given.run, given.config_dir, **where))
     return 0
 
 
@@ -290,6 +292,7 @@ COMMANDS = {
     "report": _report,
     "figure": _figure,
     "export": _export,
+    "spectrum": _spectrum,
     "quantize": _quantize,
     "bench": _bench,
     "instances": _instances,

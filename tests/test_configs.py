@@ -66,6 +66,7 @@ def test_the_groups_are_there() -> None:
         "rounded",
         "sa",
         "sa_beam",
+        "sparse",
         "sqa",
         "steepest",
         "tabu",
@@ -133,6 +134,7 @@ def test_a_run_is_made_of_its_defaults() -> None:
         "pool_crop": "centred",
         "data_dir": None,
         "threads": None,
+        "weight_histograms": 0,
         "progress": "auto",
         "resume": False,
     }

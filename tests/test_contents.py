@@ -82,6 +82,7 @@ READERS: dict[str, Callable[[Path], object]] = {
         ("config.yaml", "meta.json", "metrics.csv", "result.json"), lambda at: collection.read_run(at.parent)
     ),
     "solves.csv": contents.read_solves,
+    "histograms.csv": contents.read_histograms,
     "last.npz": checkpoint.read_checkpoint,
 }
 

@@ -6,6 +6,7 @@ from scipy.optimize import minimize
 from small_network import network
 
 from annealtrain.errors import InputError
+from annealtrain.hamiltonian.penalty import Penalty
 from annealtrain.nn.jacobian import Jacobian
 from annealtrain.nn.losses import LOSSES
 from annealtrain.optimizers.gauss_newton import GaussNewton
@@ -38,7 +39,7 @@ def test_lengths_are_the_best_of_all_together(loss, k):
     changes = {
         u: -1.5 * np.linalg.solve(2 * jacobian.gram(u) + np.eye(len(weights[u])), jacobian.gradient(u)) for u in units
     }
-    found = shortened(jacobian, changes, weights, ridge)
+    found = shortened(jacobian, changes, Penalty(0, ridge).around(k, weights, 1.0, 2))
 
     def value(t):
         moved, total = model(), 0.0
@@ -58,7 +59,7 @@ def test_a_change_of_no_effect_has_no_length():
     net, given = network(), batch()
     jacobian = Jacobian(net, 3, given.inputs, given.outputs)
     zeros = np.zeros(net.trainable[3].weight_shape[1])
-    found = shortened(jacobian, {0: zeros, 1: zeros}, net.trainable[3].weights, 0.0)
+    found = shortened(jacobian, {0: zeros, 1: zeros}, Penalty().around(3, net.trainable[3].weights, 1.0, 2))
     assert not np.any(list(found.values()))
 
 

@@ -166,6 +166,11 @@ class Run:
         """A row for each layer and epoch: energies, bounds, predicted and actual change of the loss, statistics."""
         return self._table(contents.SOLVES)
 
+    @property
+    def weight_histograms(self) -> "pandas.DataFrame":
+        """A row for each epoch, layer and bin: low, high and the weights between; empty where none are recorded."""
+        return self._table(contents.HISTOGRAMS)
+
     def _table(self, name: str) -> "pandas.DataFrame":
         import pandas
 

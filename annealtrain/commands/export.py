@@ -46,13 +46,7 @@ def export(
     """
     _check(kind, has_run=folder is not None, has_output=output is not None, data_dir=data_dir, trusted=trusted)
     is_network = kind in FILES
-    if folder:
-        with versions.told(folder):
-            config = saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir)
-    else:
-        config = compose_config(overrides, config_dir)
-        check_whole(config)
-        config |= {"solver": UNUSED_SOLVER} if config.get("solver") is not None else {}
+    config = config_of(folder, overrides, config_dir, trusted, data_dir)
     name = FILES.get(kind, f"layer{layer}_unit{unit}.{kind}")
     path = output or (folder or Path()) / name
     check_free(path, force=force)
@@ -69,6 +63,18 @@ def export(
             content = file_formats.hamiltonian(form, kind, f"annealtrain: {what}")
     write(path, content)
     return f"{path}: {what}"
+
+
+def config_of(
+    folder: Path | None, overrides: list[str], config_dir: str | None, trusted: Sequence[str], data_dir: str | None
+) -> Config:
+    """Return the configuration of a run, or of settings, with a solver that asks for nothing."""
+    if folder:
+        with versions.told(folder):
+            return saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir)
+    config = compose_config(overrides, config_dir)
+    check_whole(config)
+    return config | ({"solver": UNUSED_SOLVER} if config.get("solver") is not None else {})
 
 
 def _network_file(network: Any, kind: str, about: Row, config: Config) -> bytes:
@@ -88,6 +94,13 @@ def _check(kind: str, *, has_run: bool, has_output: bool, data_dir: str | None, 
     known = [*file_formats.FORMATS, *FILES]
     if kind not in known:
         raise InputError(f"--format {kind} is not one of {', '.join(known)}{nearest(kind, known)}")
+    check_settings(has_run=has_run, has_output=has_output, data_dir=data_dir, trusted=trusted)
+    if kind in FILES and not has_run:
+        raise InputError(f"--format {kind} writes a trained network: give a run folder in place of settings")
+
+
+def check_settings(*, has_run: bool, has_output: bool, data_dir: str | None, trusted: Sequence[str]) -> None:
+    """Raise InputError for what settings without a run folder lack, or have too much."""
     if has_run:
         return
     if not has_output:
@@ -96,8 +109,6 @@ def _check(kind: str, *, has_run: bool, has_output: bool, data_dir: str | None, 
         raise InputError("--data-dir is for run folders: settings of your own say data_dir=DIR")
     if trusted:
         raise InputError("--trust is for run folders: settings of your own build what they name without it")
-    if kind in FILES:
-        raise InputError(f"--format {kind} writes a trained network: give a run folder in place of settings")
 
 
 def _about(folder: Path | None) -> Row:

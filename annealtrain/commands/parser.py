@@ -3,7 +3,8 @@
 import argparse
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,6 +51,43 @@ def run_folder(command: str, description: str, *, builds: bool = False) -> Parse
         parser.add_argument("--data-dir", **DATA_DIR)
         parser.add_argument("--trust", **TRUST)
     return parser
+
+
+def of_unit(command: str, description: str) -> Parser:
+    """Return the parser of a command on a unit of a run, or of settings alone."""
+    parser = parser_of(command, description)
+    parser.add_argument("run", nargs="+", metavar="RUN", help="a run folder, or key=value ... as for annealtrain train")
+    parser.add_argument("--layer", type=int, default=0, metavar="K", help="trainable layer, from 0")
+    parser.add_argument("--unit", type=int, default=0, metavar="I", help="output unit of the layer, from 0")
+    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+    parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
+    parser.add_argument("--data-dir", **DATA_DIR)
+    parser.add_argument("--trust", **TRUST)
+    return parser
+
+
+@contextmanager
+def named_run(words: Sequence[str]) -> Iterator[Path | None]:
+    """Yield the run folder that words name, None where they are settings, for a body that reads either.
+
+    Raises InputError for a folder that is none of a run, and says of a single unknown setting that it is no folder.
+    """
+    from annealtrain.commands.sweep_folder import CLAIM  # here, as --help needs none of it
+
+    folders = [word for word in words if "=" not in word or Path(word).is_dir()]  # seed=0 is one in a sweep's
+    if folders and len(words) > 1:
+        raise InputError(f"{folders[0]} is a run folder: it stands alone, without other folders or settings")
+    if not folders and Path(CLAIM).is_dir():  # among a sweep's runs key=value is the name of one
+        raise InputError(f"{','.join(words)} is no run of this sweep: give one of its folders, or call from elsewhere")
+    folder = Path(folders[0]) if folders else None
+    if folder:
+        check_folder(folder)
+    try:
+        yield folder
+    except InputError as error:
+        if folder or len(words) > 1 or not str(error).startswith("no setting"):
+            raise
+        raise InputError(f"{error}; nor is there a run folder {words[0]}") from error
 
 
 def epochs_of(words: Sequence[str]) -> int | None:

@@ -88,7 +88,7 @@ def _trained(
     require_memory(experiment)
     with thread_pool.threads(threads):
         experiment.optimizer.prepare(experiment.network, experiment.steps)
-    record = RunRecorder(folder)
+    record = RunRecorder(folder, config["weight_histograms"])
     start = _begun(experiment, record, meta, tell, ended)
     memory.keep_freed()
     live = config["progress"] is True or (config["progress"] == "auto" and sys.stderr.isatty())

@@ -40,6 +40,7 @@ RULES = {
         lambda value: isinstance(value, dict) and value.keys() == {"moves", "shadow"},
     ),
     "bias": YES_OR_NO,
+    "weight_histograms": whole(0, 10_000),
     "resume": YES_OR_NO,
     "progress": one_of(True, False, "auto"),
     "conv_inverse": one_of("fourier", "exact"),
@@ -79,8 +80,8 @@ def check_values(config: Config) -> None:
 def config_hash(config: Config) -> str:
     """Return a fingerprint of all settings that can change a run's numbers."""
     told = model_of_run.without_defaults(data_of_run.without_defaults(config))
-    of_grid = {name: versions.BEFORE[name] for name in ("grid", "levels", "fixed_grid")}
-    told = {key: value for key, value in told.items() if key not in of_grid or value != of_grid[key]}
+    later = {name: versions.BEFORE[name] for name in ("grid", "levels", "fixed_grid", "weight_histograms")}
+    told = {key: value for key, value in told.items() if key not in later or value != later[key]}
     settings = {key: value for key, value in told.items() if key not in INDIFFERENT}
     if isinstance(config.get("dataset", {}), dict):
         settings["dataset"] = {key: value for key, value in config.get("dataset", {}).items() if key != "data_dir"}

@@ -33,6 +33,7 @@ ELSEWHERE = dict.fromkeys(("run", "dir", "folder", "output", "output_dir"), "hyd
     "config_dir": "--config-dir=FOLDER",
     "multirun": "--multirun",
     "lr": "optimizer.learning_rate of optimizer=backprop",
+    "optimizer.l2": "gauss_newton.ridge, or optimizer.weight_decay of optimizer=backprop",
 }
 READING = ("optimizer", "solver", "schedule", "model")  # groups whose options refer to settings of train.yaml
 OWN_VALUES = ("pinv", "gauss_newton", "kronecker")  # of optimizers, which their own settings refer to

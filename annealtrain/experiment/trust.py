@@ -48,6 +48,7 @@ BUILT = {
     "annealtrain.solvers.gate_model.imaginary_time": ("ImaginaryTimeCircuit",),
     "annealtrain.solvers.lattice.babai": ("Babai", "Klein"),
     "annealtrain.solvers.lattice.beam": ("Beam",),
+    "annealtrain.solvers.sparse": ("Sparse",),
     "dwave.samplers": (
         *("PathIntegralAnnealingSampler", "SimulatedAnnealingSampler", "SteepestDescentSampler", "TabuSampler"),
     ),

@@ -25,6 +25,7 @@ BEFORE: dict[str, Any] = {
     "init": None,
     "trainable": None,
     "precision": "float32",
+    "weight_histograms": 0,
     "output_activation": "leaky_relu",
     "task": None,
     "image_size": [32, 32],

@@ -2,14 +2,16 @@
 
 Inside an activation region the outputs are linear in the weights of one unit, so the true loss is a quadratic in them:
 
-    A[(a, c), :] = d out_c(a) / d w,   r = out - onehot,   E(d) = |r + A d|^2 / Q + ridge |w + d|^2
+    A[(a, c), :] = d out_c(a) / d w,   r = out - onehot,   E(d) = |r + A d|^2 / Q + ridge |w + d|^2 + l1 |w + d|_1
 
 Layers go last to first, units one after the other (Gauss-Seidel): r is brought up to date after each unit. It is block
 Gauss-Newton on a quantised trust region, a departure that the paper's Eqs. (25)-(29) reach for: it takes the transpose
 of the layers above where the paper takes their pseudo-inverse.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 
 from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.penalty import STRENGTH, Penalty, PenaltyModel
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn import footprint
 from annealtrain.nn.jacobian import Jacobian
@@ -47,8 +50,8 @@ BACKTRACKS = 6  # halvings of a layer's step before its old weights are kept
 class GaussNewton(FloatGaussNewton):
     """Solves unit after unit, or block after block of units, for the change d of their weights, |d_j| <= L.
 
-    ridge: lambda, absolute: adds lambda |W|^2 to the loss.
-    adaptive: a layer's step is taken only if the true loss (with the ridge) falls, or else halved; its L grows where
+    ridge: lambda, absolute: adds lambda |W|^2 to the loss. l1: adds l1 |W|_1, see `Penalty`.
+    adaptive: a layer's step is taken only if the true loss (with ridge and l1) falls, or else halved; its L grows where
     the model was right and shrinks where it was wrong; the schedule gives the first L. False: every step is taken and
     L follows the schedule, as mini-batches need it.
     block: units that are solved in one call; how far each goes is then fitted to the others, see `unit_blocks`.
@@ -60,20 +63,21 @@ class GaussNewton(FloatGaussNewton):
     half_range: Schedule
     bits: int
 
-    @checked("optimizer.", ridge=number(0), adaptive=YES_OR_NO, loss=one_of(*LOSSES), block=whole())
+    @checked("optimizer.", ridge=number(0), adaptive=YES_OR_NO, loss=one_of(*LOSSES), block=whole(), l1=STRENGTH)
     def __init__(
         self,
         ridge: float = 3e-4,
         adaptive: bool = True,
         loss: str = "squared_error",
         block: int = 1,
+        l1: float | Sequence[float] = 0.0,
         *,
         solver: Solver,
         half_range: Schedule,
         bits: int,
     ) -> None:
         self.ridge, self.adaptive, self.block = float(ridge), adaptive, block
-        self.objective = LOSSES[loss]
+        self.objective, self.penalty = LOSSES[loss], Penalty(l1, self.ridge)
         self.solver, self.half_range, self.bits = solver, half_range, bits
 
     def on_grid(self, grid: WeightGrid) -> Optimizer:
@@ -81,6 +85,10 @@ class GaussNewton(FloatGaussNewton):
             raise InputError("grid=fixed takes steps that lower the true loss only: set optimizer.adaptive=true")
         if self.block > 1:
             raise InputError(f"grid=fixed moves unit after unit: set optimizer.block=1, not {self.block}")
+        if np.any(self.penalty.l1):
+            raise InputError(
+                "grid=fixed has few sizes that a weight can have: set optimizer.l1=0, ridge is its penalty"
+            )
         self.bits = SHADOW_BITS
         return GridGaussNewton(self, grid, self.ridge)
 
@@ -137,13 +145,15 @@ class GaussNewton(FloatGaussNewton):
         """Return the units' Hamiltonians of changes d, each as if it were the first of its layer."""
         jacobian, weights = self._jacobian(k, batch), self.network.trainable[k].weights
         M, N = weights.shape
-        g = np.array([jacobian.gradient(unit) for unit in range(M)]) + 2 * self.ridge * weights
-        loss = np.full(M, jacobian.loss() + self._penalty(weights))
+        half_range = self._half_range(k, step)
+        penalty = self.penalty.around(k, weights, half_range, self.bits)
+        g = np.array([jacobian.gradient(unit) for unit in range(M)]) + penalty.gradient
+        E0 = jacobian.loss() + self.penalty.value(k, weights) + penalty.excess
 
         def couplings(unit: int) -> Couplings:
-            return Couplings(self._damping(M) * (jacobian.gram(unit) + self.ridge * np.eye(N)))
+            return Couplings(self._damping(M) * (jacobian.gram(unit) + penalty.bend(unit)), self._live(N))
 
-        return LayerProblem(couplings, g, loss, np.zeros((M, N)), self._half_range(k, step), self.bits)
+        return LayerProblem(couplings, g, E0, np.zeros((M, N)), half_range, self.bits)
 
     def _train_layer(self, k: int, batch: Batch, step: Step, progress: Progress) -> Row:
         timer, layer = self.timer, self.network.trainable[k]
@@ -154,14 +164,15 @@ class GaussNewton(FloatGaussNewton):
         if not np.isfinite(before):
             raise Diverged(f"training left the range of numbers in epoch {step.epoch + 1}: lower half_range.first")
         found = self._solve_units(k, jacobian, half_range, step, progress)
-        predicted = (jacobian.loss() - before) + (self._penalty(old + found.change) - self._penalty(old))
+        penalty = partial(self.penalty.value, k)
+        predicted = (jacobian.loss() - before) + (penalty(old + found.change) - penalty(old))
         # Take the whole step, or the same spins at half the range, and so on.
         actual, backtracks, factor = 0.0, 0, 1.0
         with timer.stage("evaluate_s"):
             while True:
                 layer.weights = old + factor * found.change
                 after = jacobian.true_loss()
-                actual = after + self._penalty(layer.weights) - before - self._penalty(old)
+                actual = after + penalty(layer.weights) - before - penalty(old)
                 if not self.adaptive or actual <= 0:
                     break
                 if backtracks == BACKTRACKS:
@@ -176,8 +187,8 @@ class GaussNewton(FloatGaussNewton):
             "spins": layer.weight_shape[1] * self.bits,
             "L": half_range,
             "bits": self.bits,
-            "start_energy": before + self._penalty(old),
-            "energy": before + self._penalty(old) + predicted,
+            "start_energy": before + penalty(old),
+            "energy": before + penalty(old) + predicted,
             "lower_bound": None,
             "gap": None,
             "predicted_change": predicted,
@@ -199,8 +210,9 @@ class GaussNewton(FloatGaussNewton):
         """Return what the curvatures of a layer of so many units are multiplied by."""
         return unit_blocks.DAMPING if self.units_a_solve(units) > 1 else 1.0
 
-    def _penalty(self, weights: Array) -> float:
-        return self.ridge * float((weights**2).sum())
+    def _live(self, N: int) -> Array | None:
+        """Return which weights move the energy, None for those of J: l1 moves also what no sample reaches."""
+        return np.ones(N, bool) if np.any(self.penalty.l1) else None
 
     def _half_range(self, k: int, step: Step) -> float:
         scheduled = self.half_range.value(step.number, step.total, k)
@@ -222,29 +234,34 @@ class GaussNewton(FloatGaussNewton):
         order = generator(self.seed, Stream.UNIT_ORDER, k, step.number).permutation(M)
         units = [int(unit) for unit in order]
         change, stats, walls = np.zeros((M, N)), list[dict[str, Any]](), []
+        penalty = self.penalty.around(k, weights, half_range, self.bits)
         conditioned = None
         for group in thread_pool.chunks(M, self.block * max(1, GROUP // self.block)):
             with timer.stage("build_s"):
                 grams = thread_pool.parallel_map(jacobian.gram, units[group])
                 if group.start == 0:
-                    conditioned = condition_number(grams[0] + self.ridge * np.eye(N))  # of one unit, for all
+                    conditioned = condition_number(grams[0] + penalty.bend(units[0]))  # of one unit, for all
             for block in thread_pool.chunks(len(grams), self.block):
                 some = units[group][block]
                 with timer.stage("build_s"):
-                    J = [self._damping(M) * (gram + self.ridge * np.eye(N)) for gram in grams[block]]
-                    g = [jacobian.gradient(unit) + 2 * self.ridge * weights[unit] for unit in some]
-                    problem = _problem([(own + own.T) / 2 for own in J], np.array(g), half_range, self.bits)
+                    bent = [gram + penalty.bend(i) for gram, i in zip(grams[block], some, strict=True)]
+                    J = [self._damping(M) * own for own in bent]
+                    g = np.array([jacobian.gradient(unit) + penalty.gradient[unit] for unit in some])
+                    grid = (half_range, self.bits)
+                    problem = _problem([(a + a.T) / 2 for a in J], g, *grid, self._live(N))
                 with timer.stage("anneal_s"):
                     result = solver.solve(problem, seed=stream(seed, some[0]))
                 with timer.stage("build_s"):
-                    self._take(jacobian, some, result, change, weights)
+                    self._take(jacobian, some, result, change, penalty)
                 walls.append(saturated_share(problem, result))
                 stats.append(result.stats)
                 progress(k, (group.start + block.start + len(some)) / M)
         diagnosis = {"saturated_share": float(np.mean(walls)), "condition": conditioned}
         return Found(change, merge_rows(stats) | diagnosis)
 
-    def _take(self, jacobian: Jacobian, units: list[int], result: SolveResult, change: Array, weights: Array) -> None:
+    def _take(
+        self, jacobian: Jacobian, units: list[int], result: SolveResult, change: Array, penalty: PenaltyModel
+    ) -> None:
         """Put the changes that a block's units found into `change` (M, N), and move the Jacobian's outputs by them.
 
         No change is not on the grid: where the best of it is worse, a unit's weights stay.
@@ -252,15 +269,15 @@ class GaussNewton(FloatGaussNewton):
         taken = [i for i, energy in enumerate(result.energies[:, 0]) if energy < 0]
         found = {units[i]: result.best_weights[i] for i in taken}
         if found and self._damping(len(change)) > 1:
-            found = unit_blocks.shortened(jacobian, found, weights, self.ridge)
+            found = unit_blocks.shortened(jacobian, found, penalty)
         for unit, moves in found.items():
             change[unit] = moves
             jacobian.move(unit, moves)
 
 
-def _problem(J: list[Array], g: Array, half_range: float, bits: int) -> LayerProblem:
+def _problem(J: list[Array], g: Array, half_range: float, bits: int, live: Array | None) -> LayerProblem:
     """Return E_i(d) = d'J_i d + g_i.d; J is convex, but a bound of each would cost more than its solve."""
-    couplings = [Couplings(own) for own in J]
+    couplings = [Couplings(own, live) for own in J]
     made: Any = couplings[0] if len(J) == 1 else couplings.__getitem__
     return LayerProblem(made, g, np.zeros(len(g)), np.zeros(g.shape), half_range, bits, convex=False)
 

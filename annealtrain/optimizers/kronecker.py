@@ -5,12 +5,14 @@ weights of a unit and Gamma (M, M) between units. Gamma is divided out of the gr
 serves all units of the layer; only their fields differ: the case that the annealing kernel is fastest at.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from annealtrain.errors import Diverged
+from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.penalty import STRENGTH, Penalty
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn import footprint
 from annealtrain.nn.losses import LOSSES
@@ -57,6 +59,7 @@ class Kronecker(FloatKronecker):
     damping: rho, relative. momentum, memory: decay of the averages of the gradient and of the curvature.
     every: steps between two measurements of the curvature. loss: squared_error or cross_entropy.
     weight_decay: nu, adds 2 eta nu w_m J to H of unit m, w_m its weights: with no gradient and no box d is -eta nu w_m.
+    l1, l2: the loss has a penalty l1 |W|_1 + l2 |W|^2, see `KroneckerModel.problem`.
     factors: of a layer that is applied at several sites, see `kronecker_factors`: sites, expand or reduce.
     """
 
@@ -76,6 +79,8 @@ class Kronecker(FloatKronecker):
         loss=one_of(*LOSSES),
         factors=one_of(*FORMS),
         weight_decay=number(0, most=1),
+        l1=STRENGTH,
+        l2=STRENGTH,
     )
     def __init__(
         self,
@@ -87,6 +92,8 @@ class Kronecker(FloatKronecker):
         loss: str = "squared_error",
         factors: str = "sites",
         weight_decay: float = 0.0,
+        l1: float | Sequence[float] = 0.0,
+        l2: float | Sequence[float] = 0.0,
         *,
         solver: Solver,
         half_range: Schedule,
@@ -94,9 +101,12 @@ class Kronecker(FloatKronecker):
     ) -> None:
         self.solver, self.half_range, self.bits = solver, half_range, bits
         self.eta, self.damping, self.momentum, self.memory, self.every = eta, damping, momentum, memory, every
-        self.objective, self.factors, self.weight_decay = LOSSES[loss], factors, weight_decay
+        self.objective, self.factors = LOSSES[loss], factors
+        self.weight_decay, self.penalty = weight_decay, Penalty(l1, l2)
 
     def on_grid(self, grid: WeightGrid) -> Optimizer:
+        if not self.penalty.is_none:
+            raise InputError("grid=fixed has few sizes that a weight can have: set optimizer.l1=0 and optimizer.l2=0")
         self.bits = SHADOW_BITS
         return GridKronecker(self, grid)
 
@@ -170,13 +180,15 @@ class Kronecker(FloatKronecker):
         """Move layer after layer, last to first, and tell what each does to the batch's loss."""
         layers = self.network.trainable
         for k in reversed(range(len(layers))):
-            before = loss
-            layers[k].weights = layers[k].weights + changes[k]
+            before, old = loss, layers[k].weights
+            layers[k].weights = old + changes[k]
             loss = self._loss(batch)
+            penalty = self.penalty.value(k, layers[k].weights) - self.penalty.value(k, old)
+            predicted = float((gradients[k] * changes[k]).sum()) + self._model.curved(k, changes[k])
             rows[k] |= {
-                "predicted_change": float((gradients[k] * changes[k]).sum()) + self._model.curved(k, changes[k]),
-                "actual_change": loss - before,
-                "raised_share": float(loss > before),
+                "predicted_change": predicted + penalty,
+                "actual_change": loss - before + penalty,
+                "raised_share": float(loss - before + penalty > 0),
                 "condition": condition_number(self._model.preconditioner(k)[0].J),
             }
         return rows
@@ -213,8 +225,11 @@ class Kronecker(FloatKronecker):
 
     def _layer_problem(self, k: int, step: Step) -> LayerProblem:
         half_range = self.half_range.value(step.number, step.total, k)
-        weights = self.network.trainable[k].weights
-        return self._model.problem(k, weights, self.eta * self._left(step), half_range, self.bits)
+        weights, penalty = self.network.trainable[k].weights, None
+        if not self.penalty.is_none:
+            penalty = self.penalty.around(k, weights, half_range, self.bits)
+        eta = self.eta * self._left(step)
+        return self._model.problem(k, weights, eta, half_range, self.bits, penalty=penalty)
 
     def couplings(self, k: int) -> Couplings:
         return self._model.preconditioner(k)[0]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.penalty import PenaltyModel
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.losses import Loss
 from annealtrain.nn.model import Model, ModelLayer, ModelTape
@@ -82,15 +83,40 @@ class KroneckerModel:
         damped = gamma * scale + self.damping * g * np.eye(len(gamma))
         return Couplings(J, np.ones(len(J), bool)), np.linalg.inv(damped) / r
 
-    def problem(self, k: int, weights: Array, eta: float, half_range: float, bits: int) -> LayerProblem:
-        """Return the Hamiltonians of changes d, |d_j| <= half_range, of a layer's weights (M, N)."""
+    def problem(
+        self,
+        k: int,
+        weights: Array,
+        eta: float,
+        half_range: float,
+        bits: int,
+        *,
+        penalty: PenaltyModel | None = None,
+    ) -> LayerProblem:
+        """Return the Hamiltonians of changes d, |d_j| <= half_range, of a layer's weights (M, N).
+
+        penalty: of these weights. Its slope is exact, and joins h; its curvature stands in the one J as if Gamma
+        were g I: its mean over units, divided by r g.
+        """
         couplings, inverse = self.preconditioner(k)
-        fields = eta * (inverse @ self.gradient.mean(k))
+        h = self.gradient.mean(k)
+        if penalty is not None:
+            h = h + penalty.gradient
+            couplings = self._bent(couplings, k, penalty)
+        fields = eta * (inverse @ h)
         if self.weight_decay:
             fields = fields + (2 * eta * self.weight_decay) * (weights @ couplings.J)
         S0 = np.zeros_like(fields)
         # J is convex, but a bound for each of thousands of solves would take longer than the solve.
         return LayerProblem(couplings, fields, np.zeros(len(fields)), S0, half_range, bits, convex=False)
+
+    def _bent(self, couplings: Couplings, k: int, penalty: PenaltyModel) -> Couplings:
+        """Return J with a penalty's curvature."""
+        unit = float(np.diagonal(self.input_factor.mean(k)).mean() * np.diagonal(self.output_factor.mean(k)).mean())
+        if unit == 0:
+            return couplings
+        bent = np.broadcast_to(penalty.curvature, penalty.weights.shape).mean(axis=0)
+        return Couplings(couplings.J + np.diag(bent / unit), couplings.live)
 
     def curved(self, k: int, change: Array) -> float:
         """Return the second-order part of the loss's change that a layer's change (M, N) is to bring."""

@@ -8,6 +8,7 @@ import numpy as np
 from annealtrain.errors import Diverged, InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.least_squares import BLOCK_ROWS
+from annealtrain.hamiltonian.penalty import NO_PENALTY, STRENGTH, Penalty
 from annealtrain.nn import footprint
 from annealtrain.nn.forward import ActivationCache
 from annealtrain.nn.model import Model, ModelLayer
@@ -21,6 +22,7 @@ from annealtrain.optimizers.targets import (
     WeightedPseudoInverseTargets,
 )
 from annealtrain.runtime.array_types import Row
+from annealtrain.runtime.validation import checked
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver, SolveResult
 
@@ -28,7 +30,7 @@ from annealtrain.solvers.solver import Solver, SolveResult
 class Layerwise(Optimizer):
     """The samples go forward, targets come back, and each layer is solved for its own targets, first to last.
 
-    targets: where a layer's targets come from. The others are as in `Optimizer`.
+    targets: where a layer's targets come from. penalty: on its weights. The others are as in `Optimizer`.
     """
 
     network: Network
@@ -36,8 +38,10 @@ class Layerwise(Optimizer):
     half_range: Schedule
     bits: int
 
-    def __init__(self, targets: Targets, *, solver: Solver, half_range: Schedule, bits: int) -> None:
-        self.targets, self.amplitude = targets, targets.amplitude
+    def __init__(
+        self, targets: Targets, penalty: Penalty = NO_PENALTY, *, solver: Solver, half_range: Schedule, bits: int
+    ) -> None:
+        self.targets, self.amplitude, self.penalty = targets, targets.amplitude, penalty
         self.solver, self.half_range, self.bits = solver, half_range, bits
 
     def check(self, network: Model) -> None:
@@ -89,7 +93,8 @@ class Layerwise(Optimizer):
         return loss
 
     def _train_layer(self, k: int, step: Step, state: ActivationCache, progress: Progress) -> Row:
-        problem = self.layer_problem(k, state, step)
+        layer = self._layer_alone(k, state, step)
+        problem = self.penalty.added(k, layer)
         # Low-energy spins, back to weights.
         result, wall = self._solve(problem, k, step, progress)
         self.network.trainable[k].weights = result.best_weights
@@ -98,11 +103,15 @@ class Layerwise(Optimizer):
         return row | {
             "solve_s": wall,
             "predicted_change": row["energy"] - row["start_energy"],
-            **layer_diagnosis(problem),
+            **layer_diagnosis(layer),
         }
 
     def layer_problem(self, k: int, state: ActivationCache, step: Step) -> LayerProblem:
         """Return layer k as M quadratic forms on n-bit weights around the present ones."""
+        return self.penalty.added(k, self._layer_alone(k, state, step))
+
+    def _layer_alone(self, k: int, state: ActivationCache, step: Step) -> LayerProblem:
+        """Return layer k without the penalty, in the least-squares view of its rows."""
         # Samples forward up to the layer, with the weights just updated below it; targets from above.
         with self.timer.stage("forward_s"):
             inputs = state.unfolded(k)
@@ -140,26 +149,32 @@ class Layerwise(Optimizer):
         return result, wall
 
 
+@checked("optimizer.", l1=STRENGTH, l2=STRENGTH)
 def pinv(
     amplitude: float = 10.0,
     gain: float | Sequence[float] | None = 1.0,
     inverse_activation: bool = False,
     ridge: float = 0.0,
+    l1: float | Sequence[float] = 0.0,
+    l2: float | Sequence[float] = 0.0,
     *,
     solver: Solver,
     half_range: Schedule,
     bits: int,
 ) -> Layerwise:
-    """Return `optimizer=pinv`, the paper's: see PseudoInverseTargets."""
+    """Return `optimizer=pinv`, the paper's: see PseudoInverseTargets, and Penalty for l1 and l2."""
     targets = PseudoInverseTargets(amplitude, gain, inverse_activation, ridge)
-    return Layerwise(targets, solver=solver, half_range=half_range, bits=bits)
+    return Layerwise(targets, Penalty(l1, l2), solver=solver, half_range=half_range, bits=bits)
 
 
+@checked("optimizer.", l1=STRENGTH, l2=STRENGTH)
 def pinv_weighted(
     amplitude: float = 10.0,
     gain: float | Sequence[float] | None = 1.0,
     inverse_activation: bool = False,
     ridge: float = 0.0,
+    l1: float | Sequence[float] = 0.0,
+    l2: float | Sequence[float] = 0.0,
     *,
     solver: Solver,
     half_range: Schedule,
@@ -167,11 +182,22 @@ def pinv_weighted(
 ) -> Layerwise:
     """Return `optimizer=pinv_weighted`, the paper's variant of Eqs. (28), (29): see WeightedPseudoInverseTargets."""
     targets = WeightedPseudoInverseTargets(amplitude, gain, inverse_activation, ridge)
-    return Layerwise(targets, solver=solver, half_range=half_range, bits=bits)
+    return Layerwise(targets, Penalty(l1, l2), solver=solver, half_range=half_range, bits=bits)
 
 
+@checked("optimizer.", l1=STRENGTH, l2=STRENGTH)
 def difference(
-    amplitude: float = 1.0, eta: float = 1.0, ridge: float = 0.0, *, solver: Solver, half_range: Schedule, bits: int
+    amplitude: float = 1.0,
+    eta: float = 1.0,
+    ridge: float = 0.0,
+    l1: float | Sequence[float] = 0.0,
+    l2: float | Sequence[float] = 0.0,
+    *,
+    solver: Solver,
+    half_range: Schedule,
+    bits: int,
 ) -> Layerwise:
-    """Return `optimizer=difference`: see DifferenceTargets."""
-    return Layerwise(DifferenceTargets(amplitude, eta, ridge), solver=solver, half_range=half_range, bits=bits)
+    """Return `optimizer=difference`: see DifferenceTargets, and Penalty for l1 and l2."""
+    return Layerwise(
+        DifferenceTargets(amplitude, eta, ridge), Penalty(l1, l2), solver=solver, half_range=half_range, bits=bits
+    )

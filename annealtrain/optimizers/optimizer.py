@@ -13,6 +13,7 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.penalty import NO_PENALTY, Penalty
 from annealtrain.nn import footprint
 from annealtrain.nn.losses import SQUARED_ERROR, Loss
 from annealtrain.nn.model import Model
@@ -51,7 +52,7 @@ class Optimizer:
     solver, half_range, bits: who finds low energies, the schedule of the range L, and bits of a step; None where
     nothing is annealed. amplitude: the true loss is measured against outputs of amplitude x one-hot.
     solves_for_changes: whether the weights of its Hamiltonians are changes of the layer's, not the layer's own.
-    objective: the true loss of a run.
+    objective: the true loss of a run. penalty: on the weights, which its Hamiltonians have beside the loss.
     shares_batches: whether several processes can train together, each on its share of a batch.
     step_setting: what a user lowers to make its steps smaller.
     """
@@ -61,6 +62,7 @@ class Optimizer:
     bits: int | None = None
     amplitude: float = 1.0
     objective: Loss = SQUARED_ERROR
+    penalty: Penalty = NO_PENALTY
     solves_for_changes: bool = False
     shares_batches: bool = False
     step_setting: str = "the range L (half_range.first and last, or the schedule's own values)"
@@ -74,6 +76,7 @@ class Optimizer:
 
     def check(self, network: Model) -> None:
         """Raise InputError if this optimizer, its range or its solver cannot serve the network."""
+        self.penalty.check_layers(len(network.trainable))
         if self.half_range is not None:
             self.half_range.check_layers(len(network.trainable))
         if self.solver is not None and self.bits is not None:

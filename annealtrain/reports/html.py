@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from annealtrain.reports import run_plots, style
-from annealtrain.runs import collection, scores, summary, tables, yaml_files
+from annealtrain.reports import run_plots, style, weight_plots
+from annealtrain.runs import collection, contents, scores, summary, tables, yaml_files
 from annealtrain.runs.collection import Run
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
@@ -67,10 +67,12 @@ def page(title: str, sections: Iterable[str]) -> str:
 def run_sections(run: Run) -> list[str]:
     """Return a run's page: scores, plots, how to make it again, settings, versions, every epoch."""
     with style.styled():
-        picture = image(run_plots.drawn(run), "accuracy, loss, and each layer's solves over the epochs")
+        pictures = [image(run_plots.drawn(run), "accuracy, loss, and each layer's solves over the epochs")]
+        if histograms := contents.read_histograms(run.folder / contents.HISTOGRAMS):
+            pictures.append(image(weight_plots.drawn(histograms), "weights of each layer over the epochs"))
     return [
         _scores(run),
-        picture,
+        *pictures,
         "<h2>To make it again</h2>",
         _command(run),
         "<h2>Settings</h2>",

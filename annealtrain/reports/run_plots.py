@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from annealtrain.reports import weight_plots
 from annealtrain.reports.style import class_name, drawable, plain, save, scale, styled, whole_numbers
 from annealtrain.runs import contents, scores
 from annealtrain.runs.collection import Run, read_run
@@ -48,13 +49,19 @@ PANELS = (
 
 
 def plot_run(folder: Path) -> list[Path]:
-    """Write run.png and run.pdf into a run folder, return their paths; InputError where there is no run to draw."""
-    run, paths = read_run(folder), [folder / f"run.{kind}" for kind in ("png", "pdf")]
-    files.require_writable(paths[0], "make room there, or copy the run elsewhere")
+    """Write run.png and .pdf into a run folder, weights.png and .pdf where it has histograms; return their paths.
+
+    Raises InputError where there is no run to draw.
+    """
+    run, paths = read_run(folder), list[Path]()
+    files.require_writable(folder / "run.png", "make room there, or copy the run elsewhere")
+    histograms = contents.read_histograms(folder / contents.HISTOGRAMS)
     with styled():
-        figure = drawn(run)
-        for path in paths:
-            save(figure, path)
+        figures = {"run": drawn(run)} | ({"weights": weight_plots.drawn(histograms)} if histograms else {})
+        for name, figure in figures.items():
+            for kind in ("png", "pdf"):
+                paths.append(folder / f"{name}.{kind}")
+                save(figure, paths[-1])
     return paths
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from annealtrain.errors import InputError
 from annealtrain.runs import contents, tables
 from annealtrain.runs.checkpoint import BEST, LAST, MOST_CHECKPOINT
-from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SOLVES
+from annealtrain.runs.contents import CONFIG, HISTOGRAMS, META, METRICS, RESULT, SOLVES
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
 
-TEXTS, WEIGHTS = (CONFIG, META, METRICS, SOLVES), (LAST, BEST)
+TEXTS, WEIGHTS = (CONFIG, META, METRICS, SOLVES, HISTOGRAMS), (LAST, BEST)
 SEALED = "checksums"  # in meta.json, which has a checksum itself: the run's result will have them
 # Versions whose runs may have none; of the second only those that recorded no BLAS kernel either.
 WITHOUT = re.compile(r"0\.1\.\d+|0\.2\.0\.dev0")

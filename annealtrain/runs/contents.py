@@ -10,6 +10,8 @@ from annealtrain.runs.tables import not_of_a_run
 from annealtrain.runtime.array_types import Row
 
 CONFIG, META, METRICS, SOLVES, RESULT = "config.yaml", "meta.json", "metrics.csv", "solves.csv", "result.json"
+HISTOGRAMS = "histograms.csv"
+HISTOGRAM = ("epoch", "layer", "bin", "low", "high", "weights")  # its columns
 MOST_EPOCHS = 10**9
 LIMITS = {"accuracy": (0.0, 1.0), "mse": (0.0, math.inf), "rmse": (0.0, math.inf), "r2": (-math.inf, 1.0)}  # of scores
 KNOWN = {"last", "best_validation", "warning", "seconds", "peak_memory_mb"}  # of runs without checksums
@@ -74,6 +76,22 @@ def read_solves(path: Path) -> list[Row]:
     for row in rows:
         if not (_is_whole(row.get("epoch")) and _is_whole(row.get("layer"), 10**6)):
             raise not_of_a_run(path, "epoch or layer is no whole number")
+        if row["epoch"] < before:
+            raise not_of_a_run(path, f"epoch {row['epoch']} after {before}")
+        before = row["epoch"]
+    return rows
+
+
+def read_histograms(path: Path) -> list[Row]:
+    """Return the rows of histograms.csv, whose epochs never fall; none where there is no such file."""
+    if not path.exists() and not path.is_symlink():
+        return []
+    rows, before = tables.read_rows(path), 0
+    for row in rows:
+        if tuple(row) != HISTOGRAM or not all(_is_whole(row[name]) for name in ("epoch", "layer", "bin", "weights")):
+            raise not_of_a_run(path, "epoch, layer, bin or weights is no whole number")
+        if not all(_is_number(row[name], finite=True) for name in ("low", "high")) or row["low"] >= row["high"]:
+            raise not_of_a_run(path, f"no bin goes from {str(row['low'])[:40]} to {str(row['high'])[:40]}")
         if row["epoch"] < before:
             raise not_of_a_run(path, f"epoch {row['epoch']} after {before}")
         before = row["epoch"]

@@ -4,6 +4,7 @@ config.yaml   the composed configuration          metrics.csv  a row an epoch, e
 meta.json     versions, command, seed, hash       solves.csv   a row a layer solve
 last.npz      weights of the last epoch           result.json  written last: the run is finished, with checksums of all
 best.npz      weights of the best validation accuracy, or R2
+histograms.csv   a row an epoch, layer and bin of its weights, where a run is to have them
 """
 
 import io
@@ -16,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from annealtrain.errors import InputError
-from annealtrain.runs import contents, scores
+from annealtrain.runs import contents, histograms, scores
 from annealtrain.runs.checkpoint import BEST, LAST, MODULE, STATE, read_checkpoint
 from annealtrain.runs.checksums import SEALED, checksum, sealed
-from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT, SOLVES, finite
+from annealtrain.runs.contents import CONFIG, HISTOGRAMS, META, METRICS, RESULT, SOLVES, finite
 from annealtrain.runs.foreign import is_hydras, is_open_log, is_own_log
 from annealtrain.runs.lock import LOCK
 from annealtrain.runs.provenance import kernel_text, kernels_of, require_same_data, resumed_kernels
@@ -29,19 +30,23 @@ from annealtrain.runtime.array_types import Array, Row
 
 STARTED, LEFT = (  # names of parts, of a run that was killed as it began, and later
     re.compile(files.PART.format(name=f"({'|'.join(map(re.escape, names))})"))
-    for names in ((CONFIG, META), (META, METRICS, SOLVES, LAST, BEST, RESULT))
+    for names in ((CONFIG, META), (META, METRICS, SOLVES, HISTOGRAMS, LAST, BEST, RESULT))
 )
 REMEDY = "choose another hydra.run.dir, or put that right and go on with resume=true"
 NEXT_HASH = "next_config_hash"  # in META while a run is given more epochs: of the CONFIG that is about to be written
 
 
 class RunRecorder:
-    """Writes one run. `begin` looks at what the folder holds before anything is written to it."""
+    """Writes one run. `begin` looks at what the folder holds before anything is written to it.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    bins: of the histograms of each layer's weights; 0: none are written.
+    """
+
+    def __init__(self, folder: Path, bins: int = 0) -> None:
+        self.folder, self.bins = folder, bins
         self._metrics: list[Row] = []
         self._solves: list[Row] = []
+        self._histograms: list[Row] = []
         self._sums: dict[str, str] = {}  # of the files that were written here
         self.warning: str | None = None  # of going on with a run that was begun elsewhere
 
@@ -113,6 +118,9 @@ class RunRecorder:
         self._metrics = self._rows_of(METRICS, contents.read_metrics(metrics), range(epoch + 1))
         solves = contents.read_solves(self.folder / SOLVES) if epoch else []
         self._solves = self._rows_of(SOLVES, solves, range(1, epoch + 1))
+        if self.bins:
+            held = contents.read_histograms(self.folder / HISTOGRAMS)
+            self._histograms = self._rows_of(HISTOGRAMS, held, range(epoch + 1))
         self._check_best()
         return epoch
 
@@ -148,6 +156,9 @@ class RunRecorder:
         self.write(METRICS, csv_text(self._metrics))
         if self._solves:
             self.write(SOLVES, csv_text(self._solves))
+        if self.bins:
+            self._histograms.extend(histograms.rows_of(row["epoch"], weights, self.bins))
+            self.write(HISTOGRAMS, csv_text(self._histograms))
         if self.best_row() is row:
             self._write_checkpoint(BEST, row["epoch"], weights, held)
         held |= {f"{STATE}{name}": array for name, array in (state or {}).items()}

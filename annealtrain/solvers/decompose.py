@@ -1,7 +1,6 @@
 """Units that are larger than what a solver holds: block after block of their spins, the others as they are."""
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -12,18 +11,14 @@ from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator, stream
-from annealtrain.runtime.validation import checked, inside, reworded, shown, whole
+from annealtrain.runtime.validation import checked, whole
 from annealtrain.solvers.effort import Effort
 from annealtrain.solvers.ising_solver import IsingSolver
 from annealtrain.solvers.solver import Solver
-from annealtrain.solvers.statistics import merge_rows
-
-OWN = ("build_s", "anneal_s", "bound_s", "acceptance", "visit_ns")  # statistics that a solve of the whole has itself
-INNER = reworded(inside("solver", "inner"))
-PER_UNIT = ("_s", "flips", "visits")  # endings of those that add up over units
+from annealtrain.solvers.wrapping import INNER, Wrapping
 
 
-class Decompose(Solver):
+class Decompose(Wrapping):
     """`solver=decompose`: lets another solver lower a unit's energy in blocks of at most max_spins spins.
 
     inner: that solver. Weights that are strongly coupled share a block, with all their spins; one round goes through
@@ -34,26 +29,8 @@ class Decompose(Solver):
 
     @checked("solver.", max_spins=whole(), rounds=whole())
     def __init__(self, inner: Solver, max_spins: int = 64, rounds: int = 10) -> None:
-        if not isinstance(inner, Solver):
-            raise InputError(
-                f"solver.inner={shown(inner)} is not a solver: name one of the group, such as solver.inner=sa"
-            )
-        self.inner, self.max_spins, self.rounds = inner, max_spins, rounds
-
-    @property
-    def takes_all_units(self) -> bool:  # type: ignore[override]
-        """Whether units that differ in J come together: as the inner solver has it."""
-        return self.inner.takes_all_units
-
-    @property
-    def is_metered(self) -> bool:  # type: ignore[override]
-        """Whether a solve costs money, or waits: as the inner solver has it."""
-        return self.inner.is_metered
-
-    def resolve_schedules(self, epoch: int, epochs: int) -> "Decompose":
-        bound = copy(self)
-        bound.inner = INNER(self.inner.resolve_schedules)(epoch, epochs)
-        return bound
+        super().__init__(inner)
+        self.max_spins, self.rounds = max_spins, rounds
 
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
         sizes = [self._size(count, bits) for count in weights]
@@ -119,15 +96,8 @@ class Decompose(Solver):
             rests |= ~lowered
             if rests.all():
                 break
-        told = self._told(stats, len(forms))
+        told = self.told(stats, len(forms)) | {"blocks": float(len(stats))}
         return [(own[None], dict(told)) for own in levels]
-
-    @staticmethod
-    def _told(stats: list[dict[str, float]], units: int) -> dict[str, float]:
-        """Return the statistics of all blocks' solves as one unit's."""
-        merged = {name: value for name, value in merge_rows(stats).items() if name not in OWN}
-        told = {name: value / (units if name.endswith(PER_UNIT) else 1) for name, value in merged.items()}
-        return told | {"blocks": float(len(stats))}
 
 
 def shares_couplings(forms: Sequence[QuadraticForm]) -> bool:

@@ -71,6 +71,16 @@ class Exact(Solver):
 
 def counted(form: QuadraticForm) -> Array:
     """Return the levels (live,) of the lowest energy of all."""
+    energies, grids = all_energies(form)
+    first, second = np.unravel_index(int(np.argmin(energies)), energies.shape)
+    return np.concatenate([grids[0][first], grids[1][second]])
+
+
+def all_energies(form: QuadraticForm) -> tuple[Array, list[Array]]:
+    """Return the energies of all states, that of S0 subtracted, and the levels of both halves of the live weights.
+
+    Energy [x, y] is that of state x of the first half, (states, weights), and state y of the second.
+    """
     live, J = form.couplings.indices, form.couplings.live_J
     # E(x, y) = E(x) + E(y) + 2 x'Jy for the two halves of the weights: all pairs as one matrix product.
     half = live.size // 2
@@ -81,9 +91,7 @@ def counted(form: QuadraticForm) -> Array:
         ((x @ J[part, part] + field[part]) * x).sum(axis=1)
         for x, part in zip(moves, (slice(0, half), slice(half, None)), strict=True)
     ]
-    energies = 2 * (moves[0] @ J[:half, half:]) @ moves[1].T + own[0][:, None] + own[1]
-    first, second = np.unravel_index(int(np.argmin(energies)), energies.shape)
-    return np.concatenate([grids[0][first], grids[1][second]])
+    return 2 * (moves[0] @ J[:half, half:]) @ moves[1].T + own[0][:, None] + own[1], grids
 
 
 def _all_levels(count: int, encoding: Encoding) -> Array:
