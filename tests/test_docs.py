@@ -21,6 +21,7 @@ from http_examples import served
 from hydra.core.plugins import Plugins
 from own_data import write_pictures, write_tables
 
+import annealtrain
 from annealtrain.cli import COMMANDS as NAMES
 from annealtrain.commands.bench_solvers import task_of
 from annealtrain.commands.sweep import figure_words
@@ -382,6 +383,12 @@ def test_no_column_is_listed_that_nothing_writes() -> None:
         split, _, score = name.partition("_")
         written = f'"{name}"' in source or (split in ("train", "val", "test") and f'"{score}"' in source)
         assert written, name
+
+
+def test_every_public_name_is_on_an_api_page() -> None:
+    told = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
+    lacking = [name for name, home in annealtrain._HOMES.items() if f"::: {home}.{name}\n" not in told]
+    assert lacking == []
 
 
 def test_what_pages_name_is_there() -> None:
