@@ -171,7 +171,8 @@ def test_collect_of_real_runs(cli: Callable, tmp_path: Path) -> None:
     lines = outcome.out.splitlines()
     assert lines[0].split()[:2] == ["bits", "runs"]
     assert [line.split()[:2] for line in lines[1:3]] == [["2", "2"], ["3", "2"]]
-    assert lines[3] == "4 runs, 12 rows: sweep/runs.csv"
+    assert lines[3] == "+-: standard deviation (n - 1) over the runs of a group, which differ in their seed alone"
+    assert lines[4] == "4 runs, 12 rows: sweep/runs.csv"
     rows = table(tmp_path / "sweep" / "runs.csv", times=True)
     job = tmp_path / "sweep" / rows[0]["run"]
     assert rows[0]["test_accuracy"] == table(job / "metrics.csv")[0]["test_accuracy"]

@@ -231,7 +231,7 @@ def onnx_file(path: Path, *, name: str = "w", scale: float = 1.0, outside: str =
         ({}, ["~dataset"], "dataset is missing: the set that the network is for, such as dataset=digits"),
         ({}, ["model._target_=my_nets.net"], "net.onnx is an ONNX file, which has its own network: leave it out"),
         ({}, ["state_dict=net.pt"], "net.onnx is an ONNX file, which has its own network: leave it out"),
-        ({}, ["hydra.run.dir=mine"], "nothing of Hydra's is read here: --output names the folder"),
+        ({}, ["hydra.run.dir=mine"], "quantize reads none of Hydra's settings: --output=FOLDER names its folder"),
     ],
 )
 def test_onnx_files_of_others(refused: Callable, tmp_path: Path, made: dict, words: list[str], said: str) -> None:

@@ -127,8 +127,6 @@ def _check_read(composed: DictConfig, words: Sequence[str], *, is_run: bool) -> 
         top = key.partition(".")[0].partition("/")[0]
         if is_run and top in (*OF_DATA, "model", "state_dict"):
             raise InputError(f"{word}: a run has its own {top}: leave it out")
-        if top == "hydra":
-            raise InputError(f"{word}: nothing of Hydra's is read here: --output names the folder")
         if not is_run and key == "weights":
             raise InputError(f"{word}: best and last are weights of a run: leave it out")
         if top == "annealing" and f"${{{key}}}" not in text and key != top:
