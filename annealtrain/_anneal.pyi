@@ -214,3 +214,24 @@ def coordinate_descent(
     continuous box. tolerance: a sweep that gains no more than this is the last; max_sweeps is the limit.
     Updated in place: fields (n,) h + 2 J S and weights (n,) S.
     """
+
+def beam_rows(
+    columns: npt.NDArray[np.float64],
+    d: npt.NDArray[np.float64],
+    half_range: float,
+    step: float,
+    top: int,
+    states: int,
+    children: int,
+    centres: npt.NDArray[np.float64],
+    levels: npt.NDArray[np.int32],
+    parents: npt.NDArray[np.int32],
+    costs: npt.NDArray[np.float64],
+) -> int:
+    """Return how many states each unit has once a block of rows is searched, from `states` that it has.
+
+    columns: (rows, rows), [k, l] = R_lk of the triangle. d: (rows,). Levels 0 .. top in +- half_range, a step apart.
+    children: closest levels that each state is grown by.
+    Updated in place: centres (units, width, rows), levels alike, parents, of the first states, and costs
+    (units, width).
+    """

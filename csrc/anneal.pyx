@@ -354,3 +354,29 @@ def coordinate_descent(const double[:, ::1] couplings, const double[::1] center,
         sweeps = _kernel.coordinate_descent(n, &couplings[0, 0], &center[0], half_range, step, tolerance, max_sweeps,
                                             &fields[0], &weights[0])
     return sweeps
+
+
+def beam_rows(const double[:, ::1] columns, const double[::1] d, double half_range, double step, int top, int states,
+              int children, double[:, :, ::1] centres, int32_t[:, :, ::1] levels, int32_t[:, ::1] parents,
+              double[:, ::1] costs):
+    """Return how many states each unit has once a block of rows is searched, from `states` that it has.
+
+    columns (rows, rows), [k, l] = R_lk; d (rows,); levels 0 .. top in +- half_range, a step apart. In place, for units:
+    centres (units, width, rows), levels alike, parents and costs (units, width).
+    """
+    cdef int units = <int> centres.shape[0], width = <int> centres.shape[1], rows = <int> centres.shape[2], i, found = 0
+    if (columns.shape[0] != rows or columns.shape[1] != rows or d.shape[0] != rows or levels.shape[0] != units
+            or levels.shape[1] != width or levels.shape[2] != rows or parents.shape[0] != units
+            or parents.shape[1] != width or costs.shape[0] != units or costs.shape[1] != width):
+        raise ValueError("columns (rows, rows), d (rows,), centres and levels (units, width, rows), parents and costs "
+                         "(units, width) must agree")
+    if not (1 <= states <= width and 1 <= children <= top + 1 and rows and units):
+        raise ValueError(f"{states} states of {width}, {children} children of {top + 1} levels: there must be some")
+    cdef double[::1] real_buffer = np.empty(2 * width * children + width * rows)
+    cdef int32_t[::1] whole_buffer = np.empty(width * (children + 1 + 2 * rows), dtype=np.int32)
+    with nogil:
+        for i in range(units):
+            found = _kernel.beam_rows(rows, states, width, children, &columns[0, 0], &d[0], half_range, step, top,
+                                      &centres[i, 0, 0], &levels[i, 0, 0], &parents[i, 0], &costs[i, 0],
+                                      &real_buffer[0], &whole_buffer[0])
+    return found

@@ -86,6 +86,16 @@ struct kernel {
        Returns the sweeps done; S and fields are updated in place. */
     int (*coordinate_descent)(int n, const double *couplings, const double *center, double half_range, double step,
                               double tolerance, int max_sweeps, double *fields, double *weights);
+
+    /* The `width` best assignments of `rows` more weights of one unit, the last first, from `states` that there are;
+       each is grown by its `children` closest levels.  Returns how many there are then.
+       columns: (rows, rows), [k, l] = R_lk of the triangle.  d: (rows).  Offsets of levels 0 .. top in +- half_range.
+       centres: (width, rows) where the weights would be without a grid, written over.  levels: (width, rows), set.
+       parents: (width), set: which of the first states each comes from.  costs: (width).
+       real_buffer: 2 width children + width rows.  whole_buffer: width (children + 1 + 2 rows). */
+    int (*beam_rows)(int rows, int states, int width, int children, const double *columns, const double *d,
+                     double half_range, double step, int top, double *centres, int32_t *levels, int32_t *parents,
+                     double *costs, double *real_buffer, int32_t *whole_buffer);
 };
 
 /* Return kernel number `index` of those built, widest first, or NULL; whether this machine can run it in `usable`. */

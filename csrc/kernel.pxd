@@ -48,6 +48,9 @@ cdef extern from "kernel.h" nogil:
                                double *products) noexcept nogil
         int (*coordinate_descent)(int n, const double *couplings, const double *center, double half_range, double step,
                                   double tolerance, int max_sweeps, double *fields, double *weights) noexcept nogil
+        int (*beam_rows)(int rows, int states, int width, int children, const double *columns, const double *d,
+                         double half_range, double step, int top, double *centres, int32_t *levels, int32_t *parents,
+                         double *costs, double *real_buffer, int32_t *whole_buffer) noexcept nogil
 
     const kernel *kernel_at(int index, int *usable)
 

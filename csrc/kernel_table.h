@@ -2,6 +2,7 @@
 #ifndef ANNEALTRAIN_KERNEL_TABLE_H
 #define ANNEALTRAIN_KERNEL_TABLE_H
 
+#include "beam.h"
 #include "chains.h"
 #include "coordinate_descent.h"
 #include "kernel.h"
@@ -26,6 +27,7 @@
         .add_products = add_products, \
         .input_products = input_products, \
         .coordinate_descent = coordinate_descent, \
+        .beam_rows = beam_rows, \
     }
 
 #endif

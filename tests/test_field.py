@@ -1,5 +1,6 @@
 """The race of solvers: adapters, laps, what they say, and `annealtrain bench field`."""
 
+import itertools
 import math
 import threading
 from collections.abc import Callable
@@ -14,11 +15,13 @@ from annealtrain.commands.field.heats import Terms
 from annealtrain.commands.field.ising import levels_of, matrices, model
 from annealtrain.commands.field.judge import Mark, best_known, firsts, interval_of
 from annealtrain.commands.field.milp import linearised
+from annealtrain.commands.field.ours import Member, Portfolio
 from annealtrain.commands.field.race import Lap, fresh, race
 from annealtrain.commands.field.rivals import RIVALS, Rival, chosen
 from annealtrain.commands.own_process import Lost
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.instances import Instance, catalogue, load
+from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.reports import field_plots
 from annealtrain.runs.tables import read_rows
 from annealtrain.runtime import thread_pool
@@ -66,6 +69,51 @@ def test_every_solver_returns_levels_of_a_small_one(name: str, num_levels: int) 
     assert levels.max() < num_levels
     if name in ("annealtrain", "exact", "beam", "sa", "milp", "sa_beam"):
         assert one.energy(levels).min() == least(one)
+
+
+def test_turns_go_to_who_is_forecast_lowest() -> None:
+    """Energies fall by what the last doublings brought, over those that the time has; the unknown come first."""
+    steep = Member(None, 64, last_s=0.1, lowest=10.0, drops=[9.0, 2.0, 4.0])  # type: ignore[arg-type]
+    flat = Member(None, 64)  # type: ignore[arg-type]
+    assert flat.forecast(1.0) == -np.inf
+    flat.note(64, 0.1, 5.0, best=3.0)
+    assert flat.forecast(1.0) == -np.inf  # one turn tells nothing of the next
+    flat.note(128, 0.2, 6.0, best=3.0)
+    assert (flat.lowest, flat.drops, flat.effort, flat.last_s) == (5.0, [0.0], 256, 0.2)
+    assert flat.forecast(1.0) == 5.0
+    assert steep.forecast(0.4) == pytest.approx(10 - 2 * 3)
+    assert steep.forecast(0.01) == 10.0
+    onward = Member(None, 64, goes_on=True)  # type: ignore[arg-type]
+    onward.note(64, 0.1, 2.5, best=3.0)
+    assert onward.drops == [0.5]
+
+
+def test_the_last_turn_fills_the_time() -> None:
+    member = Member(None, 64)  # type: ignore[arg-type]
+    assert member.next_effort(1e-9) == 64
+    member.note(64, 0.1, 1.0, best=np.inf)
+    assert member.next_effort(1.0) == 128  # 0.2 s, and another behind it
+    assert member.next_effort(0.3) == int(64 * 0.9 * 3)
+    assert member.next_effort(0.05) == int(64 * 0.9 * 0.5)
+    assert member.next_effort(1e-9) == 1
+
+
+@pytest.mark.parametrize("kind", ["convex", "glass", "levels"])
+def test_a_portfolio_asks_all_who_can_and_ends_at_the_least(kind: str) -> None:
+    generator, N, bits = np.random.default_rng(0), 8, 2 if kind == "levels" else 1
+    rows, upper = generator.normal(size=(40, N)), np.triu(generator.normal(size=(N, N)), 1)
+    J, h = upper + upper.T if kind == "glass" else rows.T @ rows / 40, generator.normal(size=(1, N))
+    form = LayerProblem.from_moments(J, h, np.zeros(1), np.zeros((1, N)), 1.0, bits).unit(0)
+    portfolio, turn = Portfolio(form), 0
+    with thread_pool.threads(1):
+        while not portfolio.is_done and turn < 30:
+            portfolio(1, turn, 10.0)
+            turn += 1
+    every = np.array(list(itertools.product(form.encoding.offsets(np.arange(2**bits)), repeat=N)))
+    assert portfolio.lowest == pytest.approx(form.energy(every).min())
+    assert len(portfolio.members) == {"convex": 5, "glass": 2, "levels": 5}[kind]
+    assert kind != "glass" or all(member.spent_s > 0 for member in portfolio.members)
+    assert portfolio.is_done == (kind != "glass")  # enumeration has certified it
 
 
 @pytest.mark.parametrize("num_levels", [2, 3, 4])

@@ -5,10 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
+from annealtrain import _anneal
 from annealtrain.errors import InputError
+from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import Couplings
-from annealtrain.hamiltonian.triangle import triangle
+from annealtrain.hamiltonian.triangle import Triangle, triangle
 from annealtrain.runtime.random_streams import stream
 from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
@@ -16,7 +18,7 @@ from annealtrain.solvers.annealing.temperatures import HOTTEST, beta_range_of_st
 from annealtrain.solvers.coordinate_descent import CoordinateDescent
 from annealtrain.solvers.exact import Exact
 from annealtrain.solvers.lattice.babai import Babai, Klein
-from annealtrain.solvers.lattice.beam import Beam, beam, grow, nearest
+from annealtrain.solvers.lattice.beam import Beam, beam, grow
 from annealtrain.solvers.lattice.blocks import blocks, search_blocks
 from annealtrain.solvers.lattice.enumeration import enumerate_levels, reaches
 from annealtrain.solvers.lattice.good_start import good_start
@@ -130,14 +132,54 @@ def test_a_wider_beam_is_seldom_worse():
     assert sums[0] > sums[1] > sums[2]
 
 
-def test_the_closest_levels_are_the_closest_and_on_the_grid():
-    form = forms(ill(bits=3))[0]
-    centres = np.random.default_rng(0).uniform(-2, 2, 200)
-    grid = form.encoding.offsets(np.arange(8))
-    for count in (1, 2, 3, 8):
-        found = np.sort(nearest(form.encoding, centres, count), axis=1)
-        wanted = np.sort(np.argsort(np.abs(centres[:, None] - grid), axis=1)[:, :count], axis=1)
-        np.testing.assert_array_equal(found, wanted)
+def grown_plainly(factor: Triangle, target: np.ndarray, encoding: Encoding, width: int, children: int) -> set:
+    """The states of a beam search of one unit, written as it is said: (cost, levels) of each."""
+    grid, states = encoding.offsets(np.arange(encoding.top_level + 1)), [(0.0, ())]
+    for j in range(len(target) - 1, -1, -1):
+        more = []
+        for cost, levels in states:
+            centre = target[j] - factor.R[j, j + 1 :] @ encoding.offsets(np.array(levels, np.int32))
+            for level in np.argsort(np.abs(grid - centre))[:children]:
+                more.append((cost + factor.d[j] * (grid[level] - centre) ** 2, (int(level), *levels)))
+        states = sorted(more)[:width]
+    return {levels for _, levels in states}
+
+
+@pytest.mark.parametrize("kernel", _anneal.kernels())
+@pytest.mark.parametrize(("bits", "num_levels"), [(1, None), (3, None), (None, 3)])
+@pytest.mark.parametrize(("N", "width", "children"), [(1, 1, 1), (5, 7, 2), (33, 4, 3), (70, 16, 2), (6, 5000, 4)])
+def test_a_beam_has_the_states_of_its_plain_form(kernel, bits, num_levels, N, width, children):
+    encoding = Encoding(0.7, bits or 2, num_levels)
+    generator = np.random.default_rng(N)
+    rows = generator.normal(size=(2 * N, N))
+    factor, targets = triangle(rows.T @ rows), generator.normal(size=(3, N))
+    _anneal.use_kernel(kernel)
+    try:
+        levels, costs = grow(factor, targets, encoding, width, children)
+    finally:
+        _anneal.use_kernel(_anneal.kernels()[0])
+    for own, cost, target in zip(levels, costs, targets, strict=True):
+        wanted = grown_plainly(factor, target, encoding, width, min(children, encoding.top_level + 1))
+        assert {tuple(state) for state in own} == wanted
+        assert len(own) == len(wanted)
+        away = factor.R @ encoding.offsets(own).T - target[:, None]
+        np.testing.assert_allclose(cost, (factor.d[:, None] * away**2).sum(axis=0), rtol=1e-9)
+
+
+def test_of_equal_states_a_beam_keeps_the_first():
+    """A weight halfway between its two levels, of each unit alike: what is kept does not depend on the machine."""
+    factor = Triangle(np.eye(6), np.ones(6), np.arange(6))
+    levels, costs = grow(factor, np.zeros((1, 6)), Encoding(1.0, 1), 3, 2)
+    np.testing.assert_array_equal(costs, [[6.0, 6.0, 6.0]])
+    np.testing.assert_array_equal(levels[0], [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0]])
+
+
+def test_a_beam_that_cannot_be_is_refused():
+    real, whole = np.zeros((1, 2, 3)), np.zeros((1, 2, 3), np.int32)
+    rest = (whole, np.zeros((1, 2), np.int32), np.zeros((1, 2)))
+    for columns, states, children in ((np.eye(2), 1, 1), (np.eye(3), 3, 1), (np.eye(3), 1, 3), (np.eye(3), 0, 1)):
+        with pytest.raises(ValueError, match=r"must agree|there must be some"):
+            _anneal.beam_rows(columns, np.ones(3), 1.0, 2.0, 1, states, children, real, *rest)
 
 
 @pytest.mark.parametrize(("bits", "N"), [(1, 14), (2, 7), (3, 5)])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from annealtrain import anneal
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.annealing.temperatures import Cooling, automatic_beta_range, convex_beta_range, cooling
@@ -104,10 +105,44 @@ def test_cooling_ends_at_its_last_temperature_exactly():
     np.testing.assert_array_equal(found[0], [1.0, 0.3])
 
 
-def test_the_automatic_range_suits_spin_glasses():
-    """On a Sherrington-Kirkpatrick glass it comes within a few percent of a long run of a range set by hand."""
-    J = np.triu(np.random.default_rng(0).normal(size=(256, 256)), 1)
-    problem = LayerProblem.from_moments(J + J.T, np.zeros((1, 256)), np.zeros(1), np.zeros((1, 256)), 1.0, 1)
-    best = SimulatedAnnealing(2000, num_reads=16, beta_range=[0.005, 1.0]).solve(problem).energies[0, 0]
-    found = SimulatedAnnealing(100, num_reads=16).solve(problem).energies[0, 0]
+def glass(N, *, convex, diagonal=0.0, spread=1.0):
+    """A Sherrington-Kirkpatrick glass of N spins, with a diagonal, which spins do not notice; spread: of its rows."""
+    generator = np.random.default_rng(0)
+    J = np.triu(generator.normal(size=(N, N)), 1)
+    scale = spread ** generator.uniform(-1, 1, N)
+    J = (J + J.T) * np.outer(scale, scale) + np.diag(np.full(N, diagonal))
+    return LayerProblem.from_moments(J, np.zeros((1, N)), np.zeros(1), np.zeros((1, N)), 1.0, 1, convex=convex)
+
+
+@pytest.mark.parametrize(("diagonal", "spread"), [(0.0, 1.0), (5.0, 1.0), (0.0, 4.0), (5.0, 4.0)])
+def test_the_automatic_range_suits_spin_glasses(diagonal, spread):
+    """It comes within a few percent of a long run of a range set by hand, with couplings alike in size and not."""
+    problem = glass(256, convex=None, diagonal=diagonal, spread=spread)
+    constant = 256 * diagonal
+    best = SimulatedAnnealing(2000, num_reads=16, beta_range=[0.005, 1.0]).solve(problem).energies[0, 0] - constant
+    found = SimulatedAnnealing(100, num_reads=16).solve(problem).energies[0, 0] - constant
     assert found < 0.98 * best
+
+
+def test_spins_of_a_positive_diagonal_are_annealed_as_hot_as_they_ask_for():
+    """A J that is not convex has no bowl to begin in; one that is said to be convex keeps its own range."""
+    size = 2 * np.sqrt(((2 * glass(40, convex=False).unit(0).J) ** 2).sum(axis=1))
+    wanted = (0.5 / np.median(size), 30 / np.median(size))
+    assert automatic_beta_range(glass(40, convex=False).unit(0)) == pytest.approx(wanted)
+    hot, cold = (automatic_beta_range(glass(40, convex=convex, diagonal=0.1).unit(0)) for convex in (False, True))
+    assert hot == pytest.approx(wanted, rel=1e-2)
+    assert cold[0] > 20 * hot[0]
+    found = glass(40, convex=None, diagonal=0.1)
+    assert automatic_beta_range(found.unit(0)) == hot
+    whole = Cooling(5, "bit").of_all_units(found, found.unit(0).J.diagonal(), np.zeros((1, 40)))
+    np.testing.assert_allclose(whole[:, 0], np.geomspace(*hot, 5))
+    told, known = (glass(40, convex=convex, diagonal=30.0).unit(0) for convex in (None, True))  # shifted until it is
+    assert automatic_beta_range(told) == automatic_beta_range(known)
+
+
+def test_what_anneal_is_given_may_have_any_diagonal():
+    """The user's J: nobody has said whether it is convex."""
+    J = glass(128, convex=False, diagonal=1.0).unit(0).J
+    best = anneal(J, np.zeros(128), bits=1, num_sweeps=2000, num_reads=16, beta_range=[0.005, 1.0]).energies[0, 0]
+    found = anneal(J, np.zeros(128), bits=1, num_sweeps=100, num_reads=16).energies[0, 0]
+    assert found - 128 < 0.98 * (best - 128)

@@ -160,17 +160,16 @@ class LayerProblem:
         bits: int | None,
         *,
         num_levels: int | None = None,
-        convex: bool,
+        convex: bool | None,
     ) -> "LayerProblem":
-        """Return the problem of `from_moments` for float64 arrays that are known to be finite, J to be symmetric."""
-        if J.ndim == 2:
-            live = Couplings(J).coupled | (h != 0).any(axis=0)
-            return cls(Couplings(J, live), h, E0, S0, half_range, bits, num_levels=num_levels, convex=convex)
+        """Return `from_moments` of finite float64 arrays, J symmetric. convex: None, as not known, means no bounds."""
 
-        def couplings(unit: int) -> Couplings:
-            return Couplings(J[unit], Couplings(J[unit]).coupled | (h[unit] != 0))
+        def couplings(i: int) -> Couplings:  # that not all are convex says nothing of one
+            own, h_own, known = (J[i], h[i], convex or None) if J.ndim == 3 else (J, np.abs(h).max(axis=0), convex)
+            return Couplings(own, Couplings(own).coupled | (h_own != 0), convex=known)
 
-        return cls(couplings, h, E0, S0, half_range, bits, num_levels=num_levels, convex=convex)
+        made = couplings(0) if J.ndim == 2 else couplings
+        return cls(made, h, E0, S0, half_range, bits, num_levels=num_levels, convex=bool(convex))
 
     @classmethod
     def of_rounding(

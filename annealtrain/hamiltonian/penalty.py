@@ -90,7 +90,7 @@ class Penalty:
         def couplings(unit: int) -> Couplings:
             given = problem.unit(unit).couplings
             ridge = given.ridge * given.live if np.any(given.ridge) else 0.0
-            return Couplings(given.J + model.bend(unit), np.ones(len(given.J), bool), ridge)
+            return Couplings(given.J + model.bend(unit), np.ones(len(given.J), bool), ridge, convex=given.convex)
 
         made: Couplings | Callable[[int], Couplings] = couplings(0) if problem.is_shared and not l1 else couplings
         grid: tuple[Any, ...] = (S0, problem.half_range, bits if problem.num_levels is None else None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from annealtrain import _anneal
 from annealtrain.hamiltonian.encoding import Encoding
-from annealtrain.hamiltonian.triangle import Triangle, triangle
+from annealtrain.hamiltonian.triangle import Triangle, is_semidefinite, triangle
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
 
@@ -23,13 +23,15 @@ class Couplings:
     """J of one unit, or one J that all units share; `live` weights are those that move its energy.
 
     ridge: what `with_ridge` has added to the diagonal of the live weights, a number or (N,).
+    convex: whether J is positive semidefinite, as those of squared errors are; None: found out where it matters.
     """
 
-    def __init__(self, J: Array, live: Array | None = None, ridge: Any = 0.0) -> None:
+    def __init__(self, J: Array, live: Array | None = None, ridge: Any = 0.0, *, convex: bool | None = True) -> None:
         self.J = np.ascontiguousarray(J)
         self.diagonal = J.diagonal()
         self.live = self.coupled if live is None else live
         self.ridge = ridge
+        self.convex = convex
         self._of_spins: dict[Encoding, Couplings] = {}
 
     def with_ridge(self, relative: float) -> "Couplings":
@@ -37,7 +39,8 @@ class Couplings:
         if relative < 0:
             raise ValueError(f"ridge={relative} is negative")
         strength = relative * float(self.diagonal.mean())
-        return Couplings(self.J + np.diag(strength * self.live), self.live, strength) if relative else self
+        J = self.J + np.diag(strength * self.live)
+        return Couplings(J, self.live, strength, convex=self.convex) if relative else self
 
     def of_spins(self, encoding: Encoding) -> "Couplings":
         """Return J' of the spins of an encoding with one range, Eqs. (8), (18); it is kept."""
@@ -45,7 +48,8 @@ class Couplings:
         if encoding not in known:
             scale, size = encoding.spin_scale, len(self.J) * encoding.bits
             memory.require(2 * 8 * size**2, f"a dense Hamiltonian of {size} spins", "take fewer levels")
-            known[encoding] = Couplings(np.kron(self.J, np.outer(scale, scale)), np.repeat(self.live, encoding.bits))
+            J, live = np.kron(self.J, np.outer(scale, scale)), np.repeat(self.live, encoding.bits)
+            known[encoding] = Couplings(J, live, convex=self.convex)
         return known[encoding]
 
     @cached_property
@@ -65,6 +69,11 @@ class Couplings:
     def live_J(self) -> Array:
         """J of the live weights: (live, live) float64, contiguous."""
         return np.ascontiguousarray(self.J if self.live.all() else self.J[np.ix_(self.indices, self.indices)])
+
+    @cached_property
+    def is_convex(self) -> bool:
+        """Whether J is positive semidefinite: as it is said to be, or else as its factors tell, up to float32."""
+        return is_semidefinite(self.live_J) if self.convex is None else self.convex
 
     @cached_property
     def triangle(self) -> Triangle:
@@ -154,7 +163,7 @@ class QuadraticForm:
         """Return the form of the live weights alone: the same energies, nothing to sample that does not matter."""
         live, couplings = self.couplings.indices, self.couplings
         ridge, half_range = (each if np.ndim(each) == 0 else each[live] for each in (couplings.ridge, self.half_range))
-        own = Couplings(couplings.live_J, np.ones(live.size, dtype=bool), ridge)
+        own = Couplings(couplings.live_J, np.ones(live.size, dtype=bool), ridge, convex=couplings.convex)
         present = None if self.present is None else self.present[live]
         grid = (self.S0[live], half_range, self.bits, self.sites, self.num_levels, present)
         return QuadraticForm(own, self.h[live], self.E0, *grid)

@@ -48,7 +48,7 @@ def of_one_range(problem: LayerProblem) -> Substitution:
         if np.all(b[unit] == 1):
             return given
         ridge = given.ridge * b[unit] ** 2 if np.any(given.ridge) else 0.0
-        return Couplings(given.J * np.outer(b[unit], b[unit]), given.live, ridge)
+        return Couplings(given.J * np.outer(b[unit], b[unit]), given.live, ridge, convex=given.convex)
 
     sites = problem.sites / a[:, 0] ** 2  # inverse temperatures are given in 1 / (loss of a site)
     substituted = LayerProblem(

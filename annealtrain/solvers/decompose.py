@@ -134,7 +134,10 @@ def block_problem(forms: Sequence[QuadraticForm], places: Sequence[Array], level
     """
     first = forms[0]
     of_all = forms[:1] if shares_couplings(forms) else forms
-    couplings = [Couplings(form.J[np.ix_(own, own)], form.live[own]) for form, own in zip(of_all, places, strict=False)]
+    couplings = [
+        Couplings(form.J[np.ix_(own, own)], form.live[own], convex=form.couplings.convex or None)
+        for form, own in zip(of_all, places, strict=False)
+    ]
     h, E0 = [], []
     for i, (form, own) in enumerate(zip(forms, places, strict=True)):
         S, J = form.weights(levels[i]), couplings[min(i, len(couplings) - 1)].J

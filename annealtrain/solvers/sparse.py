@@ -95,7 +95,8 @@ class Sparse(Wrapping):
         lost = np.abs(J - left).sum(axis=1)
         whole = np.zeros_like(couplings.J)
         whole[np.ix_(live, live)] = left + self.compensate * np.diag(lost)
-        return Couplings(whole, couplings.live), float(kept.sum() / (live.size * (live.size - 1)))
+        convex = couplings.convex if self.compensate >= 1 else None
+        return Couplings(whole, couplings.live, convex=convex), float(kept.sum() / (live.size * (live.size - 1)))
 
 
 def strongest(J: Array, keep: int | float | str) -> Array:

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from math import inf
+from math import inf, log2
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealin
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.annealing.temperatures import beta_range_of_start
 from annealtrain.solvers.coordinate_descent import CoordinateDescent
-from annealtrain.solvers.lattice.babai import Babai, Klein
+from annealtrain.solvers.lattice.babai import Babai, Klein, descended
 from annealtrain.solvers.lattice.beam import Beam
+from annealtrain.solvers.lattice.beam import beam as search
 from annealtrain.solvers.lattice.enumeration import enumerate_levels
 from annealtrain.solvers.lattice.nearest_plane import gradients
 from annealtrain.solvers.solver import Solver
@@ -26,9 +27,12 @@ from annealtrain.solvers.solver import Solver
 Run = Callable[[int, int, float], Array | None]  # of an effort, a seed and the seconds left: levels (reads, N)
 Make = Callable[[int, float], Solver]  # of an effort and the seconds that are left
 WIDEST = 4096  # of a beam
+DESCENDED = 4  # of its ends
 MOST_WEIGHTS = 128  # that are enumerated
 MANY_BITS = 4  # of a weight, from which annealing by bits is left out
-LEADER = 4.0  # as many times as much time has the member that found the best so far
+SHARE = 0.5  # of the time goes to all alike: what brings nothing for two turns may do so later
+AHEAD = 4.0  # times what has been spent: how far is looked ahead
+RECENT = 2  # turns that tell what the next will bring
 
 
 def run_of(make: Make, form: QuadraticForm) -> Run:
@@ -109,26 +113,58 @@ def exact(form: QuadraticForm) -> Run:
 
 @dataclass
 class Member:
-    """A solver that `annealtrain` gives turns to: its effort, which doubles from turn to turn, and seconds so far."""
+    """A solver that `annealtrain` gives turns to: its effort doubles from turn to turn.
+
+    goes_on: whether it begins at the best levels of all so far. last_s: seconds of its last turn. drops: by how much
+    its turns ended below where they began, or, if that was anywhere, below what those before them had found.
+    """
 
     run: Callable[[int, int, float], Array]
     effort: int
     most: int = 2**40
+    goes_on: bool = False
     spent_s: float = 0.0
+    last_s: float = 0.0
+    lowest: float = inf
+    drops: list[float] = field(default_factory=list)
+
+    def forecast(self, left_s: float) -> float:
+        """Return the energy that all the time left would bring it to, if each doubling brings what the last ones did.
+
+        One of whom nothing can be said yet has the lowest.
+        """
+        if not self.drops:
+            return -inf
+        recent = self.drops[-RECENT:]
+        return self.lowest - sum(recent) / len(recent) * max(0.0, log2(max(left_s, 1e-9) / self.last_s))
+
+    def next_effort(self, left_s: float) -> int:
+        """Return twice the last effort, or what fills the time left where another turn would not fit behind it."""
+        if not self.last_s or 2.2 * 2 * self.last_s < left_s:
+            return self.effort
+        return max(1, int(self.effort / 2 * 0.9 * left_s / self.last_s))
+
+    def note(self, effort: int, seconds: float, energy: float, best: float) -> None:
+        """Keep what a turn has come to. best: the lowest energy of all before it."""
+        before = best if self.goes_on else self.lowest
+        if before < inf:
+            self.drops.append(max(0.0, before - energy))
+        self.lowest = min(self.lowest, energy)
+        self.spent_s, self.last_s, self.effort = self.spent_s + seconds, max(seconds, 1e-6), 2 * effort
 
 
 class Portfolio:
-    """A run of `annealtrain`: turns go to who has had the least time; that of the one with the best so far counts less.
+    """A run of `annealtrain`: each turn goes to the solver that the time left would bring lowest, see Member.forecast.
 
     Annealing from random states, by bits or by levels. Where J is positive semidefinite also beam search, annealing
-    from the best levels so far at a temperature that does not forget them, and enumeration; where it is not, `sqa`.
+    from the best levels so far at a temperature that does not forget them, and enumeration; in any case where weights
+    have one bit, and where J is not, `sqa`.
     """
 
     def __init__(self, form: QuadraticForm) -> None:
         self.form, self.lowest, self.is_done = form, inf, False
         self.best: Array | None = None
-        random = self._member(sa, 16) if form.bits == 1 else self._member(sa_slice, 16)
-        self.members, self.leader = [random], random
+        self.members = [self._member(sa, 16) if form.bits == 1 else self._member(sa_slice, 16)]
         if form.bits > 1 and form.encoding.is_binary and form.bits < MANY_BITS:
             self.members.append(self._member(sa, 16))
         self.are_all_there = False
@@ -146,9 +182,18 @@ class Portfolio:
         except InputError:
             self.members.append(self._member(sqa, 16))
             return
-        self.members += [self._member(beam, 8, WIDEST), Member(self._again, 64)]
+        if self.form.bits == 1:
+            self.members.append(self._member(sqa, 16))
+        self.members += [Member(self._beam, 32, WIDEST), Member(self._again, 64, goes_on=True)]
         if self.form.couplings.indices.size <= MOST_WEIGHTS:
-            self.members.append(Member(self._enumerate, 4))
+            self.members.append(Member(self._enumerate, 4, goes_on=True))
+
+    def _beam(self, effort: int, seed: int, left_s: float) -> Array:
+        """Return the best ends of a beam search after coordinate descent: where the box is tight it goes astray."""
+        levels, costs = search([self.form], min(effort, WIDEST))
+        best = np.argsort(costs[0])[:DESCENDED]
+        found: Array = descended([self.form], levels[:, best])[0]
+        return found
 
     def _enumerate(self, effort: int, seed: int, left_s: float) -> Array:
         levels, self.is_done = enumerated(self.form, self.best, 1000 * effort)
@@ -171,14 +216,18 @@ class Portfolio:
             self.are_all_there = True
             self._join()
         able = [each for each in self.members if each.effort <= each.most]
-        one = min(able, key=lambda each: each.spent_s / (LEADER if each is self.leader else 1))
-        started = time.process_time()
-        levels = one.run(one.effort, seed, left_s)
-        one.spent_s, one.effort = one.spent_s + time.process_time() - started, 2 * one.effort
+        least = min(able, key=lambda each: each.spent_s)
+        is_due = least.spent_s < SHARE / len(able) * sum(each.spent_s for each in able)
+        horizon_s = min(left_s, AHEAD * sum(each.spent_s for each in able))
+        one = least if is_due else min(able, key=lambda each: each.forecast(horizon_s))
+        started, effort = time.process_time(), one.next_effort(left_s)
+        levels = one.run(effort, seed, left_s)
+        seconds = time.process_time() - started
         energies = self.form.energy(self.form.weights(levels))
         lowest = int(np.argmin(energies))
+        one.note(effort, seconds, float(energies[lowest]), self.lowest)
         if energies[lowest] < self.lowest:
-            self.best, self.lowest, self.leader = levels[lowest], float(energies[lowest]), one
+            self.best, self.lowest = levels[lowest], float(energies[lowest])
         assert self.best is not None
         return self.best[None]
 

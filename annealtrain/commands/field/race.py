@@ -44,7 +44,7 @@ class Lap:
 
 def fresh(form: QuadraticForm) -> QuadraticForm:
     """Return a form with nothing prepared but what the kernel reads: J in float32."""
-    couplings = Couplings(form.couplings.J, form.couplings.live)
+    couplings = Couplings(form.couplings.J, form.couplings.live, convex=form.couplings.convex)
     _ = couplings.packed, couplings.live_J
     return replace(form, couplings=couplings)
 

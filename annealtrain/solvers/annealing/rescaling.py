@@ -59,7 +59,7 @@ class Quadratic:
             raise ValueError(
                 f"energies J L^2 and h L are beyond what a float holds ({told}, L={self.L!r}): scale J, h or L"
             )
-        problem = LayerProblem.of_symmetric(J, h, np.full(len(h), offset), S0, float(L), bits, convex=False)
+        problem = LayerProblem.of_symmetric(J, h, np.full(len(h), offset), S0, float(L), bits, convex=None)
         return problem, unit
 
 

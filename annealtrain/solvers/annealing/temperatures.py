@@ -53,7 +53,7 @@ class Cooling:
             if np.ndim(problem.sites):
                 return np.stack([self._over(lambda: (1.0, 1.0), sites) for sites in problem.sites], axis=1)
             return np.repeat(self._over(lambda: (1.0, 1.0), problem.sites)[:, None], M, axis=1)
-        if (diagonal > 0).all():
+        if (diagonal > 0).all() and problem.unit(0).couplings.is_convex:
             step = problem.encoding.step
             return cooling(*convex_beta_range(diagonal, gradients, step, problem.bits, self.move), self.num_sweeps)
         first, last = np.transpose([automatic_beta_range(problem.unit(i), self.move) for i in range(M)])
@@ -74,20 +74,22 @@ class Cooling:
 def automatic_beta_range(form: QuadraticForm, move: str = "bit") -> tuple[float, float]:
     """Return (beta0, beta1) of one unit, in 1 / loss: hot enough to move the top bit, cold enough for the lowest.
 
-    For a general Ising problem (some J_jj <= 0) it comes from the largest and smallest typical |dE| of one flip.
+    For a general Ising problem (J not positive definite) it comes from the typical |dE| of one flip.
     """
     live = form.couplings.indices
     diagonal = form.couplings.diagonal[live]
     field = form.gradient(form.S0)[live]
-    if np.all(diagonal > 0):
+    if np.all(diagonal > 0) and form.couplings.is_convex:
         return convex_beta_range(diagonal, field, form.encoding.step, form.bits, move)
-    # The size of dE at random levels: the lowest bit's for the coldest weight, the top bit's for the hottest.
+    # The size of dE at random levels. The median: one strong coupling would keep all others hot, one weak one take
+    # sweeps that nothing else needs.
     size = form.encoding.step * np.sqrt(field**2 + ((2 * form.half_range * form.couplings.live_J) ** 2).sum(axis=1))
     size = size[size > 0]
     if not size.size:
         return 1.0, 1.0
-    first = 0.2 / (size.max() * 2 ** (form.bits - 1))
-    return first, min(30 / size.min(), COLDEST * first)
+    typical = float(np.median(size))
+    first = 0.5 / (typical * 2 ** (form.bits - 1))
+    return first, 30 / typical
 
 
 def beta_range_of_start(form: QuadraticForm, excess: float) -> tuple[float, float]:

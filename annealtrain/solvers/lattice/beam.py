@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from annealtrain import _anneal
 from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.hamiltonian.triangle import Triangle
@@ -64,44 +65,26 @@ def grow(triangle: Triangle, targets: Array, encoding: Encoding, width: int, chi
     """
     M, n = targets.shape
     children = min(children, encoding.top_level + 1)
-    centres, costs = targets[:, None].copy(), np.zeros((M, 1))
-    levels = np.zeros((M, 1, n), np.int32)
-    units = np.arange(M)[:, None]
+    grid = (float(encoding.half_range), float(encoding.step), encoding.top_level)
+    units, states = np.arange(M)[:, None], 1
+    centres, costs = targets[:, None], np.zeros((M, width))
+    blocks = []  # each with its levels, and which states before it they are of
     for last in range(n, 0, -BLOCK):
         thread_pool.check_cancelled()
         first = max(0, last - BLOCK)
-        # Within a block only its own columns are copied to the states that go on; the others follow at its end.
-        own, chosen = centres[:, :, first:last], levels[:, :, first:last]
-        parents = np.broadcast_to(np.arange(costs.shape[1]), costs.shape)
-        for j in range(last - 1, first - 1, -1):
-            k = j - first
-            found = nearest(encoding, own[:, :, k], children)
-            away = encoding.offsets(found) - own[:, :, k, None]
-            grown = (costs[:, :, None] + triangle.d[j] * away**2).reshape(M, -1)
-            keep = best(grown, width)
-            costs, old = grown[units, keep], keep // children
-            own, chosen, parents = own[units, old], chosen[units, old], parents[units, old]
-            chosen[:, :, k] = found.reshape(M, -1)[units, keep]
-            own[:, :, :k] -= encoding.offsets(chosen[:, :, k, None]) * triangle.R[first:j, j]
-        levels = levels[units, parents]
-        levels[:, :, first:last] = chosen
-        centres = centres[units, parents]
-        if first:
-            centres[:, :, :first] -= encoding.offsets(chosen) @ triangle.R[:first, first:last].T
-    return levels, costs
-
-
-def nearest(encoding: Encoding, centres: Array, count: int) -> Array:
-    """Return the `count` levels closest to offsets (...): (..., count) int32, in any order."""
-    at = (centres + encoding.half_range) / encoding.step
-    lowest = np.clip(np.rint(at - (count - 1) / 2), 0, encoding.top_level + 1 - count)
-    found: Array = (lowest[..., None] + np.arange(count)).astype(np.int32)
-    return found
-
-
-def best(costs: Array, count: int) -> Array:
-    """Return the places of the `count` lowest costs of each unit (M, count), in any order; fewer where there are."""
-    if costs.shape[1] <= count:
-        return np.broadcast_to(np.arange(costs.shape[1]), costs.shape)
-    found: Array = np.argpartition(costs, count - 1, axis=1)[:, :count]
-    return found
+        own, chosen = np.empty((M, width, last - first)), np.empty((M, width, last - first), np.int32)
+        own[:, :states], parents = centres[:, :, first:last], np.empty((M, width), np.int32)
+        columns = np.ascontiguousarray(triangle.R[first:last, first:last].T)
+        diagonal = np.ascontiguousarray(triangle.d[first:last])
+        states = _anneal.beam_rows(columns, diagonal, *grid, states, children, own, chosen, parents, costs)
+        chosen, parents = chosen[:, :states], parents[:, :states]
+        blocks.append((first, chosen, parents))
+        if first:  # those of the block itself are at what they have been set to
+            moved = encoding.offsets(chosen).reshape(M * states, -1) @ triangle.R[:first, first:last].T
+            centres = centres[:, :, :first][units, parents]
+            centres -= moved.reshape(centres.shape)
+    levels, at = np.empty((M, states, n), np.int32), np.arange(states)[None]
+    for first, chosen, parents in reversed(blocks):
+        levels[:, :, first : first + chosen.shape[2]] = chosen[units, at]
+        at = parents[units, at]
+    return levels, costs[:, :states]
