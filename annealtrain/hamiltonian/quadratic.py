@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annealtrain import _anneal
+from annealtrain.hamiltonian.curvature import looks_convex
 from annealtrain.hamiltonian.encoding import Encoding
-from annealtrain.hamiltonian.triangle import Triangle, is_semidefinite, triangle
+from annealtrain.hamiltonian.triangle import Triangle, triangle
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import Array
 
@@ -72,8 +73,8 @@ class Couplings:
 
     @cached_property
     def is_convex(self) -> bool:
-        """Whether J is positive semidefinite: as it is said to be, or else as its factors tell, up to float32."""
-        return is_semidefinite(self.live_J) if self.convex is None else self.convex
+        """Whether J is positive semidefinite: as it is said to be, or else as far as `looks_convex` sees."""
+        return looks_convex(self.packed[:, : self.indices.size]) if self.convex is None else self.convex
 
     @cached_property
     def triangle(self) -> Triangle:

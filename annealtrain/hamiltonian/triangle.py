@@ -14,7 +14,6 @@ import scipy.linalg
 from annealtrain.errors import InputError
 from annealtrain.runtime.array_types import Array
 
-SLACK = 1e-4  # of mean J_jj, added to the diagonal where only the sign is asked for, in float32
 DAMPINGS = (1e-10, 1e-8, 1e-6)  # of mean J_jj, added to the diagonal: directions that no row reaches have a curvature
 
 
@@ -59,14 +58,3 @@ def triangle(J: Array) -> Triangle:
     raise InputError(
         "J is not positive semidefinite, so that it has no triangular factor: take solver=sa, start=random"
     )
-
-
-def is_semidefinite(J: Array) -> bool:
-    """Return whether J (n, n) is positive semidefinite, or so close to it that no solver would notice."""
-    damped = J.astype(np.float32)
-    damped[np.diag_indices(len(J))] += np.float32(SLACK * J.diagonal().mean())
-    try:
-        np.linalg.cholesky(damped)
-    except np.linalg.LinAlgError:
-        return False
-    return True
