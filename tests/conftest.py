@@ -206,7 +206,7 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 # Processes: each leads a session of its own, and ends with its test, with all that it has started.
 
-LIMIT_S = 120  # of each wait, on a busy machine too: the slowest of these processes needs some ten seconds alone
+LIMIT_S = 300  # of each wait, on a busy machine too: the slowest of these processes needs some ten seconds alone
 STARTED: list["Process"] = []
 
 

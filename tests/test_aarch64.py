@@ -27,7 +27,7 @@ def annealed(compiler: str | None, linked: list[str], runner: list[str], folder:
     folder.mkdir()
     command = [str(compiler), *flags(), *linked, f"-I{ROOT / 'csrc'}", *map(str, sources), "-o", str(program)]
     for step in (command, [*runner, str(program)]):
-        outcome = finished(started(step, folder), timeout=120)
+        outcome = finished(started(step, folder))
         assert outcome.code == 0, outcome.err
     return outcome.out.splitlines()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_same_run
+from conftest import LIMIT_S, assert_same_run
 
 import annealtrain
 from annealtrain.errors import InputError
@@ -106,7 +106,7 @@ def test_plots_leave_matplotlib_as_it_is(runs: Path) -> None:
         "assert not plt.get_fignums(); print(figure._repr_png_()[1:4].decode())"
     )
     told = subprocess.run(
-        [sys.executable, "-c", code, runs / "gauss_newton"], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code, runs / "gauss_newton"], capture_output=True, text=True, timeout=LIMIT_S, check=True
     )
     assert told.stdout == "PNG\n"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MOODY, SMALL, composed, ended_cpu_s, finished, process, table, write_mnist
+from conftest import LIMIT_S, MOODY, SMALL, composed, ended_cpu_s, finished, process, table, write_mnist
 
 import annealtrain
 from annealtrain.cli import COMMANDS, main
@@ -446,7 +446,7 @@ def test_completion_in_a_real_bash(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import finished, process
+from conftest import LIMIT_S, finished, process
 from http_examples import served
 from hydra.core.plugins import Plugins
 from own_data import write_pictures, write_tables
@@ -200,13 +200,11 @@ def test_commands_of_a_page(
         if command == "figure":
             words = [words[0], *reduced([]), "--seeds=1"]
         elif command in ("train", "bench") and not {"--help", "field"} & {*words}:
-            words = [*reduced(words), *["--repeats=1"] * (command == "bench")]
+            words = [*reduced(words), *["--repeats=1", f"--timeout={LIMIT_S}"] * (command == "bench")]
         elif command == "quantize":
             words = [*words, "solver=babai", "rounds=1", "threads=1"]
-        if "sweep=search" in line:  # others' plugins warn, here an error
-            outcome = finished(process([command, *words], tmp_path), timeout=120)
-        else:
-            outcome = cli(command, *words)
+        in_process = "sweep=search" not in line  # others' plugins warn, here an error
+        outcome = cli(command, *words) if in_process else finished(process([command, *words], tmp_path))
         if "solver=dwave" in line and "mock" not in line:
             assert outcome.code == 2, told
             assert "has no API token" in outcome.err, told

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, table
+from conftest import LIMIT_S, SMALL, table
 from run_folders import write_run
 
 from annealtrain.errors import InputError
@@ -227,11 +227,11 @@ def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
     browser = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
     shot = tmp_path / "page.png"
     call = [*browser, "--window-size=1000,1400", f"--screenshot={shot}", page.as_uri()]
-    subprocess.run(call, check=True, capture_output=True, timeout=120)
+    subprocess.run(call, check=True, capture_output=True, timeout=LIMIT_S)
     pixels = matplotlib.image.imread(shot)[..., :3]
     assert pixels.shape[:2] == (1400, 1000)
     assert pixels.std() > 0.05  # text and plots, not a blank or a broken page
     dom = subprocess.run(
-        [*browser, "--dump-dom", page.as_uri()], check=True, capture_output=True, timeout=120, text=True
+        [*browser, "--dump-dom", page.as_uri()], check=True, capture_output=True, timeout=LIMIT_S, text=True
     )
     assert dom.stdout.count("<td>") == page.read_text().count("<td>")

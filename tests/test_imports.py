@@ -6,6 +6,7 @@ import sys
 
 import house
 import pytest
+from conftest import LIMIT_S
 
 import annealtrain
 
@@ -61,7 +62,7 @@ def test_this_reader_of_imports(source: str, expected: set[str]) -> None:
 
 def loaded(modules: str, heavy: set[str]) -> str:
     code = f"import sys, {modules}; print([name for name in {sorted(heavy)} if name in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_S, check=True)
     return told.stdout.strip()
 
 

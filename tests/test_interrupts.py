@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import finished, process, started
+from conftest import LIMIT_S, finished, process, started
 
 from annealtrain.commands.interrupts import as_ctrl_c, left_to_this_process
 from annealtrain.runs.recorder import RunRecorder
@@ -32,7 +32,9 @@ def test_each_signal_has_its_exit_code(number: signal.Signals, code: int, is_lef
         if is_left:
             left_to_this_process()
             child = "import signal; print([int(n) for n in sorted(signal.pthread_sigmask(signal.SIG_BLOCK, []))])"
-            said = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True, timeout=60)
+            said = subprocess.run(
+                [sys.executable, "-c", child], capture_output=True, text=True, check=True, timeout=LIMIT_S
+            )
             assert said.stdout == f"{[int(signal.SIGHUP), int(signal.SIGINT)]}\n"
         with pytest.raises(KeyboardInterrupt):
             interrupted_by(number)

@@ -69,7 +69,9 @@ def test_processes_end_with_their_pool_and_with_this_process():
     del workers
     assert process.poll() is not None
     script = "from annealtrain.runtime.process_pool import Workers; W = Workers(); print(W.run(abs, -3))"
-    ended = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=LIMIT_S
+    )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "3\n", "")
 
 

@@ -32,7 +32,7 @@ def test_two_ranks_reach_the_weights_of_one(cli, tmp_path):
     alone = all_of_them()
     torch.set_num_threads(before)
     assert cli(*WORDS, "hydra.run.dir=one").code == 0
-    first, second = (finished(rank, timeout=100) for rank in ranks)
+    first, second = (finished(rank) for rank in ranks)
     assert (first.code, second.code) == (0, 0), (first, second)
     assert "last epoch (2)" in first.out
     assert not second.out

@@ -128,6 +128,6 @@ def test_a_browser_opens_it(site: Path, tmp_path: Path) -> None:
         "--disable-background-networking",
     ]
     command = [str(BROWSER), *flags, *own, "--dump-dom", page.as_uri()]
-    outcome = finished(started(command, tmp_path, HOME=str(tmp_path)), timeout=120)
+    outcome = finished(started(command, tmp_path, HOME=str(tmp_path)))
     page.unlink()
     assert "<title>sticky true true</title>" in outcome.out, outcome.out[:500]

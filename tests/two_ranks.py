@@ -30,7 +30,7 @@ WORDS = [
     *("train", "model=linear_small", "dataset=digits", "samples=100", "validation=20", "epochs=2", "batch_size=30"),
     *("optimizer=kronecker", "threads=1", "progress=false", "averaging=0.9"),
 ]
-LIMIT = timedelta(seconds=60)
+LIMIT = timedelta(seconds=300)
 GREEDY = SimulatedAnnealing(2, move="greedy", start="present")
 
 
