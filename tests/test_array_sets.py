@@ -96,6 +96,15 @@ def test_real_targets():
     assert (two.classes, two.test_labels.shape) == (2, (18, 2))
 
 
+@pytest.mark.parametrize("kind", [object, "string", "category", "Int64", "Float64", "datetime64[ns]"])
+def test_labels_that_a_frame_lacks_are_no_class(kind):
+    pandas = pytest.importorskip("pandas")
+    y = pandas.Series([1, 2, None] * 30, dtype=kind)
+    assert "dataset mine: labels " in error_of(from_arrays, "mine", X, y)
+    whole = pandas.Series([1, 2, 2] * 30, dtype="Int64" if kind == "datetime64[ns]" else kind)
+    assert {*from_arrays("mine", X, whole).class_names} == {"1", "2"}
+
+
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
@@ -103,6 +112,11 @@ def test_real_targets():
         ({"y": LABELS[:80]}, "90 samples and labels (80,): give one label a sample"),
         ({"y": TARGETS}, "labels are real numbers: give classes, or set task=regression"),
         ({"y": np.where(LABELS, 1.0, np.nan)}, "labels contain nan: give classes, or set task=regression"),
+        ({"y": LABELS + 1j}, "labels are of type complex128: give whole numbers or names"),
+        ({"y": LABELS.astype("V8")}, "labels are of type |V8: give whole numbers or names"),
+        ({"y": LABELS.astype("M8[D]")}, "labels are of type datetime64[D]: give whole numbers or names"),
+        ({"y": np.array(["a", "b", None] * 30, object)}, "labels contain None: leave samples without a class out"),
+        ({"y": np.array(["a", "b", np.nan] * 30, object)}, "labels contain nan: leave samples without a class out"),
         ({"y": np.arange(90)}, "90 classes in 90 samples: set task=regression"),
         ({"y": np.eye(3)[LABELS]}, "labels are (90, 3): make them (n,), or set task=regression"),
         ({"y": LABELS.astype(str), "task": "regression"}, "not numbers: leave task=regression out"),

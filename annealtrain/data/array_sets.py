@@ -152,6 +152,10 @@ def _classes(
     for held in flat:
         if held.ndim != 1:
             raise InputError(f"dataset {name}: labels are {held.shape}: make them (n,), or set task=regression")
+        if held.dtype.kind not in "biufOSU":
+            raise InputError(f"dataset {name}: labels are of type {held.dtype}: give whole numbers or names")
+        if missing := [value for value in (held if held.dtype.kind == "O" else ()) if _is_missing(value)]:
+            raise InputError(f"dataset {name}: labels contain {missing[0]}: leave samples without a class out")
         if held.dtype.kind == "f" and not (np.isfinite(held) & (held == np.floor(held))).all():
             wrong = held[~np.isfinite(held)]
             what = f"contain {wrong[0]}" if wrong.size else "are real numbers"
@@ -170,6 +174,11 @@ def _classes(
         few = f"{len(values)} classes in {len(flat[0])} samples"
         raise InputError(f"dataset {name}: {few}: set task=regression, or give classes with more samples each")
     return [numbers.astype(np.int64), *(np.searchsorted(values, held).astype(np.int64) for held in flat[1:])], names
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a label is None, NaN, or what pandas takes for it, which equals nothing."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
 
 
 def test_rows(name: str, labels: np.ndarray, share: float, *, stratified: bool) -> np.ndarray:
