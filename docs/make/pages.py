@@ -20,7 +20,7 @@ import notebooks  # noqa: E402
 
 FROM_ROOT = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md"}
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(?=[)#])")
-ARGUMENT = re.compile(r"(<p>|\n)(\w+(?:, \w+)*): ")  # "num_reads: ...", where a line of a docstring begins
+ARGUMENT = re.compile(r"(<p>|(?<=[.:])\n)(\w+(?:, \w+)*): ")  # "num_reads: ...", where a line of a docstring begins
 
 
 def on_files(files: Files, config: Any) -> Files:
