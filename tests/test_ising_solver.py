@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from http.client import IncompleteRead
 
 import numpy as np
 import pytest
@@ -179,6 +180,7 @@ def test_a_call_that_fails_is_made_again_to_the_same_bits(caplog):
     np.testing.assert_array_equal(again.levels, Descent().solve(problem).levels)
     assert (again.stats["retries"], again.stats["submissions"]) == (2, 5)
     assert "a call of Unreliable failed (TimeoutError); it is sent again" in caplog.text
+    assert Unreliable([IncompleteRead(b"", 9)]).solve(problem).stats["retries"] == 1
     with pytest.raises(MachineLost, match=r"a call of Unreliable failed 3 times \(OSError: off\)$"):
         Unreliable([OSError("off")] * 3).solve(problem)
     line = r"a call of Unreliable failed \(KeyError: 'x'; test_ising_solver.py, line \d+\)$"
@@ -367,7 +369,12 @@ def test_a_run_goes_on_where_its_machine_was_lost(service, machine, cli, tmp_pat
     np.testing.assert_array_equal(found["weights_0"], whole["weights_0"])
 
 
-def test_a_run_that_its_machine_cannot_hold_is_refused_before_it_starts(machine, refused):
+def test_a_run_that_its_machine_cannot_hold_is_refused_before_it_starts(machine, refused, tmp_path):
+    (tmp_path / "mine/solver/lacking.yaml").write_text("_target_: http_machine.HttpMachine\nurl: ???\n")
+    words = ["train", *SMALL, *machine]
+    assert refused(*words, "solver=lacking") == "solver.url has no value: add solver.url=..."
+    told = "solver.inner.url has no value: add solver.inner.url=..."
+    assert refused(*words, "solver=decompose", "solver.inner=lacking") == told
     assert "layer 0 needs 72 spins" in refused("train", *SMALL, *machine, "bits=9")
 
 

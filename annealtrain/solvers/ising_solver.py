@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class IsingSolver(Solver):
     max_bits: int | None = None
     max_problems: int | None = None
     largest: float | None = 1.0
-    failures: tuple[type[Exception], ...] = (OSError,)
+    failures: tuple[type[Exception], ...] = (OSError, HTTPException)  # an answer that is cut off is no OSError
     max_retries: int = 2
     retry_wait_s: float = FIRST_WAIT_S
 
