@@ -19,7 +19,7 @@ from annealtrain.commands.parser import (
     parser_of,
     run_folder,
 )
-from annealtrain.errors import InputError, nearest
+from annealtrain.errors import InputError, exit_code, nearest
 from annealtrain.runtime.address_space import require_address_space
 
 USAGE = """\
@@ -59,8 +59,8 @@ def _told(command: str, arguments: list[str], heard: Heard) -> int:
         require_address_space()
         try:
             code = _run(command, arguments)
-        except SystemExit as end:  # of --help
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except SystemExit as end:  # of --help, or of a user's own module
+            code = exit_code(end)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return code
     except KeyboardInterrupt as interrupt:

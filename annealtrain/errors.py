@@ -40,6 +40,12 @@ class MachineLost(InputError):
     code = 1
 
 
+class WrongAnswer(MachineLost):
+    """What a machine gave is no answer to what it was asked: its run has stopped, and can be resumed."""
+
+    code = 2
+
+
 def in_words(error: BaseException) -> str:
     """Return what an error of Python's or of a library says, in one line and without the names of classes."""
     if isinstance(error, UnicodeError):
@@ -65,6 +71,13 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     known = {choice.lower(): choice for choice in choices if len(choice) < 3 * len(name)}  # MNIST is mnist
     close = get_close_matches(name.lower(), list(known), n=1, cutoff=0.6 if len(name) > 2 else 0.5)
     return f"; did you mean '{known[close[0]]}'?" if close else ""
+
+
+def exit_code(end: SystemExit) -> int:
+    """Return the exit code that a SystemExit stands for; InputError where a user's own code has raised it."""
+    if place := own_place(end):
+        raise InputError(f"{place} calls sys.exit: {' '.join(str(end.code).split())}") from end
+    return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 def own_place(error: BaseException) -> str | None:

@@ -115,6 +115,11 @@ def test_what_blocks_cannot_hold_is_refused():
         Decompose(SimulatedAnnealing(), 3).check(bits=4, weights=[9])
     with pytest.raises(InputError, match=r"^solver.max_spins=8 is more than Together takes: lower it to 4$"):
         Decompose(Together(), 8).check(bits=4, weights=[9])
+    for most in (3, 8):
+        with pytest.raises(
+            InputError, match=r"^Together takes at most 4 spins, so no weight of 5 bits: lower bits to 4$"
+        ):
+            Decompose(Together(), most).check(bits=5, weights=[9])
     with pytest.raises(InputError, match=r"solver.inner=3 is not a solver"):
         Decompose(3)
 

@@ -60,3 +60,26 @@ def test_a_worker_that_is_killed_is_one_line() -> None:
     assert ended.code == 1
     assert str(ended).endswith("finished jobs and epochs are kept; the same command goes on")
     assert sweep.worker_ended(ValueError("of the user's own code")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import sys\n\nsys.exit('no licence')\n", "ends.py, line 3 calls sys.exit: no licence"),
+        (
+            "class Ends:\n    def __init__(self):\n        raise SystemExit(3)\n",
+            "ends.py, line 3 calls sys.exit: 3",
+        ),
+    ],
+)
+def test_a_module_of_the_users_that_ends_the_program_is_told(text, told, cli, refused, tmp_path) -> None:
+    (tmp_path / "ends.py").write_text(text)
+    (tmp_path / "mine/solver").mkdir(parents=True)
+    (tmp_path / "mine/solver/ends.yaml").write_text("_target_: ends.Ends\n")
+    words = ["--config-dir=mine", "model=linear_small", "bits=2", "samples=30", "validation=20", "epochs=1"]
+    assert refused("estimate", *words, "solver=ends") == told
+    assert refused("train", *words, "solver=ends", "hydra.run.dir=run") == told
+    swept = cli("train", "-m", *words, "solver=ends,sa", "hydra.sweep.dir=runs")  # the other job goes on
+    assert swept.code == 1
+    assert told in swept.out
+    assert "2 jobs, 1 failed" in swept.out

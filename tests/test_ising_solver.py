@@ -1,6 +1,8 @@
 """Machines of others: what they are asked, what they may answer, how their calls are counted and made again."""
 
+import sys
 from collections.abc import Iterator
+from http.client import IncompleteRead
 
 import numpy as np
 import pytest
@@ -109,7 +111,7 @@ def test_problems_are_sent_together_where_there_is_a_batch_form():
         (lambda size: np.ones((2, 2, size)), r"shape \(2, 2, 10\) for 10 spins"),
         (lambda size: np.zeros((3, size)), r"not all -1 or 1: of bits b, give 2 b - 1"),
         (lambda size: np.full((3, size), np.nan), r"not all -1 or 1"),
-        (lambda size: None, r"shape \(\) for 10 spins"),
+        (lambda size: 1, r"shape \(\) for 10 spins"),
     ],
 )
 def test_an_answer_that_is_none_is_refused(answer, told):
@@ -142,10 +144,15 @@ def test_limits_are_declared():
     solver = Descent()
     solver.max_spins, solver.max_bits = 64, 4
     solver.check(bits=4, weights=[16])
-    with pytest.raises(InputError, match=r"layer 1 needs 68 spins .*at most 64: lower bits to 3, or solver=decompose"):
+    blocks = "or solver=decompose solver.inner=NAME solver.max_spins=64 for blocks, NAME being what solver= names now"
+    with pytest.raises(InputError, match=rf"layer 1 needs 68 spins .*at most 64: lower bits to 3, {blocks}"):
         solver.check(bits=4, weights=[16, 17])
-    with pytest.raises(InputError, match=r"at most 64: take a smaller model, or solver=decompose"):
-        solver.check(bits=1, weights=[65])
+    with pytest.raises(InputError, match=r"layer 1 needs 600 spins .*: take a smaller model, or solver=decompose"):
+        solver.check(bits=4, weights=[25, 150])  # 2 bits would do for the first, and not for the second
+    solver.max_spins, solver.max_bits = 4, None
+    with pytest.raises(InputError, match=r"Descent takes at most 4 spins, so no weight of 5 bits: lower bits to 4$"):
+        solver.check(bits=5, weights=[9])  # for which blocks are no remedy
+    solver.max_spins, solver.max_bits = 64, 4
     with pytest.raises(InputError, match=r"Descent takes at most 4 bits a weight, not 5: lower bits"):
         solver.check(bits=5, weights=[1])
     with pytest.raises(InputError, match="a unit needs 80 spins"):
@@ -173,6 +180,7 @@ def test_a_call_that_fails_is_made_again_to_the_same_bits(caplog):
     np.testing.assert_array_equal(again.levels, Descent().solve(problem).levels)
     assert (again.stats["retries"], again.stats["submissions"]) == (2, 5)
     assert "a call of Unreliable failed (TimeoutError); it is sent again" in caplog.text
+    assert Unreliable([IncompleteRead(b"", 9)]).solve(problem).stats["retries"] == 1
     with pytest.raises(MachineLost, match=r"a call of Unreliable failed 3 times \(OSError: off\)$"):
         Unreliable([OSError("off")] * 3).solve(problem)
     line = r"a call of Unreliable failed \(KeyError: 'x'; test_ising_solver.py, line \d+\)$"
@@ -196,6 +204,8 @@ DECLARED = [
     ("max_retries", -1),
     ("max_retries", "a"),
     ("retry_wait_s", -1),
+    ("is_metered", "no"),
+    ("is_metered", 1),
 ]
 
 
@@ -212,7 +222,65 @@ def test_declarations_are_checked_before_anything_is_asked(name, value):
             ask()
 
 
-@pytest.mark.parametrize("answer", [None, 3, iter(()), ([1, 1], 2.0), [[1], [1, -1]]], ids=list("abcde"))
+class Nothing(IsingSolver):
+    pass
+
+
+class NoSeed(IsingSolver):
+    def ising(self, J, h):
+        return h
+
+
+class NoSeeds(IsingSolver):
+    def ising_batch(self, problems, seeds, more):
+        return problems
+
+
+class Waits(IsingSolver):
+    async def ising(self, J, h, seed):
+        return h
+
+
+class Yields(IsingSolver):
+    def ising_batch(self, problems, seeds):
+        yield problems
+
+
+class Given(IsingSolver):
+    ising = 3
+
+
+class NoLimit(Descent):
+    max_spin = 3
+
+
+class NoWait(Descent):
+    def __init__(self):
+        super().__init__()
+        self.retry_wait = 3
+
+
+@pytest.mark.parametrize(
+    ("machine", "told"),
+    [
+        (Nothing, "Nothing gives neither ising nor ising_batch: a machine has one of them"),
+        (NoSeed, r"NoSeed\.ising takes \(J, h\): it is given \(J, h, seed\)"),
+        (NoSeeds, r"NoSeeds\.ising_batch takes \(problems, seeds, more\): it is given \(problems, seeds\)"),
+        (Waits, r"Waits\.ising does not return spins when it is called: asyncio\.run"),
+        (Yields, r"Yields\.ising_batch does not return spins when it is called: `return` in place of `yield`"),
+        (Given, r"Given\.ising is no function: it takes \(J, h, seed\)"),
+        (NoLimit, r"NoLimit\.max_spin is not read; did you mean 'max_spins'\?"),
+        (NoWait, r"NoWait\.retry_wait is not read; did you mean 'retry_wait_s'\?"),
+    ],
+)
+def test_a_class_that_cannot_be_asked_is_refused_before_a_run(machine, told):
+    with pytest.raises(InputError, match=told):
+        machine().check(bits=2, weights=[3])
+
+
+@pytest.mark.parametrize(
+    "answer", [None, 3, iter(()), ([1, 1], 2.0), [[1], [1, -1]], [{0: 1}], ["1", "-1"]], ids=list("abcdefg")
+)
 def test_what_is_no_array_of_spins_is_told(answer):
     class Odd(IsingSolver):
         def ising(self, J, h, seed):
@@ -225,6 +293,27 @@ def test_what_is_no_array_of_spins_is_told(answer):
     for solver in (Odd(), OddBatch()):
         with pytest.raises(InputError, match=rf"{type(solver).__name__}.* gave .*: give "):
             solver.solve(random_problem())
+
+
+def test_a_call_that_is_made_again_has_the_problem_as_it_was():
+    class InPlace(Descent):
+        retry_wait_s = 0.0
+        fails = True
+
+        def ising(self, J, h, seed):
+            self.asked.append((J.copy(), h.copy()))
+            J *= 2
+            h[:] = 0
+            if self.fails:
+                self.fails = False
+                raise OSError
+            return np.ones(len(h))
+
+    machine = InPlace()
+    machine.solve(random_problem(M=1))
+    (J, h), (J_again, h_again) = machine.asked
+    np.testing.assert_array_equal(J_again, J)
+    np.testing.assert_array_equal(h_again, h)
 
 
 def test_waits_grow(monkeypatch):
@@ -280,8 +369,43 @@ def test_a_run_goes_on_where_its_machine_was_lost(service, machine, cli, tmp_pat
     np.testing.assert_array_equal(found["weights_0"], whole["weights_0"])
 
 
-def test_a_run_that_its_machine_cannot_hold_is_refused_before_it_starts(machine, refused):
+def test_a_run_that_its_machine_cannot_hold_is_refused_before_it_starts(machine, refused, tmp_path):
+    (tmp_path / "mine/solver/lacking.yaml").write_text("_target_: http_machine.HttpMachine\nurl: ???\n")
+    words = ["train", *SMALL, *machine]
+    assert refused(*words, "solver=lacking") == "solver.url has no value: add solver.url=..."
+    told = "solver.inner.url has no value: add solver.inner.url=..."
+    assert refused(*words, "solver=decompose", "solver.inner=lacking") == told
     assert "layer 0 needs 72 spins" in refused("train", *SMALL, *machine, "bits=9")
+
+
+class Quits(Descent):
+    """Answers ten times, and then what is no answer, or not at all."""
+
+    calls_made, last = 0, 2
+
+    def ising(self, J, h, seed):
+        Quits.calls_made += 1
+        if Quits.calls_made <= 10:
+            return super().ising(J, h, seed)
+        return [Quits.last] * len(h) if Quits.last else sys.exit("no seconds left")
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "told"),
+    [(2, 2, "that are not all -1 or 1: of bits b, give 2 b - 1"), (0, 1, "(SystemExit: no seconds left; ")],
+)
+def test_whatever_a_machine_gives_the_epochs_that_are_done_stay(last, code, told, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(Quits, "calls_made", 0)
+    monkeypatch.setattr(Quits, "last", last)
+    (tmp_path / "mine/solver").mkdir(parents=True)
+    (tmp_path / "mine/solver/quits.yaml").write_text(f"_target_: {__name__}.Quits\n")
+    outcome = cli("train", *SMALL, "--config-dir=mine", "solver=quits", "hydra.run.dir=run")
+    assert outcome.code == code
+    line = outcome.err.splitlines()[-1]
+    assert told in line
+    assert line.endswith(
+        f": 1 of 3 epochs are kept; to go on: annealtrain resume {tmp_path / 'run'} --trust {__name__}"
+    )
 
 
 def test_blocks_of_units_are_one_call(service, machine, cli, tmp_path):

@@ -70,6 +70,17 @@ def test_an_unknown_key_is_refused_with_the_nearest(word: str, said: str) -> Non
     assert said in line(word)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "word", "said"),
+    [
+        ("optimizer=pinv", "optimizer.block=16", "no setting 'optimizer.block': it is of optimizer=gauss_newton"),
+        ("solver=sqa", "solver.move=slice", "no setting 'solver.move': it is of solver=sa"),
+    ],
+)
+def test_what_the_default_option_of_a_group_has_is_named_by_it(chosen: str, word: str, said: str) -> None:
+    assert said in line(chosen, word)
+
+
 @pytest.mark.parametrize("group", ["experiment", "method", "optimizer", "sweep"])
 def test_an_unknown_key_of_a_yaml_is_refused(own: Callable, group: str) -> None:
     said = line(f"{group}=mine", config_dir=own(f"{group}/mine", f"{GLOBAL}epoch: 1\n"))

@@ -430,6 +430,8 @@ def test_a_layer_too_large_is_refused_before_any_work(annealer):
         match=rf"layer 1 needs 50 spins; MockDWaveSampler embeds at most {limit}: lower bits to {limit // 10}",
     ):
         solver.prepare(bits=5, weights=[2, 10], units=[2, 2], solves=[1, 1])
+    with pytest.raises(InputError, match=rf"layer 1 needs {5 * limit} spins; .*: lower bits to 1$"):
+        solver.prepare(bits=5, weights=[limit // 2, limit], units=[2, 2], solves=[1, 1])
     with pytest.raises(InputError, match=rf"layer 0 needs {2 * limit} spins; .* at most {limit}: take a smaller model"):
         solver.prepare(bits=1, weights=[2 * limit], units=[2], solves=[1])
 

@@ -11,7 +11,7 @@ from annealtrain.commands import streams, together
 from annealtrain.commands.footing import require_memory
 from annealtrain.commands.progress import Display, summary
 from annealtrain.commands.together import Group
-from annealtrain.errors import Diverged, InputError, MachineLost
+from annealtrain.errors import Diverged, InputError, MachineLost, exit_code
 from annealtrain.experiment import continuing, moved_data, trust, versions
 from annealtrain.experiment.builder import Experiment
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text, read_config, saved_config
@@ -47,10 +47,14 @@ def train(
     Of processes that torchrun has started the first does all this; the others train along, and their score is NaN.
     Raises InputError before anything is written, Interrupted at Ctrl-C, Diverged where the loss is no longer a number.
     """
-    with together.group() as group:
-        if group.rank:
-            return _followed(config, folder, group)
-        return _led(config, folder, command, tell, recorded, group)
+    try:
+        with together.group() as group:
+            if group.rank:
+                return _followed(config, folder, group)
+            return _led(config, folder, command, tell, recorded, group)
+    except SystemExit as end:  # by a user's module: other jobs of a sweep, and a notebook, go on
+        exit_code(end)
+        raise
 
 
 def _led(
@@ -110,7 +114,7 @@ def _trained(
             f"to go on: {collection.resume_command(folder, trust.flags(config))}"
         )
         if isinstance(error, MachineLost):
-            raise MachineLost(f"{error}: {kept}") from error
+            raise type(error)(f"{error}: {kept}") from error
         raise Interrupted(f"interrupted: {kept}") from None
     cost = {"seconds": spent + time.perf_counter() - began, "peak_memory_mb": peak_memory_mb()}
     warning = unfallen_loss(record.first_row, record.last_row, trainer.optimizer.step_setting)

@@ -118,7 +118,7 @@ def meant(key: str, known: Iterable[str]) -> str:
     places, name = _places(), name.replace("-", "_")
     if key in ELSEWHERE:
         return f"; did you mean {ELSEWHERE[key]}?"
-    if of := places.get(key):
+    if of := places.get(key) or _of_default(key):
         return f": it is{of}"
     elsewhere = [place for place in places if place.rpartition(".")[2] == name and place != key]
     if elsewhere and key not in places:  # the name is right, its place is not
@@ -132,18 +132,32 @@ def meant(key: str, known: Iterable[str]) -> str:
     return ""
 
 
+def _of_default(key: str) -> str:
+    """Return " of GROUP=NAME" for what the default option of a group has; it is asked for where another is chosen."""
+    group, _, name = key.partition(".")
+    for option in DEFAULT if group in OF_OPTIONS else ():
+        if option in options(group) and name in _own_settings(group, option):
+            return f" of {group}={option}"
+    return ""
+
+
 @cache
 def _places() -> dict[str, str]:
     """Return all settings, those of train.yaml first; and of what one option alone has, " of GROUP=NAME"."""
     found = {".".join(path): "" for path in leaves(shipped_settings())} | {name: "" for name in shipped_settings()}
     for group in OF_OPTIONS:
         for option in sorted(options(group), key=lambda option: (option not in DEFAULT, option)):
-            text = (files(CONFIGS) / group / f"{option}.yaml").read_text(encoding="utf-8")
-            content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-            assert isinstance(content, dict)
-            for name in map(str, content.get(group, {}) if HEADER in text else content):
+            for name in _own_settings(group, option):
                 found.setdefault(f"{group}.{name}", "" if option in DEFAULT else f" of {group}={option}")
     return {place: of for place, of in found.items() if not place.endswith(("._target_", ".defaults", ".name"))}
+
+
+def _own_settings(group: str, option: str) -> list[str]:
+    """Return the names that the YAML of a shipped option sets in its group."""
+    text = (files(CONFIGS) / group / f"{option}.yaml").read_text(encoding="utf-8")
+    content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    assert isinstance(content, dict)
+    return list(map(str, content.get(group, {}) if HEADER in text else content))
 
 
 def shipped_names() -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from annealtrain.errors import InputError, own_place
 from annealtrain.experiment import trust
@@ -78,6 +78,8 @@ def unbuilt(what: str, node: Any, error: BaseException) -> InputError:
         error = error.__cause__
     if "Expected a callable target" in str(error):
         error = TypeError("a _target_ is no class and no function")
+    if isinstance(error, MissingMandatoryValue) and (lacking := re.search(r"full_key: ([\w.\[\]]+)", str(error))):
+        return InputError(f"{what}.{lacking[1]} has no value: add {what}.{lacking[1]}=...")
     said = " ".join(str(error).split()).removesuffix(".") + trust.hidden(node)
     if isinstance(error, TypeError) and (lacking := re.search(r"missing .* argument.*?: '(\w+)'", said)):
         return InputError(f"{what} cannot be built: {said}: add +{what}.{lacking[1]}=...")

@@ -33,8 +33,10 @@ class Decompose(Wrapping):
         self.max_spins, self.rounds = max_spins, rounds
 
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
-        sizes = [self._size(count, bits) for count in weights]
         most = self.inner.max_spins if isinstance(self.inner, IsingSolver) else None
+        if isinstance(most, int) and most < bits:
+            INNER(self.inner.check)(bits=bits, weights=[1])  # says that it holds no weight, which no block mends
+        sizes = [self._size(count, bits) for count in weights]
         if isinstance(most, int) and bits <= most < max(sizes, default=0) * bits:
             name = type(self.inner).__name__
             raise InputError(f"solver.max_spins={self.max_spins} is more than {name} takes: lower it to {most}")

@@ -3,34 +3,20 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from annealtrain.errors import InputError, MachineLost
+from annealtrain.errors import InputError, MachineLost, WrongAnswer
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import Rule, check_all, number, optional, whole
+from annealtrain.solvers.declared import check_declared
 from annealtrain.solvers.effort import Effort
 from annealtrain.solvers.remote import FIRST_WAIT_S, called, told
 from annealtrain.solvers.solver import Solver
-
-DECLARED = {
-    "max_spins": optional(whole(1)),
-    "max_bits": optional(whole(1)),
-    "max_problems": optional(whole(1)),
-    "largest": optional(number(above=0)),
-    "failures": Rule(
-        "a tuple of exceptions, such as (OSError,)",
-        lambda value: (
-            isinstance(value, tuple) and all(isinstance(one, type) and issubclass(one, Exception) for one in value)
-        ),
-    ),
-    "max_retries": whole(0, 1000, "as a machine is lost long before"),
-    "retry_wait_s": number(0),
-}
 
 
 class IsingSolver(Solver):
@@ -54,7 +40,7 @@ class IsingSolver(Solver):
     max_bits: int | None = None
     max_problems: int | None = None
     largest: float | None = 1.0
-    failures: tuple[type[Exception], ...] = (OSError,)
+    failures: tuple[type[Exception], ...] = (OSError, HTTPException)  # an answer that is cut off is no OSError
     max_retries: int = 2
     retry_wait_s: float = FIRST_WAIT_S
 
@@ -73,31 +59,34 @@ class IsingSolver(Solver):
     @property
     def problems_a_call(self) -> int | None:
         """How many problems one call takes at most; None: all."""
-        self._check_declared()
+        check_declared(self, IsingSolver)
         return self.max_problems if type(self).ising_batch is not IsingSolver.ising_batch else 1
 
     def calls(self, *, units: int, weights: int, bits: int) -> int:
         return -(-units // (self.problems_a_call or units))
 
     def check(self, *, bits: int, weights: Sequence[int]) -> None:
-        self._check_declared()
-        for k, count in enumerate(weights):
-            self._require(count, bits, f"layer {k}")
-
-    def _check_declared(self) -> None:
-        check_all({name: getattr(self, name) for name in DECLARED}, DECLARED, f"{type(self).__name__}.")
+        check_declared(self, IsingSolver)
+        if weights:  # the largest, so that what is advised serves all
+            k = max(range(len(weights)), key=weights.__getitem__)
+            self._require(weights[k], bits, f"layer {k}")
 
     def _require(self, count: int, bits: int, what: str) -> None:
         name = type(self).__name__
         if self.max_bits is not None and bits > self.max_bits:
             raise InputError(f"{name} takes at most {self.max_bits} bits a weight, not {bits}: lower bits")
-        if self.max_spins is not None and count * bits > self.max_spins:
-            most = self.max_spins // count
-            remedy = f"lower bits to {most}" if most else "take a smaller model"
-            raise InputError(
-                f"{what} needs {count * bits} spins ({count} weights of {bits} bits); {name} takes at most "
-                f"{self.max_spins}: {remedy}, or solver=decompose solver.max_spins={self.max_spins} for blocks"
-            )
+        if self.max_spins is None or count * bits <= self.max_spins:
+            return
+        if bits > self.max_spins:
+            no = f"{name} takes at most {self.max_spins} spins, so no weight of {bits} bits"
+            raise InputError(f"{no}: lower bits to {self.max_spins}")
+        most = self.max_spins // count
+        needs = f"{what} needs {count * bits} spins ({count} weights of {bits} bits)"
+        raise InputError(
+            f"{needs}; {name} takes at most {self.max_spins}: "
+            f"{f'lower bits to {most}' if most else 'take a smaller model'}, or solver=decompose solver.inner=NAME "
+            f"solver.max_spins={self.max_spins} for blocks, NAME being what solver= names now"
+        )
 
     def effort(self, *, units: int, weights: int, bits: int) -> Effort:
         at_once, size = min(units, self.problems_a_call or units), weights * bits
@@ -115,13 +104,12 @@ class IsingSolver(Solver):
             units = asked[some]
             for i in units:
                 self._require(parts[i].S0.size, parts[i].bits, "a unit")
-            problems = [self._problem(parts[i]) for i in units]
             numbers = [int(seeds[i].generate_state(1)[0] >> 1) for i in units]
-            found, again = self._answers(problems, numbers)
+            found, again = self._answers([parts[i] for i in units], numbers)
             stats["submissions"] += 1 + again
             stats["retries"] += again
-            for i, (_, h), spins in zip(units, problems, found, strict=True):
-                levels[i] = self._levels(forms[i], self._reads(spins, h.size))
+            for i, spins in zip(units, found, strict=True):
+                levels[i] = self._levels(forms[i], self._reads(spins, parts[i].S0.size * parts[i].bits))
         return [(own, dict(stats)) for own in levels]
 
     def _problem(self, form: QuadraticForm) -> tuple[Array, Array]:
@@ -132,22 +120,27 @@ class IsingSolver(Solver):
         factor = 1.0 if self.largest is None or not size else self.largest / size
         return J * factor, h * factor
 
-    def _answers(self, problems: list[tuple[Array, Array]], seeds: list[int]) -> tuple[Sequence[Any], int]:
+    def _answers(self, parts: list[QuadraticForm], seeds: list[int]) -> tuple[Sequence[Any], int]:
         """Return the machine's answers to one call, and how often it was made again."""
         what, name = f"a call of {type(self).__name__}", type(self).__name__
         given = {"failures": self.failures, "retries": self.max_retries, "wait_s": self.retry_wait_s}
-        try:
-            found, again = called(lambda: self.ising_batch(problems, seeds), what, **given)  # type: ignore[arg-type]
+        try:  # the problems of each call are its own, as a machine may change them where they lie
+            found, again = called(
+                lambda: self.ising_batch([self._problem(part) for part in parts], seeds),
+                what,
+                **given,  # type: ignore[arg-type]
+            )
         except InputError:
             raise
-        except Exception as error:  # whatever a user's code raises, the epochs that are done stay
+        except (Exception, SystemExit) as error:  # whatever a user's code raises, the epochs that are done stay
             raise MachineLost(f"{what} failed ({told(error)}{self._place(error)})") from error
-        if not isinstance(found, Sequence | np.ndarray) or len(found) != len(problems):
-            gave = f"{len(found)} answers" if isinstance(found, Sequence | np.ndarray) else f"a {type(found).__name__}"
-            raise InputError(f"{name}.ising_batch gave {gave} to {len(problems)} problems: give a list, one for each")
+        if not isinstance(found, Sequence | np.ndarray) or len(found) != len(parts):
+            gave = f"{len(found)} answers" if isinstance(found, Sequence | np.ndarray) else kind(found)
+            asked = f"{len(parts)} problem{'s' * (len(parts) > 1)}"
+            raise WrongAnswer(f"{name}.ising_batch gave {gave} to {asked}: give a list, one for each")
         return found, again
 
-    def _place(self, error: Exception) -> str:
+    def _place(self, error: BaseException) -> str:
         """Return the file and line of the subclass that an error came by last, ", machine.py, line 3"."""
         own = getattr(sys.modules.get(type(self).__module__), "__file__", None)
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
@@ -155,16 +148,18 @@ class IsingSolver(Solver):
 
     def _reads(self, spins: Any, size: int) -> Array:
         """Return a machine's spins as (reads, N); InputError where they are none."""
+        name = type(self).__name__
         try:
             reads = np.atleast_2d(np.asarray(spins))
-        except (TypeError, ValueError):
-            gave = f"{type(self).__name__} gave a {type(spins).__name__} that is no array of spins"
-            raise InputError(f"{gave}: give (reads, {size})") from None
-        gave = f"{type(self).__name__} gave spins of shape {np.shape(spins)}"
+        except (TypeError, ValueError):  # rows of several lengths
+            reads = np.atleast_2d(np.array(None))
+        if reads.dtype.kind not in "iufcb":
+            raise WrongAnswer(f"{name} gave {kind(spins)} that is no array of spins: give (reads, {size})")
+        gave = f"{name} gave spins of shape {np.shape(spins)}"
         if reads.ndim != 2 or reads.shape[1] != size or not len(reads):
-            raise InputError(f"{gave} for {size} spins: give (reads, {size})")
+            raise WrongAnswer(f"{gave} for {size} spins: give (reads, {size})")
         if not np.isin(reads, (-1, 1)).all():
-            raise InputError(f"{gave} that are not all -1 or 1: of bits b, give 2 b - 1")
+            raise WrongAnswer(f"{gave} that are not all -1 or 1: of bits b, give 2 b - 1")
         return reads
 
     @staticmethod
@@ -172,3 +167,8 @@ class IsingSolver(Solver):
         levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
         levels[:, form.couplings.indices] = form.encoding.levels(spins)
         return levels
+
+
+def kind(value: Any) -> str:
+    """Return what a value is, in words: None, "a dict"."""
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -45,7 +45,7 @@ def called(
             tries += 1
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """Return the kind of an error and what it says, in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 

@@ -1,6 +1,7 @@
 """What mkdocs is to make pages of beside docs/: the README as the first one, the changes, and the notebooks, run.
 
-mkdocs calls on_files and on_page_markdown. Links of the sources are those of the checkout, as its readers need them.
+mkdocs calls on_files, on_page_markdown and on_page_content. Links of the sources are those of the checkout, as its
+readers need them.
 """
 
 import base64
@@ -19,6 +20,7 @@ import notebooks  # noqa: E402
 
 FROM_ROOT = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md"}
 LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(?=[)#])")
+ARGUMENT = re.compile(r"(<p>|(?<=[.:])\n)(\w+(?:, \w+)*): ")  # "num_reads: ...", where a line of a docstring begins
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -55,6 +57,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Return a page of docs/ with its links to files outside of it changed to the pages made of them."""
     path = page.file.src_uri
     return markdown if page.file.generated_by else relinked(markdown, posixpath.dirname(f"docs/{path}"), path)
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Return a page's HTML; in pages of docstrings each line that begins with what it is about is a line there too."""
+    if not page.file.src_uri.startswith("api/"):
+        return html
+    return ARGUMENT.sub(lambda found: f"{'<p>' if found[1] == '<p>' else '<br>'}<code>{found[2]}</code>: ", html)
 
 
 def relinked(text: str, folder: str, page: str) -> str:

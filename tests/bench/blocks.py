@@ -22,6 +22,7 @@ SOLVERS = (
     "solver=decompose solver.rounds=4 solver.inner.num_sweeps=100",
     "solver=decompose solver.inner.num_sweeps=100",
     "solver=decompose solver.inner=descent",
+    "solver=decompose solver.inner=exact solver.max_spins=20 solver.rounds=4",
 )
 
 

@@ -105,6 +105,8 @@ class QuantumAnnealing(Solver):
         """Reach the QPU, embed every layer, and estimate the whole run's QPU time; InputError if one is impossible."""
         super().prepare(bits=bits, weights=weights, units=units, solves=solves)
         planned, jobs = 0.0, 0
+        largest = max(range(len(weights)), key=weights.__getitem__)  # first, so that what is advised serves all
+        self.tiles(weights[largest] * bits, units[largest], bits, f"layer {largest}")
         for k, (count, M, times) in enumerate(zip(weights, units, solves, strict=True)):
             tiles = self.tiles(count * bits, M, bits, f"layer {k}")
             qubits = sum(len(chain) for tile in tiles for chain in tile)
