@@ -31,10 +31,10 @@ def test_an_empty_output_is_not_the_working_directory(refused: Callable, command
         (["data", "--data-dir", ""], "--data-dir is empty"),
         (["estimate", "--config-dir", ""], "--config-dir is empty"),
         (["bench", "field", "--solvers="], "--solvers is empty"),
+        (["collect", "runs", "--format=latex", "--columns="], "--columns is empty"),
         (["plot", ""], "a word is empty"),
         (["report", ""], "a word is empty"),
     ],
 )
 def test_no_other_word_is_empty(refused: Callable, words: list[str], said: str) -> None:
     assert refused(*words).startswith(f"{said}: give a value, or leave it out: see annealtrain ")
-
