@@ -36,7 +36,7 @@ HERE = ("dataset=digits", "samples=20", "validation=10")  # stands in for the la
 
 
 def test_the_groups_are_there() -> None:
-    assert GROUPS["model"] == sorted([*NETWORKS, "mlp", *MODULES, "torch"])
+    assert GROUPS["model"] == sorted([*NETWORKS, "mlp", "random_filters", "two_linear", *MODULES, "torch"])
     assert GROUPS["rest"] == ["adamw", "frozen", "sgd"]
     assert GROUPS["experiment"] == sorted(EXPERIMENTS)
     assert GROUPS["dataset"] == [
@@ -316,6 +316,24 @@ def test_the_best_settings_can_be_built(name: str) -> None:
     parts = build(config | {"dataset": digits, "samples": 20, "validation": 10})
     assert type(getattr(parts.optimizer, "float_optimizer", parts.optimizer)) in (GaussNewton, Kronecker)
     assert type(parts.optimizer.solver) is simulated_annealing.SimulatedAnnealing
+
+
+@pytest.mark.parametrize("name", ["head_mnist", "head_fashion_mnist"])
+def test_a_published_head_stands_on_filters_that_stay(name: str) -> None:
+    config = composed(f"experiment=published/{name}", "image_size=[28,28]", "threads=1")
+    assert (config["samples"], config["validation"]) == (60_000, 0)
+    parts = build(config | {"dataset": {"_target_": "annealtrain.data.datasets.digits"}, "samples": 80})
+    filters, seen = parts.network.frozen["conv2d0"], parts.network.preprocess(np.ones((1, 1, 28, 28)))
+    assert (filters.weight_shape, seen.shape) == ((8, 26), (1, 288))
+    assert [layer.weight_shape for layer in parts.network.trainable] == [(10, 289)]
+
+
+def test_the_published_network_of_an_ising_machine_has_its_sizes() -> None:
+    config = composed("experiment=published/mnist_100", "image_size=[28,28]")
+    assert (config["samples"], config["validation"]) == (1000, None)
+    digits = {"_target_": "annealtrain.data.datasets.digits"}
+    parts = build(config | {"dataset": digits, "samples": 80, "validation": 9})
+    assert [layer.weight_shape for layer in parts.network.trainable] == [(120, 785), (10, 121)]
 
 
 # Optimizers and methods: whose values hold

@@ -280,8 +280,23 @@ def test_figures_show_every_solver() -> None:
     assert [line.get_label() for line in axes.lines] == ["a 1.00", "b 0.00"]
     image = field_plots.gap_map({("a", "x"): 1e-4, ("b", "x"): math.inf}, "gaps").axes[0]
     assert [text.get_text() for text in image.get_yticklabels()] == ["a", "b"]
-    panels = field_plots.trajectories(paths, 1.0, {"a"}).axes
-    assert [panel.get_title("left") for panel in panels if panel.get_visible()] == ["x", r"y\$"]
+    colours = {line.get_label()[0]: line.get_color() for line in axes.lines}
+    figure = field_plots.trajectories(paths, 1.0, {"a"})
+    assert [panel.get_title("left") for panel in figure.axes] == ["x", r"y\$"]  # and none beside them that is empty
+    assert {line.get_color() for panel in figure.axes for line in panel.lines} == {colours["a"]}  # as in the first
+
+
+def test_the_panels_of_a_race_have_seconds_below_and_a_legend_on_none_of_their_labels() -> None:
+    lap = [(0.01, 0.5), (0.1, 1e-4)]
+    figure = field_plots.trajectories({("a", f"i{k}"): [lap] for k in range(7)}, 1.0, {"a"})
+    figure.draw_without_rendering()
+    last = [panel for panel in figure.axes if panel.get_visible()][-5:]
+    assert all(panel.xaxis.get_tick_params()["labelbottom"] for panel in last)
+    (legend,) = figure.legends
+    labels = [text for text in figure.texts if text.get_text()]
+    assert {text.get_text() for text in labels} == {"seconds", "mean gap to the best known"}
+    for text in [*labels, *(panel.title for panel in figure.axes)]:
+        assert not legend.get_window_extent().overlaps(text.get_window_extent())
 
 
 def test_a_solver_that_hangs_or_dies_is_a_lap_with_a_note_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

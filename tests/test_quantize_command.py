@@ -60,6 +60,15 @@ def test_a_run_becomes_a_network_of_few_levels(cli: Callable, run: Path) -> None
     assert "other settings" in cli("quantize", str(run), "bits=3", *FAST, "--output", "q").err
 
 
+def test_layers_that_stay_float_are_told(cli: Callable, undrawn: None) -> None:
+    words = ["model=two_linear", "dataset=digits", "samples=40", "validation=20", "epochs=1", "optimizer=kronecker"]
+    assert cli("train", *words, "trainable=[-1]", "threads=1", "hydra.run.dir=run").code == 0
+    outcome = cli("quantize", "run", "bits=3", *FAST, "--output", "q")
+    assert outcome.code == 0, outcome
+    assert "still float: linear0 (frozen in the run)\n" in outcome.out
+    assert json.loads(Path("q/result.json").read_text())["network"]["left"] == {"linear0": "frozen in the run"}
+
+
 def test_other_frameworks_read_it(cli: Callable, run: Path, undrawn: None) -> None:
     torch = pytest.importorskip("torch")
     runtime = pytest.importorskip("onnxruntime")

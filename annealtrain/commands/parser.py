@@ -24,7 +24,23 @@ DATA_DIR: dict[str, Any] = {
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises InputError in place of printing its usage."""
+    """An ArgumentParser that raises InputError in place of printing its usage, for words that are empty too."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._refuse_empty(args)
+        return super().parse_known_args(args, namespace)
+
+    def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._refuse_empty(args)
+        return super().parse_known_intermixed_args(args, namespace)
+
+    def _refuse_empty(self, words: Sequence[str]) -> None:
+        """Raise InputError for a word without a letter: as a path it would be the working directory, silently."""
+        for before, word in zip(["", *words], words, strict=False):
+            if word == "":
+                self.error(f"{before if before.startswith('--') else 'a word'} is empty: give a value, or leave it out")
+            if re.fullmatch(r"--[\w-]+=", word):
+                self.error(f"{word[:-1]} is empty: give a value, or leave it out")
 
     def error(self, message: str) -> NoReturn:
         named = re.match(r"unrecognized arguments: --([\w.-]+)", message)

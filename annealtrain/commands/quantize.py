@@ -163,9 +163,10 @@ def _display(wanted: Any, source: Source) -> Iterator[Told | None]:
 
 
 def summary(result: Mapping[str, Any], folder: Path) -> str:
-    """Return the last lines: scores as float and quantised, bytes, seconds, and where it lies."""
+    """Return the last lines: layers that stay float, scores as float and quantised, bytes, seconds, where it lies."""
     names = [name for name in result["float"] if name.endswith(("accuracy", "r2", "rmse"))]
-    lines = []
+    left = [f"{in_one_line(printable(name))} ({why})" for name, why in (result["network"].get("left") or {}).items()]
+    lines = [f"still float: {', '.join(left)}"] if left else []
     for kind in ("float", "quantized"):
         scores = "  ".join(
             f"{name.removesuffix('_accuracy')} {result[kind].get(name, float('nan')):.4f}" for name in names

@@ -49,7 +49,8 @@ RULES = {
     **model_of_run.RULES,
 }
 TEXT = Rule("text", lambda value: isinstance(value, str))
-TEXTS = {"data_dir": optional(TEXT), "model.name": optional(TEXT)}  # which not every configuration has
+PLACE = Rule("a folder", lambda value: isinstance(value, str) and value != "")
+TEXTS = {"data_dir": optional(PLACE), "model.name": optional(TEXT)}  # which not every configuration has
 # What changes how a run is done, but not its numbers.
 INDIFFERENT = ("resume", "progress", "threads", "data_dir")
 

@@ -33,6 +33,9 @@ def check_hydra(settings: DictConfig, *, is_sweep: bool, is_single: bool = False
             raise InputError(
                 f"{word.lstrip('+')} is of {kind[0]}, and this is {kind[1]}: leave it out, or add {remedy}"
             )
+    where, name = ("sweep", "hydra.sweep.dir") if is_sweep else ("run", "hydra.run.dir")
+    if not settings[where].dir:  # the working directory, if it were taken as a path
+        raise InputError(f"{name} is empty: give the folder that is to be made, or leave it out")
     params = settings.sweeper.get("params")
     if params and not (is_sweep or is_single):
         key = next(iter(params))

@@ -74,6 +74,8 @@ def of_run(folder: Path, config: Config, trusted: Sequence[str], data_dir: str |
     about: Row = {"run": str(folder), "weights": name, "epoch": epoch}
     about["data"] = contents.read_meta(folder / contents.META).get("data") or {}
     network = experiment.network
+    source = NetworkSource(network)
+    about["left"] = source.left
 
     def exports(layers: Sequence[QuantizedLayer], codes: dict[str, Array]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
@@ -86,7 +88,7 @@ def of_run(folder: Path, config: Config, trusted: Sequence[str], data_dir: str |
         return found
 
     return Given(
-        NetworkSource(experiment.network),
+        source,
         train.take(count),
         held_out.take(count),
         lambda: _finite(trainer.scores()),

@@ -30,9 +30,10 @@ def solved(laps: Laps, target: float, seconds: float) -> "Figure":
             reached = sorted(next((at for at, gap in lap if gap <= target), inf) for lap in own)
             done = [min(max(at, least), seconds) for at in reached if at <= seconds]
             order.append((len(done) / len(own), solver, done, len(own)))
-        for place, (share, solver, done, count) in enumerate(sorted(order, reverse=True)):
+        looks = _looks(laps)
+        for share, solver, done, count in sorted(order, reverse=True):
             x, y = [least, *done, seconds], [0, *(np.arange(1, len(done) + 1) / count), share]
-            axes.step(x, y, where="post", label=f"{plain(solver)} {share:.2f}", **_line(place))
+            axes.step(x, y, where="post", label=f"{plain(solver)} {share:.2f}", **looks[solver])
         axes.set(xscale="log", xlim=(least, seconds), ylim=(0, 1.02))
         figure.legend(loc="outside right upper", fontsize=8)
     return figure
@@ -70,23 +71,27 @@ def trajectories(laps: Laps, seconds: float, ours: Collection[str]) -> "Figure":
     instances = list(dict.fromkeys(name for _, name in laps))
     times = np.geomspace(seconds / 1000, seconds, 60)
     means = {key: np.array([_mean_at(group, at) for at in times]) for key, group in laps.items()}
-    colours = {solver: _line(k) for k, solver in enumerate(dict.fromkeys(solver for solver, _ in laps))}
-    rows = ceil(len(instances) / COLUMNS)
+    looks = _looks(laps)
+    columns = min(COLUMNS, len(instances))
+    rows = ceil(len(instances) / columns)
     with styled():
-        figure = Figure(figsize=(2.7 * COLUMNS, 2.1 * rows + 0.8), layout="constrained")
-        panels = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True)
+        figure = Figure(figsize=(2.7 * columns + 0.3, 2.1 * rows + 0.8), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=True)
         labels: dict[str, Any] = {}
         for axes, name in zip(panels.flat, instances, strict=False):
             for solver in _lowest({key[0]: path for key, path in means.items() if key[1] == name}, ours):
-                (line,) = axes.plot(times, np.maximum(means[solver, name], FLOOR), **colours[solver])
+                (line,) = axes.plot(times, np.maximum(means[solver, name], FLOOR), **looks[solver])
                 labels.setdefault(plain(solver), line)
             axes.set(xscale="log", yscale="log", ylim=(FLOOR / 2, 10))
             axes.set_title(plain(name), fontsize=8)
         for axes in panels.flat[len(instances) :]:
             axes.set_visible(False)
+        for axes in panels.flat[max(len(instances) - columns, 0) : len(instances)]:  # with no panel below them
+            axes.tick_params(labelbottom=True)
         figure.supxlabel("seconds", fontsize=9)
         figure.supylabel("mean gap to the best known", fontsize=9)
-        figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=8, fontsize=8)
+        ncols = min(8, 2 * columns)  # above, as the label of the axis below has no place of its own beside a legend
+        figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=ncols, fontsize=8)
     return figure
 
 
@@ -100,6 +105,11 @@ def _lowest(paths: Mapping[str, Any], ours: Collection[str]) -> list[str]:
 
 def _mean_at(laps: Sequence[Trajectory], seconds: float) -> float:
     return float(np.mean([min((gap for at, gap in lap if at <= seconds), default=np.nan) for lap in laps]))
+
+
+def _looks(laps: Laps) -> dict[str, dict[str, Any]]:
+    """Return the look of each solver's line, the same in all figures of a race."""
+    return {solver: _line(k) for k, solver in enumerate(dict.fromkeys(solver for solver, _ in laps))}
 
 
 def _line(number: int) -> dict[str, Any]:

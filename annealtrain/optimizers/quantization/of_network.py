@@ -20,7 +20,7 @@ class NetworkSource:
     def __init__(self, network: Network) -> None:
         self.network, self.exact = network, copy.deepcopy(network)
         self.names = [f"layer{network.layers.index(layer)}" for layer in network.trainable]
-        self.left: dict[str, str] = {}
+        self.left = dict.fromkeys(network.frozen, "frozen in the run")
 
     def block(self, samples: Any, part: slice) -> Array:
         found: Array = samples[part]
