@@ -43,6 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--measure", action="store_true", help=f"write the tests of more than {SLOW} s to {SLOW_TESTS}")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument: an archive has the time in it, and workers would collect other tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if "torture" not in config.getoption("markexpr"):  # hours in all: only where they are asked for
         items[:] = [item for item in items if item.get_closest_marker("torture") is None]
