@@ -294,6 +294,9 @@ def test_a_yaml_that_a_built_in_hides_is_told(own: Callable, refused: Callable) 
 def test_a_list_of_options_is_refused(group: str) -> None:
     for value in ("[1,2]", "[]", "[a,b]"):
         assert f"{group}={value} is a list: name one option" in line(f"{group}={value}")
+    said = line("hydra/job_logging=[1,2]")
+    assert "hydra/job_logging=[1,2] is a list: name one option, such as hydra/job_logging=default" in said
+    assert "hydra/launcher=3 names no option: choose one, such as hydra/launcher=basic" in line("hydra/launcher=3")
 
 
 def test_flags_stand_anywhere(own: Callable, cli: Callable) -> None:

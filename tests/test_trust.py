@@ -378,6 +378,14 @@ def test_trust_in_a_module_is_no_trust_in_what_it_imports(
     assert_not_executed(tmp_path)
 
 
+@pytest.mark.parametrize("value", ["-1e300", "[nan]", "{a: 1}", "true", "null"])
+@pytest.mark.parametrize("group", ["optimizer", "solver", "dataset"])
+def test_what_is_no_name_is_refused(refused: Callable, group: str, value: str) -> None:
+    for command in ("train", "estimate"):
+        said = refused(command, *WORDS, f"{group}._target_={value}")
+        assert said.startswith((f"{group}._target_=", f"{group} ", f"{group}=", f"{group}:")), said
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -115,9 +115,12 @@ def refuse_no_options(words: Sequence[str]) -> None:
     """Raise InputError where a group is given a list, null or a number in place of an option."""
     for word in words:
         key = word.lstrip("+").partition("=")[0]
-        if key.partition("@")[0].partition("/")[0] not in groups() or "." in key:
+        is_hydras = key.startswith("hydra/")
+        if not (is_hydras or key.partition("@")[0].partition("/")[0] in groups()) or "." in key:
             continue
         option = min(options(key), key=lambda name: (name not in DEFAULT, "/" in name, name), default="...")
+        if is_hydras:
+            option = "basic" if key in ("hydra/launcher", "hydra/sweeper") else "default"
         for value in _values(word):
             if isinstance(value, list):
                 given = word.lstrip("+")

@@ -17,7 +17,7 @@ NAMED = "annealtrain.data.datasets."  # sets whose shape is known without readin
 RULES: dict[str, Rule] = {
     "task": optional(one_of("classification", "regression")),
     "image_size": either(whole(), SIZE),
-    "scale": optional(number(above=0)),
+    "scale": optional(number(1e-19, words="a number above 0, of at least 1e-19")),  # samples are divided in float32
     "standardise": optional(YES_OR_NO),
 }
 FILES = ("file", "labels", "test_file", "test_labels")  # of dataset=arrays

@@ -129,8 +129,12 @@ def locate_all(what: str, node: Any) -> None:
             located(target, f"{what}.{place}".replace(".[", "["))
 
 
-def located(target: str, place: str) -> Any:
+def located(target: Any, place: str) -> Any:
     """Return what a full name is of; InputError where there is none: the same line, whichever command asks for it."""
+    if not isinstance(target, str):
+        raise InputError(
+            f"{place}={shown(target)} is no name: write that of a class or function, such as my_module.Name"
+        )
     teller = logging.getLogger("hydra.utils")  # it logs each error that it raises
     was, teller.disabled = teller.disabled, True
     try:
