@@ -39,9 +39,10 @@ class Couplings:
         """Return J + lambda I on the live weights, lambda = relative * mean(diag J)."""
         if relative < 0:
             raise ValueError(f"ridge={relative} is negative")
+        if not relative:
+            return self
         strength = relative * float(self.diagonal.mean())
-        J = self.J + np.diag(strength * self.live)
-        return Couplings(J, self.live, strength, convex=self.convex) if relative else self
+        return Couplings(self.J + np.diag(strength * self.live), self.live, strength, convex=self.convex)
 
     def of_spins(self, encoding: Encoding) -> "Couplings":
         """Return J' of the spins of an encoding with one range, Eqs. (8), (18); it is kept."""
