@@ -372,8 +372,11 @@ def beam_rows(const double[:, ::1] columns, const double[::1] d, double half_ran
                          "(units, width) must agree")
     if not (1 <= states <= width and 1 <= children <= top + 1 and rows and units):
         raise ValueError(f"{states} states of {width}, {children} children of {top + 1} levels: there must be some")
-    cdef double[::1] real_buffer = np.empty(2 * width * children + width * rows)
-    cdef int32_t[::1] whole_buffer = np.empty(width * (children + 1 + 2 * rows), dtype=np.int32)
+    cdef Py_ssize_t most = <Py_ssize_t> width * children, area = <Py_ssize_t> width * rows
+    if most > 2**31 - 1:
+        raise ValueError(f"{width} states with {children} children each are more than 2^31 - 1 at once")
+    cdef double[::1] real_buffer = np.empty(2 * most + area)
+    cdef int32_t[::1] whole_buffer = np.empty(most + width + 2 * area, dtype=np.int32)
     with nogil:
         for i in range(units):
             found = _kernel.beam_rows(rows, states, width, children, &columns[0, 0], &d[0], half_range, step, top,

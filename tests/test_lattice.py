@@ -174,6 +174,17 @@ def test_of_equal_states_a_beam_keeps_the_first():
     np.testing.assert_array_equal(levels[0], [[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0]])
 
 
+def test_a_beam_that_no_memory_holds_is_refused_and_a_small_unit_needs_no_more_than_it_has():
+    factor = triangle(np.eye(3) + 0.1)
+    with pytest.raises(InputError, match="65536 states with 65536 children each are too many at once"):
+        grow(factor, np.zeros((1, 3)), Encoding(1.0, 16), 65536, 65536)
+    levels, _ = grow(factor, np.zeros((1, 3)), Encoding(1.0, 1), 65536, 65536)
+    assert levels.shape == (1, 8, 3)
+    wide = [np.zeros((1, 65536, 1)), np.zeros((1, 65536, 1), np.int32), np.zeros((1, 65536), np.int32)]
+    with pytest.raises(ValueError, match="more than 2"):
+        _anneal.beam_rows(np.eye(1), np.ones(1), 1.0, 1e-5, 65535, 1, 65536, *wide, np.zeros((1, 65536)))
+
+
 def test_a_beam_that_cannot_be_is_refused():
     real, whole = np.zeros((1, 2, 3)), np.zeros((1, 2, 3), np.int32)
     rest = (whole, np.zeros((1, 2), np.int32), np.zeros((1, 2)))

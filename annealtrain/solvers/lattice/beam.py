@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from annealtrain import _anneal
+from annealtrain.errors import InputError
 from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.hamiltonian.triangle import Triangle
-from annealtrain.runtime import thread_pool
+from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.validation import YES_OR_NO, checked, whole
 from annealtrain.solvers.lattice.babai import as_reads
@@ -65,6 +66,12 @@ def grow(triangle: Triangle, targets: Array, encoding: Encoding, width: int, chi
     """
     M, n = targets.shape
     children = min(children, encoding.top_level + 1)
+    width = min(width, children**n)  # there are no more
+    if width * children >= 2**31:
+        raise InputError(f"{width} states with {children} children each are too many at once: take fewer of either")
+    memory.require(
+        20 * width * children, f"a beam of {width} states with {children} children each", "take fewer of either"
+    )
     grid = (float(encoding.half_range), float(encoding.step), encoding.top_level)
     units, states = np.arange(M)[:, None], 1
     centres, costs = targets[:, None], np.zeros((M, width))
