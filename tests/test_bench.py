@@ -1,6 +1,7 @@
 """The benchmark on tiny problems: what samplers report, what becomes of one that fails, how ratios are formed."""
 
 import math
+import pickle
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,9 +92,9 @@ def test_measure_times_a_sampler_beside_the_kernel(monkeypatch: pytest.MonkeyPat
     ("job", "said"),
     [
         (Job("annealtrain", Settings(5)), "^ok$"),
-        (Job("annealtrain", Settings(0)), "^InputError: solver.num_sweeps=0"),
-        (Job("no such sampler"), "^KeyError"),
-        (Job("annealtrain", timeout_s=0.05), "^over 0.05 s$"),
+        (Job("annealtrain", Settings(0)), "^solver.num_sweeps=0"),
+        (Job("no such sampler"), "^failed: KeyError"),
+        (Job("annealtrain", timeout_s=0.05), "^stopped after 0.05 s$"),
         (Job("dwave SA (neal)", memory_gb=0.001), "^(?!ok)"),  # too little to import anything
     ],
 )
@@ -146,8 +147,8 @@ def test_time_to_target_counts_repeated_runs() -> None:
     assert time_to_target.time_to_target(rungs, 1e-2) == (pytest.approx(3 * math.log(0.01) / math.log(0.5)), 10)
     assert time_to_target.time_to_target(rungs, 1e-4) == (30, 99)
     assert time_to_target.time_to_target(rungs, 1e-6) is None
-    found = time_to_target.to_rows("P", "S", "", {"status": "over 1 s"})
-    assert [(each["seconds"], each["status"]) for each in found] == [(None, "over 1 s")] * 3
+    found = time_to_target.to_rows("P", "S", "", {"note": "stopped after 1 s"})
+    assert [(each["seconds"], each["status"]) for each in found] == [(None, "stopped after 1 s")] * 3
 
 
 def test_gaps_of_spin_glasses_are_to_the_best_found() -> None:
@@ -166,13 +167,13 @@ def test_report_has_every_row(tmp_path: Path) -> None:
     assert (tmp_path / "kernel.csv").read_text().count("\n") == 1 + len(found)
 
 
-def test_problem_is_kept_by_its_file(tmp_path: Path) -> None:
+def test_problem_reaches_another_process_whole() -> None:
     problem = layer(2)
-    problem.save(tmp_path / "problem.npz")
-    again = Problem.load(tmp_path / "problem.npz")
+    _ = problem.form  # held before it is sent
+    again = pickle.loads(pickle.dumps(problem))
     form = QuadraticForm(Couplings(problem.J), problem.h[0], problem.E0[0], problem.S0[0], 0.5, 2)
     assert again.form.energy(form.S0 + 0.1) == form.energy(form.S0 + 0.1)
-    assert again.beta_range == tuple(problem.beta_range) or again.beta_range == list(problem.beta_range)
+    assert (again.name, again.beta_range, again.spins) == (problem.name, problem.beta_range, 10)
 
 
 def test_stages_of_mini_batches_are_in_the_table(tmp_path: Path) -> None:

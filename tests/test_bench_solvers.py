@@ -13,6 +13,7 @@ from rich.console import Console
 
 from annealtrain.commands import bench_solvers
 from annealtrain.commands.bench_solvers import Row, Task, judged, solver_names
+from annealtrain.commands.own_process import found_or_note
 from annealtrain.errors import InputError
 from annealtrain.runs.tables import read_rows
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
@@ -121,7 +122,9 @@ def test_each_solver_is_a_row(cli, tmp_path: Path, monkeypatch):
 
     def here(task: Task, name: str, timeout_s: float) -> dict:
         """What the process of a solver does, in this one; but for one that trains and one that ends."""
-        return measure(task, name, timeout_s) if name in ("sa", "die") else bench_solvers.outcome(task, name)
+        return (
+            measure(task, name, timeout_s) if name in ("sa", "die") else found_or_note(bench_solvers.solved, task, name)
+        )
 
     monkeypatch.setattr(bench_solvers, "measure", here)
     arguments = ["bits=2", "layer=1", "--repeats=2", "--timeout=500", "--output=here", "--config-dir=own"]
@@ -182,10 +185,12 @@ def test_where_no_solver_has_a_result_the_command_ends_with_code_1(cli, tmp_path
 
 def test_what_a_solver_refuses_is_its_note():
     one_layer = ["model=lenet_small", "samples=20", "validation=0", "bits=1"]
-    assert "energies" in bench_solvers.outcome(Task(one_layer, None, 4, 1), "exact")  # 18 spins; layer 2 has 300
-    note = bench_solvers.outcome(Task(one_layer, None, 2, 1), "exact")["note"]
+    assert "energies" in found_or_note(
+        bench_solvers.solved, Task(one_layer, None, 4, 1), "exact"
+    )  # 18 spins; layer 2 has 300
+    note = found_or_note(bench_solvers.solved, Task(one_layer, None, 2, 1), "exact")["note"]
     assert note.startswith("layer 2 needs 300 spins (300 weights of 1 bits); solver=exact enumerates at most 24 spins")
-    unknown = bench_solvers.outcome(Task([*SMALL, "solver.num_sweeps=3"], None, 0, 1), "exact")["note"]
+    unknown = found_or_note(bench_solvers.solved, Task([*SMALL, "solver.num_sweeps=3"], None, 0, 1), "exact")["note"]
     assert unknown.startswith("no setting 'solver.num_sweeps'")
 
 
@@ -201,8 +206,11 @@ def test_a_chip_is_emulated_where_there_is_no_token(monkeypatch, tmp_path):
     chips, make = [], quantum_annealing.emulated
     monkeypatch.setattr(quantum_annealing, "emulated", lambda *given: chips.append(given[0]) or make(*given))
     task = Task([*SMALL, "bits=1"], None, 1, 1)
-    assert bench_solvers.outcome(task, "dwave")["note"].startswith("solver=dwave has no API token")
-    result, exact = bench_solvers.outcome(task, "dwave, emulated"), bench_solvers.outcome(task, "exact")
+    assert found_or_note(bench_solvers.solved, task, "dwave")["note"].startswith("solver=dwave has no API token")
+    result, exact = (
+        found_or_note(bench_solvers.solved, task, "dwave, emulated"),
+        found_or_note(bench_solvers.solved, task, "exact"),
+    )
     assert chips == ["pegasus"]
     np.testing.assert_allclose(result["energies"], exact["energies"], rtol=1e-9)  # 500 reads of eight spins
 
@@ -218,10 +226,10 @@ def test_openjij_is_a_row_or_said_to_be_missing(monkeypatch):
 
     monkeypatch.setattr(openjij.SASampler, "sample", recorded)
     task = Task([*SMALL, "annealing.num_sweeps=3"], None, 1, 2)
-    assert bench_solvers.outcome(task, "dimod, OpenJij")["energies"].shape == (2, 10)
+    assert found_or_note(bench_solvers.solved, task, "dimod, OpenJij")["energies"].shape == (2, 10)
     assert [given["num_sweeps"] for given in seen] == [3] * 20  # those of annealing.num_sweeps
     monkeypatch.setattr(bench_solvers, "find_spec", lambda name: None)
-    assert bench_solvers.outcome(task, "dimod, OpenJij") == {
+    assert found_or_note(bench_solvers.solved, task, "dimod, OpenJij") == {
         "note": "OpenJij is not installed: pip install 'annealtrain[bench]'"
     }
 

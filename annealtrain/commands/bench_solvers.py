@@ -9,12 +9,12 @@ from datetime import datetime
 from importlib.resources import files as package_files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from annealtrain.commands.export import OTHER, layer_problem, write
-from annealtrain.commands.own_process import Lost, Send, own_process, reason
+from annealtrain.commands.own_process import Found, measured_alone
 from annealtrain.errors import InputError, NothingRan
 from annealtrain.experiment.builder import ready, solver_of
 from annealtrain.experiment.compose import compose_config
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Group
 
-Found = dict[str, Any]
 SAME = 1e-9  # relative to the room between E(S0) and the ground state: energies this close are equal
 # Rows that the group has no name for, and the settings of each.
 OPENJIJ = "dimod, OpenJij"
@@ -151,25 +150,8 @@ def ground_energies(problem: LayerProblem) -> Array | None:
 
 
 def measure(task: Task, name: str, timeout_s: float) -> Found:
-    """Return what a process of its own says of one solver, or {"note": why it says nothing}."""
-    try:
-        with own_process(_measured, task, name, preload=[__name__]) as child:
-            found: Found = child.receive(timeout_s)
-            return found
-    except Lost as error:
-        return {"note": str(error)}
-
-
-def _measured(send: Send, task: Task, name: str) -> None:
-    send(outcome(task, name))
-
-
-def outcome(task: Task, name: str) -> Found:
-    """Return what `solved` does, or {"note": why it does not}."""
-    try:
-        return solved(task, name)
-    except Exception as error:
-        return {"note": reason(error)}
+    """Return what `solved` finds in a process of its own, or {"note": why it finds nothing}."""
+    return measured_alone(solved, task, name, timeout_s=timeout_s, preload=[__name__])
 
 
 def solved(task: Task, name: str) -> Found:

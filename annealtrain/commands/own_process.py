@@ -1,6 +1,7 @@
 """A function in a process of its own, which sends what it finds: what hangs or dies there ends nothing here."""
 
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -13,10 +14,12 @@ from typing import Any
 from annealtrain.errors import InputError
 from annealtrain.runtime import safe_path
 from annealtrain.runtime.lifeline import end_with_pipe
+from annealtrain.runtime.memory import limit_address_space
 
 LOOK_S = 0.2  # between two looks whether it is still listened to
 ITS_END_S = 5.0  # for a process to end by itself after it has sent all that is waited for
 Send = Callable[[Any], None]
+Found = dict[str, Any]
 
 
 class Lost(Exception):
@@ -69,6 +72,47 @@ def _work(work: Callable[..., None], arguments: tuple[Any, ...], connection: Con
     end_with_pipe(parent.sentinel)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # that process hears Ctrl-C, and ends this one
     work(connection.send, *arguments)
+
+
+def measured_alone(
+    work: Callable[..., Found],
+    *arguments: Any,
+    timeout_s: float,
+    most_gb: float = 0.0,
+    preload: Sequence[str] = (),
+) -> Found:
+    """Return what work(*arguments) finds in a process of its own, or {"note": why it finds nothing}.
+
+    most_gb: that the process may take of memory, 0: without limit.
+    """
+    try:
+        with own_process(_send_found, work, arguments, most_gb, preload=preload) as child:
+            found: Found = child.receive(timeout_s)
+            return found
+    except Lost as error:
+        return {"note": str(error)}
+
+
+def _send_found(send: Send, work: Callable[..., Found], arguments: tuple[Any, ...], most_gb: float) -> None:
+    send(found_or_note(work, *arguments, most_gb=most_gb))
+
+
+def found_or_note(work: Callable[..., Found], *arguments: Any, most_gb: float = 0.0) -> Found:
+    """Return what work(*arguments) finds in this process, or {"note": why it finds nothing}."""
+    try:
+        if most_gb:
+            limit_address_space(int(most_gb * 1e9))
+        return work(*arguments)
+    except MemoryError:
+        return {"note": f"needs more than {most_gb:g} GB" if most_gb else "failed: memory was short"}
+    except Exception as error:
+        return {"note": reason(error)}
+
+
+def one_thread_for_libraries() -> None:
+    """Let the libraries that this process loads from now on compute on one thread each."""
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"
 
 
 def reason(error: Exception) -> str:

@@ -44,6 +44,13 @@ def _address_space() -> list[int]:
         return []
 
 
+def limit_address_space(size: int) -> None:
+    """Make allocations of this process beyond `size` bytes fail: they end it, and not the machine. Linux and macOS."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (size, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
 def held_bytes() -> int:
     """Return what this process holds in memory, 0 where the system does not tell."""
     try:

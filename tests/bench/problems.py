@@ -1,6 +1,5 @@
 """The problems that are timed: real layers of this project's networks, and Sherrington-Kirkpatrick spin glasses."""
 
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,17 +65,6 @@ class Problem:
         """Return (E - E_box) / (E(S0) - E_box) of unit 0; NaN without a bound."""
         start = float(self.form.energy(self.form.S0))
         return (energy - self.box[0]) / (start - self.box[0])
-
-    def save(self, path: Path) -> None:
-        named = {name: getattr(self, name) for name in ("J", "h", "E0", "S0", "box")}
-        plain = {"name": self.name, "half_range": self.half_range, "bits": self.bits, "beta_range": self.beta_range}
-        np.savez(path, plain=json.dumps(plain), **named)
-
-    @classmethod
-    def load(cls, path: Path) -> "Problem":
-        with np.load(path, allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files if name != "plain"}
-            return cls(**arrays, **json.loads(str(held["plain"])))
 
 
 def mnist_folder() -> Path | None:

@@ -1,16 +1,12 @@
 """Jobs, each in a process of its own, and the rows of the table that come of them."""
 
-import json
 import math
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from annealtrain.commands.own_process import measured_alone
+from bench import worker
 from bench.peers import Settings
 from bench.problems import Problem
 
@@ -74,38 +70,14 @@ def run(problem: Problem, jobs: Iterable[Job], tell: Callable[[Row], None] = lam
 
 
 def results(problem: Problem, jobs: Iterable[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """Yield each job with what it measured, see `in_process`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "problem.npz"
-        problem.save(path)
-        for job in jobs:
-            yield job, {"status": job.skipped} if job.skipped else in_process(path, job)
-
-
-def in_process(problem: Path, job: Job) -> dict[str, Any]:
-    """Return what `bench.worker` measures, or {"status": why not}."""
-    job_path, result_path = problem.with_name("job.json"), problem.with_name("result.json")
-    result_path.unlink(missing_ok=True)
-    job_path.write_text(json.dumps(asdict(job) | {"reference": asdict(job.reference)}))
-    command = [sys.executable, "-m", "bench.worker", *map(str, (problem, job_path, result_path))]
-    try:
-        done = subprocess.run(
-            command, env=environment(), timeout=job.timeout_s, capture_output=True, text=True, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"status": f"over {job.timeout_s:g} s"}
-    if result_path.exists():
-        return json.loads(result_path.read_text())
-    if "MemoryError" in done.stderr or "bad_alloc" in done.stderr:
-        return {"status": f"needs more than {job.memory_gb:g} GB"}
-    last = done.stderr.strip().splitlines()[-1:] or [""]
-    return {"status": f"ended with code {done.returncode}: {last[0][:120]}".rstrip(": ")}
-
-
-def environment() -> dict[str, str]:
-    """Return this process's environment with one thread for everyone, and this package where it is found."""
-    one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    return {**os.environ, **one, "PYTHONPATH": str(Path(__file__).parents[1])}
+    """Yield each job with what it finds in a process of its own, or {"note": why it finds nothing}."""
+    for job in jobs:
+        if job.skipped:
+            yield job, {"note": job.skipped}
+            continue
+        limits: dict[str, Any] = {"timeout_s": job.timeout_s, "most_gb": job.memory_gb}
+        fresh = replace(problem)  # without what has been prepared of it here: that is for each to do
+        yield job, measured_alone(worker.measured, fresh, job, preload=[worker.__name__], **limits)
 
 
 def to_row(problem: Problem, job: Job, result: dict[str, Any]) -> Row:
@@ -122,7 +94,7 @@ def to_row(problem: Problem, job: Job, result: dict[str, Any]) -> Row:
         units=job.settings.units,
         against=f"{job.against.move}, {job.against.reads} reads" if job.against.reads > 1 else job.against.move,
     )
-    row["status"] = result.get("status", "ok")
+    row["status"] = result.get("note", "ok")
     if row["status"] != "ok":
         return row
     row.update({name: result[name] for name in COLUMNS if name in result})

@@ -28,7 +28,7 @@ def to_rows(problem: str, sampler: str, settings: str, result: dict[str, Any]) -
     rows = []
     for target in TARGETS:
         best = time_to_target(result.get("rungs", []), target)
-        status = result.get("status") or ("ok" if best else "not reached")
+        status = result.get("note") or ("ok" if best else "not reached")
         seconds, sweeps = best or (None, None)
         row = {"problem": problem, "sampler": sampler, "settings": settings, "target": target}
         rows.append({**row, "seconds": seconds, "sweeps": sweeps, "status": status})

@@ -1,22 +1,32 @@
-"""One sampler on one problem in a process of its own: `python -m bench.worker PROBLEM.npz JOB.json RESULT.json`."""
+"""One sampler on one problem: seconds, energies and memory, or gaps over the number of sweeps."""
 
-import json
-import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.measure import limit_memory, peak_mb, start_peak, timed
+from annealtrain.commands.own_process import one_thread_for_libraries
+from annealtrain.runtime.memory import resettable_peak_mb
+from bench.measure import timed
 from bench.peers import Settings, registry, single_thread
 from bench.problems import Problem, sherrington_kirkpatrick
+
+if TYPE_CHECKING:
+    from bench.rows import Job
 
 REPEAT_S = 0.8  # repeat a solve until so many seconds are spent on it,
 MAX_REPEATS = 15  # or so often;
 SLOW_REPEATS, SLOW_S = 3, 20.0  # so often at least, but for those that need longer once
 MIN_CLIMBS, MAX_CLIMBS = 4, 16  # runs of one length on the way to a target
+
+
+def measured(problem: Problem, job: "Job") -> dict[str, Any]:
+    """Return what a job finds, on one thread."""
+    one_thread_for_libraries()
+    if job.ladder:
+        return single_thread(lambda: climb(problem, job.peer, job.settings, job.ladder, job.timeout_s / 8))
+    return single_thread(lambda: measure(problem, job.peer, job.settings, job.reference))
 
 
 def measure(problem: Problem, peer: str, settings: Settings, reference: Settings) -> dict[str, Any]:
@@ -33,10 +43,11 @@ def measure(problem: Problem, peer: str, settings: Settings, reference: Settings
         small = Settings(**{**vars(asked), "sweeps": 2, "units": 1, "move": "bit"})
         one_solve(one_build(tiny, small), tiny, small, 0)  # imports and first calls
 
-    before = start_peak()
+    before = resettable_peak_mb(reset=True)
     model, build_s = timed(lambda: build(problem, settings))
     found, solve_s = timed(lambda: solve(model, problem, settings, 0))
-    memory_mb = max(peak_mb() - before, 0.0)
+    after = resettable_peak_mb()
+    memory_mb = None if before is None or after is None else max(after - before, 0.0)
 
     layer, ours_build_s = timed(lambda: ours_build(problem, reference))
     solves, ours, energies, errors = [solve_s], [], [], []
@@ -90,26 +101,3 @@ def climb(problem: Problem, peer: str, settings: Settings, ladder: list[int], bu
         if spent > budget_s:
             break
     return {"rungs": rungs}
-
-
-def main() -> None:
-    problem_path, job_path, result_path = map(Path, sys.argv[1:])
-    job = json.loads(job_path.read_text())
-    if job["memory_gb"]:
-        limit_memory(job["memory_gb"])
-    settings, reference = Settings(**job["settings"]), Settings(**job["reference"])
-    try:
-        problem = Problem.load(problem_path)
-        if job["ladder"]:
-            result = single_thread(lambda: climb(problem, job["peer"], settings, job["ladder"], job["timeout_s"] / 8))
-        else:
-            result = single_thread(lambda: measure(problem, job["peer"], settings, reference))
-    except MemoryError:
-        result = {"status": f"needs more than {job['memory_gb']:g} GB"}
-    except Exception as error:  # a peer may raise anything: its row says what
-        result = {"status": f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"}
-    result_path.write_text(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main()

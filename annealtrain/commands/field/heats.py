@@ -1,6 +1,5 @@
 """All laps of a race: each solver in processes of its own, several at once, one thread each."""
 
-import os
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 
 from annealtrain.commands.field.race import Lap, race
 from annealtrain.commands.field.rivals import RIVALS, Rival
-from annealtrain.commands.own_process import Lost, Send, own_process, reason
+from annealtrain.commands.own_process import Lost, Send, one_thread_for_libraries, own_process, reason
 from annealtrain.hamiltonian.instances import Instance, catalogue, load
 from annealtrain.runtime import thread_pool
 
@@ -70,8 +69,7 @@ def laps_of(rival: Rival, terms: Terms, tell: Callable[[Lap], None], stop: threa
 
 def _run(send: Send, name: str, terms: Terms, laps: Sequence[tuple[str, int]]) -> None:
     """Send the laps of a solver, one after the other."""
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = "1"
+    one_thread_for_libraries()
     warnings.simplefilter("ignore")  # of others' code
     rival, held = RIVALS[name], load(laps[0][0])
     with thread_pool.threads(1):
