@@ -72,6 +72,7 @@ def _of_hydra(folder: Path) -> Iterator[Path]:
 def refuse_foreign(folder: Path, own: tuple[str, ...]) -> None:
     """Raise InputError where a folder is neither a run's nor one that a run could begin in, before anything is written.
 
+    Of ours, what Hydra writes to in place is detached from its hard links.
     own: names of files, and ends of names, that a start leaves, and that a run looks at itself before it writes.
     """
     if not folder.exists() and not folder.is_symlink():
@@ -82,9 +83,11 @@ def refuse_foreign(folder: Path, own: tuple[str, ...]) -> None:
         raise InputError(
             f"{link} is a link, which a run would write through: remove it, or choose another hydra.run.dir"
         )
-    if is_run(folder):
-        return
-    if (folder / META).is_file():
-        tables.read_json(folder / META)  # says so where it is damaged
-    if any(not path.name.endswith(own) and not is_own_log(path) and not is_hydras(path) for path in folder.iterdir()):
-        raise InputError(f"run folder {folder} holds other files and no run: choose another hydra.run.dir")
+    if not is_run(folder):
+        if (folder / META).is_file():
+            tables.read_json(folder / META)  # says so where it is damaged
+        held = (path for path in folder.iterdir() if not path.name.endswith(own))
+        if any(not is_own_log(path) and not is_hydras(path) for path in held):
+            raise InputError(f"run folder {folder} holds other files and no run: choose another hydra.run.dir")
+    for path in _of_hydra(folder):
+        files.detach(path, "choose another hydra.run.dir")
