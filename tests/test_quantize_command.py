@@ -304,6 +304,53 @@ def test_a_folder_is_written_to_that_is_no_link_and_was_begun(
     assert "This network is quantised" in cli(*words).out
 
 
+def other_digit(content: bytes, at: int = -1) -> bytes:
+    """Return a file's content with another digit in one place."""
+    place = [place for place, byte in enumerate(content) if 48 <= byte <= 57][at]
+    return content[:place] + bytes([48 + (content[place] - 47) % 10]) + content[place + 1 :]
+
+
+def test_changed_digits_are_told(run: Path, cli: Callable, refused: Callable, undrawn: None, tmp_path: Path) -> None:
+    words = ("quantize", str(run), *FAST, "--output", "q")
+    assert cli(*words).code == 0
+    result = json.loads((tmp_path / "q" / "result.json").read_text())
+    names = sorted(path.name for path in (tmp_path / "q").iterdir() if path.is_file())
+    assert sorted(result["checksums"]) == names
+    assert {"config.yaml", "meta.json", "layers.csv", "result.json", "codes.npz", "weights.npz"} <= set(names)
+    for name in names:
+        path = tmp_path / "q" / name
+        whole = path.read_bytes()
+        # In the middle: the last digits are those of the seconds, or of checksums.
+        path.write_bytes(other_digit(whole, at=len([byte for byte in whole if 48 <= byte <= 57]) // 2))
+        assert refused(*words) == f"q/{name}: {quantize_folder.QUANTIZED.restore}"
+        path.write_bytes(whole)
+    meta, whole = tmp_path / "q" / "meta.json", (tmp_path / "q" / "meta.json").read_text()
+    meta.write_text(whole.replace('"config_hash": "', '"config_hash": "0'))  # by which folders are told apart
+    assert refused(*words).startswith("q/meta.json: it is not what annealtrain quantize wrote")
+    meta.write_text(whole)
+    (tmp_path / "q" / "codes.npz").unlink()  # who has no need of it may remove it
+    assert "This network is quantised" in cli(*words).out
+    (tmp_path / "q" / "layers.csv").unlink()
+    assert "layers.csv cannot be read" in refused(*words)
+
+
+def test_checksums_are_missed_where_a_folder_had_them(
+    run: Path, cli: Callable, refused: Callable, undrawn: None, tmp_path: Path
+) -> None:
+    words = ("quantize", str(run), *FAST, "--output", "q")
+    assert cli(*words).code == 0
+    for name in ("result.json", "meta.json"):
+        path = tmp_path / "q" / name
+        held = json.loads(path.read_text())
+        path.write_text(json.dumps({key: value for key, value in held.items() if key != "checksums"}))
+        if name == "result.json":
+            assert "result.json has lost its checksums" in refused(*words)
+    assert "This network is quantised" in cli(*words).out  # as those of older versions are
+    (tmp_path / "q" / "result.json").unlink()
+    assert cli(*words).code == 0  # it goes on, and has them
+    assert json.loads((tmp_path / "q" / "meta.json").read_text())["checksums"] is True
+
+
 def test_best_weights_that_are_missing_are_not_replaced_by_others(run: Path, refused: Callable, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "r")
     (tmp_path / "r" / "best.npz").unlink()
