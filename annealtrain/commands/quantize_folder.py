@@ -88,12 +88,14 @@ class QuantizedFolder:
     def result(self) -> Row:
         """Return the result; InputError where it, or a file that it has the checksum of, is not what was written."""
         path = self.folder / RESULT
-        found = tables.read_json(path, "float", "quantized", "bytes", "seconds", "peak_memory_mb")
+        found = tables.read_json(path, "float", "quantized", "bytes", "seconds", "peak_memory_mb", "network")
         told = [found["seconds"], found["peak_memory_mb"] or 0]
         for part in (found["float"], found["quantized"], found["bytes"]):
             told += part.values() if isinstance(part, dict) else [None]
         if not all(is_number(value) for value in told) or not {"float", "quantized"} <= found["bytes"].keys():
             raise tables.not_of_a_run(path, "its scores are no numbers")
+        if not (isinstance(found["network"], dict) and isinstance(found["network"].get("left"), dict | None)):
+            raise tables.not_of_a_run(path, "its network is no mapping")
         checksums.verify(self.folder, found, QUANTIZED)
         return found
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from annealtrain.errors import InputError
 from annealtrain.runs import tables
 from annealtrain.runtime import files
+from annealtrain.runtime.array_types import Row
 
 MOST_BYTES = 1_000_000  # read of a file to know it
 META = "meta.json"
@@ -20,12 +21,27 @@ WATCH = "annealtrain.commands.sweep.Watch"  # stands in what Hydra writes of thi
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder holds a run, by what its meta.json says."""
+    """Whether a folder holds a run, or a quantised network, by what its meta.json says."""
+    return isinstance(_meta(folder).get("config_hash"), str)
+
+
+def is_quantized(folder: Path) -> bool:
+    """Whether a folder holds a network of `annealtrain quantize`, by what its meta.json says."""
+    return is_run(folder) and isinstance(_meta(folder).get("network"), dict)
+
+
+def refuse_quantized(folder: Path) -> None:
+    """Raise InputError where a run is asked for and its folder holds a quantised network."""
+    if is_quantized(folder):
+        raise InputError(f"{folder} holds a network of annealtrain quantize, no run: annealtrain eval checks its files")
+
+
+def _meta(folder: Path) -> Row:
     try:
         content = json.loads(text_of(folder / META) or "")
     except (ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and isinstance(content.get("config_hash"), str)
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def is_own_log(path: Path) -> bool:
