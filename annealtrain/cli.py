@@ -140,11 +140,11 @@ def _estimate(arguments: list[str]) -> int:
     parser.add_argument("--queue", type=float, default=0, metavar="S", help="seconds that a solver's call waits")
     given = parser.parse_intermixed_args(arguments)
     from annealtrain.commands.estimate import estimate
-    from annealtrain.experiment.compose import compose_config
+    from annealtrain.experiment.settings_alone import compose_alone
     from annealtrain.runtime.validation import check_all, number
 
     check_all({"--probe": given.probe, "--queue": given.queue}, dict.fromkeys(("--probe", "--queue"), number(0)))
-    print(estimate(compose_config(given.overrides, given.config_dir), given.probe, given.queue))
+    print(estimate(compose_alone(given.overrides, given.config_dir), given.probe, given.queue))
     return 0
 
 

@@ -124,6 +124,8 @@ def test_a_problem_of_lists_has_solve_too() -> None:
         (lambda run: annealtrain.train(epohs=3), "no setting 'epohs'; did you mean 'epochs'?"),
         (lambda run: annealtrain.train("targets=pinv"), "this is called optimizer=pinv now"),
         (lambda run: annealtrain.train("hydra.run.dir=x"), "is for the command line: write folder="),
+        (lambda run: annealtrain.train(hydra={"run": {"dir": "x"}}), "is for the command line: write folder="),
+        (lambda run: annealtrain.train(sweep="search"), "is for the command line: write folder="),
         (lambda run: annealtrain.train(config_dir="nowhere"), "there is no folder"),
         (lambda run: run.weights("a"), "layer a: trainable layers are counted"),
         (lambda run: run.set_unit(0, 0, "abc"), "weights is not an array of numbers"),

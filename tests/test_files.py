@@ -88,6 +88,32 @@ def test_parts_have_names_that_nobody_foresees(tmp_path: Path, monkeypatch: pyte
     assert names(tmp_path) == ["x" * 250]
 
 
+def test_a_file_of_two_names_becomes_one_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.write_text("ours")
+    mine.chmod(0o600)
+    number = mine.stat().st_ino
+    files.detach(mine, "")
+    files.detach(tmp_path / "absent", "")
+    assert mine.stat().st_ino == number  # nothing to do
+    other.hardlink_to(mine)
+    files.detach(mine, "")
+    assert (mine.read_text(), mine.stat().st_nlink, stat.S_IMODE(mine.stat().st_mode)) == ("ours", 1, 0o600)
+    assert other.stat().st_ino == number
+    third = tmp_path / "third"
+    third.hardlink_to(other)
+    os.close(files.opened_to_append(third))
+    assert third.stat().st_nlink == 1
+    (tmp_path / "link").symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"):
+        files.opened_to_append(tmp_path / "link")
+    monkeypatch.setattr(files, "MOST_COPIED", 3)
+    (tmp_path / "fourth").hardlink_to(other)
+    with pytest.raises(InputError, match=r"fourth \(it is larger than 3e-06 MB\): remove it"):
+        files.detach(tmp_path / "fourth", "remove it")
+    assert names(tmp_path) == ["fourth", "link", "mine", "other", "third"]
+
+
 def test_a_part_that_lies_there_is_not_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "token_hex", lambda _: "0")
     (tmp_path / ".a.0.part").symlink_to(tmp_path / "other")

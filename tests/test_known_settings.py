@@ -401,6 +401,32 @@ def test_every_command_that_composes_a_run_checks_all_of_it(refused: Callable, w
     assert said in refused("export", *words.split(), "--format=coo", "--output=x")
 
 
+def test_a_command_that_makes_no_run_refuses_the_words_of_one(refused: Callable) -> None:
+    """Each of them would be taken without a word."""
+    of_runs = ("hydra.run.dir=x", "+hydra.sweep.dir=x", "++hydra.job.name=x", "hydra/launcher=joblib", "hydra.mode=RUN")
+    small = ("model=linear_small", "bits=2", "samples=30", "validation=20")
+    commands = {
+        "estimate": ("--probe=0",),
+        "export": ("--format=coo", "--output=x"),
+        "spectrum": ("--output=x",),
+        "bench": ("solvers", "--output=x"),
+    }
+    said = " is for annealtrain train: no run is made here: leave it out"
+    for at, word in enumerate((*of_runs, "sweep=search", "sweep/launcher=joblib", "resume=true", "progress=false")):
+        command = list(commands)[at % len(commands)]
+        assert refused(command, *commands[command], *small, word) == word + said
+    for command, words in commands.items():
+        assert refused(command, *words, *small, "hydra.run.dir=x") == "hydra.run.dir=x" + said
+
+
+def test_a_folder_of_yaml_may_be_named_in_hydra_s_words(cli: Callable, refused: Callable, own: Callable) -> None:
+    layers = "[{_target_: annealtrain.nn.layers.Flatten}, {_target_: annealtrain.nn.layers.Linear, out_features: 10}]"
+    folder = own("model/tiny", f"name: tiny\nlayers: {layers}\n")
+    words = ("estimate", "model=tiny", f"hydra.searchpath=[file://{folder}]", "--probe=0")
+    assert cli(*words).code == 0
+    assert "--config-dir is given too" in refused(*words, f"--config-dir={folder}")
+
+
 def test_an_option_is_named_as_it_was_written(refused: Callable) -> None:
     assert refused("train", "sweep/launcher=nope").startswith("sweep/launcher=nope is not known: choose one of basic, ")
     assert refused("train", "hydra/launcher=nope").startswith("hydra/launcher=nope is not known: choose one of basic, ")

@@ -85,6 +85,16 @@ def test_a_file_of_another_s_is_no_lock(tmp_path: Path, text: str) -> None:
     assert (tmp_path / ".lock").read_text() == "theirs"
 
 
+@pytest.mark.parametrize("held", [b"", lock.MARK])
+def test_a_lock_of_two_names_is_written_to_neither(tmp_path: Path, held: bytes) -> None:
+    (tmp_path / "mine").write_bytes(held)
+    (tmp_path / lock.LOCK).hardlink_to(tmp_path / "mine")
+    with lock.exclusive(tmp_path, lambda: None):
+        assert (tmp_path / lock.LOCK).read_bytes() == lock.MARK
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert (tmp_path / "mine").read_bytes() == held
+
+
 def test_the_lock_of_a_killed_run_is_taken_over(tmp_path: Path) -> None:
     for held in (b"", lock.MARK):
         (tmp_path / lock.LOCK).write_bytes(held)

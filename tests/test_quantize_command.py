@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from conftest import SMALL, table
 
+import annealtrain
 from annealtrain.commands import quantize as command
 from annealtrain.commands import quantize_folder
+from annealtrain.errors import InputError
 from annealtrain.experiment.builder import build
 from annealtrain.experiment.config import saved_config
 from annealtrain.experiment.quantize_config import compose_quantize, grids_of
@@ -302,6 +304,79 @@ def test_a_folder_is_written_to_that_is_no_link_and_was_begun(
         assert "result.json is not what a run writes (its scores are no numbers)" in refused(*words)
         (tmp_path / "o" / "result.json").write_text(json.dumps(result))
     assert "This network is quantised" in cli(*words).out
+
+
+def other_digit(content: bytes) -> bytes:
+    """Return a file's content with another digit in its middle: at the end may be digits of a checksum."""
+    places = [place for place, byte in enumerate(content) if 48 <= byte <= 57]
+    place = places[len(places) // 2]
+    return content[:place] + bytes([48 + (content[place] - 47) % 10]) + content[place + 1 :]
+
+
+def test_changed_digits_are_told(run: Path, cli: Callable, refused: Callable, undrawn: None, tmp_path: Path) -> None:
+    words = ("quantize", str(run), *FAST, "--output", "q")
+    assert cli(*words).code == 0
+    outcome = cli("eval", "q")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith("Its files are what annealtrain quantize wrote; the scores are those of then.\n")
+    result = json.loads((tmp_path / "q" / "result.json").read_text())
+    names = sorted(path.name for path in (tmp_path / "q").iterdir() if path.is_file())
+    assert sorted(result["checksums"]) == names
+    assert {"config.yaml", "meta.json", "layers.csv", "result.json", "codes.npz", "weights.npz"} <= set(names)
+    for name in names:
+        path = tmp_path / "q" / name
+        whole = path.read_bytes()
+        path.write_bytes(other_digit(whole))
+        assert refused("eval", "q") == f"q/{name}: {quantize_folder.QUANTIZED.restore}"
+        if name == "result.json":
+            assert refused(*words) == f"q/{name}: {quantize_folder.QUANTIZED.restore}"
+        path.write_bytes(whole)
+    meta, held = tmp_path / "q" / "meta.json", (tmp_path / "q" / "meta.json").read_text()
+    meta.write_text(held.replace('"config_hash": "', '"config_hash": "0'))  # by which folders are told apart
+    assert refused(*words).startswith("q/meta.json: it is not what annealtrain quantize wrote")
+    meta.write_text(held)
+    (tmp_path / "q" / "codes.npz").unlink()  # who has no need of it may remove it
+    assert cli("eval", "q").code == 0
+    (tmp_path / "q" / "layers.csv").unlink()
+    assert "layers.csv cannot be read" in refused("eval", "q")
+
+
+def test_what_a_quantised_folder_is_not(
+    run: Path, cli: Callable, refused: Callable, undrawn: None, tmp_path: Path
+) -> None:
+    assert cli("quantize", str(run), *FAST, "--output", "q").code == 0
+    said = "q holds a network of annealtrain quantize, no run: annealtrain eval checks its files"
+    for words in (["resume"], ["plot"], ["export", "--format=coo"], ["spectrum"], ["quantize"]):
+        assert refused(words[0], "q", *words[1:]) == said
+    for each in ("collect", "report"):
+        assert said in refused(each, "q")
+    with pytest.raises(InputError, match=said):
+        annealtrain.load("q")
+    for flag in ("--exact", "--trust=mine", "--data-dir=."):
+        assert "only the files are checked: leave --trust, --data-dir and --exact out" in refused("eval", "q", flag)
+    result = json.loads((tmp_path / "q" / "result.json").read_text())
+    (tmp_path / "q" / "result.json").write_text(json.dumps(result | {"network": []}))
+    assert "its network is no mapping" in refused("eval", "q")
+    (tmp_path / "q" / "result.json").unlink()
+    assert "is not quantised to its end" in refused("eval", "q")
+
+
+def test_checksums_are_missed_where_a_folder_had_them(
+    run: Path, cli: Callable, refused: Callable, undrawn: None, tmp_path: Path
+) -> None:
+    words = ("quantize", str(run), *FAST, "--output", "q")
+    assert cli(*words).code == 0
+    for name in ("result.json", "meta.json"):
+        path = tmp_path / "q" / name
+        held = json.loads(path.read_text())
+        path.write_text(json.dumps({key: value for key, value in held.items() if key != "checksums"}))
+        if name == "result.json":
+            assert "result.json has lost its checksums" in refused(*words)
+    assert "This network is quantised" in cli(*words).out  # as those of older versions are
+    assert cli("eval", "q").out.startswith("made by a version that kept no checksums")
+    (tmp_path / "q" / "result.json").unlink()
+    assert cli(*words).code == 0  # it goes on, and has them
+    assert json.loads((tmp_path / "q" / "meta.json").read_text())["checksums"] is True
 
 
 def test_best_weights_that_are_missing_are_not_replaced_by_others(run: Path, refused: Callable, tmp_path: Path) -> None:

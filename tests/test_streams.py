@@ -126,3 +126,16 @@ def test_a_log_takes_any_text(tmp_path: Path) -> None:
     log.error("\udcff \u00e9")
     log.handlers[0].close()
     assert (tmp_path / "train.log").read_bytes() == "\\udcff \u00e9\n".encode()
+
+
+def test_a_log_of_two_names_is_continued_in_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "snapshot.log").write_text("begun\n")
+    (tmp_path / "train.log").hardlink_to(tmp_path / "snapshot.log")
+    log = logging.Logger("mine")
+    log.addHandler(streams.LogFile(str(tmp_path / "train.log"), delay=True))
+    for _ in range(2):
+        log.error("gone wrong")
+    log.handlers[0].close()
+    assert (tmp_path / "snapshot.log").read_text() == "begun\n"
+    assert (tmp_path / "train.log").read_text() == "begun\ngone wrong\ngone wrong\n"
+    assert capsys.readouterr().err == ""

@@ -66,13 +66,15 @@ def test_a_line_a_job_and_one_for_the_sweep(cli: Callable, tmp_path: Path) -> No
 def test_the_same_sweep_again_keeps_finished_jobs_and_resumes_others(cli: Callable, tmp_path: Path) -> None:
     arguments = ("train", *SMALL, "--multirun", "seed=0,1,2")
     assert cli(*arguments, "hydra.sweep.dir=whole").code == 0
-    shutil.copytree(tmp_path / "whole", tmp_path / "again")
+    shutil.copytree(tmp_path / "whole", tmp_path / "again", copy_function=os.link)  # a snapshot: it stays as it is
+    before = held_by(tmp_path / "whole")
     shutil.rmtree(tmp_path / "again" / "seed=2")
     (tmp_path / "again" / "seed=1" / "result.json").unlink()
     kept = (tmp_path / "again" / "seed=0" / "result.json").stat().st_mtime_ns
     outcome = cli(*arguments, "hydra.sweep.dir=again")
     assert outcome.code == 0
     assert ["finished before" in line for line in outcome.out.splitlines()] == [True, False, False, False]
+    assert held_by(tmp_path / "whole") == before
     assert (tmp_path / "again" / "seed=0" / "result.json").stat().st_mtime_ns == kept
     assert len(tables.read_json(tmp_path / "again" / "seed=1" / "meta.json")["resumed_at"]) == 1
     for name in jobs(tmp_path / "whole"):
@@ -302,6 +304,20 @@ def test_hydra_writes_through_no_link(cli: Callable, refused: Callable, tmp_path
     said = refused(*words, "-m", "hydra.sweep.dir=sweep", "seed=0,1")
     assert "sweep/.submitit is a link, which the sweep would write through" in said
     assert (tmp_path / "mine").read_text() == (tmp_path / "config.yaml").read_text() == "mine"
+
+
+def test_hydra_writes_into_no_other_name_of_a_file(cli: Callable, tmp_path: Path) -> None:
+    words = ("train", *SMALL, "epochs=1", "hydra/job_logging=default", "hydra.output_subdir=.hydra")
+    assert cli(*words, "hydra.run.dir=run").code == 0
+    (tmp_path / "run" / "result.json").unlink()
+    (tmp_path / "run" / "train.log").write_text("[2026-01-01 00:00:00,000][annealtrain.x][INFO] - begun\n")
+    shutil.copytree(tmp_path / "run", tmp_path / "snapshot", copy_function=os.link)
+    before = held_by(tmp_path / "snapshot")
+    assert cli(*words, "resume=true", "hydra.run.dir=run").code == 0
+    assert held_by(tmp_path / "snapshot") == before
+    assert (tmp_path / "run" / "train.log").read_bytes().startswith(before["train.log"])
+    assert "resume=true" in (tmp_path / "run" / ".hydra" / "overrides.yaml").read_text()
+    assert not any(path.stat().st_nlink > 1 for path in (tmp_path / "run").rglob("*.log"))
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

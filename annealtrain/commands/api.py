@@ -66,7 +66,7 @@ def train(
     resume=True. config_dir: a folder of YAML of your own. Ctrl-C keeps the epochs that are done.
     Raises InputError, a ValueError, in one line for what cannot be trained.
     """
-    words = [*(_word(word) for word in overrides), *_words("", settings)]
+    words = [_word(word) for word in (*overrides, *_words("", settings))]
     config = compose_config(words, config_dir)
     where = Path(folder) if folder is not None else Path("outputs") / f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
     own = [f"--config-dir={config_dir}"] if config_dir else []

@@ -20,6 +20,7 @@ from annealtrain.experiment.builder import ready, solver_of
 from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import threads_of
 from annealtrain.experiment.known_settings import CONFIGS
+from annealtrain.experiment.settings_alone import compose_alone
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import files, thread_pool
 from annealtrain.runtime.array_types import Array
@@ -109,7 +110,7 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
         raise InputError(f"--timeout {timeout_s} is not a number of seconds above 0 and at most {MOST_SECONDS}, a day")
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"folder {folder} is not empty: give --output another one")
-    config = compose_config(task.overrides, task.config_dir)
+    config = compose_alone(task.overrides, task.config_dir)
     files.require_place(folder / "solvers.csv", OTHER)
     with thread_pool.threads(threads_of(config)):
         problem = layer_problem(ready(config)[0], task.layer, 0)

@@ -7,7 +7,7 @@ from annealtrain.errors import InputError
 from annealtrain.experiment import trust, versions
 from annealtrain.experiment.builder import build_saved
 from annealtrain.experiment.config import saved_config
-from annealtrain.runs import checkpoint, collection
+from annealtrain.runs import checkpoint, collection, foreign
 from annealtrain.runs.contents import finite
 from annealtrain.runs.provenance import differences
 from annealtrain.runtime import thread_pool
@@ -22,7 +22,16 @@ def evaluate(folder: Path, trusted: Sequence[str] = (), data_dir: str | None = N
     To the last bit where the run was made, and everywhere if `is_exact`; but for rounding (`is_rounding`) where the
     BLAS kernel, the versions of packages or the cores are others. trusted: modules of the user's own whose objects
     may be built. data_dir: where its data are on this machine.
+    Of a network of `quantize`, which names no samples of its own, the files are checked alone.
     """
+    if foreign.is_quantized(folder):
+        from annealtrain.commands.quantize import checked
+
+        if trusted or data_dir or is_exact:
+            remedy = "leave --trust, --data-dir and --exact out"
+            raise InputError(f"of {folder}, a network of annealtrain quantize, only the files are checked: {remedy}")
+        print(checked(folder))
+        return True
     with versions.told(folder):
         config, run = saved_config(folder, trusted, data_dir=data_dir), collection.read_run(folder)
         result = run.result

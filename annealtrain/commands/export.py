@@ -7,8 +7,8 @@ from typing import Any
 from annealtrain.errors import InputError, nearest
 from annealtrain.experiment import versions
 from annealtrain.experiment.builder import check_whole, grid_of, ready
-from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import Config, saved_config, threads_of
+from annealtrain.experiment.settings_alone import compose_alone
 from annealtrain.hamiltonian import file_formats
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.network import Network
@@ -72,7 +72,7 @@ def config_of(
     if folder:
         with versions.told(folder):
             return saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir)
-    config = compose_config(overrides, config_dir)
+    config = compose_alone(overrides, config_dir)
     check_whole(config)
     return config | ({"solver": UNUSED_SOLVER} if config.get("solver") is not None else {})
 

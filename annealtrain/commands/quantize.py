@@ -165,7 +165,7 @@ def _display(wanted: Any, source: Source) -> Iterator[Told | None]:
 def summary(result: Mapping[str, Any], folder: Path) -> str:
     """Return the last lines: layers that stay float, scores as float and quantised, bytes, seconds, where it lies."""
     names = [name for name in result["float"] if name.endswith(("accuracy", "r2", "rmse"))]
-    left = [f"{in_one_line(printable(name))} ({why})" for name, why in (result["network"].get("left") or {}).items()]
+    left = [in_one_line(f"{name} ({why})") for name, why in (result["network"].get("left") or {}).items()]
     lines = [f"still float: {', '.join(left)}"] if left else []
     for kind in ("float", "quantized"):
         scores = "  ".join(
@@ -175,7 +175,22 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
         lines.append(f"{kind:9}  {scores}  {size}")
     held = result["peak_memory_mb"]
     lines.append(f"{result['seconds']:.1f} s" + (f", peak memory {held:.0f} MB" if held else ""))
-    return "\n".join([*lines, f"folder: {folder.absolute()}"])
+    return "\n".join(map(printable, [*lines, f"folder: {folder.absolute()}"]))
+
+
+def checked(folder: Path) -> str:
+    """Return lines on a finished folder, for one who has not the network it is of.
+
+    Raises InputError where it is not finished, or a file of it is not what was written.
+    """
+    record = QuantizedFolder(folder)
+    if not record.is_finished():
+        raise InputError(f"the network in {folder} is not quantised to its end: the same annealtrain quantize goes on")
+    result = record.result()
+    told = "Its files are what annealtrain quantize wrote; the scores are those of then."
+    if "checksums" not in result:
+        told = "made by a version that kept no checksums: whether a file was changed since cannot be told"
+    return f"{told}\n{summary(result, folder)}"
 
 
 def layer_line(layer: QuantizedLayer) -> str:

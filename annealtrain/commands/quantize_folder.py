@@ -1,8 +1,9 @@
 """The folder of a quantised network, whole at any moment, from which a call goes on layer by layer.
 
 config.yaml   the composed configuration       layers.csv    a row a layer: errors, scale, solver, seconds
-meta.json     versions, command, seed, hash    result.json   written last: scores and bytes, float and quantised
-layers/       the layers that are done          weights.npz, network.pt, network.onnx   dequantised weights
+meta.json     versions, command, seed, hash    result.json   written last: scores and bytes, float and quantised, and
+layers/       the layers that are done                       checksums of all but drawings and layers/
+                                               weights.npz, network.pt, network.onnx   dequantised weights
 codes.npz, codes.pt   integer codes and steps  quantization.png, .pdf
 """
 
@@ -21,7 +22,7 @@ from annealtrain.optimizers.quantization.grid import Grid
 from annealtrain.optimizers.quantization.network import QuantizedLayer
 from annealtrain.optimizers.quantization.source import Source
 from annealtrain.reports.quantization_plots import plot_quantization
-from annealtrain.runs import contents, foreign, tables
+from annealtrain.runs import checksums, contents, foreign, tables
 from annealtrain.runtime import archives, files
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.foreign_text import cell
@@ -30,6 +31,8 @@ from annealtrain.runtime.validation import is_number
 CONFIG, META, RESULT, TABLE, PARTS = contents.CONFIG, contents.META, contents.RESULT, "layers.csv", "layers"
 MOST_LAYER = 16_000_000_000  # bytes of a file
 REMEDY = "choose another --output, or put that right and call again"
+TEXTS, ARRAYS = (CONFIG, META, TABLE), ("codes.npz", "weights.npz", "codes.pt", "network.pt", "network.onnx")
+QUANTIZED = checksums.Kind(frozenset(TEXTS), TEXTS, ARRAYS, "annealtrain quantize", "choose another --output")
 
 
 class QuantizedFolder:
@@ -37,6 +40,7 @@ class QuantizedFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._sums: dict[str, str] = {}  # of the files that were written here
 
     def refuse_foreign(self, digest: str) -> None:
         """Raise InputError where the folder is of something else, or of other settings or weights."""
@@ -51,6 +55,8 @@ class QuantizedFolder:
                 raise InputError(f"{self.folder} holds other files ({sorted(others)[0]}): {REMEDY}")
             return
         if tables.read_json(self.folder / META).get("config_hash") != digest:
+            if self.is_finished():
+                self.result()  # says so where it is that file that was changed
             raise InputError(
                 f"{self.folder} holds a network of other settings or other weights: choose another --output"
             )
@@ -70,8 +76,9 @@ class QuantizedFolder:
 
     def begin(self, config: str, meta: Row) -> None:
         """Write what the call is, by which the folder is known, before all else; no more than is lacking."""
-        if not (self.folder / META).exists():
-            self._write_json(META, meta)
+        held = tables.read_json(self.folder / META) if (self.folder / META).exists() else meta
+        if held is meta or checksums.SEALED not in held:
+            self._write_json(META, held | {checksums.SEALED: True})
         if foreign.text_of(self.folder / CONFIG) != config:
             self._write(CONFIG, config.encode("utf-8", "backslashreplace"))
 
@@ -79,13 +86,17 @@ class QuantizedFolder:
         return (self.folder / RESULT).exists()
 
     def result(self) -> Row:
+        """Return the result; InputError where it, or a file that it has the checksum of, is not what was written."""
         path = self.folder / RESULT
-        found = tables.read_json(path, "float", "quantized", "bytes", "seconds", "peak_memory_mb")
+        found = tables.read_json(path, "float", "quantized", "bytes", "seconds", "peak_memory_mb", "network")
         told = [found["seconds"], found["peak_memory_mb"] or 0]
         for part in (found["float"], found["quantized"], found["bytes"]):
             told += part.values() if isinstance(part, dict) else [None]
         if not all(is_number(value) for value in told) or not {"float", "quantized"} <= found["bytes"].keys():
             raise tables.not_of_a_run(path, "its scores are no numbers")
+        if not (isinstance(found["network"], dict) and isinstance(found["network"].get("left"), dict | None)):
+            raise tables.not_of_a_run(path, "its network is no mapping")
+        checksums.verify(self.folder, found, QUANTIZED)
         return found
 
     def layers(self, source: Source, grids: Sequence[Grid | None]) -> dict[int, QuantizedLayer]:
@@ -107,7 +118,7 @@ class QuantizedFolder:
         self._write(f"{PARTS}/{k}.npz", _npz(arrays | {"row": np.array(json.dumps(layer.row))}))
 
     def finish(self, given: Given, layers: Sequence[QuantizedLayer], result: Row) -> Row:
-        """Write all that others read, and the result last."""
+        """Write all that others read, and last the result with checksums; return it."""
         rows = [layer.row for layer in layers]
         self._write(TABLE, tables.csv_text([row | {"name": cell(row["name"])} for row in rows]).encode())
         codes, weights = code_arrays(given.source, layers), weight_arrays(given.source, layers)
@@ -117,11 +128,13 @@ class QuantizedFolder:
             self._write(name, content)
         histograms = {layer.name: np.bincount(layer.levels.ravel(), minlength=layer.grid.levels) for layer in layers}
         plot_quantization(self.folder, rows, histograms)
+        result = checksums.sealed(result, self.folder, self._sums, QUANTIZED)
         self._write_json(RESULT, result)
         return result
 
     def _write(self, name: str, content: bytes) -> None:
         files.write_atomically(self.folder / name, content, REMEDY)
+        self._sums[name] = checksums.checksum(content)
 
     def _write_json(self, name: str, content: Row) -> None:
         self._write(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())

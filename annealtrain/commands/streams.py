@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from annealtrain.errors import InputError
 from annealtrain.runtime import files
@@ -71,8 +72,8 @@ class LogFile(logging.FileHandler):
     is_told = False
 
     def _open(self) -> io.TextIOWrapper:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | files.NO_LINK | files.NO_WAIT
-        return open(os.open(self.baseFilename, flags, 0o666), "a", encoding="utf-8", errors="backslashreplace")
+        number = files.opened_to_append(Path(self.baseFilename))
+        return open(number, "a", encoding="utf-8", errors="backslashreplace")
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -48,6 +48,7 @@ class Entered:
         for name, sign in OF_HYDRA.items():
             if os.path.lexists(folder / name) and sign not in (foreign.text_of(folder / name) or ""):
                 raise InputError(f"{folder / name} is not of a sweep of annealtrain: {REMEDY}")
+            files.detach(folder / name, REMEDY)
         for name in OF_LAUNCHERS:
             if (folder / name).is_symlink():
                 raise InputError(f"{folder / name} is a link, which the sweep would write through: {REMEDY}")
@@ -173,8 +174,8 @@ def _alone(folder: Path, words: list[str]) -> int | None:
         import fcntl
     except ImportError:  # Windows
         return None
-    text = json.dumps(words).encode()
-    file = os.open(folder / CLAIM / RUNNING, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    text, path = json.dumps(words).encode(), folder / CLAIM / RUNNING
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     limit = time.monotonic() + WORDS_S
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -188,6 +189,13 @@ def _alone(folder: Path, words: list[str]) -> int | None:
     except OSError:  # a file system without locks
         os.close(file)
         return None
+    status = os.fstat(file)
+    is_there = os.path.lexists(path) and os.lstat(path).st_ino == status.st_ino
+    if is_there and status.st_nlink > 1:  # hard links, as in a snapshot: a new one takes its place
+        path.unlink()
+    if not is_there or status.st_nlink > 1:
+        os.close(file)
+        return _alone(folder, words)
     os.ftruncate(file, 0)
     os.pwrite(file, text, 0)
     return file

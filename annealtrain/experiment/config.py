@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from annealtrain.errors import InputError
 from annealtrain.experiment import data_of_run, model_of_run, moved_data, trust, versions
 from annealtrain.hamiltonian.layer_problem import MAX_BITS
-from annealtrain.runs import contents, recorder, tables, yaml_files
+from annealtrain.runs import contents, foreign, recorder, tables, yaml_files
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.validation import YES_OR_NO, Rule, check_all, number, one_of, optional, whole
 
@@ -119,6 +119,7 @@ def saved_config(
     Raises InputError where there is no run, or its configuration names what is not to be built.
     """
     written = read_config(folder)
+    foreign.refuse_quantized(folder)
     config = versions.completed(written, folder)
     config |= {name: node for name, node in (replaced or {}).items() if config.get(name) is not None}
     for name in NODES:

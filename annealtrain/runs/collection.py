@@ -12,6 +12,7 @@ from typing import Any
 from annealtrain.errors import InputError
 from annealtrain.runs import checksums, contents, scores
 from annealtrain.runs.contents import CONFIG, META, METRICS, RESULT
+from annealtrain.runs.foreign import refuse_quantized
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
 from annealtrain.runtime.foreign_text import printable
@@ -63,6 +64,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     meta = contents.read_meta(folder / META)
     metrics = contents.read_metrics(folder / METRICS) if os.path.lexists(folder / METRICS) else []
     if not metrics:
+        refuse_quantized(folder)
         raise InputError(f"the run in {folder} has no epoch yet: {resume_command(folder)}")
     result = None
     if os.path.lexists(folder / RESULT):

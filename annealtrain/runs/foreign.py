@@ -10,6 +10,7 @@ from pathlib import Path
 from annealtrain.errors import InputError
 from annealtrain.runs import tables
 from annealtrain.runtime import files
+from annealtrain.runtime.array_types import Row
 
 MOST_BYTES = 1_000_000  # read of a file to know it
 META = "meta.json"
@@ -20,12 +21,27 @@ WATCH = "annealtrain.commands.sweep.Watch"  # stands in what Hydra writes of thi
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder holds a run, by what its meta.json says."""
+    """Whether a folder holds a run, or a quantised network, by what its meta.json says."""
+    return isinstance(_meta(folder).get("config_hash"), str)
+
+
+def is_quantized(folder: Path) -> bool:
+    """Whether a folder holds a network of `annealtrain quantize`, by what its meta.json says."""
+    return is_run(folder) and isinstance(_meta(folder).get("network"), dict)
+
+
+def refuse_quantized(folder: Path) -> None:
+    """Raise InputError where a run is asked for and its folder holds a quantised network."""
+    if is_quantized(folder):
+        raise InputError(f"{folder} holds a network of annealtrain quantize, no run: annealtrain eval checks its files")
+
+
+def _meta(folder: Path) -> Row:
     try:
         content = json.loads(text_of(folder / META) or "")
     except (ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and isinstance(content.get("config_hash"), str)
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def is_own_log(path: Path) -> bool:
@@ -72,6 +88,7 @@ def _of_hydra(folder: Path) -> Iterator[Path]:
 def refuse_foreign(folder: Path, own: tuple[str, ...]) -> None:
     """Raise InputError where a folder is neither a run's nor one that a run could begin in, before anything is written.
 
+    Of ours, what Hydra writes to in place is detached from its hard links.
     own: names of files, and ends of names, that a start leaves, and that a run looks at itself before it writes.
     """
     if not folder.exists() and not folder.is_symlink():
@@ -82,9 +99,11 @@ def refuse_foreign(folder: Path, own: tuple[str, ...]) -> None:
         raise InputError(
             f"{link} is a link, which a run would write through: remove it, or choose another hydra.run.dir"
         )
-    if is_run(folder):
-        return
-    if (folder / META).is_file():
-        tables.read_json(folder / META)  # says so where it is damaged
-    if any(not path.name.endswith(own) and not is_own_log(path) and not is_hydras(path) for path in folder.iterdir()):
-        raise InputError(f"run folder {folder} holds other files and no run: choose another hydra.run.dir")
+    if not is_run(folder):
+        if (folder / META).is_file():
+            tables.read_json(folder / META)  # says so where it is damaged
+        held = (path for path in folder.iterdir() if not path.name.endswith(own))
+        if any(not is_own_log(path) and not is_hydras(path) for path in held):
+            raise InputError(f"run folder {folder} holds other files and no run: choose another hydra.run.dir")
+    for path in _of_hydra(folder):
+        files.detach(path, "choose another hydra.run.dir")

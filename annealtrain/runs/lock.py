@@ -59,16 +59,25 @@ def _locked(path: Path, waiting: Callable[[], None]) -> int | None:
             raise
         with suppress(FileNotFoundError):  # its last holder may have removed it meanwhile
             if os.lstat(path).st_ino == os.fstat(file).st_ino:
-                return file
+                if _is_marked(file):
+                    return file
+                path.unlink()
         os.close(file)
 
 
 def _opened(path: Path) -> int:
     """Open the lock's file, made if need be, through no link and never cut; InputError for what is not ours."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
-    if not stat.S_ISREG(os.fstat(file).st_mode) or (held := os.read(file, len(MARK) + 1)) not in (b"", MARK):
+    if not stat.S_ISREG(os.fstat(file).st_mode) or os.read(file, len(MARK) + 1) not in (b"", MARK):
         os.close(file)
         raise InputError(f"{path} is not a lock of annealtrain: choose another hydra.run.dir")
-    if not held:
-        os.pwrite(file, MARK, 0)
     return file
+
+
+def _is_marked(file: int) -> bool:
+    """Write the mark, if it is not there; return False where that would reach another file's name, by a hard link."""
+    if not os.pread(file, 1, 0):
+        if os.fstat(file).st_nlink > 1:
+            return False
+        os.pwrite(file, MARK, 0)
+    return True

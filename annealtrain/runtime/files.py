@@ -1,7 +1,8 @@
 """Files that are whole at any moment where they are written, and never more than expected where they are read.
 
 What lies in a folder may be of others: no symbolic link is written through, none to a file of a run is read, and what
-is no file (a pipe would be waited for, a device never ends) is refused.
+is no file (a pipe would be waited for, a device never ends) is refused. A file that is replaced leaves its hard links
+as they are; one that is written to in place, as a log is, is made a file of its own first.
 """
 
 import os
@@ -15,6 +16,7 @@ from annealtrain.errors import InputError
 
 # Missing on Windows: no links are followed, nothing is waited for, bytes stay as they are.
 NO_LINK, NO_WAIT, BINARY = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+MOST_COPIED = 100_000_000  # bytes of a log
 PART = r"\.{name}\.[0-9a-f]{{8}}\.part"  # of the name of a file while it is being written
 
 
@@ -61,14 +63,52 @@ def require_place(path: Path, remedy: str) -> None:
         raise InputError(f"cannot write {path} ({error.strerror}): {remedy}") from error
 
 
-def _written_part(path: Path, content: bytes) -> Path:
+def detach(path: Path, remedy: str) -> None:
+    """Make a file that others will write to in place one of its own; InputError, with the remedy, where it cannot be.
+
+    Where it has other names, as in a snapshot of hard links, a copy takes its place and those keep what they have.
+    """
+    try:
+        if os.path.lexists(path) and _is_shared(os.lstat(path)):
+            _copy_in_place(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}): {remedy}") from error
+
+
+def opened_to_append(path: Path) -> int:
+    """Return the number of a file open for appending, made if need be: through no link, and detached as by `detach`."""
+    for _ in range(2):
+        number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_LINK | NO_WAIT | BINARY, 0o666)
+        if not _is_shared(os.fstat(number)):
+            return number
+        os.close(number)
+        _copy_in_place(path)
+    raise OSError(0, "it is a hard link", str(path))
+
+
+def _is_shared(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_nlink > 1
+
+
+def _copy_in_place(path: Path) -> None:
+    """Replace a file by a copy of it, that nobody can read who could not read the file."""
+    mode = stat.S_IMODE(os.lstat(path).st_mode) & 0o777
+    part = _written_part(path, read_bytes(path, MOST_COPIED), mode)
+    try:
+        os.replace(part, path)
+    except BaseException:
+        _remove(part)
+        raise
+
+
+def _written_part(path: Path, content: bytes, mode: int = 0o666) -> Path:
     """Return a new file beside `path` that holds the content, on the disk."""
     if path.exists() and not path.is_file():
         raise OSError(0, "it is a folder" if path.is_dir() else "it is no regular file")
     if not os.path.lexists(path.parent):
         raise OSError(0, f"there is no folder {path.parent}")
     part = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
-    number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | BINARY, 0o666)
+    number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | BINARY, mode)
     try:
         with open(number, "wb") as file:
             file.write(content)
