@@ -122,11 +122,13 @@ def anneal(
     paths = None if guide.every is None else trajectories(guide, result.levels) * unit.energy
     for i in range(problem.num_units):
         _free_isolated(problem, i, result.levels[i], result.weights[i], seed, guide.first(i))
-    weights = result.weights * unit.weight if unit.weight != 1 else result.weights
+    weights, energies = result.weights, result.energies
+    weights *= unit.weight
+    energies *= unit.energy
     stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
     weights = (weights + 1) / 2 if is_binary else weights
     kind = (variables, bits, "BINARY" if is_binary else "SPIN")
-    return Annealed(result.levels, weights, result.energies * unit.energy, stats, *kind, paths, guide.recorded)
+    return Annealed(result.levels, weights, energies, stats, *kind, paths, guide.recorded)
 
 
 def _given(
@@ -147,11 +149,13 @@ def _free_isolated(
 
     levels, weights: (reads, N), of problem i, changed in place.
     """
-    isolated = np.flatnonzero(~problem.unit(i).live)
-    if isolated.size and first is not None:
-        levels[:, isolated] = first[isolated]
-        weights[:, isolated] = problem.S0[i, isolated] + problem.encoding.offsets(first[isolated])
-    elif isolated.size:
+    form = problem.unit(i)
+    if form.couplings.indices.size == form.S0.size:
+        return
+    isolated = np.flatnonzero(~form.live)
+    if first is not None:
+        drawn = first[isolated]
+    else:
         drawn = generator(seed, i, ISOLATED).integers(0, 2**problem.bits, (len(levels), isolated.size), dtype=np.int32)
-        levels[:, isolated] = drawn
-        weights[:, isolated] = problem.S0[i, isolated] + problem.encoding.offsets(drawn)
+    levels[:, isolated] = drawn
+    weights[:, isolated] = form.S0[isolated] + form.encoding.offsets(drawn)

@@ -109,7 +109,7 @@ def fields(chains: Sequence[Chain], levels: Iterable[Array]) -> Array:
 def scatter_live(form: QuadraticForm, levels: Array) -> Array:
     """Return levels (..., N) of all weights from those of the live ones (..., live); those as they are where all are."""
     if form.couplings.indices.size == form.S0.size:
-        return levels.astype(np.int32, copy=False)
+        return np.ascontiguousarray(levels, np.int32)  # sums over weights are rounded by their order in memory
     full = np.zeros((*levels.shape[:-1], form.S0.size), dtype=np.int32)
     full[..., form.couplings.indices] = levels
     return full
@@ -160,11 +160,12 @@ def chain_stats(
     flips, sweeps: of each chain; there may be none. visits: of spins (or weights, for moves of whole levels) in one
     sweep of one chain.
     """
-    total = int(np.sum(sweeps))
+    flips, sweeps = np.asarray(flips), np.asarray(sweeps)
+    total = int(sweeps.sum())
     return {
-        "sweeps": total / len(sweeps) if len(sweeps) else len(betas),
+        "sweeps": total / sweeps.size if sweeps.size else len(betas),
         "beta_first": float(betas[0]),
-        "beta_last": float(betas[int(np.max(sweeps, initial=0)) - 1]),
-        "flips": int(np.sum(flips)),
+        "beta_last": float(betas[sweeps.max() - 1 if sweeps.size else -1]),
+        "flips": int(flips.sum()),
         "visits": visits * total,
     }

@@ -1,7 +1,7 @@
 """Other people's problems, checked, and brought to the size that the kernel's float32 numbers like."""
 
 from dataclasses import dataclass
-from math import frexp, inf, isfinite
+from math import frexp, inf, isfinite, ldexp
 from typing import Any
 
 import numpy as np
@@ -47,18 +47,18 @@ class Quadratic:
         energy = max((_exponent(value) + size for value, size in sizes if value), default=0)
         with np.errstate(over="ignore", invalid="ignore"):
             J, h = _scaled(given, 2 * weight - energy), _scaled(self.h, weight - energy)
-            S0, L, offset = _scaled(self.S0, -weight), np.ldexp(self.L, -weight), np.ldexp(self.offset, -energy)
-            unit = Unit(*(float(each) for each in np.ldexp(1.0, [weight, energy])))
+            S0, L, offset = _scaled(self.S0, -weight), ldexp(self.L, -weight), np.ldexp(self.offset, -energy)
             if largest["S0"]:
                 fields = 2 * (J @ S0[..., None])[..., 0] if J.ndim == 3 else 2 * S0 @ J
                 if not np.all(np.abs(fields) < FARTHEST):
                     raise ValueError(f"S0 is too far from 0 for a range of L={self.L}: write the problem in S - S0")
+        unit = Unit(_power(weight), _power(energy))
         if not (0 < unit.weight < inf and 0 < unit.energy < inf):
             told = ", ".join(f"{name} up to {largest[name]:.3g}" for name in ("J", "h"))
             raise ValueError(
                 f"energies J L^2 and h L are beyond what a float holds ({told}, L={self.L!r}): scale J, h or L"
             )
-        problem = LayerProblem.of_symmetric(J, h, np.full(len(h), offset), S0, float(L), bits, convex=None)
+        problem = LayerProblem.of_symmetric(J, h, np.full(len(h), offset), S0, L, bits, convex=None)
         return problem, unit
 
 
@@ -68,6 +68,11 @@ def _scaled(values: Array, exponent: int) -> Array:
         return values * 2.0**exponent
     found: Array = np.ldexp(values, exponent)
     return found
+
+
+def _power(exponent: int) -> float:
+    """Return 2^exponent, infinity where a float ends."""
+    return ldexp(1.0, exponent) if exponent < 1024 else inf
 
 
 def _exponent(value: float) -> int:
