@@ -282,7 +282,9 @@ def symmetric(J: Array) -> Array:
     Raises ValueError where J and J' are farther apart than ROUNDING times the largest number of J.
     """
     transposed = J.swapaxes(-1, -2)
-    if _is_same(J, transposed):
+    starts = range(0, J.shape[-1], TILE)
+    tiles = [(..., slice(i, i + TILE), slice(j, j + TILE)) for i in starts for j in starts[: i // TILE + 1]]
+    if all((J[tile] == transposed[tile]).all() for tile in tiles):
         return J
     apart, largest = np.abs(J / 2 - transposed / 2), np.abs(J / 2).max(axis=(-1, -2), keepdims=True)
     if np.any(apart > ROUNDING * largest):
@@ -294,12 +296,3 @@ def symmetric(J: Array) -> Array:
         )
     mean: Array = J / 2 + transposed / 2
     return mean
-
-
-def _is_same(J: Array, transposed: Array) -> bool:
-    for i in range(0, J.shape[-1], TILE):
-        for j in range(0, i + 1, TILE):
-            tile = (..., slice(i, i + TILE), slice(j, j + TILE))
-            if not (J[tile] == transposed[tile]).all():
-                return False
-    return True

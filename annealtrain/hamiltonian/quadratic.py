@@ -101,7 +101,7 @@ def coupled(J: Array) -> Array:
     """Return which weights' row of J (N, N) is not all zero: (N,) bool."""
     found: Array = J.diagonal() != 0
     if not found.any():  # as of Ising spins
-        found = J.any(axis=1)
+        found[:] = J.any(axis=1)
     elif not found.all():
         rest = np.flatnonzero(~found)
         found[rest] = J[rest].any(axis=1)

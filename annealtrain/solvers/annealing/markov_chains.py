@@ -107,7 +107,7 @@ def fields(chains: Sequence[Chain], levels: Iterable[Array]) -> Array:
 
 
 def scatter_live(form: QuadraticForm, levels: Array) -> Array:
-    """Return levels (..., N) of all weights from those of the live ones (..., live); those as they are where all are."""
+    """Return levels (..., N) of all weights from those of the live ones (..., live), the same array where all are."""
     if form.couplings.indices.size == form.S0.size:
         return np.ascontiguousarray(levels, np.int32)  # sums over weights are rounded by their order in memory
     full = np.zeros((*levels.shape[:-1], form.S0.size), dtype=np.int32)

@@ -90,7 +90,8 @@ def from_arrays(J: Any, h: Any, S0: Any, L: float) -> Quadratic:
     for name, x in given.items():
         if x.shape not in ((M, N), (1, N)) or not x.size:
             raise ValueError(f"{name} {np.shape(h if name == 'h' else S0)} is neither {(N,)} nor {(M, N)}")
-    return Quadratic(J, *(_of_each(given.get(name), (M, N)) for name in ("h", "S0")), 0.0, L)
+    fields, centre = (_of_each(given.get(name), (M, N)) for name in ("h", "S0"))
+    return Quadratic(J, fields, centre, 0.0, L)
 
 
 def _of_each(given: Array | None, shape: tuple[int, int]) -> Array:
