@@ -115,6 +115,26 @@ def test_numpy_numbers_are_numbers():
     np.testing.assert_array_equal(found.levels, plain.levels)
 
 
+@pytest.mark.parametrize("L", [0.75, 1.0, 4.0])
+def test_what_is_given_stays_as_it_is(L):
+    given = glass(5), np.ones((1, 5)), np.full((1, 5), 0.5)
+    before = [each.copy() for each in given]
+    first = anneal(*given, L=L, bits=2, num_reads=3)
+    energies = [anneal(*given, L=L, bits=2, num_reads=3).energies, first.energies]
+    for each, copy in zip(given, before, strict=True):
+        np.testing.assert_array_equal(each, copy)
+    np.testing.assert_array_equal(*energies)
+    S = first.weights[0]
+    np.testing.assert_allclose(first.energies[0], ((S @ given[0] + 1) * S).sum(axis=1))
+
+
+def test_a_range_beyond_what_a_float_holds_is_cut_without_a_warning():
+    given = {"h": np.full(2, 1e300), "num_reads": 4, "num_sweeps": 3}
+    found = anneal(np.eye(2) * 1e300, beta_range=(1e-300, 1e300), **given)
+    assert found.levels.tolist() == [[[0, 0]] * 4]
+    assert 0 < found.stats["beta_first"] < found.stats["beta_last"] < np.inf
+
+
 @pytest.mark.parametrize("move", ["bit", "slice", "greedy"])
 @pytest.mark.parametrize("size", [-800, -130, 0, 130, 800])
 @pytest.mark.parametrize("wide", [-60, 0, 60])

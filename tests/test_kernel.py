@@ -1,16 +1,26 @@
 """The compiled kernel: its random numbers, its chains against NumPy's and against Boltzmann, on every path."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from annealtrain import _anneal
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.memory import aligned
 from annealtrain.runtime.random_streams import stream
 from annealtrain.solvers.annealing.lanes import Chains, Lanes, run_lanes
-from annealtrain.solvers.annealing.markov_chains import Chain, ChainResult, fields, run_chain, to_float32
+from annealtrain.solvers.annealing.markov_chains import (
+    Chain,
+    ChainResult,
+    fields,
+    run_chain,
+    scatter_live,
+    to_float32,
+)
 from annealtrain.solvers.annealing.reference import numpy_chain
 from annealtrain.solvers.annealing.starts import seeded_chains
 from annealtrain.solvers.bounds import descend
@@ -335,6 +345,18 @@ def test_fields_do_not_depend_on_the_company():
     for i, each in enumerate(chains):
         np.testing.assert_array_equal(together[i], fields([each], [levels[i]])[0])
         np.testing.assert_allclose(together[i], forms[i].gradient(forms[i].weights(levels[i])), rtol=1e-11)
+
+
+@pytest.mark.parametrize("live", [[True] * 3, [True, False, True]])
+def test_levels_lie_in_rows_whatever_they_come_from(live):
+    """The sums of an energy are rounded by the order of the weights in memory."""
+    form = replace(problem(N=3).unit(0), couplings=Couplings(np.eye(3), np.array(live)))
+    columns = np.arange(4 * sum(live), dtype=np.int32).reshape(-1, 4).T
+    found = scatter_live(form, columns)
+    assert found.flags.c_contiguous
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found[:, live], columns)
+    assert not found[:, ~np.array(live)].any()
 
 
 def test_descent_stops_where_no_level_helps():

@@ -75,7 +75,13 @@ class Encoding:
 
     def offsets(self, levels: Any) -> Any:
         """Return S - S0 of levels (...), in weight units, float64."""
-        return self.half_range / self.top_level * (2.0 * levels - self.top_level)
+        found = 2.0 * levels  # then in place: of many short reads each further array costs as much as its numbers
+        found -= self.top_level
+        scale = self.half_range / self.top_level
+        if isinstance(scale, np.ndarray):
+            return scale * found
+        found *= scale
+        return found
 
     def nearest_levels(self, offsets: Array) -> Array:
         """Return the levels (...) int32 of the grid points closest to offsets S - S0 (...)."""

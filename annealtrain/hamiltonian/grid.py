@@ -33,7 +33,7 @@ def spins_and_levels(bits: int | None, num_levels: int | None) -> tuple[int, int
 
 def half_ranges(half_range: Any, shape: tuple[int, ...]) -> Any:
     """Return L as a number, one for each unit (M,), or one for each weight (M, N)."""
-    if np.ndim(half_range) == 0:
+    if isinstance(half_range, float) or np.ndim(half_range) == 0:
         value = half_range.item() if isinstance(half_range, np.ndarray) else half_range
         RANGE.check("half_range", value)
         return float(value)

@@ -12,7 +12,7 @@ import numpy as np
 from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.grid import MAX_BITS, half_ranges, numbers, per_weight, spins_and_levels
 from annealtrain.hamiltonian.least_squares import LeastSquares
-from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
+from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm, coupled
 from annealtrain.runtime.array_types import Array, real
 from annealtrain.runtime.validation import is_whole, number, shown
 
@@ -165,10 +165,9 @@ class LayerProblem:
         """Return `from_moments` of finite float64 arrays, J symmetric. convex: None, as not known, means no bounds."""
 
         def couplings(i: int) -> Couplings:  # that not all are convex says nothing of one
-            own, h_own, known = (J[i], h[i], convex or None) if J.ndim == 3 else (J, np.abs(h).max(axis=0), convex)
-            return Couplings(own, Couplings(own).coupled | (h_own != 0), convex=known)
+            return Couplings(J[i], coupled(J[i]) | (h[i] != 0), convex=convex or None)
 
-        made = couplings(0) if J.ndim == 2 else couplings
+        made = Couplings(J, coupled(J) | h.any(axis=0), convex=convex) if J.ndim == 2 else couplings
         return cls(made, h, E0, S0, half_range, bits, num_levels=num_levels, convex=bool(convex))
 
     @classmethod
@@ -282,10 +281,10 @@ def symmetric(J: Array) -> Array:
 
     Raises ValueError where J and J' are farther apart than ROUNDING times the largest number of J.
     """
-    transposed = np.swapaxes(J, -1, -2)
+    transposed = J.swapaxes(-1, -2)
     starts = range(0, J.shape[-1], TILE)
-    pairs = ((slice(i, i + TILE), slice(j, j + TILE)) for i in starts for j in starts[: i // TILE + 1])
-    if all(np.array_equal(J[..., i, j], transposed[..., i, j]) for i, j in pairs):
+    tiles = [(..., slice(i, i + TILE), slice(j, j + TILE)) for i in starts for j in starts[: i // TILE + 1]]
+    if all((J[tile] == transposed[tile]).all() for tile in tiles):
         return J
     apart, largest = np.abs(J / 2 - transposed / 2), np.abs(J / 2).max(axis=(-1, -2), keepdims=True)
     if np.any(apart > ROUNDING * largest):

@@ -30,7 +30,7 @@ class Couplings:
     def __init__(self, J: Array, live: Array | None = None, ridge: Any = 0.0, *, convex: bool | None = True) -> None:
         self.J = np.ascontiguousarray(J)
         self.diagonal = J.diagonal()
-        self.live = self.coupled if live is None else live
+        self.live = coupled(self.J) if live is None else live
         self.ridge = ridge
         self.convex = convex
         self._of_spins: dict[Encoding, Couplings] = {}
@@ -53,14 +53,6 @@ class Couplings:
             J, live = np.kron(self.J, np.outer(scale, scale)), np.repeat(self.live, encoding.bits)
             known[encoding] = Couplings(J, live, convex=self.convex)
         return known[encoding]
-
-    @cached_property
-    def coupled(self) -> Array:
-        """The weights whose row of J is not all zero: (N,) bool."""
-        coupled: Array = self.diagonal != 0
-        rest = np.flatnonzero(~coupled)
-        coupled[rest] = self.J[rest].any(axis=1)
-        return coupled
 
     @cached_property
     def indices(self) -> Array:
@@ -105,6 +97,17 @@ class Couplings:
         return self.diagonal[self.indices].astype(np.float32)
 
 
+def coupled(J: Array) -> Array:
+    """Return which weights' row of J (N, N) is not all zero: (N,) bool."""
+    found: Array = J.diagonal() != 0
+    if not found.any():  # as of Ising spins
+        found[:] = J.any(axis=1)
+    elif not found.all():
+        rest = np.flatnonzero(~found)
+        found[rest] = J[rest].any(axis=1)
+    return found
+
+
 @dataclass(frozen=True)
 class QuadraticForm:
     """One unit's loss E(S) = S'JS + h'S + E0 (Eqs. 5, 16) on n-bit weights in [S0 - L, S0 + L] (Eqs. 6, 7).
@@ -146,7 +149,10 @@ class QuadraticForm:
     def energy(self, weights: Array) -> Any:
         """Return the loss at weights (..., N), Eq. (5), float64."""
         S = np.asarray(weights, dtype=np.float64)
-        return ((S @ self.J + self.h) * S).sum(axis=-1) + self.E0
+        found = S @ self.J
+        found += self.h
+        found *= S
+        return found.sum(axis=-1) + self.E0
 
     def gradient(self, weights: Array) -> Array:
         """Return dE/dS = 2 J S + h at weights (N,)."""
@@ -154,7 +160,8 @@ class QuadraticForm:
 
     def weights(self, levels: Array) -> Array:
         """Return the weights (..., N) of levels (..., N), Eqs. (6), (7); dead weights keep S0."""
-        S: Array = self.S0 + self.encoding.offsets(levels)
+        S: Array = self.encoding.offsets(levels)
+        S += self.S0
         return S if self.couplings.indices.size == self.S0.size else np.where(self.live, S, self.S0)
 
     def nearest_levels(self, weights: Array) -> Array:

@@ -16,6 +16,8 @@ def plain(name: str, values: Any) -> Array:
     Raises InputError for what would become something else without a word: masked values, which come back from under
     their mask, a sparse matrix, and what cannot be read as an array.
     """
+    if type(values) is np.ndarray:
+        return values
     parts = values if isinstance(values, list | tuple) else (values,)  # rows may have masks of their own
     if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
         raise InputError(f"{name} has masked values: fill them, as .filled(0) does, or leave their rows out")
@@ -32,10 +34,10 @@ def plain(name: str, values: Any) -> Array:
 def real(name: str, values: Any) -> Array:
     """Return an array of real numbers as a user gives it, of their own type; InputError for any others."""
     found = plain(name, values)
-    if np.iscomplexobj(found):
-        raise InputError(f"{name} is complex: its numbers must be real")
     if found.dtype.kind in "iuf":
         return found
+    if np.iscomplexobj(found):
+        raise InputError(f"{name} is complex: its numbers must be real")
     try:
         if found.dtype.kind not in "bO":  # text and dates become numbers too, if they are let
             raise TypeError

@@ -31,12 +31,11 @@ class OneThread:
         Yields what each further thread of the body's has to call: to OpenMP a limit is of the thread that sets it.
         Ctrl-C may come at any moment: what gives the threads back is done again where it was cut short.
         """
-        libraries = blas_libraries(len(sys.modules))
-        of_threads = [library for library in libraries if getattr(library, "threading_layer", None) == "openmp"]
+        of_process, of_threads = blas_libraries(len(sys.modules))
         before = [library.num_threads for library in of_threads]
         user, interrupt = object(), None
         try:
-            self._enter(user, [library for library in libraries if library not in of_threads])
+            self._enter(user, of_process)
             _set_all(of_threads, [1] * len(of_threads))
             yield lambda: _set_all(of_threads, [1] * len(of_threads))
         finally:
@@ -96,12 +95,15 @@ if hasattr(os, "register_at_fork"):
 
 
 @lru_cache(maxsize=1)
-def blas_libraries(modules: int) -> list[Any]:
+def blas_libraries(modules: int) -> tuple[list[Any], list[Any]]:
     """Return the controls of what BLAS this process has loaded, looked for anew once there are other `modules`.
 
-    Python loads libraries with its modules, and to look for them takes as long as many a small solve.
+    First those whose setting is the whole process's, then those (of OpenMP) whose it is each thread's. Python loads
+    libraries with its modules, and to look for them takes as long as many a small solve.
     """
-    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    of_threads = [library for library in found if getattr(library, "threading_layer", None) == "openmp"]
+    return [library for library in found if library not in of_threads], of_threads
 
 
 def blas_kernel() -> Row | None:

@@ -25,8 +25,9 @@ class Stream(IntEnum):
 
 def stream(seed: Seed, *key: int) -> np.random.SeedSequence:
     """Return the child of `seed` at `key`, such as (unit, read): the same whatever else is drawn."""
-    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, *key))
+    if isinstance(seed, np.random.SeedSequence):
+        return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key))
+    return np.random.SeedSequence(seed, spawn_key=key)
 
 
 def pools(siblings: Sequence[np.random.SeedSequence]) -> tuple[Array, int]:

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import islice
@@ -74,7 +74,7 @@ def threads(count: int) -> Iterator[None]:
         yield
         return
     before = _here.get()
-    with ONE_THREAD.held() as hold, ThreadPoolExecutor(count, initializer=hold) as pool:
+    with ONE_THREAD.held() as hold, ThreadPoolExecutor(count, initializer=hold) if count > 1 else nullcontext() as pool:
         try:  # Ctrl-C may come at any moment, the one at which the place is set among them
             _here.set(Place(pool, count))
             yield

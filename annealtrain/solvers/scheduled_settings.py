@@ -25,7 +25,12 @@ SolverKind = TypeVar("SolverKind", bound=Solver)
 def started(
     solver: SolverKind, time_limit_s: float | None, tell: Callable[[float], None] | None, chains: int
 ) -> SolverKind:
-    """Return a copy of a solver for one solve: its deadline so many seconds from now or never, see `Watch`."""
+    """Return a copy of a solver for one solve: its deadline so many seconds from now or never, see `Watch`.
+
+    The solver itself where there is neither a limit nor anyone to tell.
+    """
+    if time_limit_s is None and tell is None:
+        return solver
     timed = copy(solver)
     timed.watch = Watch(time.perf_counter() + time_limit_s if time_limit_s else math.inf, tell, chains)
     return timed

@@ -240,11 +240,12 @@ def _scored(
     thread_pool.check_cancelled()
     weights = form.weights(levels)
     energies, start = known or (form.energy(weights), form.energy(form.S0))
-    order = np.argsort(energies, kind="stable")
+    order = energies.argsort(kind="stable")
     started = time.perf_counter()
     bound = max(lower_bound(form, weights[order[0]]), problem.floor) if problem.convex else -np.inf
     times = times | {"bound_s": time.perf_counter() - started}
-    return levels[order], weights[order], energies[order], start, bound, stats | times
+    reads = (each.take(order, axis=0) for each in (levels, weights, energies))
+    return *reads, start, bound, stats | times
 
 
 def _stacked(parts: list[Any]) -> Array:

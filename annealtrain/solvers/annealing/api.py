@@ -13,9 +13,10 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import generator
 from annealtrain.runtime.validation import READS, SEED, Rule, checked, number, one_of, optional, reworded, whole
-from annealtrain.solvers.annealing.guided import guide_of, solver_of, trajectories
+from annealtrain.solvers.annealing.guided import Guide, guide_of, solver_of, trajectories
 from annealtrain.solvers.annealing.rescaling import Quadratic, from_arrays, from_bqm
 from annealtrain.solvers.annealing.simulated_annealing import ORDERS
+from annealtrain.solvers.solver import SolveResult
 
 if TYPE_CHECKING:
     import dimod
@@ -120,13 +121,13 @@ def anneal(
     with thread_pool.threads(threads or thread_pool.available_threads()):
         result = solver.solve(problem, seed=seed, progress=told)
     paths = None if guide.every is None else trajectories(guide, result.levels) * unit.energy
-    for i in range(problem.num_units):
-        _free_isolated(problem, i, result.levels[i], result.weights[i], seed, guide.first(i))
-    weights = result.weights * unit.weight if unit.weight != 1 else result.weights
+    _free_isolated(problem, result, seed, guide)
+    weights, energies = result.weights, result.energies
+    weights *= unit.weight
+    energies *= unit.energy
     stats = result.stats | {name: result.stats[name] / unit.energy for name in ("beta_first", "beta_last")}
-    weights = (weights + 1) / 2 if is_binary else weights
-    kind = (variables, bits, "BINARY" if is_binary else "SPIN")
-    return Annealed(result.levels, weights, result.energies * unit.energy, stats, *kind, paths, guide.recorded)
+    weights, vartype = ((weights + 1) / 2, "BINARY") if is_binary else (weights, "SPIN")
+    return Annealed(result.levels, weights, energies, stats, variables, bits, vartype, paths, guide.recorded)
 
 
 def _given(
@@ -140,18 +141,17 @@ def _given(
     return from_bqm(J), list(J.variables), J.vartype.name == "BINARY"
 
 
-def _free_isolated(
-    problem: LayerProblem, i: int, levels: Array, weights: Array, seed: int, first: Array | None
-) -> None:
-    """Give the weights of a problem that move no energy, which a solver leaves at S0, first or drawn levels.
-
-    levels, weights: (reads, N), of problem i, changed in place.
-    """
-    isolated = np.flatnonzero(~problem.unit(i).live)
-    if isolated.size and first is not None:
-        levels[:, isolated] = first[isolated]
-        weights[:, isolated] = problem.S0[i, isolated] + problem.encoding.offsets(first[isolated])
-    elif isolated.size:
-        drawn = generator(seed, i, ISOLATED).integers(0, 2**problem.bits, (len(levels), isolated.size), dtype=np.int32)
-        levels[:, isolated] = drawn
-        weights[:, isolated] = problem.S0[i, isolated] + problem.encoding.offsets(drawn)
+def _free_isolated(problem: LayerProblem, result: SolveResult, seed: int, guide: Guide) -> None:
+    """Give the weights that move no energy, which a solver leaves at S0, first or drawn levels, in place."""
+    for i, (levels, weights) in enumerate(zip(result.levels, result.weights, strict=True)):
+        form, first = problem.unit(i), guide.first(i)
+        if form.couplings.indices.size == form.S0.size:
+            continue
+        isolated = np.flatnonzero(~form.live)
+        if first is None:
+            size = (len(levels), isolated.size)
+            own = generator(seed, i, ISOLATED).integers(0, 2**problem.bits, size, dtype=np.int32)
+        else:
+            own = first[isolated]
+        levels[:, isolated] = own
+        weights[:, isolated] = form.S0[isolated] + form.encoding.offsets(own)

@@ -133,16 +133,12 @@ class Lanes:
         """Return the groups of chains with keys (chains, 2), betas (chains or 1, sweeps) and levels (chains, live)."""
         (chains, live), wide = levels.shape, _anneal.lanes()
         groups, whole = -(-chains // wide), _anneal.MAX_LANES // wide  # so many rows of levels fill 64 bytes
-        empty = np.full(groups * wide - chains, (groups - 1) * wide)  # lanes of the last group, like its first
-
-        def grouped(each: Array) -> Array:
-            filled = np.concatenate([each, each[empty]]) if empty.size else each
-            return filled.reshape(groups, wide, -1).transpose(0, 2, 1)
-
         in_groups = aligned((groups, -(-live // whole) * whole, wide), np.int32)
-        in_groups[:, :live] = grouped(levels)
-        own_betas = np.repeat(betas.T[None], wide, axis=2) if len(betas) == 1 else grouped(betas)
-        own_betas, own_keys = np.ascontiguousarray(own_betas), np.ascontiguousarray(grouped(keys))
+        _to_lanes(levels, in_groups[:, :live])
+        own_keys = np.empty((groups, 2, wide), np.uint32)
+        _to_lanes(keys, own_keys)
+        own_betas = np.empty((1 if len(betas) == 1 else groups, betas.shape[1], wide), np.float32)
+        _to_lanes(betas, own_betas)
         return cls(couplings, delta, own_betas, own_keys, fields, in_groups)
 
     def run(self, move: str, watch: Watch = UNWATCHED) -> ChainEnds:
@@ -167,3 +163,14 @@ class Lanes:
             swept = part.stop
         levels = self.levels[:, :live].transpose(0, 2, 1).reshape(-1, live)[:chains]
         return ChainEnds(levels, flips.ravel()[:chains], np.full(chains, swept))
+
+
+def _to_lanes(each: Array, grouped: Array) -> None:
+    """Fill grouped (groups, n, lanes) with rows (chains, n); lanes beyond them are like the first of their group."""
+    wide = grouped.shape[2]
+    full, rest = divmod(len(each), wide)
+    if full:
+        grouped[:full] = each[: full * wide].reshape(full, wide, -1).transpose(0, 2, 1)
+    if rest:
+        last = each[full * wide :].T
+        grouped[full, :, :rest], grouped[full, :, rest:] = last, last[:, :1]

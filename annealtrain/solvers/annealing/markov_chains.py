@@ -107,7 +107,9 @@ def fields(chains: Sequence[Chain], levels: Iterable[Array]) -> Array:
 
 
 def scatter_live(form: QuadraticForm, levels: Array) -> Array:
-    """Return levels (..., N) of all weights from those of the live ones (..., live)."""
+    """Return levels (..., N) of all weights from those of the live ones (..., live), the same array where all are."""
+    if form.couplings.indices.size == form.S0.size:
+        return np.ascontiguousarray(levels, np.int32)  # sums over weights are rounded by their order in memory
     full = np.zeros((*levels.shape[:-1], form.S0.size), dtype=np.int32)
     full[..., form.couplings.indices] = levels
     return full
@@ -150,17 +152,20 @@ def timed_blocks(sweeps: int, sweep_s: float, watch: Watch = UNWATCHED, chains: 
             return
 
 
-def chain_stats(betas: Array, flips: Sequence[int], sweeps: Sequence[int], visits: int) -> dict[str, float]:
+def chain_stats(
+    betas: Array, flips: Sequence[int] | Array, sweeps: Sequence[int] | Array, visits: int
+) -> dict[str, float]:
     """Return what is recorded of one unit's chains: sweeps done, the range of betas they came through, and counts.
 
     flips, sweeps: of each chain; there may be none. visits: of spins (or weights, for moves of whole levels) in one
     sweep of one chain.
     """
-    total = sum(sweeps)
+    flips, sweeps = np.asarray(flips), np.asarray(sweeps)
+    total = int(sweeps.sum())
     return {
-        "sweeps": total / len(sweeps) if len(sweeps) else len(betas),
+        "sweeps": total / sweeps.size if sweeps.size else len(betas),
         "beta_first": float(betas[0]),
-        "beta_last": float(betas[max(sweeps, default=0) - 1]),
-        "flips": sum(flips),
+        "beta_last": float(betas[sweeps.max() - 1 if sweeps.size else -1]),
+        "flips": int(flips.sum()),
         "visits": visits * total,
     }

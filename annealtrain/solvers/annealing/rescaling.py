@@ -1,7 +1,7 @@
 """Other people's problems, checked, and brought to the size that the kernel's float32 numbers like."""
 
 from dataclasses import dataclass
-from math import isfinite
+from math import frexp, inf, isfinite, ldexp
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class Quadratic:
 
     def problem(self, bits: int) -> tuple[LayerProblem, Unit]:
         """Return the problem with L and its largest energies near 1: the kernel's numbers are float32."""
-        if not (self.L > 0 and np.isfinite(self.L)):
+        if not 0 < self.L < inf:
             raise ValueError(f"L={self.L} is not a finite number above 0")
         largest = {name: float(np.abs(getattr(self, name)).max()) for name in ("J", "h", "S0")}
         for name, value in largest.items():
@@ -47,19 +47,18 @@ class Quadratic:
         energy = max((_exponent(value) + size for value, size in sizes if value), default=0)
         with np.errstate(over="ignore", invalid="ignore"):
             J, h = _scaled(given, 2 * weight - energy), _scaled(self.h, weight - energy)
-            S0, L, offset = _scaled(self.S0, -weight), np.ldexp(self.L, -weight), np.ldexp(self.offset, -energy)
-            unit = Unit(*(float(each) for each in np.ldexp(1.0, [weight, energy])))
-            fields: Any = 0.0
+            S0, L, offset = _scaled(self.S0, -weight), ldexp(self.L, -weight), np.ldexp(self.offset, -energy)
             if largest["S0"]:
                 fields = 2 * (J @ S0[..., None])[..., 0] if J.ndim == 3 else 2 * S0 @ J
-        if not np.all(np.abs(fields) < FARTHEST):
-            raise ValueError(f"S0 is too far from 0 for a range of L={self.L}: write the problem in S - S0")
-        if not (0 < unit.weight < np.inf and 0 < unit.energy < np.inf):
+                if not np.all(np.abs(fields) < FARTHEST):
+                    raise ValueError(f"S0 is too far from 0 for a range of L={self.L}: write the problem in S - S0")
+        unit = Unit(_power(weight), _power(energy))
+        if not (0 < unit.weight < inf and 0 < unit.energy < inf):
             told = ", ".join(f"{name} up to {largest[name]:.3g}" for name in ("J", "h"))
             raise ValueError(
                 f"energies J L^2 and h L are beyond what a float holds ({told}, L={self.L!r}): scale J, h or L"
             )
-        problem = LayerProblem.of_symmetric(J, h, np.full(len(h), offset), S0, float(L), bits, convex=None)
+        problem = LayerProblem.of_symmetric(J, h, np.full(len(h), offset), S0, L, bits, convex=None)
         return problem, unit
 
 
@@ -71,8 +70,13 @@ def _scaled(values: Array, exponent: int) -> Array:
     return found
 
 
+def _power(exponent: int) -> float:
+    """Return 2^exponent, infinity where a float ends."""
+    return ldexp(1.0, exponent) if exponent < 1024 else inf
+
+
 def _exponent(value: float) -> int:
-    return int(np.frexp(value)[1]) if value else 0
+    return frexp(value)[1] if value else 0
 
 
 def from_arrays(J: Any, h: Any, S0: Any, L: float) -> Quadratic:
@@ -86,18 +90,26 @@ def from_arrays(J: Any, h: Any, S0: Any, L: float) -> Quadratic:
     for name, x in given.items():
         if x.shape not in ((M, N), (1, N)) or not x.size:
             raise ValueError(f"{name} {np.shape(h if name == 'h' else S0)} is neither {(N,)} nor {(M, N)}")
-    fields, centre = (np.broadcast_to(given.get(name, np.zeros((1, N))), (M, N)) for name in ("h", "S0"))
+    fields, centre = (_of_each(given.get(name), (M, N)) for name in ("h", "S0"))
     return Quadratic(J, fields, centre, 0.0, L)
+
+
+def _of_each(given: Array | None, shape: tuple[int, int]) -> Array:
+    """Return numbers (M, N) of those of each problem or of all, (M, N) or (1, N); zeros for None."""
+    if given is None:
+        return np.zeros(shape)
+    return given if given.shape == shape else np.broadcast_to(given, shape)
 
 
 def betas(beta_range: Any, energy: float) -> list[float]:
     """Return the range in 1 / (the problem's unit of energy), as far as float32 goes."""
-    given = np.atleast_1d(numbers("beta_range", beta_range))
-    if given.shape != (2,) or not np.all((given > 0) & np.isfinite(given)):
+    given = numbers("beta_range", beta_range)
+    if given.shape != (2,) or not all(0 < beta < inf for beta in given.tolist()):
         raise ValueError(f"beta_range={shown(beta_range)} is not [first, last], both a number above 0")
-    if given[0] > given[1]:
+    first, last = given.tolist()
+    if first > last:
         raise ValueError(f"beta_range={shown(beta_range)} falls: annealing cools, give first <= last")
-    return [float(beta) for beta in np.clip(given * energy, 1 / BETA_LIMIT, BETA_LIMIT)]
+    return [min(max(beta * energy, 1 / BETA_LIMIT), BETA_LIMIT) for beta in (first, last)]
 
 
 def from_bqm(model: Any) -> Quadratic:

@@ -214,8 +214,7 @@ class SimulatedAnnealing(Solver):
             begun = form.present if start is None else start.levels[i]
             if begun is not None:
                 levels = better_reads(form, begun, levels)
-            flips, sweeps = ends.flips[own].tolist(), ends.sweeps[own].tolist()
-            found.append((levels, chain_stats(betas[i], flips, sweeps, visits)))
+            found.append((levels, chain_stats(betas[i], ends.flips[own], ends.sweeps[own], visits)))
         if self.num_blocks:
             self._search_blocks(forms, seeds, [levels for levels, _ in found])
         return found
