@@ -1,13 +1,14 @@
 """A run's plots: which panels they have, what they draw, and what is said where there is nothing to draw."""
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import SMALL, finished, process
 from run_folders import VALUES, write_run
 
 from annealtrain.errors import InputError
@@ -145,3 +146,31 @@ def test_plot_refuses_in_one_line(refused: Callable, tmp_path: Path) -> None:
     (write_run(tmp_path / "run") / "metrics.csv").unlink()
     with pytest.raises(InputError, match="has no epoch yet"):
         run_plots.plot_run(tmp_path / "run")
+
+
+def test_a_matplotlibrc_of_the_working_directory_is_not_read(tmp_path: Path) -> None:
+    run, wanted = write_run(tmp_path / "run"), write_run(tmp_path / "alone" / "run")
+    (tmp_path / "matplotlibrc").write_bytes(b"axes.facecolor: red\ntext.usetex: true\nlines.color: \xff\n")
+    plots = [process(["plot", str(run)], tmp_path), process(["plot", "run"], tmp_path / "alone")]
+    (tmp_path / "here").mkdir()
+    os.mkfifo(tmp_path / "here" / "matplotlibrc")  # which would be waited for
+    plots.append(process(["plot", str(write_run(tmp_path / "here" / "run"))], tmp_path / "here"))
+    for running in plots:
+        outcome = finished(running)
+        assert (outcome.code, outcome.err) == (0, "")
+    assert (run / "run.png").read_bytes() == (wanted / "run.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("MPLBACKEND", "nonsense", "matplotlib cannot begin (Key backend: 'nonsense' is not a valid value"),
+        ("SOURCE_DATE_EPOCH", "now", "SOURCE_DATE_EPOCH=now is not a number of seconds: unset it"),
+        ("SOURCE_DATE_EPOCH", "9" * 30, f"SOURCE_DATE_EPOCH={'9' * 30} is not a number of seconds: unset it"),
+    ],
+)
+def test_surroundings_that_matplotlib_cannot_begin_in(tmp_path: Path, name: str, value: str, said: str) -> None:
+    outcome = finished(process(["plot", str(write_run(tmp_path / "run"))], tmp_path, **{name: value}))
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"annealtrain plot: {said}")
+    assert outcome.err.count("\n") == 1
