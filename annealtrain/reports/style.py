@@ -53,9 +53,9 @@ def styled() -> Iterator[None]:
 
 
 def load() -> None:
-    """Import matplotlib, as is to be done before anything of it is; InputError where its surroundings keep it from that.
+    """Import matplotlib, before anything of it is imported; InputError where its surroundings keep it from beginning.
 
-    Of all settings files it takes a matplotlibrc of the working directory first, which may be somebody else's run folder.
+    Of all settings it takes a matplotlibrc of the working directory first, which may be somebody else's run folder.
     """
     time = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not re.fullmatch(r"[0-9]{0,11}", time):  # matplotlib dates PDF files by it
