@@ -147,6 +147,8 @@ def test_what_hydra_takes_is_left_to_it(tmp_path: Path) -> None:
         (f"{GLOBAL}method: kronecker\n", "line 2: method: kronecker chooses no method"),
         (f"{GLOBAL}annealing.num_sweeps: 3\n", "write annealing: and, indented below, num_sweeps: ..."),
         (f"{GLOBAL}epochs=3\n", "holds no settings, but 'epochs=3': write key: value"),
+        (f"{GLOBAL}null: 1\n", "line 2: a key is no name: write key: value"),
+        (f"{GLOBAL}epochs: 2\n? [a, b]\n: 1\n", "line 3: a key is no name: write key: value"),
         (f"{GLOBAL}default: []\n", "did you mean 'defaults'?"),
         ("# @package _globl_\nepochs: 3\n", "there is no package _globl_: write '# @package _global_'"),
     ],

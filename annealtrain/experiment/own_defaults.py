@@ -81,6 +81,8 @@ class _File(NamedTuple):
         if self.package and self.package != "_global_" and nearest(self.package, ["_global_"]):
             raise InputError(f"{self.path}: there is no package {self.package}: write '{HEADER}'")
         for key, value in self.root.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":null") or key.value == "":
+                raise InputError(f"{self.at(key)}: a key is no name: write key: value")
             self._check_key(str(key.value), key, value)
         items = self.top.get("defaults")
         if items is None:
