@@ -157,6 +157,33 @@ def test_what_a_yaml_cannot_say(said: Callable, content: str, line: str) -> None
     assert line in said({"experiment/mine.yaml": content}, "experiment=mine")
 
 
+@pytest.mark.parametrize(
+    ("content", "at", "key"),
+    [
+        ("epochs: ???\n", 2, "epochs"),
+        ("annealing:\n  num_sweeps: ???\nepochs: 1\n", 3, "annealing.num_sweeps"),
+        ("solver:\n  num_reads: ???\n", 3, "solver.num_reads"),
+    ],
+)
+def test_a_value_that_is_to_be_given(said: Callable, tmp_path: Path, content: str, at: int, key: str) -> None:
+    """OmegaConf takes ??? for no value, so that the default stays."""
+    files = {"experiment/mine.yaml": GLOBAL + content}
+    line = said(files, "experiment=mine", "seed=1")
+    assert line.startswith(f"DIR/experiment/mine.yaml, line {at}: {key} is to be given")
+    for word in (f"{key}=1", f"++{key}=1", f"hydra.sweeper.params.{key}=1,2"):
+        own_folder.check(str(tmp_path), ["experiment=mine", word])
+    name, _, below = key.partition(".")
+    value = f"{{{below}: 1}}" if below else "1"
+    (tmp_path / "experiment" / "above.yaml").write_text(f"{GLOBAL}defaults:\n  - mine\n{name}: {value}\n")
+    own_folder.check(str(tmp_path), ["experiment=above"])
+
+
+def test_aliases_in_what_they_stand_for_end(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"{GLOBAL}annealing: &a {{b: *a, c: *a, d: *a}}\n")
+    own_folder.check(str(tmp_path), ["experiment=mine"])  # Hydra refuses it
+
+
 def test_settings_of_hydra_in_an_experiment_that_is_swept(said: Callable) -> None:
     files = {"experiment/mine.yaml": f"{GLOBAL}hydra:\n  run:\n    dir: x\n"}
     assert "line 2: hydra: is not read where a sweep varies experiment=" in said(files, "experiment=mine,fig5a")
