@@ -73,7 +73,7 @@ def _present(folder: Path) -> list[str]:
 
 
 def _of_file(path: Path) -> str:
-    most = MOST_CHECKPOINT if path.suffix == ".npz" else tables.MOST_ROWS
+    most = tables.MOST_ROWS if path.suffix in (".yaml", ".json", ".csv") else MOST_CHECKPOINT
     try:
         with files.opened(path) as file:
             if os.fstat(file.fileno()).st_size > most:
