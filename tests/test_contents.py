@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,31 @@ def test_a_file_that_was_put_beside_those_of_a_run_is_told(tmp_path: Path, name:
     (folder / name).symlink_to(tmp_path / "nothing")
     with pytest.raises(InputError, match=rf"{name}: the run wrote no such file: remove it"):
         collection.read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "limit"), [("metrics.csv", 10**13, "256 MB"), ("last.npz", 10**13, "16000 MB")]
+)
+def test_files_of_terabytes_are_refused_unread(tmp_path: Path, name: str, size: int, limit: str) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "last.npz").write_bytes(b"weights")
+    reseal(folder)
+    os.truncate(folder / name, size)  # it takes no place on the disk
+    with pytest.raises(InputError, match=rf"{name} cannot be read \(it is larger than {limit}\)"):
+        checksums.verify_run(folder)
+
+
+def test_large_files_are_summed_in_little_memory(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "last.npz").touch()
+    os.truncate(folder / "last.npz", 2**26)
+    reseal(folder)
+    tracemalloc.start()
+    try:
+        checksums.verify_run(folder)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
 
 
 def test_spaces_of_a_result_may_change(tmp_path: Path) -> None:

@@ -147,12 +147,41 @@ def test_what_hydra_takes_is_left_to_it(tmp_path: Path) -> None:
         (f"{GLOBAL}method: kronecker\n", "line 2: method: kronecker chooses no method"),
         (f"{GLOBAL}annealing.num_sweeps: 3\n", "write annealing: and, indented below, num_sweeps: ..."),
         (f"{GLOBAL}epochs=3\n", "holds no settings, but 'epochs=3': write key: value"),
+        (f"{GLOBAL}null: 1\n", "line 2: a key is no name: write key: value"),
+        (f"{GLOBAL}epochs: 2\n? [a, b]\n: 1\n", "line 3: a key is no name: write key: value"),
         (f"{GLOBAL}default: []\n", "did you mean 'defaults'?"),
         ("# @package _globl_\nepochs: 3\n", "there is no package _globl_: write '# @package _global_'"),
     ],
 )
 def test_what_a_yaml_cannot_say(said: Callable, content: str, line: str) -> None:
     assert line in said({"experiment/mine.yaml": content}, "experiment=mine")
+
+
+@pytest.mark.parametrize(
+    ("content", "at", "key"),
+    [
+        ("epochs: ???\n", 2, "epochs"),
+        ("annealing:\n  num_sweeps: ???\nepochs: 1\n", 3, "annealing.num_sweeps"),
+        ("solver:\n  num_reads: ???\n", 3, "solver.num_reads"),
+    ],
+)
+def test_a_value_that_is_to_be_given(said: Callable, tmp_path: Path, content: str, at: int, key: str) -> None:
+    """OmegaConf takes ??? for no value, so that the default stays."""
+    files = {"experiment/mine.yaml": GLOBAL + content}
+    line = said(files, "experiment=mine", "seed=1")
+    assert line.startswith(f"DIR/experiment/mine.yaml, line {at}: {key} is to be given")
+    for word in (f"{key}=1", f"++{key}=1", f"hydra.sweeper.params.{key}=1,2"):
+        own_folder.check(str(tmp_path), ["experiment=mine", word])
+    name, _, below = key.partition(".")
+    value = f"{{{below}: 1}}" if below else "1"
+    (tmp_path / "experiment" / "above.yaml").write_text(f"{GLOBAL}defaults:\n  - mine\n{name}: {value}\n")
+    own_folder.check(str(tmp_path), ["experiment=above"])
+
+
+def test_aliases_in_what_they_stand_for_end(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"{GLOBAL}annealing: &a {{b: *a, c: *a, d: *a}}\n")
+    own_folder.check(str(tmp_path), ["experiment=mine"])  # Hydra refuses it
 
 
 def test_settings_of_hydra_in_an_experiment_that_is_swept(said: Callable) -> None:

@@ -516,6 +516,24 @@ def test_a_figure_names_a_settings_file_that_is_not_there(refused, monkeypatch):
     assert "nowhere.conf" in refused("figure", "fig1b")
 
 
+def test_settings_of_the_working_directory_do_not_say_where_a_token_is_sent(monkeypatch, tmp_path):
+    import dwave.system
+
+    def reached(**settings):
+        raise AssertionError(settings)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dwave.system, "DWaveSampler", reached)
+    monkeypatch.delenv("DWAVE_CONFIG_FILE", raising=False)
+    monkeypatch.setenv("DWAVE_API_TOKEN", "DEV-1")
+    (tmp_path / "dwave.conf").write_text("[defaults]\nendpoint = https://elsewhere.example/sapi\n")
+    for asked in (lambda: qpu.reach(None), qpu.has_token):
+        with pytest.raises(InputError, match=r"set DWAVE_CONFIG_FILE=dwave.conf if it is yours"):
+            asked()
+    monkeypatch.setenv("DWAVE_CONFIG_FILE", "dwave.conf")
+    assert qpu.has_token()
+
+
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     import sys
 

@@ -1,13 +1,14 @@
 """A run's plots: which panels they have, what they draw, and what is said where there is nothing to draw."""
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import SMALL, finished, process
 from run_folders import VALUES, write_run
 
 from annealtrain.errors import InputError
@@ -145,3 +146,29 @@ def test_plot_refuses_in_one_line(refused: Callable, tmp_path: Path) -> None:
     (write_run(tmp_path / "run") / "metrics.csv").unlink()
     with pytest.raises(InputError, match="has no epoch yet"):
         run_plots.plot_run(tmp_path / "run")
+
+
+def test_a_matplotlibrc_of_the_working_directory_is_not_read(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name / "run") for name in ("other", "pipe", "alone")]
+    content = b"axes.facecolor: red\ntext.usetex: true\nlines.color: \xff\n"
+    (tmp_path / "other" / "matplotlibrc").write_bytes(content)
+    os.mkfifo(tmp_path / "pipe" / "matplotlibrc")  # which would be waited for
+    for running in [process(["plot", "run"], run.parent) for run in runs[:2]]:
+        outcome = finished(running)
+        assert (outcome.code, outcome.err) == (0, "")
+    run_plots.plot_run(runs[2])
+    assert len({(run / "run.png").read_bytes() for run in runs}) == 1
+
+
+def test_a_backend_that_there_is_not_is_told(tmp_path: Path) -> None:
+    outcome = finished(process(["plot", str(write_run(tmp_path / "run"))], tmp_path, MPLBACKEND="nonsense"))
+    assert outcome.code == 2
+    said = "annealtrain plot: matplotlib cannot begin (Key backend: 'nonsense' is not a valid value for backend): "
+    assert outcome.err == f"{said}mend MPLBACKEND, or your matplotlibrc\n"
+
+
+@pytest.mark.parametrize("value", ["now", "-1", "9" * 30])
+def test_a_date_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
+    with pytest.raises(InputError, match=f"SOURCE_DATE_EPOCH={value} is not a number of seconds: unset it"):
+        style.load()

@@ -100,6 +100,24 @@ def test_a_working_directory_that_is_gone_is_one_line(cli: Callable, tmp_path: P
     assert (outcome.code, outcome.out, outcome.err) == (2, "", f"annealtrain collect: {said}\n")
 
 
+def test_a_working_directory_that_goes_during_the_work_is_one_line(
+    cli: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def work(*_: object) -> None:
+        (tmp_path / "gone").rmdir()
+        os.getcwd()  # as what starts processes does
+
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    monkeypatch.setattr("annealtrain.commands.collect.collect", work)
+    try:
+        outcome = cli("collect", str(tmp_path))
+    finally:
+        os.chdir(tmp_path)
+    said = "the working directory is gone (No such file or directory): change to another one"
+    assert (outcome.code, outcome.err) == (2, f"annealtrain collect: {said}\n")
+
+
 @pytest.mark.parametrize("name", ["link.log", "/dev/full", "missing/train.log"])
 def test_a_log_that_cannot_be_written_is_told_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str

@@ -40,6 +40,16 @@ def test_damaged_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ['{"seed": 1, "seed": 2}', '{"last": {"epoch": 9, "epoch": 1}}', '{"": 0, "a": 1, "": 0}']
+)
+def test_a_key_of_json_that_stands_there_twice(tmp_path: Path, text: str) -> None:
+    """Readers differ in which they take; a checksum of what is read here would not tell."""
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    damaged(path, read_json)
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         ("annealtrain.solvers.annealing.reference.reference_annealing", "reference_annealing"),

@@ -179,9 +179,9 @@ class Run:
 
     def plot(self) -> "Figure":
         """Return a figure of accuracies, loss, and what each layer's solves report; a notebook shows it."""
-        from matplotlib.figure import Figure
-
         with style.styled():
+            from matplotlib.figure import Figure
+
             figure = run_plots.drawn(self._files)
             image = style.png(figure)
 

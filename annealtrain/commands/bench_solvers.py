@@ -22,6 +22,7 @@ from annealtrain.experiment.config import threads_of
 from annealtrain.experiment.known_settings import CONFIGS
 from annealtrain.experiment.settings_alone import compose_alone
 from annealtrain.hamiltonian.layer_problem import LayerProblem
+from annealtrain.reports import style
 from annealtrain.runtime import files, thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.foreign_text import cell
@@ -233,6 +234,7 @@ def shown(rows: Sequence[Row], title: str) -> "Group":
 
 def plot(rows: Sequence[Row], title: str) -> "Figure":
     """Return gap over seconds, both logarithmic, a labelled point a solver; a gap of 0 stands at the lower edge."""
+    style.load()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")

@@ -35,10 +35,17 @@ def prepare() -> None:
 
 def working_directory() -> str:
     """Return the working directory; InputError where it has been deleted."""
+    if gone := _gone():
+        raise InputError(gone)
+    return os.getcwd()
+
+
+def _gone() -> str | None:
     try:
-        return os.getcwd()
+        os.getcwd()
     except OSError as error:
-        raise InputError(f"the working directory is gone ({error.strerror}): change to another one") from error
+        return f"the working directory is gone ({error.strerror}): change to another one"
+    return None
 
 
 def complain(command: str, text: str) -> None:
@@ -60,6 +67,8 @@ def fault(error: OSError, file: str = "a file") -> str | None:
     if error.filename is not None:
         where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
         return f"cannot use {where} ({error.strerror}): check the path, or choose another hydra.run.dir"
+    if error.errno == errno.ENOENT and (gone := _gone()):  # it was deleted after the command began
+        return gone
     if error.errno not in WRITES:
         return None
     where = file if _flushes() else "standard output"

@@ -22,6 +22,7 @@ Choice = tuple[str, str]  # a group, and the name of one of its options
 def check_chosen(folder: Path, words: Sequence[str]) -> None:
     """Raise InputError for the first fault of a YAML in a folder that words choose, or that such a YAML chooses."""
     waiting, seen = list(_chosen_by(words)), set[Path]()
+    given, lacking = {_set_by(word.lstrip("+").partition("=")[0]) for word in words}, dict[str, str]()
     for group, name, is_swept in waiting:
         path = folder / group / f"{name.removesuffix('.yaml')}.yaml"
         if name.startswith("/") or path in seen or not os.path.isfile(path):
@@ -32,6 +33,14 @@ def check_chosen(folder: Path, words: Sequence[str]) -> None:
                 line = f"{file.at(file.key('hydra'))}: hydra: is not read where a sweep varies {group}="
                 raise InputError(f"{line}: put them into the command line, or a YAML of the group sweep")
             waiting += [(*choice, is_swept) for choice in file.check()]
+            for key, node in file.settings():
+                if node.value == "???":
+                    lacking.setdefault(key, file.at(node))
+                else:
+                    given.add(key)
+    for key, where in lacking.items():
+        if not any(f"{one}.".startswith(f"{key}.") or f"{key}.".startswith(f"{one}.") for one in given):
+            raise InputError(f"{where}: {key} is to be given, and ??? alone would leave it as it is: write {key}=...")
 
 
 def _chosen_by(words: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
@@ -40,6 +49,11 @@ def _chosen_by(words: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
         key, _, value = word.lstrip("+").partition("=")
         names = [name.strip("'\"") for name in re.split(r"[,()\s]+", value) if name]
         yield from ((key.partition("@")[0], name, "," in value) for name in names)
+
+
+def _set_by(name: str) -> str:
+    """Return the setting that a name sets: each job's own where it is one that a sweep varies."""
+    return name.removeprefix("hydra.sweeper.params.")
 
 
 def _read(folder: Path, path: Path) -> "_File | None":
@@ -76,11 +90,26 @@ class _File(NamedTuple):
         """Return where a node stands, as the beginning of a message."""
         return f"{self.path}, line {node.start_mark.line + 1}"
 
+    def settings(self) -> Iterator[tuple[str, yaml.Node]]:
+        """Yield what the file sets of a run, by full names: mappings by what is in them; nothing of other packages."""
+        waiting = list(self.top.items()) if self.package == "_global_" else []
+        seen = set[int]()
+        while waiting:
+            name, node = waiting.pop()
+            if isinstance(node, yaml.MappingNode):
+                if id(node) not in seen:  # an alias may lie in what it stands for
+                    waiting += [(f"{name}.{key.value}", value) for key, value in node.value]
+                seen.add(id(node))
+            elif name != "defaults":
+                yield _set_by(name), node
+
     def check(self) -> list[Choice]:
         """Return the options that this file chooses; InputError for its first fault."""
         if self.package and self.package != "_global_" and nearest(self.package, ["_global_"]):
             raise InputError(f"{self.path}: there is no package {self.package}: write '{HEADER}'")
         for key, value in self.root.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":null") or key.value == "":
+                raise InputError(f"{self.at(key)}: a key is no name: write key: value")
             self._check_key(str(key.value), key, value)
         items = self.top.get("defaults")
         if items is None:

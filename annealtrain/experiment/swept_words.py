@@ -1,7 +1,9 @@
 """The words of a sweep, checked before its first job: each is read by one of the jobs at least."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from math import ceil, inf, isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from annealtrain.errors import InputError
 from annealtrain.experiment.compose import ERRORS, compose, explain
 from annealtrain.experiment.config import check_values, plain
 from annealtrain.experiment.known_settings import check_known, groups, options, unread_line, unread_words
+
+MOST_JOBS = 100_000  # of a sweep, each of which has a folder of its own
 
 
 def is_swept(words: Sequence[str]) -> bool:
@@ -34,6 +38,7 @@ def check_sweep(words: Sequence[str], config_dir: str | None) -> None:
                 raise InputError(
                     f"{override.input_line}: an interval is for sweep=search: give values, as in 0,1,2 or range(3)"
                 )
+    _check_count(overrides, config_dir)
     unread: dict[str, str] = {}
     for at, job in enumerate(_jobs(overrides, config_dir)):
         composed = compose(job, config_dir)
@@ -67,9 +72,11 @@ def check_params(params: Mapping[str, Any]) -> None:
     for key, value in params.items():
         if not isinstance(value, str | int | float):
             raise InputError(f"hydra.sweeper.params.{key} is not text: write the values as {key}: 0,1,2")
-    for override in _parsed([f"{key}={value}" for key, value in params.items()]):
+    overrides = _parsed([f"{key}={value}" for key, value in params.items()])
+    for override in overrides:
         if override.is_sweep_override():
             _check_values(override, None)
+    _check_count(overrides, None)
 
 
 def _parsed(words: Sequence[str]) -> list[Override]:
@@ -94,11 +101,34 @@ def _check_values(override: Override, config_dir: str | None) -> None:
         raise InputError(f"{word}: a range among other values cannot be swept over: write them all, as in seed=0,1,2")
     if isinstance(value, RangeSweep) and value.step == 0:
         raise InputError(f"{word} never ends: give a step other than 0")
+    if isinstance(value, RangeSweep) and _length(value) > MOST_JOBS:
+        raise InputError(f"{word} holds more than {MOST_JOBS} values, more than a sweep may have jobs: give fewer")
     texts = list(override.sweep_string_iterator())
     if not texts:
         raise InputError(f"{word} holds no value: range(1,4) is 1, 2, 3")
-    if twice := next((text for at, text in enumerate(texts) if text in texts[:at]), None):
+    if twice := next((text for text, count in Counter(texts).items() if count > 1), None):
         raise InputError(f"{word} holds {twice} twice, which would count one run two times: leave one out")
+
+
+def _check_count(overrides: Sequence[Override], config_dir: str | None) -> None:
+    """Raise InputError for words whose combinations are more than a sweep may have jobs."""
+    counts = []
+    for override in overrides:
+        if override.is_sweep_override() and not isinstance(value := override.value(), IntervalSweep):
+            values = _options_of(override, config_dir) if isinstance(value, Glob) else override.sweep_string_iterator()
+            counts.append(sum(1 for _ in values))
+    if (jobs := prod(counts)) > MOST_JOBS:
+        raise InputError(
+            f"a sweep of {jobs} jobs: at most {MOST_JOBS}, each has a folder of its own: give fewer values"
+        )
+
+
+def _length(values: RangeSweep) -> float:
+    """Return how many values a range holds: infinitely many where its bounds are not finite."""
+    start, stop, step = (float(each) for each in (values.start or 0, values.stop or 0, values.step))
+    if not all(map(isfinite, (start, stop, step, (stop - start) / step))):
+        return inf
+    return max(0, ceil((stop - start) / step))
 
 
 def _is_group(name: str, config_dir: str | None) -> bool:

@@ -19,9 +19,9 @@ FLOOR = 1e-6  # of a gap on a log axis: what is below stands there
 
 def solved(laps: Laps, target: float, seconds: float) -> "Figure":
     """Return the share of laps that are within the target, over time, a line a solver."""
-    from matplotlib.figure import Figure
-
     with styled():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(8.5, 5), layout="constrained")
         axes = figure.add_subplot(title=f"Laps with a gap of at most {target:g}", xlabel="seconds", ylabel="share")
         order, least = [], seconds / 1000
@@ -41,13 +41,13 @@ def solved(laps: Laps, target: float, seconds: float) -> "Figure":
 
 def gap_map(gaps: Mapping[tuple[str, str], float], title: str) -> "Figure":
     """Return mean gaps as colours, a row a solver, a column an instance; grey: none. The best of each is ringed."""
-    from matplotlib.colors import LogNorm
-    from matplotlib.figure import Figure
-
     solvers, instances = (list(dict.fromkeys(key[k] for key in gaps)) for k in (0, 1))
     values = np.array([[gaps.get((solver, name), inf) for name in instances] for solver in solvers])
     shown = np.ma.masked_invalid(np.clip(values, FLOOR, None))
     with styled():
+        from matplotlib.colors import LogNorm
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(2.4 + 0.34 * len(instances), 2.4 + 0.24 * len(solvers)), layout="constrained")
         axes = figure.add_subplot(title=title)
         axes.grid(False)
@@ -66,8 +66,6 @@ def gap_map(gaps: Mapping[tuple[str, str], float], title: str) -> "Figure":
 
 def trajectories(laps: Laps, seconds: float, ours: Collection[str]) -> "Figure":
     """Return a panel an instance: the mean gap over time of those of ours, and of the others, that end lowest there."""
-    from matplotlib.figure import Figure
-
     instances = list(dict.fromkeys(name for _, name in laps))
     times = np.geomspace(seconds / 1000, seconds, 60)
     means = {key: np.array([_mean_at(group, at) for at in times]) for key, group in laps.items()}
@@ -75,6 +73,8 @@ def trajectories(laps: Laps, seconds: float, ours: Collection[str]) -> "Figure":
     columns = min(COLUMNS, len(instances))
     rows = ceil(len(instances) / columns)
     with styled():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(2.7 * columns + 0.3, 2.1 * rows + 0.8), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True)
         labels: dict[str, Any] = {}

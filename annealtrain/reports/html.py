@@ -189,11 +189,11 @@ def _line(run: Run, name: str) -> list[tuple[int, float]]:
 
 def _curves(found: Sequence[Run], name: str) -> str:
     """Return a metric of each run as a thin curve, and each group's mean as a thick one."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
     keys, held = summary.varying(found), list(summary.groups(found).items())[:MOST_CURVES]
     with style.styled():
+        import matplotlib
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(8.6, 4.6), layout="constrained")
         axis, trained = figure.subplots(), list[float]()
         colours = matplotlib.colormaps["tab10" if len(held) <= 10 else "tab20"]

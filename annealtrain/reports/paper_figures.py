@@ -90,13 +90,13 @@ def read_curves(path: Path) -> list[Row]:
 
 def draw(name: str, rows: Sequence[Row], folder: Path) -> list[Path]:
     """Write NAME.png and NAME.pdf of the rows that `curves` gives."""
-    from matplotlib.figure import Figure
-
     paper, held = PAPER[name], by_method(rows)
     if not held:
         raise InputError(f"no run of {name} has an accuracy: run the figure again")
     seeds = max(len(values) for values in held.values())
     with style.styled():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axis = figure.subplots()
         for method, values in held.items():

@@ -1,14 +1,18 @@
 """The house style of all figures."""
 
 import io
+import os
+import re
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, nullcontext
 from math import floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
+from annealtrain.errors import InputError, in_words
 from annealtrain.runtime import files
 from annealtrain.runtime.foreign_text import printable
 
@@ -41,10 +45,30 @@ STYLE: Any = {
 @contextmanager
 def styled() -> Iterator[None]:
     """The house style of all figures. Drawn and saved without pyplot: no backend is chosen, no window opened."""
+    load()
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
         yield
+
+
+def load() -> None:
+    """Import matplotlib, before anything of it is imported; InputError where its surroundings keep it from beginning.
+
+    Of all settings it takes a matplotlibrc of the working directory first, which may be somebody else's run folder.
+    """
+    time = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not re.fullmatch(r"[0-9]{0,11}", time):  # matplotlib dates PDF files by it
+        raise InputError(f"SOURCE_DATE_EPOCH={time} is not a number of seconds: unset it")
+    if "matplotlib" in sys.modules:
+        return
+    elsewhere = chdir(Path(__file__).anchor) if os.path.lexists("matplotlibrc") else nullcontext()
+    try:
+        with elsewhere:
+            import matplotlib  # noqa: F401
+    except ValueError as error:
+        why = in_words(error).partition(";")[0]
+        raise InputError(f"matplotlib cannot begin ({why}): mend MPLBACKEND, or your matplotlibrc") from error
 
 
 def class_name(target: Any) -> str:

@@ -21,7 +21,7 @@ START_ANEW = "start the run anew in another folder"
 def read_json(path: Path, *names: str) -> Row:
     """Return the object in a JSON file; InputError if it is damaged, or lacks one of `names`."""
     try:
-        content = json.loads(files.read_text(path, MOST_JSON))
+        content = json.loads(files.read_text(path, MOST_JSON), object_pairs_hook=_each_once)
     except (OSError, ValueError, RecursionError) as error:  # nested too deep
         raise unreadable(path, error) from error
     if not isinstance(content, dict):
@@ -32,6 +32,16 @@ def read_json(path: Path, *names: str) -> Row:
         if name not in content:
             raise not_of_a_run(path, f"no {name}")
     return content
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> Row:
+    """Return an object of JSON; ValueError for a key that stands there twice: readers differ in which they take."""
+    held: Row = {}
+    for name, value in pairs:
+        if name in held:
+            raise ValueError(f"the key {name[:80]!r} stands there twice")
+        held[name] = value
+    return held
 
 
 def _is_deep(content: Any) -> bool:

@@ -1,5 +1,6 @@
 """A quantum annealer as this project sees it: reached or emulated, its limits, its clock."""
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ OFFLINE = "solver.mock=pegasus emulates one offline"
 def reach(name: str | None) -> "dimod.Sampler":
     """Return the QPU of this name, or the largest that the account offers; InputError where it cannot be reached."""
     system = _system()
+    _refuse_file_here()
     from dwave.cloud import exceptions
     from dwave.cloud.api.exceptions import RequestError
     from dwave.cloud.config.exceptions import ConfigFileError
@@ -46,6 +48,7 @@ def reach(name: str | None) -> "dimod.Sampler":
 def has_token() -> bool:
     """Return whether D-Wave's tools find an API token: in DWAVE_API_TOKEN or in a file of dwave config create."""
     _system()
+    _refuse_file_here()
     from dwave.cloud.config import load_config
     from dwave.cloud.config.exceptions import ConfigFileError
 
@@ -175,6 +178,18 @@ def _system() -> Any:
     except ImportError as error:
         raise InputError("solver=dwave needs the extra dwave: pip install 'annealtrain[dwave]'") from error
     return dwave.system
+
+
+def _refuse_file_here() -> None:
+    """Raise InputError for settings of D-Wave's tools in the working directory, which may be another's run folder.
+
+    They would stand above the user's own, and say where the API token is sent.
+    """
+    if not os.environ.get("DWAVE_CONFIG_FILE") and os.path.lexists("dwave.conf"):
+        raise InputError(
+            "solver=dwave: the dwave.conf of this folder would say where your API token is sent: set "
+            f"DWAVE_CONFIG_FILE=dwave.conf if it is yours, or give the command elsewhere; {OFFLINE}"
+        )
 
 
 def _line(error: BaseException) -> str:
