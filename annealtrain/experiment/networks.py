@@ -174,6 +174,7 @@ def _torch_source(config: Config, calibration: Array) -> tuple[Any, Exports]:
     try:
         import torch
 
+        from annealtrain.nn.torch_layers import as_array
         from annealtrain.optimizers.quantization.of_torch import TorchSource
     except ImportError as error:
         raise InputError(f"a PyTorch module needs PyTorch ({error}): pip install 'annealtrain[torch]'") from error
@@ -203,7 +204,7 @@ def _torch_source(config: Config, calibration: Array) -> tuple[Any, Exports]:
         raise InputError(f"the module does not take samples {calibration.shape[1:]}: {_line(error)}") from error
 
     def exports(layers: Sequence[QuantizedLayer], codes: dict[str, Array]) -> dict[str, bytes]:
-        state = {name: tensor.numpy() for name, tensor in source.module.state_dict().items()}
+        state = {name: as_array(tensor) for name, tensor in source.module.state_dict().items()}
         return {"network.pt": torch_bytes(state), "codes.pt": torch_bytes(codes)}
 
     return source, exports

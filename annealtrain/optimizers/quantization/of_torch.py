@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from annealtrain.errors import InputError
-from annealtrain.nn.torch_layers import TorchLayer, choices
+from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, dtype_of
 from annealtrain.nn.torch_module import TorchModule
 from annealtrain.optimizers.quantization.batch_norm import fold_batch_norms
 from annealtrain.runtime.array_types import Array
@@ -31,9 +31,15 @@ class TorchSource:
     has_gradients = True
 
     def __init__(self, module: nn.Module, first: Any, *, leave: Sequence[str] = ()) -> None:
-        self.module = copy.deepcopy(module).eval()
+        try:
+            self.module = copy.deepcopy(module).eval()
+        except RuntimeError as error:  # of PyTorch, of weights that are computed at each pass
+            raise InputError(
+                "the module cannot be copied, as some of its weights are computed, by pruning or a norm of weights: "
+                "make them plain ones first, such as by torch.nn.utils.prune.remove"
+            ) from error
         for parameter in self.module.parameters():
-            parameter.requires_grad_(True)
+            parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
         with torch.no_grad():
             self.folded = fold_batch_norms(self.module, self._tensor(first[:FEW]))
         self.left: dict[str, str] = {}
@@ -78,9 +84,9 @@ class TorchSource:
             self.left[name] = "a convolution in groups"
 
     def _tensor(self, x: Any) -> Tensor:
-        like = next(self.module.parameters())
+        device = next(self.module.parameters()).device
         found = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
-        return found.to(like.device, like.dtype if found.is_floating_point() else None)
+        return found.to(device, dtype_of(self.module) if found.is_floating_point() else None)
 
     def block(self, samples: Any, part: slice) -> Tensor:
         return self._tensor(samples[part])
@@ -119,14 +125,13 @@ class TorchSource:
             pass
         finally:
             handle.remove()
-        rows = layer.unfold(seen[0].cpu().numpy())
+        rows = layer.unfold(as_array(seen[0]))
         return rows[:, : rows.shape[1] - layer.has_bias]
 
     def outputs(self, x: Tensor, *, is_float: bool = False) -> Array:
         with torch.no_grad():
             found = (self.exact if is_float else self.module)(self._tensor(x))
-        outputs: Array = getattr(found, "logits", found).cpu().numpy()
-        return outputs
+        return as_array(getattr(found, "logits", found))
 
     def curvature(self, k: int, x: Tensor, signs: Array) -> Array:
         self._of_exact.trainable = [self._exact_layers[k]]
