@@ -165,7 +165,7 @@ def test_a_module_and_its_onnx_file(cli: Callable, refused: Callable, undrawn: N
     exec(MODULE, scope)
     torch.manual_seed(0)
     module = scope["net"]()
-    torch.save(module.state_dict(), "net.pt")
+    torch.save({f"module.{name}": tensor for name, tensor in module.state_dict().items()}, "net.pt")  # of DataParallel
     named = ["model._target_=my_nets.net", "dataset=digits"]
     assert "state_dict is missing" in refused("quantize", *named, *FAST)
     assert "no.pt" in refused("quantize", *named, *FAST, "state_dict=no.pt")

@@ -166,6 +166,22 @@ def test_odd_modules_are_quantised_too(x, dtype) -> None:
     assert np.allclose(weights.detach().double().numpy(), layer.weights, rtol=2**-8, atol=0)
 
 
+@pytest.mark.parametrize("objective", ["layerwise", "full"])
+def test_the_number_of_threads_changes_nothing(module: nn.Module, objective: str) -> None:
+    """Blocks of samples go through one module side by side."""
+    x = torch.randn(1100, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    one, four = (
+        annealtrain.quantize(
+            module, [x], bits=2, samples=1100, solver="babai", rounds=1, objective=objective, threads=threads
+        )
+        for threads in (1, 4)
+    )
+    assert one.codes.keys() == four.codes.keys()
+    for name, array in one.codes.items():
+        np.testing.assert_array_equal(array, four.codes[name])
+    assert [row["error"] for row in one.table] == [row["error"] for row in four.table]
+
+
 def test_weights_that_are_computed_are_told(module: nn.Module, x) -> None:
     from torch.nn.utils import prune
 

@@ -1,6 +1,7 @@
 """A PyTorch module as a source of quantisation. It imports torch: import it where a module is given."""
 
 import copy
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,7 @@ class TorchSource:
         with torch.no_grad():
             self.folded = fold_batch_norms(self.module, self._tensor(first[:FEW]))
         self.left: dict[str, str] = {}
+        self._one_pass = threading.Lock()  # a hook would end the passes of other threads, and take their inputs
         self._layers = self._in_order(first[:FEW], leave)
         self.exact = copy.deepcopy(self.module)
         of_exact = {layer.name: layer for layer in choices(self.exact)}
@@ -117,14 +119,15 @@ class TorchSource:
             seen.append(args[0] if args else named["input"])
             raise _Reached
 
-        handle = layer.module.register_forward_pre_hook(hook, with_kwargs=True)
-        try:
-            with torch.no_grad():
-                module(x)
-        except _Reached:
-            pass
-        finally:
-            handle.remove()
+        with self._one_pass:
+            handle = layer.module.register_forward_pre_hook(hook, with_kwargs=True)
+            try:
+                with torch.no_grad():
+                    module(x)
+            except _Reached:
+                pass
+            finally:
+                handle.remove()
         rows = layer.unfold(as_array(seen[0]))
         return rows[:, : rows.shape[1] - layer.has_bias]
 
