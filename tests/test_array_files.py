@@ -76,7 +76,7 @@ def test_a_test_set_of_its_own(folder, tmp_path):
         ),
         ("short.csv", {"target": "a"}, "has no column beside 'a': give features to learn from"),
         ("gaps.csv", {"target": "b"}, "column 'a' contains NaN or inf in 1 of"),
-        ("gaps.csv", {"target": "a"}, "column 'a' lacks a value in 1 of 13 rows: leave those out"),
+        ("gaps.csv", {"target": "a"}, "column 'a' lacks a value in 1 of 13 rows (it is empty there, or NA"),
         ("points.npz", {"target": "kind"}, "has no named columns: leave dataset.target and dataset.drop out"),
         ("X.npy", {}, "holds samples alone: name the file of their labels, dataset.labels=y.npy"),
         ("X.npy", {"labels": "none.npy"}, "dataset.labels=none.npy: there is no such file"),
@@ -91,8 +91,14 @@ def test_a_test_set_of_its_own(folder, tmp_path):
         ("points.csv", {"target": "kind", "test_file": "points.npz"}, "is of another kind than points.csv"),
         ("points.csv", {"target": "kind", "test_file": "no.csv"}, "dataset.test_file=no.csv: there is no such file"),
         ("points.csv", {"target": "sort of"}, "has no column 'sort of' (dataset.target); it has a, b, c, d, e, kind"),
-        ("semicolons.csv", {"target": "b"}, "it has one column, 'a;b': separate values by commas, not by ';'"),
-        ("decimals.csv", {"target": "b"}, "rows have more values than its head has names"),
+        ("semicolons.csv", {"target": "b"}, "has one column, 'a;b': separate values by commas, not by ';'"),
+        ("decimals.csv", {"target": "b"}, "separate values by commas, not by ';', and write decimals with points"),
+        ("commas.csv", {"target": "b"}, "rows have more values than its head has names"),
+        ("twice.csv", {"target": "kind"}, "twice.csv has two columns 'kind': name each once"),
+        ("latin.csv", {"target": "kind"}, "latin.csv is no UTF-8 text (UnicodeDecodeError"),
+        ("words.csv", {"target": "kind"}, "lacks a value in 6 of 12 rows (it is empty there, or NA, None, null"),
+        ("points.csv", {"target": "kind", "drop": ["kind"]}, "dataset.drop=[kind]: that is dataset.target too"),
+        ("points.csv", {"target": ["a", "b", "a"]}, "dataset.target names 'a' twice: name each column once"),
         ("rows.csv", {"target": "b"}, "leave it out: 'dataset.drop=[\"Unnamed: 0\"]'"),
         ("head.csv", {"target": "b"}, "head.csv has a head and no rows"),
     ],
@@ -108,7 +114,11 @@ def test_what_is_lacking_is_said_in_a_line(folder, monkeypatch, file, settings, 
     Path("damaged.npz").write_bytes(b"PK\x03\x04 no more")
     Path("damaged.csv").touch()
     Path("semicolons.csv").write_text("a;b\n1;2\n")
-    Path("decimals.csv").write_text("a,b\n1,5,2,5\n3,5,2,5\n")
+    Path("decimals.csv").write_text("a;b\n1,5;2,5\n3,5;2,5\n")
+    Path("commas.csv").write_text("a,b\n1,5,2,5\n3,5,2,5\n")
+    Path("twice.csv").write_text("a,kind,kind\n" + "1,ant,0\n2,bee,1\n" * 6)
+    Path("latin.csv").write_text("a,kind\n1,abeille\n2,scarabée\n", "latin-1")
+    Path("words.csv").write_text("a,kind\n" + "1,bee\n2,None\n" * 6)
     Path("rows.csv").write_text(",a,b\n0,5,2\n1,5,2\n")
     Path("head.csv").write_text("a,b\n")
     assert found in error_of(arrays, file, **settings)

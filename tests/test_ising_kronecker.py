@@ -376,6 +376,60 @@ def test_wrong_use_is_refused_in_one_line():
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
+class Spectrum(nn.Module):
+    """A layer of complex numbers before one of real ones, and a mask of whole numbers before both."""
+
+    def __init__(self):
+        super().__init__()
+        self.mask = nn.Parameter(torch.arange(98) % 5, requires_grad=False)
+        self.waves, self.head = nn.Linear(50, 6, dtype=torch.complex64), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.head(self.waves(torch.fft.rfft(x.flatten(1) * self.mask)).abs())
+
+
+def test_complex_weights_go_to_the_rest_and_keep_both_their_parts():
+    torch.manual_seed(0)
+    module, (x, y) = Spectrum(), data()
+    opt = optimizer(module)
+    assert opt.layers == ["head"]
+    assert opt.about_rest() == ["waves (Linear): weight, bias, 306 weights"]
+    before = module.waves.weight.detach().clone()
+    for _ in range(2):
+        opt.step(lambda: F.cross_entropy(module(x), y))
+    moved = (module.waves.weight.detach() - before).abs()
+    assert 0 < moved.max() < 0.05
+    assert TorchModule(module).dtype == torch.float32
+
+
+def test_copies_and_files_of_the_module_know_nothing_of_the_optimizer():
+    module, (x, _) = residual(), data()
+    opt = optimizer(module)
+    run(module, opt, 1)
+    file = io.BytesIO()
+    torch.save(module, file)
+    file.seek(0)
+    for other in (copy.deepcopy(module), torch.load(file, weights_only=False)):
+        assert torch.equal(other(x[:3]), module(x[:3]))
+        kept = opt._annealed.inputs.call
+        other(x[:5])
+        assert opt._annealed.inputs.call is kept
+    for way in (copy.deepcopy, lambda one: torch.save(one, io.BytesIO())):
+        with pytest.raises(InputError, match="cannot be copied or pickled: make a new one, and load its state_dict"):
+            way(opt)
+
+
+def test_classes_in_axis_1_of_pictures_are_not_taken_for_the_last_axis():
+    torch.manual_seed(0)
+    module, (x, _) = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1)), data()
+    wanted = torch.randint(0, 3, (24, 7, 7))
+    with pytest.raises(InputError, match=re.escape("output is (24, 3, 7, 7): F.cross_entropy has classes in axis 1")):
+        optimizer(module).step(lambda: F.cross_entropy(module(x), wanted))
+    opt = optimizer(module, outputs=lambda z: z.movedim(1, -1))
+    losses = [float(opt.step(lambda: F.cross_entropy(module(x), wanted))) for _ in range(4)]
+    assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize(
     ("rest", "told"),
     [

@@ -96,6 +96,32 @@ def test_a_run_is_kept_whole_and_resumes_to_the_same_bits(cli: Callable, mine: P
     assert_same_run(mine / "whole", mine / "cut")
 
 
+@pytest.mark.parametrize("way", ["bfloat16 kronecker", "bfloat16 backprop", "float64 kronecker"])
+def test_modules_of_other_types_are_kept_and_exported(cli: Callable, mine: Path, way: str) -> None:
+    """NumPy has no bfloat16: files hold float32, which has all its numbers."""
+    kind, optimizer = way.split()
+    other = f"\n\ndef other(**settings):\n    return Small(**settings).to(torch.{kind})\n"
+    (mine / "my_models.py").write_text(SMALL_MODULE + other)
+    model = "model={_target_: my_models.other, width: 6, num_classes: 10, in_channels: 1}"
+    train(cli, "whole", model, f"optimizer={optimizer}", "epochs=2")
+    train(cli, "run", model, f"optimizer={optimizer}", "epochs=1")
+    outcome = cli("eval", "run", *TRUST)
+    assert (outcome.code, outcome.out.count("the same as recorded")) == (0, 2)
+    assert cli("resume", "run", "epochs=2", *TRUST).code == 0
+    held = checkpoint.read_module(Path("run/last.npz"))
+    assert held["head.weight"].dtype == (np.float64 if kind == "float64" else np.float32)
+    assert cli("export", "run", "--format=torch", *TRUST).code == 0
+    state = torch.load("run/network.pt", weights_only=True)
+    assert state["head.weight"].dtype == getattr(torch, kind)
+    np.testing.assert_array_equal(state["head.weight"].double().numpy(), held["head.weight"].astype(np.float64))
+    runtime = pytest.importorskip("onnxruntime")
+    assert cli("export", "run", "--format=onnx", *TRUST).code == 0
+    trained = annealtrain.load("run", trust="my_models")._trainer[0]
+    images = np.ascontiguousarray(trained.sets["test"][:20], np.float32)
+    found = runtime.InferenceSession("run/network.onnx").run(None, {"images": images})[0]
+    np.testing.assert_allclose(found, trained.network.predict(images), atol=0.1 if kind == "bfloat16" else 1e-5)
+
+
 def test_what_trains_which_weights_is_told(cli: Callable, mine: Path) -> None:
     told = train(cli, "run", OWN, "epochs=1")
     lines = [

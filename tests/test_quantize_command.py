@@ -18,6 +18,9 @@ from annealtrain.errors import InputError
 from annealtrain.experiment.builder import build
 from annealtrain.experiment.config import saved_config
 from annealtrain.experiment.quantize_config import compose_quantize, grids_of
+from annealtrain.optimizers.quantization.grid import Grid
+from annealtrain.optimizers.quantization.network import Method, quantized
+from annealtrain.solvers.lattice.babai import Babai
 
 FAST = ("samples=40", "solver=babai", "rounds=1", "threads=1")
 
@@ -164,7 +167,7 @@ def test_a_module_and_its_onnx_file(cli: Callable, refused: Callable, undrawn: N
     exec(MODULE, scope)
     torch.manual_seed(0)
     module = scope["net"]()
-    torch.save(module.state_dict(), "net.pt")
+    torch.save({f"module.{name}": tensor for name, tensor in module.state_dict().items()}, "net.pt")  # of DataParallel
     named = ["model._target_=my_nets.net", "dataset=digits"]
     assert "state_dict is missing" in refused("quantize", *named, *FAST)
     assert "no.pt" in refused("quantize", *named, *FAST, "state_dict=no.pt")
@@ -252,6 +255,34 @@ def test_onnx_files_of_others(refused: Callable, tmp_path: Path, made: dict, wor
     onnx_file(tmp_path / "sub" / "net.onnx", **made)
     (tmp_path / "weights.bin").write_bytes(bytes(2560))
     assert said in refused("quantize", "sub/net.onnx", *([] if words == ["~dataset"] else ["dataset=digits", *words]))
+
+
+@pytest.mark.parametrize("shape", [(24,), (3, 24)], ids=["rows", "tokens"])
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_products_of_codes_are_those_of_the_weights(shape: tuple[int, ...], bits: int) -> None:
+    """Runtimes have products of their own for codes, which round; weights may be listed as inputs, too."""
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    from annealtrain.optimizers.quantization.of_onnx import OnnxSource
+
+    random = np.random.default_rng(0)
+    weights = {"m": random.normal(size=(24, 32)), "n": random.normal(size=(32, 5))}
+    held = [onnx.numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()]
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "m"], ["h"]),
+        onnx.helper.make_node("Relu", ["h"], ["r"]),
+        onnx.helper.make_node("MatMul", ["r", "n"], ["y"]),
+    ]
+    given = {"x": ["Q", *shape], "m": [24, 32], "n": [32, 5]}
+    infos = [onnx.helper.make_tensor_value_info(name, 1, dims) for name, dims in given.items()]
+    out = onnx.helper.make_tensor_value_info("y", 1, ["Q", *shape[:-1], 5])
+    graph = onnx.helper.make_graph(nodes, "old", infos, [out], held)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 9)], ir_version=3)
+    source, x = OnnxSource(model.SerializeToString()), random.normal(size=(40, *shape)).astype(np.float32)
+    layers = list(quantized(source, x, None, [Grid(bits)] * 2, Method(Babai())))
+    made = runtime.InferenceSession(source.file(layers))
+    assert [one.name for one in made.get_inputs()] == ["x"]
+    wanted = np.maximum(x @ layers[0].weights.T, 0) @ layers[1].weights.T
+    np.testing.assert_allclose(made.run(None, {"x": x})[0], wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_weights_beside_an_onnx_file_and_names_of_others(cli: Callable, undrawn: None, tmp_path: Path) -> None:

@@ -129,3 +129,80 @@ def test_what_is_no_model_or_setting_is_refused(module: nn.Module, x) -> None:
         annealtrain.quantize(module, [], 2)
     with pytest.raises(InputError, match="no Conv2d and no Linear"):
         annealtrain.quantize(nn.Sequential(nn.PReLU()), [x], 2)
+
+
+class Odd(nn.Module):
+    """What people's modules have: whole numbers first, a norm of tokens, complex weights, and outputs in a mapping."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order = nn.Parameter(torch.arange(6).flip(0), requires_grad=False)
+        self.tokens, self.norm = nn.Linear(6, 5), nn.BatchNorm1d(12)
+        self.wide, self.own = nn.Linear(60, 4), nn.BatchNorm1d(4)
+        self.waves = nn.Linear(3, 2, dtype=torch.complex64)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.tokens(x.flatten(1, 2)[:, :, self.order])))
+        x = self.own(self.wide(x.flatten(1)))
+        return {"classes": x, "all": (x, self.waves(torch.fft.rfft(x)).abs())}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_odd_modules_are_quantised_too(x, dtype) -> None:
+    torch.manual_seed(0)
+    odd = Odd()
+    made = odd if dtype == torch.float32 else nn.Sequential(nn.Flatten(), nn.Linear(72, 6), nn.Linear(6, 3)).to(dtype)
+    found = annealtrain.quantize(made, [x], bits=8, solver="babai", damping=0, threads=1)
+    if made is odd:
+        assert found.folded == ["own"]
+        assert set(found.left) == {"waves"}
+        one, other = (module.eval()(x)["classes"] for module in (made, found.module))
+    else:
+        one, other = (module(x.to(dtype)) for module in (made, found.module))
+    torch.testing.assert_close(other, one, rtol=0, atol=0.05 if dtype == torch.bfloat16 else 0.02)
+    layer = found.layers[0]
+    weights = found.module.get_submodule(layer.name).weight
+    assert weights.dtype == dtype
+    assert np.allclose(weights.detach().double().numpy(), layer.weights, rtol=2**-8, atol=0)
+
+
+@pytest.mark.parametrize("objective", ["layerwise", "full"])
+def test_the_number_of_threads_changes_nothing(module: nn.Module, objective: str) -> None:
+    """Blocks of samples go through one module side by side."""
+    x = torch.randn(1100, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    one, four = (
+        annealtrain.quantize(
+            module, [x], bits=2, samples=1100, solver="babai", rounds=1, objective=objective, threads=threads
+        )
+        for threads in (1, 4)
+    )
+    assert one.codes.keys() == four.codes.keys()
+    for name, array in one.codes.items():
+        np.testing.assert_array_equal(array, four.codes[name])
+    assert [row["error"] for row in one.table] == [row["error"] for row in four.table]
+
+
+def test_weights_that_are_computed_are_told(module: nn.Module, x) -> None:
+    from torch.nn.utils import prune
+
+    prune.l1_unstructured(module.one, "weight", 0.5)
+    with pytest.raises(InputError, match="some of its weights are computed, by pruning"):
+        annealtrain.quantize(module, [x], bits=2, solver="babai")
+    with torch.no_grad():
+        module(x)  # the weights that it leaves can be copied
+    found = annealtrain.quantize(module, [x], bits=2, solver="babai", threads=1)
+    assert "one" in found.left
+    assert found.folded == []
+    prune.remove(module.one, "weight")
+    assert "one" not in annealtrain.quantize(module, [x], bits=2, solver="babai", threads=1).left
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_samples_that_are_not_finite_are_refused(module: nn.Module, x, wrong) -> None:
+    spoilt = x.clone()
+    spoilt[3, 0, 2, 2] = wrong
+    with pytest.raises(InputError, match="what layer one sees of the calibration samples is not finite"):
+        annealtrain.quantize(module, [spoilt], bits=2, solver="babai", threads=1)
+    for samples in (x, x.numpy()):
+        with pytest.raises(InputError, match="is no loader: give batches x"):
+            annealtrain.quantize(module, samples, bits=2)

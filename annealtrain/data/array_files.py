@@ -154,6 +154,10 @@ def _table(path: Path, targets: Sequence[str], drop: Sequence[str], names: Seque
             setting = "target" if name in targets else "drop"
             held = nearest(name, columns) or f"; it has {_listed(columns)}"
             raise InputError(f"{path} has no column {name!r} (dataset.{setting}){held}")
+    if wrong := [name for name in targets if name in drop]:
+        raise InputError(f"dataset.drop=[{wrong[0]}]: that is dataset.target too, the column to learn: leave one out")
+    if twice := _twice(targets):
+        raise InputError(f"dataset.target names {twice!r} twice: name each column once")
     features = list(names) or [name for name in columns if name not in targets and name not in drop]
     if lacking := [name for name in features if name not in columns]:
         raise InputError(f"{path} has no column {lacking[0]!r}, which the training table has")
@@ -183,8 +187,9 @@ def _check_columns(path: Path, frame: Any, features: Sequence[str], targets: Seq
             raise InputError(f"{path}: column {name!r} holds {frame[name].dtype} values, not numbers: {remedy}")
     for name in targets:
         if missing := int(frame[name].isna().sum()):
+            read = "" if path.suffix.lower() != ".csv" else " (it is empty there, or NA, None, null: words for none)"
             raise InputError(
-                f"{path}: column {name!r} lacks a value in {missing} of {len(frame)} rows: leave those out"
+                f"{path}: column {name!r} lacks a value in {missing} of {len(frame)} rows{read}: leave those out"
             )
 
 
@@ -194,6 +199,10 @@ def _listed(columns: Sequence[str]) -> str:
     return told if apart is None else f"one column, {columns[0]!r}: separate values by commas, not by {apart!r}"
 
 
+def _twice(names: Sequence[str]) -> str | None:
+    return next((name for at, name in enumerate(names) if name in names[:at]), None)
+
+
 def _frame(path: Path) -> Any:
     import pandas
 
@@ -201,6 +210,11 @@ def _frame(path: Path) -> Any:
     try:
         if path.suffix.lower() != ".csv":
             return pandas.read_parquet(path)
+        head = pandas.read_csv(path, index_col=False, header=None, nrows=1, dtype=str).iloc[0].dropna().tolist()
+        if twice := _twice(head):  # which pandas would call NAME.1, a feature
+            raise InputError(f"{path} has two columns {twice!r}: name each once")
+        if len(head) == 1 and ";" in head[0]:
+            raise InputError(f"{path} has {_listed(head)}, and write decimals with points")
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)
             return pandas.read_csv(path, index_col=False)  # else a value too many shifts all columns
@@ -208,6 +222,10 @@ def _frame(path: Path) -> Any:
         raise InputError(
             f"{path}: rows have more values than its head has names: is there a comma at their ends?"
         ) from None
+    except InputError:
+        raise
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text ({one_line(error)}): save it as CSV UTF-8") from error
     except ImportError as error:
         raise InputError(f"{path} needs a reader of Parquet files: pip install pyarrow") from error
     except Exception as error:  # of a file of another kind, or a damaged one

@@ -87,7 +87,7 @@ def _state(content: bytes) -> dict[str, Array]:
     }
 
 
-def _unwrapped(arrays: dict[str, Array], needed: Iterable[str]) -> dict[str, Array]:
+def unwrapped(arrays: dict[str, Any], needed: Iterable[str]) -> dict[str, Any]:
     """Return arrays without what all their names begin with, such as DataParallel's module., where they fit so."""
     names = set(needed)
     while arrays and not names & arrays.keys():
@@ -100,7 +100,7 @@ def _unwrapped(arrays: dict[str, Array], needed: Iterable[str]) -> dict[str, Arr
 
 def _take_state(network: Any, arrays: dict[str, Array]) -> None:
     if not isinstance(network, Network):
-        network.take_others(_unwrapped(arrays, network.others()))
+        network.take_others(unwrapped(arrays, network.others()))
         return
     from annealtrain.nn.torch_network import state_names  # the names that `export --format torch` writes
 

@@ -14,7 +14,7 @@ from annealtrain.errors import InputError
 from annealtrain.experiment import data_of_run, versions
 from annealtrain.experiment.builder import build_saved, dataset_of
 from annealtrain.experiment.config import Config, saved_config
-from annealtrain.experiment.first_weights import state_tensors
+from annealtrain.experiment.first_weights import state_tensors, unwrapped
 from annealtrain.experiment.nodes import create
 from annealtrain.experiment.quantize_config import described
 from annealtrain.nn.network import Network
@@ -174,6 +174,7 @@ def _torch_source(config: Config, calibration: Array) -> tuple[Any, Exports]:
     try:
         import torch
 
+        from annealtrain.nn.torch_layers import as_array
         from annealtrain.optimizers.quantization.of_torch import TorchSource
     except ImportError as error:
         raise InputError(f"a PyTorch module needs PyTorch ({error}): pip install 'annealtrain[torch]'") from error
@@ -190,7 +191,7 @@ def _torch_source(config: Config, calibration: Array) -> tuple[Any, Exports]:
     except ValueError as error:
         raise InputError(f"state_dict={path} {error}") from error
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(unwrapped(state, module.state_dict()))
     except Exception as error:  # of torch
         raise InputError(
             f"state_dict={path} is not the state dict of {type(module).__name__}: {_line(error)}"
@@ -203,7 +204,7 @@ def _torch_source(config: Config, calibration: Array) -> tuple[Any, Exports]:
         raise InputError(f"the module does not take samples {calibration.shape[1:]}: {_line(error)}") from error
 
     def exports(layers: Sequence[QuantizedLayer], codes: dict[str, Array]) -> dict[str, bytes]:
-        state = {name: tensor.numpy() for name, tensor in source.module.state_dict().items()}
+        state = {name: as_array(tensor) for name, tensor in source.module.state_dict().items()}
         return {"network.pt": torch_bytes(state), "codes.pt": torch_bytes(codes)}
 
     return source, exports

@@ -1,5 +1,6 @@
 """A torch module of a run for other programs: its state dict, an ONNX model."""
 
+import copy
 import io
 import json
 import warnings
@@ -23,6 +24,8 @@ def state_file(network: RunModule) -> bytes:
 def onnx_file(network: RunModule, about: Mapping[str, Any] | None = None) -> bytes:
     """Return the module in evaluation mode for ONNX: input `images` (Q, *in_shape), output `outputs` (Q, classes).
 
+    Both are float32, and so are the weights, whatever the module's own type is.
+
     about: goes into the model's metadata, each value as JSON. Raises InputError for what ONNX has no form of.
     """
     try:
@@ -31,6 +34,9 @@ def onnx_file(network: RunModule, about: Mapping[str, Any] | None = None) -> byt
     except ImportError as error:
         raise InputError(f"--format onnx needs onnx ({error}): pip install 'annealtrain[export]'") from error
 
+    if network.dtype != torch.float32:  # what runtimes take, and have all layers for
+        network = copy.deepcopy(network)
+        network.module.float()
     buffer: Any = io.BytesIO()
     images = torch.zeros((2, *network.in_shape))
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["outputs"]}

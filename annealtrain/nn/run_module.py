@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.named_arrays import require_same
+from annealtrain.nn.torch_layers import as_array
 from annealtrain.nn.torch_module import TorchModule, seed_device
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime.array_types import Array
@@ -42,9 +43,13 @@ class RunModule(TorchModule):
 
     def run(self, inputs: Any) -> Tensor:
         if self.precision == "float32" or not self.module.training:
-            return super().run(inputs)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            return super().run(inputs).float()
+            found = super().run(inputs)
+        else:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                found = super().run(inputs).float()
+        if found.ndim != 2:  # labels are of samples, not of their tokens or sites
+            raise InputError(f"the module's output is {tuple(found.shape)}: it must be (samples, classes)")
+        return found
 
     def rehearse(self) -> None:
         """Run forward and backward once, in training mode, on two samples of zeros, and leave no trace of it."""
@@ -53,7 +58,7 @@ class RunModule(TorchModule):
 
     def others(self) -> dict[str, Array]:
         """Return copies of all parameters and buffers, those of the layers too, by name."""
-        return {name: tensor.cpu().numpy().copy() for name, tensor in self.module.state_dict().items()}
+        return {name: as_array(tensor).copy() for name, tensor in self.module.state_dict().items()}
 
     def take_others(self, arrays: Mapping[str, Array]) -> None:
         """Take back what `others` returned; ValueError for other names or shapes."""
@@ -64,7 +69,7 @@ class RunModule(TorchModule):
 
     def moving(self) -> dict[str, Array]:
         """Return copies of the parameters beside the layers' that move, by name."""
-        return {name: parameter.detach().cpu().numpy().copy() for name, parameter in self.rest.items()}
+        return {name: as_array(parameter).copy() for name, parameter in self.rest.items()}
 
     def set_moving(self, arrays: Mapping[str, Array]) -> None:
         """Give those parameters other values."""

@@ -26,6 +26,11 @@ def as_array(tensor: Tensor) -> Array:
     return found
 
 
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """Return the type of a module's first weights that are real numbers: those of masks or transforms are others."""
+    return next((one.dtype for one in module.parameters() if one.is_floating_point()), torch.float32)
+
+
 class TorchLayer:
     """A Linear or a Conv2d: row m of its weights (M, N) holds what leads to output m; the bias is the last column.
 
@@ -188,7 +193,7 @@ class TorchConv2d(TorchLayer):
 def choices(module: nn.Module) -> list[TorchLayer]:
     """Return the layers of a module whose weights Hamiltonians can take, in the module's order.
 
-    Those are layers of exactly these kinds with weights of their own, which no other module has and which are not
+    Those are layers of exactly these kinds with real weights of their own, which no other module has and which are not
     frozen; what attention multiplies by itself, without calling the layer, is none.
     """
     owners: dict[int, int] = {}
@@ -202,6 +207,6 @@ def choices(module: nn.Module) -> list[TorchLayer]:
             continue
         own = list(part.parameters(recurse=False))
         is_plain = isinstance(part._parameters.get("weight"), nn.Parameter) and len(own) == 1 + (part.bias is not None)
-        if is_plain and all(parameter.requires_grad and owners[id(parameter)] == 1 for parameter in own):
+        if is_plain and all(p.requires_grad and p.is_floating_point() and owners[id(p)] == 1 for p in own):
             found.append(made(name, part))
     return found

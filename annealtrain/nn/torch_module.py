@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.layout import CHUNK_SAMPLES, PREDICTED
-from annealtrain.nn.torch_layers import KINDS, TorchLayer, as_array, choices
+from annealtrain.nn.torch_layers import KINDS, TorchLayer, as_array, choices, dtype_of
 from annealtrain.nn.torch_rest import rest_optimizer
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime import thread_pool
@@ -58,7 +58,7 @@ class TorchModule:
         seed: int = 0,
     ) -> None:
         self.module, self.seed, self.classes = module, seed, 0
-        self._outputs = outputs
+        self.getter = outputs
         if any(isinstance(parameter, nn.UninitializedParameter) for parameter in module.parameters()):
             raise InputError("the module has lazy layers, of no size yet: give sizes, or run a batch through it first")
         self.trainable: list[TorchLayer] = _chosen(choices(module), trainable)
@@ -74,7 +74,7 @@ class TorchModule:
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.module.parameters()).dtype
+        return dtype_of(self.module)
 
     @property
     def has_more(self) -> bool:
@@ -120,7 +120,7 @@ class TorchModule:
         """Return what the module gives, (Q, C), in the mode that it is in."""
         call = inputs if isinstance(inputs, Call) else Call((self.tensor(inputs),))
         found = self.module(*call.args, **call.kwargs)
-        found = self._outputs(found) if self._outputs else getattr(found, "logits", found)
+        found = self.getter(found) if self.getter else getattr(found, "logits", found)
         if not isinstance(found, Tensor) or found.ndim < 2:
             told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise InputError(f"the module's output is {told}: it must be (samples, classes): take that alone out of it")
@@ -129,7 +129,7 @@ class TorchModule:
     def tensor(self, inputs: Any) -> Tensor:
         """Return inputs on the module's device, in its type where they are no integers."""
         if isinstance(inputs, Tensor):
-            return inputs.to(self.device)
+            return inputs.to(self.device, self.dtype if inputs.is_floating_point() else None)
         array = np.ascontiguousarray(inputs)
         return torch.from_numpy(array).to(self.device, self.dtype if array.dtype.kind == "f" else None)
 
@@ -202,12 +202,12 @@ class TorchModule:
         """Return what training goes on from beside the layers' weights: other parameters, buffers, their optimizer."""
         held = {name: p for name, p in self.module.named_parameters() if name in self.rest}
         tensors: dict[str, Tensor] = {**held, **dict(self.module.named_buffers())}
-        found = {f"module.{name}": tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
+        found = {f"module.{name}": as_array(tensor).copy() for name, tensor in tensors.items()}
         if self.rest_optimizer is not None:
             for number, entries in self.rest_optimizer.state_dict()["state"].items():
                 for key, value in entries.items():
                     if value is not None:
-                        found[f"rest.{number}.{key}"] = np.array(torch.as_tensor(value).cpu().numpy())
+                        found[f"rest.{number}.{key}"] = np.array(as_array(torch.as_tensor(value)))
         return found
 
     def restore(self, state: dict[str, Array]) -> None:

@@ -179,9 +179,11 @@ class Backpropagation(Optimizer):
         return behind
 
     def state(self) -> dict[str, Array]:
+        from annealtrain.nn.torch_layers import as_array
+
         moments = [self._optimizer.state[w] for w in self._weights]
         pairs = [(f"{name}_{k}", value) for k, held in enumerate(moments) for name, value in held.items()]
-        found = {name: value.numpy().copy() for name, value in pairs if value is not None}
+        found = {name: as_array(value).copy() for name, value in pairs if value is not None}
         return found | (self._held.state() if self._held is not None else {})
 
     def restore(self, state: dict[str, Array]) -> None:
@@ -194,4 +196,4 @@ class Backpropagation(Optimizer):
             if any(moment.shape != w.shape for name, moment in held.items() if name != "step"):
                 raise ValueError(f"moments of weights {k} have another shape than {tuple(w.shape)}")
             if held:  # none after epoch 0
-                self._optimizer.state[w] = held
+                self._optimizer.state[w] = {n: one if n == "step" else one.to(w.dtype) for n, one in held.items()}

@@ -149,6 +149,11 @@ class Annealed:
             raise InputError(
                 "loss=cross_entropy needs two outputs, the module has one: loss=binary_cross_entropy, or mse"
             )
+        if self.loss == "cross_entropy" and outputs.ndim > 3 and self.network.getter is None:
+            raise InputError(
+                f"the module's output is {outputs.shape}: F.cross_entropy has classes in axis 1, its curvature "
+                "in the last: give outputs=lambda z: z.movedim(1, -1)"
+            )
         objective = MEANS[self.loss] if self.loss in MEANS else LOSSES[self.loss]
         random = generator(self.seed, Stream.SIGNS, self.number)
         terms = math.prod(outputs.shape[1:-1]) * (outputs.shape[-1] if self.loss in MEANS else 1)  # of a mean

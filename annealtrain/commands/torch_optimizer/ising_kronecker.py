@@ -164,6 +164,9 @@ class IsingKronecker(torch.optim.Optimizer):
             annealed.model = annealed.new_model()
             annealed.model.restore({name: tensor.cpu().numpy() for name, tensor in averages.items()})
 
+    def __getstate__(self) -> dict[str, Any]:
+        raise InputError("IsingKronecker cannot be copied or pickled: make a new one, and load its state_dict()")
+
     # What it has beyond
 
     @property

@@ -1,5 +1,6 @@
 """What a module was last called with, so that its curvature can be looked at after the loss's backward pass."""
 
+import contextlib
 import weakref
 from typing import Any
 
@@ -7,6 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from annealtrain.nn.torch_module import Call
+
+
+class _Keeping:
+    """The hook. In a copy of the module, or in a file of it, nothing is kept: the optimizer is the first one's."""
+
+    def __init__(self, kept: "LastInputs") -> None:
+        self._kept = weakref.ref(kept)
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        kept = self._kept()
+        if kept is not None and not kept.is_paused and torch.is_grad_enabled():
+            kept.call = kept.first(args, kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (contextlib.nullcontext(), "__exit__")  # takes as much, and does nothing, in any Python
 
 
 class LastInputs:
@@ -17,14 +33,7 @@ class LastInputs:
 
     def __init__(self, module: nn.Module, samples: int = 64) -> None:
         self.samples, self.call, self.is_paused = samples, None, False
-        own = weakref.ref(self)
-
-        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            kept = own()
-            if kept is not None and not kept.is_paused and torch.is_grad_enabled():
-                kept.call = kept._first(args, kwargs)
-
-        self._hook = module.register_forward_pre_hook(hook, with_kwargs=True)
+        self._hook = module.register_forward_pre_hook(_Keeping(self), with_kwargs=True)
         self._finalizer = weakref.finalize(self, self._hook.remove)
 
     call: Call | None
@@ -33,7 +42,8 @@ class LastInputs:
         """Take the hook off the module."""
         self._finalizer()
 
-    def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    def first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """Return a call with its first samples."""
         sizes = [len(one) for one in (*args, *kwargs.values()) if isinstance(one, Tensor) and one.ndim]
 
         def cut(one: Any) -> Any:

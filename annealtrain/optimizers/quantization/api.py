@@ -111,8 +111,8 @@ def _gathered(loader: Iterable[Any], samples: int) -> "torch.Tensor":
 
     found: list[torch.Tensor] = []
     count = 0
-    if not isinstance(loader, Iterable):
-        raise InputError(f"{shown(loader)} is no loader: give batches x, or (x, y), in a list or a DataLoader")
+    if hasattr(loader, "shape") or not isinstance(loader, Iterable):  # a tensor's items would be taken for batches
+        raise InputError(f"{shown(loader)} is no loader: give batches x, or (x, y), in a list or a DataLoader: [x]")
     for batch in loader:
         x = batch[0] if isinstance(batch, tuple | list) and batch else batch
         try:

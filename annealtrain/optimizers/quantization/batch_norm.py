@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree
 
 CLOSE = 1e-3  # of the largest output: what single precision may differ by once constants are folded
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -54,16 +55,27 @@ def _pairs(module: nn.Module, x: Tensor) -> list[tuple[str, str]]:
 
     hooks = []
     for name, part in module.named_modules():
-        if type(part) in (nn.Conv2d, nn.Linear):
+        if type(part) in (nn.Conv2d, nn.Linear) and part._parameters.get("weight") is not None:  # not computed ones
             hooks.append(part.register_forward_hook(after(name)))
         elif isinstance(part, NORMS) and part.track_running_stats and part.running_mean is not None:
             hooks.append(part.register_forward_pre_hook(before(name)))
+
     try:
         module(x)
     finally:
         for hook in hooks:
             hook.remove()
-    return [(name, layer) for name, layer in found if counts[name] == counts[layer] == 1]
+    parts: dict[str, Any] = dict(module.named_modules())
+    return [
+        (name, layer)
+        for name, layer in found
+        if counts[name] == counts[layer] == 1 and _is_by_unit(parts[name], parts[layer])
+    ]
+
+
+def _is_by_unit(norm: Any, layer: Any) -> bool:
+    """Whether a norm has statistics of each unit: of a sequence it may have those of each token."""
+    return bool(norm.num_features == len(layer.weight))
 
 
 def _fold(layer: Any, norm: Any) -> None:
@@ -84,5 +96,11 @@ def _replace(module: nn.Module, name: str, part: nn.Module) -> None:
 
 
 def _differ(one: Any, other: Any) -> bool:
-    one, other = getattr(one, "logits", one), getattr(other, "logits", other)
-    return bool((one - other).abs().max() > CLOSE * one.abs().max())
+    """Whether any tensor of what a module returned, by itself or in tuples and mappings, is another."""
+    pairs = zip(_tensors(one), _tensors(other), strict=True)
+    return any(bool((a - b).abs().max() > CLOSE * a.abs().max()) for a, b in pairs)
+
+
+def _tensors(outputs: Any) -> list[Tensor]:
+    outputs = getattr(outputs, "logits", outputs)
+    return [one for one in _pytree.tree_leaves(outputs) if isinstance(one, Tensor) and one.is_floating_point()]

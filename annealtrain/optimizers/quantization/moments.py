@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from annealtrain.errors import InputError
 from annealtrain.optimizers.quantization.source import Source
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
@@ -35,13 +36,17 @@ class Moments:
 
 
 def measure(source: Source, k: int, samples: Any) -> Moments:
-    """Return the moments of layer k on all samples, each block as large as BLOCK_NUMBERS allows."""
+    """Return the moments of layer k on all samples, each block as large as BLOCK_NUMBERS allows.
+
+    Raises InputError where they are not finite: no levels could be told from others.
+    """
 
     def of_block(part: slice) -> tuple[Array, Array, int, Array]:
         x = source.block(samples, part)
         seen = source.inputs(k, x).astype(np.float64)
         exact = source.inputs(k, x, is_float=True).astype(np.float64)
-        return seen.T @ seen, seen.T @ exact, len(seen), np.array([seen.sum(axis=0), exact.sum(axis=0)])
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
+            return seen.T @ seen, seen.T @ exact, len(seen), np.array([seen.sum(axis=0), exact.sum(axis=0)])
 
     parts = blocks(source, k, samples)
     H, cross, rows, sums = next(found := _in_order(of_block, parts))
@@ -50,6 +55,10 @@ def measure(source: Source, k: int, samples: Any) -> Moments:
         cross += other[1]
         rows += other[2]
         sums += other[3]
+    if not (np.isfinite(H).all() and np.isfinite(cross).all()):
+        raise InputError(
+            f"what layer {source.names[k]} sees of the calibration samples is not finite: are there NaN among them?"
+        )
     count = len(samples)
     return Moments((H + H.T) / 2 / count, cross / count, rows / count, sums / rows)
 

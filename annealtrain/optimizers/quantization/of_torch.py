@@ -1,6 +1,7 @@
 """A PyTorch module as a source of quantisation. It imports torch: import it where a module is given."""
 
 import copy
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from annealtrain.errors import InputError
-from annealtrain.nn.torch_layers import TorchLayer, choices
+from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, dtype_of
 from annealtrain.nn.torch_module import TorchModule
 from annealtrain.optimizers.quantization.batch_norm import fold_batch_norms
 from annealtrain.runtime.array_types import Array
@@ -31,12 +32,19 @@ class TorchSource:
     has_gradients = True
 
     def __init__(self, module: nn.Module, first: Any, *, leave: Sequence[str] = ()) -> None:
-        self.module = copy.deepcopy(module).eval()
+        try:
+            self.module = copy.deepcopy(module).eval()
+        except RuntimeError as error:  # of PyTorch, of weights that are computed at each pass
+            raise InputError(
+                "the module cannot be copied, as some of its weights are computed, by pruning or a norm of weights: "
+                "make them plain ones first, such as by torch.nn.utils.prune.remove"
+            ) from error
         for parameter in self.module.parameters():
-            parameter.requires_grad_(True)
+            parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
         with torch.no_grad():
             self.folded = fold_batch_norms(self.module, self._tensor(first[:FEW]))
         self.left: dict[str, str] = {}
+        self._one_pass = threading.Lock()  # a hook would end the passes of other threads, and take their inputs
         self._layers = self._in_order(first[:FEW], leave)
         self.exact = copy.deepcopy(self.module)
         of_exact = {layer.name: layer for layer in choices(self.exact)}
@@ -78,9 +86,9 @@ class TorchSource:
             self.left[name] = "a convolution in groups"
 
     def _tensor(self, x: Any) -> Tensor:
-        like = next(self.module.parameters())
+        device = next(self.module.parameters()).device
         found = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
-        return found.to(like.device, like.dtype if found.is_floating_point() else None)
+        return found.to(device, dtype_of(self.module) if found.is_floating_point() else None)
 
     def block(self, samples: Any, part: slice) -> Tensor:
         return self._tensor(samples[part])
@@ -111,22 +119,22 @@ class TorchSource:
             seen.append(args[0] if args else named["input"])
             raise _Reached
 
-        handle = layer.module.register_forward_pre_hook(hook, with_kwargs=True)
-        try:
-            with torch.no_grad():
-                module(x)
-        except _Reached:
-            pass
-        finally:
-            handle.remove()
-        rows = layer.unfold(seen[0].cpu().numpy())
+        with self._one_pass:
+            handle = layer.module.register_forward_pre_hook(hook, with_kwargs=True)
+            try:
+                with torch.no_grad():
+                    module(x)
+            except _Reached:
+                pass
+            finally:
+                handle.remove()
+        rows = layer.unfold(as_array(seen[0]))
         return rows[:, : rows.shape[1] - layer.has_bias]
 
     def outputs(self, x: Tensor, *, is_float: bool = False) -> Array:
         with torch.no_grad():
             found = (self.exact if is_float else self.module)(self._tensor(x))
-        outputs: Array = getattr(found, "logits", found).cpu().numpy()
-        return outputs
+        return as_array(getattr(found, "logits", found))
 
     def curvature(self, k: int, x: Tensor, signs: Array) -> Array:
         self._of_exact.trainable = [self._exact_layers[k]]

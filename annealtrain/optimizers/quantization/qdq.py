@@ -32,6 +32,7 @@ def with_codes(model: "onnx.ModelProto", placed: Sequence[Placed]) -> bytes:
     model = converted(model)
     held = {one.name: one for one in model.graph.initializer}
     made: list[Any] = []
+    given = {one.name: one for one in model.graph.input}  # old files list their weights there, too
     for name, layer, is_transposed in placed:
         integers, _ = layer.codes
         dims = tuple(held[name].dims)
@@ -42,6 +43,8 @@ def with_codes(model: "onnx.ModelProto", placed: Sequence[Placed]) -> bytes:
             held[name].CopyFrom(onnx.numpy_helper.from_array(floats, name))
             continue
         model.graph.initializer.remove(held[name])
+        if name in given:
+            model.graph.input.remove(given[name])
         made += _dequantize(model, name, bits, layer, dims, is_transposed)
     nodes = [*made, *model.graph.node]
     del model.graph.node[:]
@@ -69,18 +72,22 @@ def _dequantize(
     dims: tuple[int, ...],
     is_transposed: bool,
 ) -> list[Any]:
-    """Return the nodes that make the weights `name` of codes and steps, which go to the model's initialisers."""
+    """Return the nodes that make the weights `name` of codes and steps, which go to the model's initialisers.
+
+    Transposed ones are turned after that, and their codes are blocks, if of one block a unit: of one step a column
+    before a product onnxruntime makes a product of its own, which rounds its inputs to 8 bits.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     kind = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16}[bits]
     constants, (integers, steps) = model.graph.initializer, layer.codes
-    is_one = steps.shape[1] == 1
-    codes = (integers.T if is_transposed else integers).reshape(dims) if is_one else integers
+    is_plain = steps.shape[1] == 1 and not is_transposed
+    codes = integers.reshape(dims) if is_plain else integers
     constants.append(helper.make_tensor(f"{name}.codes", kind, codes.shape, codes.ravel().tolist()))
-    constants.append(numpy_helper.from_array(steps[:, 0] if is_one else steps, f"{name}.steps"))
+    constants.append(numpy_helper.from_array(steps[:, 0] if is_plain else steps, f"{name}.steps"))
     inputs = [f"{name}.codes", f"{name}.steps"]
-    if is_one:
-        return [helper.make_node("DequantizeLinear", inputs, [name], f"{name}.dequantize", axis=int(is_transposed))]
+    if is_plain:
+        return [helper.make_node("DequantizeLinear", inputs, [name], f"{name}.dequantize", axis=0)]
     size = layer.grid.parts(integers.shape[1])[0].stop
     flat = f"{name}.flat"
     nodes = [helper.make_node("DequantizeLinear", inputs, [flat], f"{name}.dequantize", axis=1, block_size=size)]
