@@ -119,7 +119,7 @@ def anneal(
     told = (lambda units: progress(units / problem.num_units)) if progress else None
     with thread_pool.threads(threads or thread_pool.available_threads()):
         result = solver.solve(problem, seed=seed, progress=told)
-    paths = None if guide.every is None else trajectories(guide, result.levels) * unit.energy
+    paths = None if guide.every is None else trajectories(guide, result.levels, result.energies) * unit.energy
     for i in range(problem.num_units):
         _free_isolated(problem, i, result.levels[i], result.weights[i], seed, guide.first(i))
     weights = result.weights * unit.weight if unit.weight != 1 else result.weights

@@ -102,7 +102,8 @@ def betas(beta_range: Any, energy: float) -> list[float]:
 
 def from_bqm(model: Any) -> Quadratic:
     """Return the problem of a dimod.BinaryQuadraticModel, of any vartype, in spins."""
-    if getattr(model.vartype, "name", None) not in ("SPIN", "BINARY"):
+    is_quadratic = all(hasattr(model, name) for name in ("change_vartype", "num_variables", "to_numpy_vectors"))
+    if not is_quadratic or getattr(model.vartype, "name", None) not in ("SPIN", "BINARY"):
         raise ValueError(f"J is a {type(model).__name__}: take a BinaryQuadraticModel, or arrays")
     spins = model.change_vartype("SPIN", inplace=False)
     N = spins.num_variables
