@@ -12,7 +12,8 @@ from annealtrain.nn.layers import Linear
 from annealtrain.optimizers.kronecker import Kronecker
 from annealtrain.optimizers.layerwise import Layerwise
 from annealtrain.optimizers.targets import DifferenceTargets
-from annealtrain.runtime.random_streams import generator
+from annealtrain.runtime.random_streams import generator, stream
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.exact import Exact
 from annealtrain.solvers.solver import Solver
 from annealtrain.testing import OptimizerContract, SolverContract, TrainableLayerContract
@@ -59,6 +60,32 @@ class Unsorted(Exact):
         return replace(result, **twice)
 
 
+class Counting(SimulatedAnnealing):
+    """Each solve begins with the seed after that of the one before."""
+
+    solves = 0
+
+    def solve(self, problem, *, seed=0, progress=None):
+        self.solves += 1
+        return super().solve(problem, seed=stream(seed, self.solves), progress=progress)
+
+
+class Binary(Solver):
+    """Takes all spins as bits, so that a weight of three levels gets a fourth."""
+
+    def sample(self, form, seed):
+        levels = generator(seed).integers(0, 2**form.bits, (20, form.S0.size))
+        return np.where(form.live, levels, 0), {}
+
+
+class Relaxed(Exact):
+    """Its levels are no whole numbers."""
+
+    def sample(self, form, seed):
+        levels, stats = super().sample(form, seed)
+        return levels * 0.9, stats
+
+
 class Silent(Exact):
     def solve(self, problem, *, seed=0, progress=None):
         return super().solve(problem, seed=seed)
@@ -93,6 +120,10 @@ GROUND = "test_no_energy_is_below_the_ground_state_which_is_reached_where_promis
         (made(SolverContract, Lazy, is_random=False), {"test_one_spin_takes_the_lower_of_its_two_energies"}),
         (made(SolverContract, Lazy, **EXACT), {GROUND}),
         (made(SolverContract, Unseeded), {THREADS, "test_units_do_not_depend_on_their_neighbours"}),
+        (made(SolverContract, SimulatedAnnealing), set()),
+        (made(SolverContract, Counting), {"test_what_it_solved_before_changes_nothing"}),
+        (made(SolverContract, Binary), {"test_levels_that_are_no_power_of_two_end_with_the_top_one"}),
+        (made(SolverContract, Relaxed, **EXACT), {THREADS, GROUND}),
         (made(SolverContract, Unsorted, **EXACT), {THREADS, GROUND}),
         (made(SolverContract, Silent, **EXACT), {"test_progress_is_told_of_each_unit_or_between_sweeps"}),
         (made(SolverContract, Neighbourly, **EXACT), {"test_units_do_not_depend_on_their_neighbours"}),
