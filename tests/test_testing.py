@@ -256,6 +256,20 @@ class Careless(Kronecker):
         return super().state() | {f"gradient_{k}": array for k, array in enumerate(self._model.gradient.sums)}
 
 
+class Spoiling(Layerwise):
+    """Leaves its samples otherwise than they were."""
+
+    def step(self, batch, step, progress):
+        rows = super().step(batch, step, progress)
+        batch.outputs[...] += 0.1
+        return rows
+
+
+class Silenced(Layerwise):
+    def step(self, batch, step, progress):
+        return [{"epoch": row["epoch"], "layer": row["layer"]} for row in super().step(batch, step, progress)]
+
+
 class Unchecked(Layerwise):
     def check(self, network):
         pass
@@ -278,6 +292,8 @@ class Halved(Layerwise):
         (difference(Idle), {"test_six_steps_lower_the_loss"}),
         (difference(Overshooting), {"test_a_step_moves_every_layer_and_no_weight_beyond_its_range"}),
         (difference(Halved), {"test_the_next_problem_is_what_is_solved_next"}),
+        (difference(Spoiling), {"test_a_step_leaves_its_samples_alone"}),
+        (difference(Silenced), {"test_a_step_moves_every_layer_and_no_weight_beyond_its_range"}),
         (difference(Boastful), {"test_progress_is_a_share_of_a_layer"}),
         (Forgetful, {"test_it_goes_on_from_its_state_to_the_same_bits"}),
         (Careless, {"test_it_goes_on_from_its_state_to_the_same_bits"}),
