@@ -265,6 +265,14 @@ class Spoiling(Layerwise):
         return rows
 
 
+class Disturbed(Layerwise):
+    """Solves with another seed once it was asked for a problem."""
+
+    def next_problem(self, k, batch, step):
+        self.seed = 5
+        return super().next_problem(k, batch, step)
+
+
 class Silenced(Layerwise):
     def step(self, batch, step, progress):
         return [{"epoch": row["epoch"], "layer": row["layer"]} for row in super().step(batch, step, progress)]
@@ -293,6 +301,7 @@ class Halved(Layerwise):
         (difference(Overshooting), {"test_a_step_moves_every_layer_and_no_weight_beyond_its_range"}),
         (difference(Halved), {"test_the_next_problem_is_what_is_solved_next"}),
         (difference(Spoiling), {"test_a_step_leaves_its_samples_alone"}),
+        (difference(Disturbed), {"test_the_next_problem_is_what_is_solved_next"}),
         (difference(Silenced), {"test_a_step_moves_every_layer_and_no_weight_beyond_its_range"}),
         (difference(Boastful), {"test_progress_is_a_share_of_a_layer"}),
         (Forgetful, {"test_it_goes_on_from_its_state_to_the_same_bits"}),

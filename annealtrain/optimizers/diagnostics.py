@@ -16,7 +16,7 @@ def epoch_columns(solves: list[Row]) -> Row:
     betas = [row["beta_last"] for row in solves if row.get("beta_last") is not None]
     energy, start = (sum(row[name] for row in solves) for name in ("energy", "start_energy"))
     bounds = [row.get("lower_bound") for row in solves]
-    bound = None if None in bounds else sum(bounds)
+    bound = None if None in bounds else sum(filter(None, bounds))
     return {
         "L": float(np.mean([row["L"] for row in solves])),
         "beta": float(np.mean(betas)) if betas else None,

@@ -129,6 +129,9 @@ class OptimizerContract:
         first = solver.problems[0]
         for i in range(first.num_units):
             assert any(_are_alike(first.unit(i), form) for form in promised)
+        self.run(asked, 0, 1)  # as if it had not been asked
+        for one, other in zip(self.weights(asked), self.weights(optimizer), strict=True):
+            np.testing.assert_array_equal(one, other)
 
     def test_a_step_leaves_its_samples_alone(self) -> None:
         optimizer = self.started()
