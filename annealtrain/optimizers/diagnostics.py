@@ -15,8 +15,8 @@ def epoch_columns(solves: list[Row]) -> Row:
         return {}
     betas = [row["beta_last"] for row in solves if row.get("beta_last") is not None]
     energy, start = (sum(row[name] for row in solves) for name in ("energy", "start_energy"))
-    bounds = [row.get("lower_bound") for row in solves]
-    bound = None if None in bounds else sum(filter(None, bounds))
+    bounds = [row["lower_bound"] for row in solves if row.get("lower_bound") is not None]
+    bound = sum(bounds) if len(bounds) == len(solves) else None
     return {
         "L": float(np.mean([row["L"] for row in solves])),
         "beta": float(np.mean(betas)) if betas else None,
