@@ -175,6 +175,20 @@ class Late(Linear):
         return lambda y: Linear.inverse(self)(y)
 
 
+class Consuming(Linear):
+    """Uses up the gradients that it is given."""
+
+    def gradient(self, x, dz):
+        found = super().gradient(x, dz)
+        dz *= 0
+        return found
+
+
+class Drawn(Linear):
+    def initialize(self, generator):
+        super().initialize(np.random.default_rng())
+
+
 class Backwards(Linear):
     def backward_at(self, x):
         return lambda dy: -self.adjoint(dy)
@@ -198,6 +212,8 @@ class Scrambled(Linear):
         (Linear, set()),
         (Doubled, {"test_adjoint_is_the_transposed_map"}),
         (Transposed, {"test_inverse_meets_the_penrose_conditions_where_it_is_exact"}),
+        (Consuming, {"test_what_it_is_given_stays_as_it_is"}),
+        (Drawn, {"test_first_weights_have_their_shape_and_biases_are_zero"}),
         (Backwards, {BACKWARD}),
         (Misplaced, {"test_outputs_and_gradients_are_those_of_autograd"} if find_spec("torch") else {BACKWARD}),
         (Double, {"test_single_and_double_precision_are_kept"}),
