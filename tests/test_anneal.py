@@ -397,6 +397,7 @@ def test_problems_are_solved_by_several_threads_at_once():
         ({"J": dimod.BinaryPolynomial({"abc": 1}, "SPIN")}, "J is a BinaryPolynomial: take a BinaryQuadraticModel"),
         ({"J": dimod.SampleSet.from_samples([[1]], "SPIN", 0)}, "J is a SampleSet: take a BinaryQuadraticModel"),
         ({"J": dimod.BinaryQuadraticModel("SPIN")}, "no variables"),
+        ({"J": dimod.BinaryQuadraticModel({"a": 1}, {}, np.inf, "SPIN")}, "the model's offset, inf, is not finite"),
         ({"J": dimod.BinaryQuadraticModel({"a": 1}, {}, "SPIN"), "bits": 2}, "leave h, S0, L and bits out"),
     ],
 )

@@ -42,6 +42,8 @@ class Quadratic:
         for name, value in largest.items():
             if not isfinite(value):
                 raise ValueError(f"{name} has values that are not finite")
+        if not isfinite(self.offset):
+            raise ValueError(f"the model's offset, {self.offset}, is not finite")
         given, weight = symmetric(self.J), _exponent(self.L)
         sizes = [(largest["J"], 2 * weight), (largest["h"], weight)]
         energy = max((_exponent(value) + size for value, size in sizes if value), default=0)
