@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from annealtrain.errors import InputError, own_place
 from annealtrain.runtime.random_streams import Stream, stream
-from annealtrain.runtime.validation import Rule, is_whole, one_of, optional, taken_by
+from annealtrain.runtime.validation import Rule, is_whole, one_of, optional
 
 if TYPE_CHECKING:
     from annealtrain.nn.run_module import RunModule
@@ -64,7 +65,7 @@ def arguments(node: dict[str, Any], make: Any, in_shape: Sequence[int], classes:
     known: dict[str, Any] = {"num_classes": classes, "in_features": prod(in_shape)}
     if len(in_shape) == 3:
         known |= {"in_channels": in_shape[0], "image_size": list(in_shape[1:])}
-    taken, _ = taken_by(make)
+    taken = signature(make).parameters
     given = {name: value for name, value in node.items() if name not in LABELS or name in taken}
     if "in_channels" in taken and "in_features" not in taken and not (len(in_shape) == 3 or given.get("in_channels")):
         rows = f"rows of {in_shape[0]} numbers"
