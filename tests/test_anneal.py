@@ -414,7 +414,10 @@ def test_problems_are_solved_by_several_threads_at_once():
         ({"J": np.eye(2), "progress": 0}, "progress=0 is not a function of one number, or null"),
         ({"J": np.eye(2), "time_limit_s": "1 s"}, "time_limit_s='1 s' is not a number"),
         ({"J": dimod.QuadraticModel()}, "J is a QuadraticModel: take a BinaryQuadraticModel"),
+        ({"J": dimod.BinaryPolynomial({"abc": 1}, "SPIN")}, "J is a BinaryPolynomial: take a BinaryQuadraticModel"),
+        ({"J": dimod.SampleSet.from_samples([[1]], "SPIN", 0)}, "J is a SampleSet: take a BinaryQuadraticModel"),
         ({"J": dimod.BinaryQuadraticModel("SPIN")}, "no variables"),
+        ({"J": dimod.BinaryQuadraticModel({"a": 1}, {}, np.inf, "SPIN")}, "the model's offset, inf, is not finite"),
         ({"J": dimod.BinaryQuadraticModel({"a": 1}, {}, "SPIN"), "bits": 2}, "leave h, S0, L and bits out"),
     ],
 )

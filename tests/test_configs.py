@@ -800,3 +800,31 @@ def test_an_optimizer_of_the_users_own_is_yaml_alone(cli: Callable, tmp_path: Pa
         assert experiment.optimizer.targets.eta == 0.5
     line = cli("train", *words, "optimizer=whol").err
     assert "optimizer=whol is not known; did you mean 'whole'?" in line
+
+
+HANDING = """
+from annealtrain.optimizers.layerwise import Layerwise
+from annealtrain.optimizers.targets import DifferenceTargets
+
+class Scaled(Layerwise):
+    def __init__(self, gain=1.0, **annealing):
+        super().__init__(DifferenceTargets(), **annealing)
+
+def scaled(**annealing):
+    return Scaled(**annealing)
+"""
+
+
+@pytest.mark.parametrize("name", ["Scaled", "scaled"])
+def test_an_optimizer_that_hands_its_annealing_on_anneals(name: str, cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "handing.py").write_text(HANDING)
+    (tmp_path / "mine" / "optimizer").mkdir(parents=True)
+    head = "# @package _global_\ndefaults:\n  - override /schedule: geometric\n"
+    own = f"{head}optimizer:\n  _target_: handing.{name}\nhalf_range: {{first: 0.1, last: 0.01}}\n"
+    (tmp_path / "mine" / "optimizer" / "own.yaml").write_text(own)
+    words = ("--config-dir=mine", "optimizer=own", "model=linear_small", *HERE, "epochs=1", "hydra.run.dir=run")
+    assert cli("train", *words).code == 0
+    assert tables.read_rows(tmp_path / "run" / "solves.csv")[0]["L"] == 0.1
+    if name == "Scaled":
+        told = "no setting 'optimizer.gian'; did you mean 'gain' in optimizer?: handing.Scaled takes "
+        assert told in cli("train", *words[:-1], "+optimizer.gian=2").err

@@ -72,6 +72,35 @@ def test_every_solver_returns_levels_of_a_small_one(name: str, num_levels: int) 
         assert one.energy(levels).min() == least(one)
 
 
+@pytest.mark.parametrize("num_levels", [2, 3, 4, 16])
+def test_a_problem_that_is_not_convex_is_raced_on(num_levels: int) -> None:
+    A = np.array([[-3, 2, 0], [2, 1, -4], [0, -4, -2]])
+    one = Instance("hill", A, np.array([5, -7, 1]), 0, num_levels, np.zeros(3, np.int64), False)
+    with thread_pool.threads(1):
+        for name in ("annealtrain", "sa", "descent"):
+            assert race(RIVALS[name], one, 0, 0.05, least(one)).points[-1][1] == least(one)
+
+
+def test_a_problem_that_nothing_moves_has_its_one_energy() -> None:
+    one = Instance("flat", np.zeros((3, 3), np.int64), np.zeros(3, np.int64), 7, 4, np.zeros(3, np.int64), True)
+    for name in ("annealtrain", "sa", "neal"):
+        assert race(RIVALS[name], one, 0, 0.01).points == [(0.0, 7)]
+
+
+def test_the_effort_of_a_run_has_an_end() -> None:
+    efforts = []
+
+    def run(effort: int, seed: int, left_s: float) -> np.ndarray:
+        efforts.append(effort)
+        return np.zeros((0, 6), int)
+
+    race(Rival("quick", lambda form: run, ""), instance(), 0, 0.02)
+    member = Member(lambda effort, seed, left_s: np.zeros((1, 6), int), 2**23)
+    for _ in range(3):
+        member.note(member.effort, 0.0, 0.0, 0.0)
+    assert max(efforts) <= 2**24 == member.effort
+
+
 def test_turns_go_to_who_is_forecast_lowest() -> None:
     """Energies fall by what the last doublings brought, over those that the time has; the unknown come first."""
     steep = Member(None, 64, last_s=0.1, lowest=10.0, drops=[9.0, 2.0, 4.0])  # type: ignore[arg-type]

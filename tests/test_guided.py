@@ -63,6 +63,18 @@ def test_trajectories_are_the_energies_of_the_same_chains(shape: str) -> None:
     assert plain.trajectories is None
 
 
+def test_what_nothing_moves_has_trajectories_of_its_one_energy() -> None:
+    constant = dimod.BinaryQuadraticModel({"a": 0, "b": 0}, {}, 2.5, "BINARY")
+    found = anneal(constant, num_reads=3, num_sweeps=10, record_every=4)
+    np.testing.assert_array_equal(found.trajectories, np.full((1, 3, 3), 2.5))
+    np.testing.assert_array_equal(found.recorded, [4, 8, 10])
+    J, h = problem(units=3)
+    J, h = np.stack([J, 0 * J, J]), h * [[1], [0], [1]]  # the one between the others has none that moves
+    found = anneal(J, h, bits=2, num_reads=3, num_sweeps=10, record_every=5)
+    assert not found.trajectories[1].any()
+    np.testing.assert_allclose(found.trajectories[:, :, -1], found.energies, rtol=1e-12)
+
+
 @pytest.mark.parametrize("vartype", ["SPIN", "BINARY"])
 def test_reads_of_a_model_are_a_sample_set_of_its_own_variables(vartype: str) -> None:
     model = dimod.generators.ran_r(1, 9, seed=0).change_vartype(vartype, inplace=False)

@@ -328,3 +328,14 @@ def test_a_layer_that_nothing_reaches_stays():
 def test_wrong_settings_are_named(wrong, told):
     with pytest.raises(InputError, match=told):
         kronecker(**wrong)
+
+
+def test_a_problem_is_that_of_the_present_weights_whatever_was_asked_before():
+    step = Step(0, 1, 0, 4)
+    asked, new = (started(network()) for _ in range(2))
+    asked.next_problem(0, batch(), step)
+    for optimizer in (asked, new):
+        optimizer.network.trainable[0].weights = 3 * optimizer.network.trainable[0].weights
+    found, wanted = (optimizer.next_problem(1, batch(), step) for optimizer in (asked, new))
+    np.testing.assert_array_equal(found.unit(0).J, wanted.unit(0).J)
+    np.testing.assert_array_equal(found.h, wanted.h)

@@ -186,3 +186,18 @@ def test_wrong_shapes_are_refused():
         _anneal.block_grams(40, good["inputs"], good["weights"], good["grams"])
     with pytest.raises(ValueError, match="agree"):
         _anneal.input_products(np.zeros((4, 3), np.float32), np.zeros((2, 1)), np.zeros((4, 1)))
+
+
+@pytest.mark.parametrize("reads", [1, 4])
+@pytest.mark.parametrize("nothing", ["inputs", "factors"])
+def test_units_that_no_row_reaches_keep_their_weights(reads, nothing):
+    """As behind a layer whose outputs are all 0, or where all units of a ReLU are off."""
+    whole = problem(M=10, N=64, R=30)
+    rows = whole.least_squares
+    inputs, factors = rows.inputs * (nothing != "inputs"), rows.factors * (nothing != "factors")
+    layer = LayerProblem.from_rows(inputs, rows.targets, whole.S0, 0.3, 4, factors=factors)
+    solver = SimulatedAnnealing(5, num_reads=reads)
+    assert solver.executor(layer) is Executor.SHARED_INPUTS
+    result = solver.solve(layer)
+    check_result(layer, result)
+    np.testing.assert_array_equal(result.weights, np.repeat(whole.S0[:, None], reads, axis=1))

@@ -12,7 +12,8 @@ from annealtrain.nn.layers import Linear
 from annealtrain.optimizers.kronecker import Kronecker
 from annealtrain.optimizers.layerwise import Layerwise
 from annealtrain.optimizers.targets import DifferenceTargets
-from annealtrain.runtime.random_streams import generator
+from annealtrain.runtime.random_streams import generator, stream
+from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.exact import Exact
 from annealtrain.solvers.solver import Solver
 from annealtrain.testing import OptimizerContract, SolverContract, TrainableLayerContract
@@ -59,6 +60,32 @@ class Unsorted(Exact):
         return replace(result, **twice)
 
 
+class Counting(SimulatedAnnealing):
+    """Each solve begins with the seed after that of the one before."""
+
+    solves = 0
+
+    def solve(self, problem, *, seed=0, progress=None):
+        self.solves += 1
+        return super().solve(problem, seed=stream(seed, self.solves), progress=progress)
+
+
+class Binary(Solver):
+    """Takes all spins as bits, so that a weight of three levels gets a fourth."""
+
+    def sample(self, form, seed):
+        levels = generator(seed).integers(0, 2**form.bits, (20, form.S0.size))
+        return np.where(form.live, levels, 0), {}
+
+
+class Relaxed(Exact):
+    """Its levels are no whole numbers."""
+
+    def sample(self, form, seed):
+        levels, stats = super().sample(form, seed)
+        return levels * 0.9, stats
+
+
 class Silent(Exact):
     def solve(self, problem, *, seed=0, progress=None):
         return super().solve(problem, seed=seed)
@@ -93,6 +120,10 @@ GROUND = "test_no_energy_is_below_the_ground_state_which_is_reached_where_promis
         (made(SolverContract, Lazy, is_random=False), {"test_one_spin_takes_the_lower_of_its_two_energies"}),
         (made(SolverContract, Lazy, **EXACT), {GROUND}),
         (made(SolverContract, Unseeded), {THREADS, "test_units_do_not_depend_on_their_neighbours"}),
+        (made(SolverContract, SimulatedAnnealing), set()),
+        (made(SolverContract, Counting), {"test_what_it_solved_before_changes_nothing"}),
+        (made(SolverContract, Binary), {"test_levels_that_are_no_power_of_two_end_with_the_top_one"}),
+        (made(SolverContract, Relaxed, **EXACT), {THREADS, GROUND}),
         (made(SolverContract, Unsorted, **EXACT), {THREADS, GROUND}),
         (made(SolverContract, Silent, **EXACT), {"test_progress_is_told_of_each_unit_or_between_sweeps"}),
         (made(SolverContract, Neighbourly, **EXACT), {"test_units_do_not_depend_on_their_neighbours"}),
@@ -144,6 +175,20 @@ class Late(Linear):
         return lambda y: Linear.inverse(self)(y)
 
 
+class Consuming(Linear):
+    """Uses up the gradients that it is given."""
+
+    def gradient(self, x, dz):
+        found = super().gradient(x, dz)
+        dz *= 0
+        return found
+
+
+class Drawn(Linear):
+    def initialize(self, generator):
+        super().initialize(np.random.default_rng())
+
+
 class Backwards(Linear):
     def backward_at(self, x):
         return lambda dy: -self.adjoint(dy)
@@ -167,6 +212,8 @@ class Scrambled(Linear):
         (Linear, set()),
         (Doubled, {"test_adjoint_is_the_transposed_map"}),
         (Transposed, {"test_inverse_meets_the_penrose_conditions_where_it_is_exact"}),
+        (Consuming, {"test_what_it_is_given_stays_as_it_is"}),
+        (Drawn, {"test_first_weights_have_their_shape_and_biases_are_zero"}),
         (Backwards, {BACKWARD}),
         (Misplaced, {"test_outputs_and_gradients_are_those_of_autograd"} if find_spec("torch") else {BACKWARD}),
         (Double, {"test_single_and_double_precision_are_kept"}),
@@ -225,6 +272,28 @@ class Careless(Kronecker):
         return super().state() | {f"gradient_{k}": array for k, array in enumerate(self._model.gradient.sums)}
 
 
+class Spoiling(Layerwise):
+    """Leaves its samples otherwise than they were."""
+
+    def step(self, batch, step, progress):
+        rows = super().step(batch, step, progress)
+        batch.outputs[...] += 0.1
+        return rows
+
+
+class Disturbed(Layerwise):
+    """Solves with another seed once it was asked for a problem."""
+
+    def next_problem(self, k, batch, step):
+        self.seed = 5
+        return super().next_problem(k, batch, step)
+
+
+class Silenced(Layerwise):
+    def step(self, batch, step, progress):
+        return [{"epoch": row["epoch"], "layer": row["layer"]} for row in super().step(batch, step, progress)]
+
+
 class Unchecked(Layerwise):
     def check(self, network):
         pass
@@ -247,6 +316,9 @@ class Halved(Layerwise):
         (difference(Idle), {"test_six_steps_lower_the_loss"}),
         (difference(Overshooting), {"test_a_step_moves_every_layer_and_no_weight_beyond_its_range"}),
         (difference(Halved), {"test_the_next_problem_is_what_is_solved_next"}),
+        (difference(Spoiling), {"test_a_step_leaves_its_samples_alone"}),
+        (difference(Disturbed), {"test_the_next_problem_is_what_is_solved_next"}),
+        (difference(Silenced), {"test_a_step_moves_every_layer_and_no_weight_beyond_its_range"}),
         (difference(Boastful), {"test_progress_is_a_share_of_a_layer"}),
         (Forgetful, {"test_it_goes_on_from_its_state_to_the_same_bits"}),
         (Careless, {"test_it_goes_on_from_its_state_to_the_same_bits"}),

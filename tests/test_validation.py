@@ -16,6 +16,7 @@ from annealtrain.runtime.validation import (
     one_of,
     optional,
     shown,
+    taken_by,
     whole,
 )
 
@@ -151,3 +152,29 @@ def test_a_value_beyond_what_can_be_computed_with_is_told_the_limit():
         with pytest.raises(InputError) as caught:
             rule.check("setting", value)
         assert said in str(caught.value)
+
+
+class Handing(Thing):
+    def __init__(self, speed, **given):
+        super().__init__(speed, **given)
+
+
+class Open:
+    def __init__(self, *words, **given):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("make", "names", "is_open"),
+    [
+        (Thing, ["size", "kind", "other"], False),
+        (Handing, ["size", "kind", "other", "speed"], False),  # what it hands on it takes
+        (type("Plain", (Handing,), {}), ["size", "kind", "other", "speed"], False),
+        (Open, [], True),
+        (type("Bare", (), {}), [], False),
+        (lambda solver, **given: None, ["solver"], True),
+    ],
+)
+def test_what_a_class_hands_on_it_takes(make, names, is_open):
+    found, takes_any = taken_by(make)
+    assert (list(found), takes_any) == (names, is_open)

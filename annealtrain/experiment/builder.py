@@ -1,7 +1,6 @@
 """The objects of a run, built from its composed configuration and checked before any work."""
 
 from collections.abc import Sequence
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.optimizers.weight_grid import WeightGrid
 from annealtrain.runs import checkpoint, contents
 from annealtrain.runs.provenance import require_same_data
+from annealtrain.runtime.validation import taken_by
 from annealtrain.schedule import Schedule
 from annealtrain.solvers.solver import Solver
 from annealtrain.training.task import Task
@@ -165,19 +165,19 @@ def dataset_of(config: Config) -> Dataset:
 def optimizer_of(config: Config) -> Optimizer:
     """Return the optimizer that a configuration describes, constructed with its solver, range and bits.
 
-    An optimizer whose constructor has no argument `solver` anneals nothing, and is given none of the three.
+    An optimizer whose constructor takes no argument `solver` anneals nothing, and is given none of the three.
     """
     node = described(config["optimizer"], "optimizer")
     trust.open_path(node)
     try:
-        taken = signature(trust.located(node["_target_"], "optimizer._target_")).parameters
+        taken, is_open = taken_by(trust.located(node["_target_"], "optimizer._target_"))
     except InputError:
         raise
     except (TypeError, ValueError) as error:  # it is nothing that can be called
         raise unbuilt("optimizer", node, error) from error
     name = node["_target_"].rpartition(".")[2]
     given: dict[str, Any] = {}
-    if "solver" in taken:
+    if "solver" in taken or (is_open and config.get("solver") is not None):
         given["solver"] = solver_of(config)
         given["half_range"] = create(config.get("schedule"), "schedule", Schedule)
         given["bits"] = config["bits"]

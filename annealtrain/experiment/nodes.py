@@ -1,7 +1,6 @@
 """Any object that a node of a configuration describes by its `_target_`, or one line on why there can be none."""
 
 import re
-from inspect import Parameter, signature
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -11,7 +10,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from annealtrain.errors import InputError, own_place
 from annealtrain.experiment import trust
 from annealtrain.experiment.known_settings import meant
-from annealtrain.runtime.validation import inside, renamed
+from annealtrain.runtime.validation import inside, renamed, taken_by
 
 DEFAULTS = {"solver": "sa", "schedule": "geometric", "optimizer": "gauss_newton"}  # named where one is missing
 OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
@@ -61,8 +60,7 @@ def unknown_argument(key: str, node: Any) -> str | None:
     if not isinstance(node, dict):
         return None
     if isinstance(node.get("_target_"), str):
-        taken = signature(trust.located(node["_target_"], f"{key}._target_")).parameters
-        is_open = any(one.kind is Parameter.VAR_KEYWORD for one in taken.values())
+        taken, is_open = taken_by(trust.located(node["_target_"], f"{key}._target_"))
         for name in node:
             if name not in (*taken, *OF_HYDRA) and not is_open:
                 close = meant(f"{key}.{name}", taken)

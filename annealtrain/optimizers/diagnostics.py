@@ -11,12 +11,12 @@ DIAGNOSED_ROWS = 4096
 
 def epoch_columns(solves: list[Row]) -> Row:
     """Return an epoch's columns of metrics.csv from its rows of solves.csv; none where nothing was annealed."""
-    if not solves or not all("energy" in row for row in solves):
+    if not solves or not all(row.keys() >= {"L", "energy", "start_energy"} for row in solves):
         return {}
     betas = [row["beta_last"] for row in solves if row.get("beta_last") is not None]
     energy, start = (sum(row[name] for row in solves) for name in ("energy", "start_energy"))
-    bounds = [row["lower_bound"] for row in solves]
-    bound = None if None in bounds else sum(bounds)
+    bounds = [row["lower_bound"] for row in solves if row.get("lower_bound") is not None]
+    bound = sum(bounds) if len(bounds) == len(solves) else None
     return {
         "L": float(np.mean([row["L"] for row in solves])),
         "beta": float(np.mean(betas)) if betas else None,

@@ -20,7 +20,6 @@ from annealtrain.nn.model import Model
 from annealtrain.optimizers.diagnostics import condition_number, solve_row
 from annealtrain.optimizers.grid_kronecker import FloatKronecker, GridKronecker
 from annealtrain.optimizers.kronecker_model import FORMS, KroneckerModel, kronecker_factors
-from annealtrain.optimizers.moving_average import MovingAverage
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
 from annealtrain.optimizers.weight_grid import WeightGrid
 from annealtrain.runtime.array_types import Array, Row
@@ -112,16 +111,19 @@ class Kronecker(FloatKronecker):
 
     def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
-        self._model = KroneckerModel(
-            [layer.weight_shape for layer in network.trainable],
+        self._ranks = current_ranks()
+        self._model = self._empty_model()
+
+    def _empty_model(self) -> KroneckerModel:
+        return KroneckerModel(
+            [layer.weight_shape for layer in self.network.trainable],
             damping=self.damping,
             momentum=self.momentum,
             memory=self.memory,
             form=self.factors,
             weight_decay=self.weight_decay,
-            ranks=current_ranks(),
+            ranks=self._ranks,
         )
-        self._ranks = self._model.ranks
 
     def step_bytes(self, network: Model, samples: int, threads: int) -> int:
         return kronecker_bytes(network, samples, threads)
@@ -167,12 +169,16 @@ class Kronecker(FloatKronecker):
 
     def next_problem(self, k: int, batch: Batch, step: Step) -> LayerProblem:
         """Return the layer's Hamiltonians of changes d, from this batch's gradient alone."""
-        gradients = self._loss_and_gradients(batch)[1]
-        self._model.gradient = MovingAverage([np.zeros_like(g) for g in gradients], self.momentum)
-        self._model.gradient.add(gradients)
-        if not self._model.input_factor.count:
-            self._measure_curvature(batch, step)
-        return self._layer_problem(k, step)
+        kept, self._model = self._model, self._empty_model()
+        try:
+            self._model.gradient.add(self._loss_and_gradients(batch)[1])
+            if kept.input_factor.count:
+                self._model.input_factor, self._model.output_factor = kept.input_factor, kept.output_factor
+            else:
+                self._measure_curvature(batch, step)
+            return self._layer_problem(k, step)
+        finally:  # what it measured was for this one: the weights may be others when the next is asked for
+            self._model = kept
 
     def _diagnosed(
         self, batch: Batch, loss: float, gradients: list[Array], changes: list[Array], rows: list[Row]

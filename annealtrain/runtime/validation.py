@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from inspect import signature
+from inspect import Parameter, signature
 from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -131,6 +131,22 @@ def checked(prefix: str, **rules: Rule) -> Callable[[Function], Function]:
         return checking  # type: ignore[return-value]
 
     return decorate
+
+
+def taken_by(make: Any) -> tuple[dict[str, Parameter], bool]:
+    """Return the arguments of a class or a function by name, and whether it takes others too.
+
+    What a constructor hands on to those of the classes that it derives from (`**given`) it takes as they do.
+    """
+    own = [vars(kind)["__init__"] for kind in getattr(make, "__mro__", ())[:-1] if "__init__" in vars(kind)]
+    found, is_open = dict[str, Parameter](), True
+    for taken in map(signature, own or [make]):
+        each = list(taken.parameters.values())[bool(own) :]  # without self
+        found = {one.name: one for one in each if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)} | found
+        is_open = any(one.kind is one.VAR_KEYWORD for one in each)
+        if not is_open:
+            break
+    return found, is_open
 
 
 def check_all(values: dict[str, Any], rules: dict[str, Rule], prefix: str = "") -> None:

@@ -156,6 +156,22 @@ class LayerContract:
             assert (back.shape, back.dtype) == (x.shape, np.float32)
             check_close(back, layer.backward_at(x)(dy))
 
+    def test_what_it_is_given_stays_as_it_is(self) -> None:
+        for layer in self.connected():
+            x, dy = normal(0, 3, layer.in_shape), normal(1, 3, layer.out_shape)
+            for apply, samples, _ in self.maps(layer):
+                given = samples.copy()
+                apply(given)
+                np.testing.assert_array_equal(given, samples)
+            inputs, gradients = x.copy(), dy.copy()
+            layer.backward_at(inputs)(gradients)
+            if isinstance(layer, TrainableLayer):
+                layer.gradient(inputs, gradients)
+                layer.sample_gradients(inputs, gradients)
+                layer.unfold(inputs)
+            np.testing.assert_array_equal(inputs, x)
+            np.testing.assert_array_equal(gradients, dy)
+
     def test_outputs_and_gradients_are_those_of_autograd(self) -> None:
         """In PyTorch, where it is installed and has such a layer."""
         for layer in self.connected():
@@ -196,8 +212,11 @@ class TrainableLayerContract(LayerContract):
     def test_first_weights_have_their_shape_and_biases_are_zero(self) -> None:
         for layer in self.connected():
             layer.initialize(np.random.default_rng(0))
-            assert layer.weights.shape == layer.weight_shape
-            assert layer.weights.any()
+            first = layer.weights
+            assert (first.shape, first.dtype) == (layer.weight_shape, np.float64)
+            assert first.any()
+            layer.initialize(np.random.default_rng(0))
+            np.testing.assert_array_equal(layer.weights, first)  # they are drawn from what is given alone
             assert not layer.has_bias or not layer.weights[:, -1].any()
 
     def test_what_units_see_times_their_weights_is_what_they_give(self) -> None:

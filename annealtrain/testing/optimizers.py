@@ -102,6 +102,7 @@ class OptimizerContract:
             (rows,) = self.run(optimizer, number, number + 1)
             assert sorted(row["layer"] for row in rows) == [0, 1]
             assert all(row["epoch"] == number + 1 for row in rows)
+            assert not self.anneals or all(row.keys() >= {"L", "energy", "start_energy"} for row in rows)
             for row in rows:
                 change = np.abs(optimizer.network.trainable[row["layer"]].weights - before[row["layer"]])
                 if number == 0:  # far from a minimum, where standing still would be the best that the grid has
@@ -128,6 +129,16 @@ class OptimizerContract:
         first = solver.problems[0]
         for i in range(first.num_units):
             assert any(_are_alike(first.unit(i), form) for form in promised)
+        self.run(asked, 0, 1)  # as if it had not been asked
+        for one, other in zip(self.weights(asked), self.weights(optimizer), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    def test_a_step_leaves_its_samples_alone(self) -> None:
+        optimizer = self.started()
+        batch, given = self.batch(optimizer), self.batch(optimizer)
+        optimizer.step(batch, Step(0, STEPS, 0, STEPS), lambda layer, share: None)
+        np.testing.assert_array_equal(batch.inputs, given.inputs)
+        np.testing.assert_array_equal(batch.outputs, given.outputs)
 
     def test_progress_is_a_share_of_a_layer(self) -> None:
         told: list[tuple[int, float]] = []

@@ -19,27 +19,31 @@ def random_problem(
     alpha: float | None = None,
     half_range: float = 0.5,
     dead: Sequence[int] = (),
+    num_levels: int | None = None,
 ) -> LayerProblem:
     """Return the problem of 60 random rows, M units of N weights; the inputs `dead` are zero throughout.
 
-    alpha: the units' outputs go through LeakyReLU(alpha), so that their J differ; None: they share one.
+    alpha: the units' outputs go through LeakyReLU(alpha), so that their J differ; None: they share one. num_levels: in
+    place of the 2^bits.
     """
     generator = np.random.default_rng(seed)
     inputs, targets = generator.normal(size=(60, N)), generator.normal(size=(60, M))
     inputs[:, list(dead)] = 0
     S0 = generator.normal(size=(M, N)) * 0.3
     factors = None if alpha is None else np.where(inputs @ S0.T >= 0, 1.0, alpha)
-    return LayerProblem.from_rows(inputs, targets, S0, half_range, bits, factors=factors)
+    given = None if num_levels else bits
+    return LayerProblem.from_rows(inputs, targets, S0, half_range, given, num_levels=num_levels, factors=factors)
 
 
 def check_result(problem: LayerProblem, result: SolveResult) -> None:
-    """Assert that shapes agree, energies are those of the levels, reads are sorted, nothing lies below its bound."""
+    """Assert that shapes agree, levels are whole numbers, energies theirs, reads sorted, none below its bound."""
     M, R, N = result.levels.shape
     assert problem.S0.shape == (M, N)
     assert result.weights.shape == (M, R, N)
     assert result.energies.shape == (M, R)
     assert result.lower_bounds.shape == result.start_energies.shape == (M,)
     assert result.bits == problem.bits
+    assert result.levels.dtype.kind in "iu"
     assert result.levels.min() >= 0
     assert result.levels.max() <= problem.encoding.top_level
     for i in range(M):
@@ -52,6 +56,12 @@ def check_result(problem: LayerProblem, result: SolveResult) -> None:
     slack = 1e-9 * np.abs(result.start_energies)
     assert np.all(result.lower_bounds <= result.energies[:, 0] + slack)
     assert all(np.isfinite(value) for value in result.stats.values())
+
+
+def _without_fields(N: int, M: int) -> LayerProblem:
+    """Return M units of N spins, of which a state and its negative have one energy."""
+    rows = np.random.default_rng(5).normal(size=(N, N))
+    return LayerProblem.from_rows(rows, np.zeros((N, M)), np.zeros((M, N)), 1.0, 1)
 
 
 class SolverContract:
@@ -88,10 +98,17 @@ class SolverContract:
                 np.testing.assert_array_equal(again.energies, result.energies)
                 np.testing.assert_array_equal(again.lower_bounds, result.lower_bounds)
 
+    def test_what_it_solved_before_changes_nothing(self) -> None:
+        """A run that is resumed begins with a new solver."""
+        solver, problem = self.make(), _without_fields(5, 4)
+        first = solver.solve(problem, seed=0).levels
+        np.testing.assert_array_equal(solver.solve(problem, seed=0).levels, first)
+
+    def test_levels_that_are_no_power_of_two_end_with_the_top_one(self) -> None:
+        self.solved(random_problem(M=2, N=3, num_levels=3))
+
     def test_another_seed_is_another_result_unless_nothing_is_random(self) -> None:
-        # Without fields a state and its negative have one energy.
-        rows = np.random.default_rng(5).normal(size=(12, 12))
-        problem = LayerProblem.from_rows(rows, np.zeros((12, 8)), np.zeros((8, 12)), 1.0, 1)
+        problem = _without_fields(12, 8)
         first, second = (self.solved(problem, seed).levels[:, 0] for seed in (0, 1))
         assert np.array_equal(first, second) != self.is_random
 

@@ -26,6 +26,7 @@ from annealtrain.solvers.solver import Solver
 
 Run = Callable[[int, int, float], Array | None]  # of an effort, a seed and the seconds left: levels (reads, N)
 Make = Callable[[int, float], Solver]  # of an effort and the seconds that are left
+MOST_EFFORT = 2**24  # sweeps of a run: small instances are annealed again, not for longer than memory holds betas
 WIDEST = 4096  # of a beam
 DESCENDED = 4  # of its ends
 MOST_WEIGHTS = 128  # that are enumerated
@@ -121,7 +122,7 @@ class Member:
 
     run: Callable[[int, int, float], Array]
     effort: int
-    most: int = 2**40
+    most: int = MOST_EFFORT
     goes_on: bool = False
     spent_s: float = 0.0
     last_s: float = 0.0
@@ -150,7 +151,8 @@ class Member:
         if before < inf:
             self.drops.append(max(0.0, before - energy))
         self.lowest = min(self.lowest, energy)
-        self.spent_s, self.last_s, self.effort = self.spent_s + seconds, max(seconds, 1e-6), 2 * effort
+        self.spent_s, self.last_s = self.spent_s + seconds, max(seconds, 1e-6)
+        self.effort = min(2 * effort, MOST_EFFORT)
 
 
 class Portfolio:
@@ -164,12 +166,13 @@ class Portfolio:
     def __init__(self, form: QuadraticForm) -> None:
         self.form, self.lowest, self.is_done = form, inf, False
         self.best: Array | None = None
-        self.members = [self._member(sa, 16) if form.bits == 1 else self._member(sa_slice, 16)]
-        if form.bits > 1 and form.encoding.is_binary and form.bits < MANY_BITS:
+        by_levels = form.bits > 1 and not np.any(form.couplings.diagonal < 0)  # slices of a bowl, not of a hill
+        self.members = [self._member(sa_slice if by_levels else sa, 16)]
+        if by_levels and form.encoding.is_binary and form.bits < MANY_BITS:
             self.members.append(self._member(sa, 16))
         self.are_all_there = False
 
-    def _member(self, make: Make, effort: int, most: int = 2**40) -> Member:
+    def _member(self, make: Make, effort: int, most: int = MOST_EFFORT) -> Member:
         def run(effort: int, seed: int, left_s: float) -> Array:
             return make(effort, left_s).sample(self.form, stream(seed))[0]
 

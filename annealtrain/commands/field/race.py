@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from annealtrain.commands.field.ours import MOST_EFFORT
 from annealtrain.commands.field.rivals import Rival
 from annealtrain.hamiltonian.instances import Instance
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm
@@ -58,6 +59,8 @@ def race(rival: Rival, instance: Instance, seed: int, seconds: float, optimum: i
     """
     form = instance.form()
     rival.check(form.couplings.indices.size * form.bits)
+    if not form.couplings.indices.size:  # no weight moves the energy
+        return Lap(rival.name, instance.name, seed, points=[(0.0, instance.start_energy)])
     started = time.process_time()
     own = fresh(form)
     run = rival.make(own)
@@ -81,5 +84,6 @@ def race(rival: Rival, instance: Instance, seed: int, seconds: float, optimum: i
         left = seconds - clock
         if rival.is_fixed or left < SMALLEST_RUN * seconds:
             break
-        effort = 2 * effort if 2.2 * took < left else max(1, min(effort, int(effort * 0.9 * left / took)))
+        fills = max(1, min(effort, int(effort * 0.9 * left / max(took, 1e-9))))
+        effort = min(2 * effort, MOST_EFFORT) if 2.2 * took < left else fills
     return Lap(rival.name, instance.name, seed, build_s, points)

@@ -120,7 +120,7 @@ def anneal(
     told = (lambda units: progress(units / problem.num_units)) if progress else None
     with thread_pool.threads(threads or thread_pool.available_threads()):
         result = solver.solve(problem, seed=seed, progress=told)
-    paths = None if guide.every is None else trajectories(guide, result.levels) * unit.energy
+    paths = None if guide.every is None else trajectories(guide, result.levels, result.energies) * unit.energy
     _free_isolated(problem, result, seed, guide)
     weights, energies = result.weights, result.energies
     weights *= unit.weight

@@ -82,6 +82,9 @@ class GuidedAnnealing(SimulatedAnnealing):
         points = problem.num_units * self.num_reads * (self.cooling.num_sweeps // (self.guide.every or 2**62) + 1)
         if points > MOST_POINTS:
             raise InputError(f"record_every asks for {points} energies, at most {MOST_POINTS} are kept: record fewer")
+        if self.guide.every is not None:
+            sweeps = self.cooling.num_sweeps
+            self.guide.recorded = np.append(np.arange(self.guide.every, sweeps, self.guide.every), sweeps)
         return Executor.LANES
 
     def _chains_begin(
@@ -96,9 +99,8 @@ class GuidedAnnealing(SimulatedAnnealing):
             chains = Chains(**{**vars(chains), "firsts": self.guide.firsts[units][:, live]})
         if self.guide.every is None:
             return super().run(chains, is_in_job)
-        sweeps = chains.betas.shape[1]
-        self.guide.recorded = np.append(np.arange(self.guide.every, sweeps, self.guide.every), sweeps)
-        parts, seconds = group_jobs(len(chains), sweeps * lanes_sweep_s(chains.live, chains.forms[0].bits))
+        sweep_s = lanes_sweep_s(chains.live, chains.forms[0].bits)
+        parts, seconds = group_jobs(len(chains), chains.betas.shape[1] * sweep_s)
 
         def recorded(part: slice) -> tuple[ChainEnds, Array]:
             return run_recorded(chains, part, self.guide.every or 1)
@@ -161,12 +163,12 @@ def own_levels(initial_levels: Any, units: int, weights: int, top: int) -> Array
     return np.broadcast_to(given, (units, weights)).astype(np.int32)
 
 
-def trajectories(guide: Guide, levels: Array) -> Array:
-    """Return the energies (M, R, points) of the reads in the order of levels (M, R, N)."""
-    found = []
-    for unit, rows in enumerate(levels):
-        kept, energies = guide.kept[unit]
-        order = np.empty(len(rows), np.intp)
-        order[np.lexsort(rows.T)] = np.lexsort(kept.T)
-        found.append(energies[order])
-    return np.array(found)
+def trajectories(guide: Guide, levels: Array, energies: Array) -> Array:
+    """Return energies (M, R, points) of the reads in the order of levels (M, R, N), which end at energies (M, R)."""
+    assert guide.recorded is not None
+    found = np.repeat(energies[:, :, None], len(guide.recorded), axis=2)  # of a unit that nothing moves
+    for unit, (kept, path) in guide.kept.items():
+        order = np.empty(len(kept), np.intp)
+        order[np.lexsort(levels[unit].T)] = np.lexsort(kept.T)
+        found[unit] = path[order]
+    return found

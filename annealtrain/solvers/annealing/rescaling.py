@@ -42,6 +42,8 @@ class Quadratic:
         for name, value in largest.items():
             if not isfinite(value):
                 raise ValueError(f"{name} has values that are not finite")
+        if not isfinite(self.offset):
+            raise ValueError(f"the model's offset, {self.offset}, is not finite")
         given, weight = symmetric(self.J), _exponent(self.L)
         sizes = [(largest["J"], 2 * weight), (largest["h"], weight)]
         energy = max((_exponent(value) + size for value, size in sizes if value), default=0)
@@ -114,7 +116,8 @@ def betas(beta_range: Any, energy: float) -> list[float]:
 
 def from_bqm(model: Any) -> Quadratic:
     """Return the problem of a dimod.BinaryQuadraticModel, of any vartype, in spins."""
-    if getattr(model.vartype, "name", None) not in ("SPIN", "BINARY"):
+    is_quadratic = all(hasattr(model, name) for name in ("change_vartype", "num_variables", "to_numpy_vectors"))
+    if not is_quadratic or getattr(model.vartype, "name", None) not in ("SPIN", "BINARY"):
         raise ValueError(f"J is a {type(model).__name__}: take a BinaryQuadraticModel, or arrays")
     spins = model.change_vartype("SPIN", inplace=False)
     N = spins.num_variables

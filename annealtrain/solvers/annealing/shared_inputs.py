@@ -154,6 +154,8 @@ class SharedInputs:
         """Return the ends of at most _anneal.lanes() chains of as many sweeps of one move."""
         wide, (R, n), rows = _anneal.lanes(), self.live_inputs.shape, self.blocks.shape[1]
         units, sweeps = [lane.unit for lane in lanes], len(lanes[0].betas)
+        if not n:  # no row reaches any unit, as behind a layer whose outputs are all 0
+            return [ChainResult(lane.start, 0, sweeps) for lane in lanes]
         levels, grams = aligned((n, wide), np.int32), aligned((len(self.blocks) * _anneal.BLOCK**2, wide), np.float32)
         keys, betas, ridges = (
             np.zeros((2, wide), np.uint32),
