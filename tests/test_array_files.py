@@ -50,6 +50,25 @@ def test_commas_at_the_ends_of_rows_shift_no_column(tmp_path):
     assert (made.train_images[:, 0] % 2 == made.train_labels).all()
 
 
+@pytest.mark.parametrize("codes", [("01", "1"), ("001", "002"), ("01", "1", "x")])
+def test_classes_are_the_codes_that_a_table_writes(tmp_path, codes):
+    path = tmp_path / "codes.csv"
+    path.write_text("a,kind\n" + "".join(f"{n},{codes[n % len(codes)]}\n" for n in range(30)))
+    made = arrays(str(path), target="kind")
+    assert made.class_names == codes
+    assert (made.train_images[:, 0] % len(codes) == made.train_labels).all()
+    if codes[-1] != "x":  # 01 is a number where numbers are learnt
+        real = arrays(str(path), target="kind", task="regression")
+        assert set(np.ravel(real.train_labels)) == set(map(float, codes))
+
+
+def test_a_class_is_the_same_in_all_rows_of_a_long_table(tmp_path, recwarn):
+    path = tmp_path / "long.csv"
+    path.write_text("a,kind\n" + "".join(f"{n % 7},{'x' if n > 299_000 else '01'}\n" for n in range(300_000)))
+    assert arrays(str(path), target="kind").class_names == ("01", "x")
+    assert not recwarn.list
+
+
 def test_a_test_set_of_its_own(folder, tmp_path):
     np.savez(tmp_path / "both.npz", x_train=X, y_train=LABELS, x_test=X[:9], y_test=LABELS[:9])
     both = arrays(str(tmp_path / "both.npz"))

@@ -34,6 +34,28 @@ def test_a_constant_column_stays_finite():
     assert not images[:, -1].any()
 
 
+def test_what_rounding_makes_of_a_constant_is_no_deviation():
+    seconds = 1.6e9 + np.arange(90) * 0.001  # float32 does not tell these apart, so that the table stays float64
+    table = np.column_stack([seconds, np.full(90, 0.1)])
+    made = from_arrays(
+        "mine",
+        table,
+        np.full(90, 0.1),
+        np.column_stack([seconds, np.full(90, 0.6)]),
+        np.full(90, 0.6),
+        task="regression",
+    )
+    splits = split(made, samples=None, validation=0, seed=0)
+    np.testing.assert_allclose(splits.train.images[:, 1], 0, atol=1e-9)
+    np.testing.assert_allclose(splits.test.images[:, 1], 0.5, rtol=1e-6)
+    np.testing.assert_allclose(splits.test.labels, 0.5, rtol=1e-6)
+    opaque = np.random.default_rng(0).integers(0, 256, (40, 4, 9, 7), np.uint8)
+    opaque[:, 3] = 201
+    made = from_arrays("rgba", opaque, np.arange(40) % 2)
+    pictures = split(made, samples=None, validation=0, seed=0, size=(5, 5), standardise=True)
+    np.testing.assert_allclose(pictures.train.images[:, 3], 0, atol=1e-6)
+
+
 def test_channels_of_images_are_standardised_after_the_resize():
     random = np.random.default_rng(0)
     pixels = (random.random((30, 3, 8, 6)) * [[[[1.0]], [[50.0]], [[-9.0]]]]).astype(np.float32)

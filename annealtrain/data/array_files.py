@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from annealtrain.data.array_sets import from_arrays
-from annealtrain.data.dataset import Dataset
+from annealtrain.data.dataset import REGRESSION, Dataset
 from annealtrain.data.file_readers import one_line
 from annealtrain.errors import DataMissing, InputError, nearest
 from annealtrain.runtime import archives, files, memory
@@ -25,6 +25,7 @@ NAMES = {
     "X_test": ("x_test", "test_images"),
     "y_test": ("y_test", "test_labels"),
 }
+LEADING_ZERO = r"0\d+$"  # of a code, not of a number
 SMALLER = "take a smaller file, or one of bytes (uint8)"
 
 
@@ -75,6 +76,8 @@ def arrays(
             continue
         if is_table:
             parts[X], parts[y], names = _table(_existing(one, "dataset.file"), targets, drop or (), names)
+            if len(targets) == 1 and task != REGRESSION:
+                parts[y] = _with_zeros(_existing(one, "dataset.file"), targets[0], parts[y])
         elif Path(one).suffix.lower() == ".npz":
             held = _npz(_existing(one, "dataset.file"))
             parts |= held if X == "X" else {X: held["X"], y: held["y"]}
@@ -193,6 +196,16 @@ def _check_columns(path: Path, frame: Any, features: Sequence[str], targets: Seq
             )
 
 
+def _with_zeros(path: Path, target: str, y: np.ndarray) -> np.ndarray:
+    """Return classes as a CSV writes them where one begins with a 0, as 01: as numbers it would be the class 1 too."""
+    if path.suffix.lower() != ".csv" or y.dtype.kind not in "iuf":
+        return y
+    import pandas
+
+    written = pandas.read_csv(path, index_col=False, usecols=[target], dtype=str)[target].str.strip()
+    return written.to_numpy(object) if written.str.match(LEADING_ZERO).any() else y
+
+
 def _listed(columns: Sequence[str]) -> str:
     told = ", ".join(columns[:8]) + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
     apart = next((mark for mark in ";\t" if len(columns) == 1 and mark in columns[0]), None)
@@ -217,7 +230,8 @@ def _frame(path: Path) -> Any:
             raise InputError(f"{path} has {_listed(head)}, and write decimals with points")
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)
-            return pandas.read_csv(path, index_col=False)  # else a value too many shifts all columns
+            # index_col: else a value too many shifts all columns; low_memory: else it guesses a type every few rows.
+            return pandas.read_csv(path, index_col=False, low_memory=False)
     except pandas.errors.ParserWarning:
         raise InputError(
             f"{path}: rows have more values than its head has names: is there a comma at their ends?"

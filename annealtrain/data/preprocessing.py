@@ -13,6 +13,8 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 
 BLOCK = 4096  # samples that are held as floats at once
+# A deviation of at most so many means is rounding: of sums, and of pixels that are resized in float32.
+OF_SUMS, OF_RESIZE = 1e-12, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,8 @@ def fitted(
             mean, std = _moments(made, dataset.train_images, rows)
     if dataset.is_regression:
         targets = dataset.train_labels[rows].astype(np.float64)
-        target_mean, target_std = targets.mean(axis=0), _above_zero(targets.std(axis=0))
+        target_mean = targets.mean(axis=0)
+        target_std = _above_rounding(targets.std(axis=0), target_mean, OF_SUMS)
     return Preprocessing(made.size, limit, bounded, mean, std, target_mean, target_std)
 
 
@@ -108,11 +111,13 @@ def _moments(made: Preprocessing, samples: np.ndarray, rows: np.ndarray) -> tupl
     mean = sum(block.sum(axis=axes, keepdims=True) for block in blocks()) / count
     square = sum(((block - mean) ** 2).sum(axis=axes, keepdims=True) for block in blocks()) / count
     dtype = made.scaled(samples[:1]).dtype
-    return mean[0].astype(dtype), _above_zero(np.sqrt(square)[0]).astype(dtype)
+    std = _above_rounding(np.sqrt(square)[0], mean[0], OF_SUMS if made.size is None else OF_RESIZE)
+    return mean[0].astype(dtype), std.astype(dtype)
 
 
-def _above_zero(std: Array) -> Array:
-    return np.where(std > 0, std, 1.0)
+def _above_rounding(std: Array, mean: Array, rounding: float) -> Array:
+    """Return deviations, 1 for those of constants, whose mean is rounded."""
+    return np.where(std > rounding * np.abs(mean), std, 1.0)
 
 
 def resize(images: np.ndarray, size: Sequence[int]) -> np.ndarray:
