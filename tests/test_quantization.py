@@ -112,6 +112,20 @@ def test_scales_stay_above_0() -> None:
     assert (after <= before).all()
 
 
+@pytest.mark.parametrize("dead", [8, 24])
+def test_weights_that_no_sample_sees_are_rounded_as_others_are(dead: int) -> None:
+    H, W = layer(6, 24)
+    H[:dead] = H[:, :dead] = 0
+    unseen, live = slice(0, dead), slice(dead, None)
+    for grid in (Grid(2, None, 8), Grid(None, 3, 8)):
+        found = on_grid(Target(H, W), grid, Babai(), rounds=3)
+        # Within the factors of a search among those of the closest levels of the same weights by themselves.
+        alone = first_scales(np.eye(dead), W[:, unseen], grid)
+        np.testing.assert_array_less(abs(np.log(found.scales[:, : dead // 8] / alone)), 0.52)
+        others = on_grid(Target(H[live, live], W[:, live]), grid, Babai(), rounds=3) if dead < 24 else None
+        assert others is None or found.errors.sum() < 1.001 * others.errors.sum()
+
+
 def test_codes_are_the_weights() -> None:
     scales = np.array([[0.3], [2.0]])
     for grid, kind in ((Grid(1), np.int8), (Grid(None, 3), np.int8), (Grid(7), np.int8), (Grid(8), np.int16)):

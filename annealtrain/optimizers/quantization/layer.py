@@ -74,7 +74,7 @@ def on_grid(
     """
     couplings, W = Couplings(target.H), target.W
     scales = first_scales(target.H, W, grid)
-    if grid.levels > 2 and 2.0 * W.size * len(target.H) * len(FACTORS) <= SEARCHED:
+    if grid.levels > 2 and target.H.any() and 2.0 * W.size * len(target.H) * len(FACTORS) <= SEARCHED:
         scales = searched_scales(target, couplings, grid, scales, seed)
     best = OnGrid(grid.nearest(W, scales), scales, np.full(len(W), np.inf))
 

@@ -13,13 +13,16 @@ EXACT_WORK = 3e10  # operations up to which rounding errors are counted with all
 def first_scales(H: Array, W: Array, grid: Grid) -> Array:
     """Return scales (M, G): the shrink of each group's max |w| whose rounding errs least under H.
 
-    With several groups, or many weights, errors are counted within each group, or by the diagonal of H alone.
+    With several groups, or many weights, errors are counted within each group, or by the diagonal of H alone; where
+    H is 0, plainly.
     """
     (M, N), parts = W.shape, grid.parts(W.shape[1])
     scales = np.empty((M, len(parts)))
     is_exact = 2.0 * M * N * parts[0].stop * len(SHRINKS) <= EXACT_WORK
     for k, part in enumerate(parts):
         w, own = W[:, part], H[part, part]
+        if not own.any():
+            own = np.eye(len(own))  # the closest levels of weights that no sample saw, as another may
         largest = np.abs(w).max(axis=1, keepdims=True)
         largest[largest == 0] = 1.0  # any scale will do for a unit of zeros
         errors = np.empty((M, len(SHRINKS)))
@@ -48,7 +51,8 @@ def best_scales(H: Array, W: Array, levels: Array, grid: Grid, scales: Array) ->
             own[part, k] = signs[i, part]
         pulled = H @ own
         square, pull = own.T @ pulled, pulled.T @ W[i]
-        solved = np.linalg.lstsq(square, pull, rcond=1e-9)[0]
+        solved, live = found[i].copy(), square.diagonal() > 0
+        solved[live] = np.linalg.lstsq(square[np.ix_(live, live)], pull[live], rcond=1e-9)[0]
         found[i] = solved if (solved > 0).all() else _one_by_one(square, pull, found[i])
     return found
 
