@@ -82,3 +82,14 @@ def test_short_numbers_lose_no_digits_in_sums() -> None:
         AnnealClassifier(epochs=1).fit(given, y).decision_function(given) for given in (short, short.astype(float))
     )
     np.testing.assert_array_equal(one, two)
+
+
+def test_a_constant_column_counts_little_where_it_changes() -> None:
+    """The deviation of 0.1 in all rows is that of rounding, not 0."""
+    X = np.column_stack([np.linspace(0, 1, 97), np.full(97, 0.1)])
+    assert X[:, 1].std() > 0
+    for made, y in ((AnnealRegressor((), epochs=5), X[:, 0]), (AnnealClassifier((), epochs=5), X[:, 0] > 0.5)):
+        made.fit(X, y)
+        np.testing.assert_allclose(made._inputs(np.add(X[:3], [0, 0.2]))[:, 1], 0.2)
+    constant = AnnealRegressor((), epochs=5).fit(X, np.full(97, 0.1))
+    assert constant._unit.tolist() == [1]

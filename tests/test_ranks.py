@@ -51,6 +51,7 @@ def test_two_ranks_reach_the_weights_of_one(cli, tmp_path):
     ("words", "told"),
     [
         (["optimizer=gauss_newton"], "train together with optimizer=kronecker and grid=step alone"),
+        (["optimizer=kronecker", "batch_size=1"], "a batch of 1 samples has not one for each of 2 processes"),
         (["seed=0,1", "--multirun"], "torchrun gives one run several processes: start a sweep without it"),
     ],
 )

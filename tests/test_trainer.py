@@ -10,6 +10,7 @@ from annealtrain.errors import InputError
 from annealtrain.optimizers.layerwise import difference, pinv, pinv_weighted
 from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.runtime import thread_pool
+from annealtrain.runtime.ranks import Ranks
 from annealtrain.schedule import ConstantSchedule
 
 
@@ -29,6 +30,16 @@ def test_it_learns_and_reports_each_epoch():
     assert row["total_s"] == pytest.approx(sum(v for k, v in row.items() if k.endswith("_s") and k != "total_s"))
     assert log.told[0] == (0, 0, 1 / 6)
     assert log.told[-1] == (5, 1, 1.0)
+
+
+def test_each_process_has_a_sample_of_each_batch(monkeypatch):
+    several = Ranks()
+    several.size = 4
+    monkeypatch.setattr("annealtrain.training.trainer.current_ranks", lambda: several)
+    monkeypatch.setattr(Optimizer, "shares_batches", True)
+    with pytest.raises(InputError, match="a batch of 3 samples has not one for each of 4 processes"):
+        trainer(batch_size=4)  # 90 samples in 23 batches
+    trainer(batch_size=5)
 
 
 def test_scores_are_the_loss_and_accuracies():

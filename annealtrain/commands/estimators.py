@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from annealtrain.data.loader import Loader
+from annealtrain.data.preprocessing import above_rounding
 from annealtrain.hamiltonian.grid import numbers
 from annealtrain.nn.layers import Linear
 from annealtrain.nn.network import Network
@@ -76,8 +77,7 @@ class _Annealed(BaseEstimator):
     def _train(self, X: Array, labels: Array, outputs: int, task: Task | None = None) -> None:
         X = X.astype(np.float64, copy=False)  # sums of short numbers lose digits, or go beyond what they hold
         self._mean = X.mean(axis=0)
-        scale = X.std(axis=0)
-        self._scale = np.where(scale > 0, scale, 1.0)
+        self._scale = above_rounding(X.std(axis=0), self._mean)
         seed, ends = self.random_state or 0, "leaky_relu" if task is None else "linear"
         layers = [Linear(units) for units in (*self.hidden, outputs)]
         self._network = Network(
@@ -158,7 +158,7 @@ class AnnealRegressor(RegressorMixin, _Annealed):
         if not np.isfinite(targets).all():
             raise ValueError("y has values that are not finite")
         self._is_one, self._offset, unit = np.ndim(y) == 1, targets.mean(axis=0), targets.std(axis=0)
-        self._unit = np.where(unit > 0, unit, 1.0)
+        self._unit = above_rounding(unit, self._offset)
         self._train(X, (targets - self._offset) / self._unit, targets.shape[1], Regression(self._unit))
         return self
 

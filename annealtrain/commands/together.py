@@ -7,7 +7,7 @@ from typing import Any
 
 from annealtrain.errors import InputError
 from annealtrain.optimizers.optimizer import Optimizer
-from annealtrain.runtime.ranks import LostRank, all_there
+from annealtrain.runtime.ranks import LostRank, all_there, require_samples
 
 
 def count() -> int:
@@ -15,11 +15,12 @@ def count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
-def require_shared(optimizer: Optimizer) -> None:
-    """Raise InputError where several processes cannot train together with an optimizer."""
+def require_shared(optimizer: Optimizer, samples: int, batch_size: int | None) -> None:
+    """Raise InputError where several processes cannot train together with an optimizer, or on such batches."""
     if count() > 1 and not optimizer.shares_batches:
         told = "several processes train together with optimizer=kronecker and grid=step alone"
         raise InputError(f"{told}: start this without torchrun")
+    require_samples(samples, batch_size, count())
 
 
 class Group:

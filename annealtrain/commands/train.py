@@ -87,7 +87,7 @@ def _trained(
     """
     began = time.perf_counter()
     experiment.build()
-    together.require_shared(experiment.optimizer)
+    together.require_shared(experiment.optimizer, len(experiment.splits.train), experiment.config["batch_size"])
     config, threads, layers = experiment.config, experiment.threads, len(experiment.network.trainable)
     require_memory(experiment)
     with thread_pool.threads(threads):

@@ -92,7 +92,7 @@ def fitted(
     if dataset.is_regression:
         targets = dataset.train_labels[rows].astype(np.float64)
         target_mean = targets.mean(axis=0)
-        target_std = _above_rounding(targets.std(axis=0), target_mean, OF_SUMS)
+        target_std = above_rounding(targets.std(axis=0), target_mean)
     return Preprocessing(made.size, limit, bounded, mean, std, target_mean, target_std)
 
 
@@ -111,11 +111,11 @@ def _moments(made: Preprocessing, samples: np.ndarray, rows: np.ndarray) -> tupl
     mean = sum(block.sum(axis=axes, keepdims=True) for block in blocks()) / count
     square = sum(((block - mean) ** 2).sum(axis=axes, keepdims=True) for block in blocks()) / count
     dtype = made.scaled(samples[:1]).dtype
-    std = _above_rounding(np.sqrt(square)[0], mean[0], OF_SUMS if made.size is None else OF_RESIZE)
+    std = above_rounding(np.sqrt(square)[0], mean[0], OF_SUMS if made.size is None else OF_RESIZE)
     return mean[0].astype(dtype), std.astype(dtype)
 
 
-def _above_rounding(std: Array, mean: Array, rounding: float) -> Array:
+def above_rounding(std: Array, mean: Array, rounding: float = OF_SUMS) -> Array:
     """Return deviations, 1 for those of constants, whose mean is rounded."""
     return np.where(std > rounding * np.abs(mean), std, 1.0)
 

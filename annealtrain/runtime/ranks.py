@@ -104,6 +104,14 @@ def all_there() -> Iterator[None]:
         raise LostRank(f"a process that trains along is there no more ({told}): start all of them again") from error
 
 
+def require_samples(samples: int, batch_size: int | None, size: int) -> None:
+    """Raise InputError where a batch of a run has not a sample for each of `size` processes."""
+    smallest = samples // -(-samples // batch_size) if batch_size and samples else samples  # they differ by one
+    if size > 1 and smallest < size:
+        shares = f"a batch of {smallest} samples has not one for each of {size} processes"
+        raise InputError(f"{shares}: take larger batches, or fewer processes")
+
+
 ALONE = Ranks()
 
 

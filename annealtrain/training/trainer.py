@@ -15,7 +15,7 @@ from annealtrain.optimizers.diagnostics import epoch_columns
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
-from annealtrain.runtime.ranks import current_ranks
+from annealtrain.runtime.ranks import current_ranks, require_samples
 from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.solvers.statistics import merge_by_layer
 from annealtrain.training.callback import Checkpoint, Observer
@@ -57,6 +57,7 @@ class Trainer:
             raise InputError(
                 "several processes train together with optimizer=kronecker alone, and grid=step: start this in one"
             )
+        require_samples(len(sets["train"]), batch_size, self._ranks.size)
         optimizer.check(network)
         optimizer.start(network, seed=seed, timer=self.timer)
         self._averages = WeightAveraging(network, averaging, self._calibrate) if averaging else None
