@@ -73,10 +73,12 @@ def test_a_csv_that_grows_is_the_one_of_all_rows_at_once(monkeypatch: pytest.Mon
     rows += [{"epoch": 40, "loss": 0.1, "name": "\u00e4,\ud800"}]  # one column more, and bytes that are no text
     formatted: list[int] = []
     write = csv.DictWriter.writerows
-    monkeypatch.setattr(csv.DictWriter, "writerows", lambda self, rows: formatted.append(len(rows)) or write(self, rows))
+    monkeypatch.setattr(
+        csv.DictWriter, "writerows", lambda self, held: formatted.append(len(held)) or write(self, held)
+    )
     grown = tables.CsvText()
-    for row in rows:
-        grown.extend([row])
+    for each in rows:
+        grown.extend([each])
     assert formatted == [1, 2, *[1] * 38, 41]
     assert grown.content.decode() == tables.csv_text(rows)
     assert grown.content.decode().splitlines()[:2] == ["epoch,L,loss,name", "0,,0.5,"]

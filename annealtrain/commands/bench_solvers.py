@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from annealtrain.commands import streams
 from annealtrain.commands.export import OTHER, layer_problem, write
 from annealtrain.commands.own_process import Found, measured_alone
 from annealtrain.errors import InputError, NothingRan
@@ -90,7 +91,7 @@ def bench_solvers(
     task = task_of(words, config_dir, repeats)
     folder = folder or Path("outputs/bench") / f"solvers-{datetime.now():%Y-%m-%d-%H-%M-%S}"
     Console().print(compare(task, timeout_s=timeout_s, folder=folder))
-    print(f"folder: {folder.absolute()}")
+    streams.say(f"folder: {folder.absolute()}")
 
 
 def task_of(words: Sequence[str], config_dir: str | None, repeats: int) -> Task:

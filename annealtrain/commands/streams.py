@@ -48,6 +48,12 @@ def _gone() -> str | None:
     return None
 
 
+def say(*texts: object) -> None:
+    """Print texts, made harmless line by line: folders of others, and what lies in them, may steer a terminal."""
+    lines = "\n".join(map(str, texts)).split("\n")
+    print("\n".join(map(printable, lines)), flush=True)
+
+
 def complain(command: str, text: str) -> None:
     """Print why a command has failed."""
     note(f"annealtrain {command}: {text}")

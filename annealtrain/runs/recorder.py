@@ -196,7 +196,8 @@ class RunRecorder:
         """Add rows of metrics, and keep the best of all."""
         self._metrics.extend(rows)
         for row in rows:
-            score, best = scores.score(row, "val"), self._best and scores.score(self._best, "val")
+            score = scores.score(row, "val")
+            best = scores.score(self._best, "val") if self._best else None
             if score is not None and (best is None or score > best):
                 self._best = row
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from annealtrain.commands import streams
 from annealtrain.commands.export import OTHER, write
 from annealtrain.commands.field import summary
 from annealtrain.commands.field.heats import Terms, heats
@@ -66,7 +67,7 @@ def bench_field(
     head, rows = summary.table(marks, times)
     print(as_text(head, rows))
     lines = [*summary.verdict(marks, times), *_better(laps)]
-    print(*lines, f"folder: {folder.absolute()}", sep="\n")
+    streams.say(*lines, f"folder: {folder.absolute()}")
 
 
 def _starts(terms: Terms) -> dict[str, int]:
