@@ -60,6 +60,7 @@ def quantize(
         digest = fingerprint(config, given)
         record.refuse_foreign(digest)
         with lock.exclusive(record.made(), lambda: streams.note(f"another process is at work on {folder}: waiting")):
+            record.remove_parts()
             if record.is_finished():
                 streams.say(f"This network is quantised and left as it is.\n{summary(record.result(), folder)}")
                 return
