@@ -183,3 +183,9 @@ def test_results_of_others_steer_no_terminal(cli: Callable, capsys: pytest.Captu
     assert outcome.code == 1
     assert "\\x1b[2J 0.5" in outcome.out
     assert (outcome.out + outcome.err).replace("\n", "").isprintable()
+
+
+def test_a_process_that_cannot_be_started_is_told() -> None:
+    limit = BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    assert str(streams.fault(limit)).startswith("no process can be started (Resource temporarily unavailable)")
+    assert streams.fault(BlockingIOError(errno.EAGAIN, "write could not complete without blocking", 0)) is None
