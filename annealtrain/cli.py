@@ -144,7 +144,7 @@ def _estimate(arguments: list[str]) -> int:
     from annealtrain.runtime.validation import check_all, number
 
     check_all({"--probe": given.probe, "--queue": given.queue}, dict.fromkeys(("--probe", "--queue"), number(0)))
-    print(estimate(compose_alone(given.overrides, given.config_dir), given.probe, given.queue))
+    streams.say(estimate(compose_alone(given.overrides, given.config_dir), given.probe, given.queue))
     return 0
 
 
@@ -160,7 +160,7 @@ def _export(arguments: list[str]) -> int:
     where = {name: getattr(given, name) for name in ("layer", "unit", "output", "force", "data_dir")}
     where["trusted"] = given.trust
     with named_run(given.run) as folder:
-        print(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
+        streams.say(export(folder, [] if folder else given.run, given.config_dir, given.format, **where))
     return 0
 
 
@@ -174,7 +174,7 @@ def _spectrum(arguments: list[str]) -> int:
     where = {name: getattr(given, name) for name in ("layer", "unit", "output", "force", "data_dir", "reads")}
     where["trusted"] = given.trust
     with named_run(given.run) as folder:
-        print(write_spectrum(folder, [] if folder else given.run, given.config_dir, **where))
+        streams.say(write_spectrum(folder, [] if folder else given.run, given.config_dir, **where))
     return 0
 
 
@@ -224,7 +224,7 @@ def _data(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     from annealtrain.commands.data import data
 
-    print(data(given.data_dir, given.download))
+    streams.say(data(given.data_dir, given.download))
     return 0
 
 
@@ -240,7 +240,7 @@ def _collect(arguments: list[str]) -> int:
 
     columns = () if given.columns is None else [name.strip() for name in given.columns.split(",")]
     text, left_out = collect(given.folder, given.output, given.format, columns)
-    print(text)
+    streams.say(text)
     for line in left_out:
         streams.note(f"left out: {line}")
     return 0
@@ -252,7 +252,7 @@ def _plot(arguments: list[str]) -> int:
     check_folder(folder)
     from annealtrain.commands.plot import plot
 
-    print(plot(folder))
+    streams.say(plot(folder))
     return 0
 
 
@@ -263,7 +263,7 @@ def _report(arguments: list[str]) -> int:
     check_folder(folder, is_run=False)
     from annealtrain.commands.report import report
 
-    print(report(folder))
+    streams.say(report(folder))
     return 0
 
 

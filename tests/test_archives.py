@@ -73,3 +73,26 @@ def test_a_wrong_byte_is_never_another_array() -> None:
         with suppress(ValueError):
             found = arrays(bytes(wrong), 10_000, ["x"])
             assert found["x"].tolist() == list(range(50))  # a byte that no reader looks at
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("names", [None, ["x"]])
+def test_two_arrays_of_one_name_are_told(names: list[str] | None) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for value in (0.0, 1.0):
+            held = io.BytesIO()
+            np.save(held, np.full(3, value))
+            archive.writestr("x.npy", held.getvalue())
+    with pytest.raises(ValueError, match=r"^two of its parts have one name$"):
+        arrays(file.getvalue(), 10_000, names)
+
+
+@pytest.mark.parametrize("kind", ["|S0", "|V0", "<U0"])
+def test_no_room_is_made_for_arrays_without_bytes(kind: str) -> None:
+    head, file = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": kind, "fortran_order": False, "shape": (2**30,)})
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", head.getvalue())
+    with pytest.raises(ValueError, match=r"^its type .* has no bytes$"):
+        arrays(file.getvalue(), 10_000)

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from annealtrain.commands import bench_solvers
 from annealtrain.commands.bench_solvers import Row, Task, judged, solver_names
+from annealtrain.commands.new_folder import new_folder
 from annealtrain.commands.own_process import found_or_note
 from annealtrain.errors import InputError
 from annealtrain.runs.tables import read_rows
@@ -258,8 +260,26 @@ def test_refusals(refused, arguments, message):
 
 def test_a_folder_with_files_is_left_alone(tmp_path):
     (tmp_path / "x").write_text("x")
-    with pytest.raises(InputError, match="is not empty: give --output another one"):
-        bench_solvers.compare(Task(list(SMALL), None, 0, 1), timeout_s=1, folder=tmp_path)
+    with pytest.raises(InputError, match="is not empty: give --output another one"), new_folder(tmp_path):
+        pass
+
+
+def test_a_folder_is_taken_by_one_at_a_time(tmp_path):
+    new = tmp_path / "a" / "b"
+    with new_folder(new):
+        assert new.is_dir()
+    assert list(tmp_path.iterdir()) == []  # nothing came of it
+    second = "from pathlib import Path\nfrom annealtrain.commands.new_folder import new_folder\n"
+    second += f"with new_folder(Path({str(new)!r})): print('both')"
+    with new_folder(new):
+        words = [sys.executable, "-c", second]
+        other = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert "another process is at work" in other.stderr.readline()
+        (new / "laps.csv").write_text("1")
+    out, err = other.communicate(timeout=LIMIT_S)
+    assert "both" not in out
+    assert "is not empty: give --output another one" in err
+    assert [path.name for path in new.iterdir()] == ["laps.csv"]
 
 
 def test_only_solvers_are_compared(refused):
@@ -269,5 +289,5 @@ def test_only_solvers_are_compared(refused):
 def test_a_folder_that_takes_no_file_is_refused_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_solvers, "ready", None)  # it would be called
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot write .*/file/new/solvers.csv \(.*\): give --output another name"):
-        bench_solvers.compare(Task(list(SMALL), None, 0, 1), timeout_s=1, folder=tmp_path / "file" / "new")
+    with pytest.raises(InputError, match=r"cannot write .*/file/new/.* \(.*\): give --output another name"):
+        bench_solvers.bench_solvers(SMALL, None, 1, 1, tmp_path / "file" / "new")

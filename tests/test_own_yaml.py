@@ -102,6 +102,7 @@ def test_what_is_no_folder(refused: Callable, tmp_path: Path) -> None:
         ),
         ("  - fig5x", 3, "experiment=fig5x is not known; did you mean 'fig5"),
         ("  - mine", 3, "the YAML includes itself"),
+        ("  - ../model/lenet", 3, "../model/lenet is a path: the defaults have names"),
         ("  - _self_\n  - _self_", 3, "_self_ stands in the defaults twice"),
     ],
 )
@@ -109,6 +110,12 @@ def test_what_a_defaults_list_cannot_hold(said: Callable, items: str, at: int, l
     told = said({"experiment/mine.yaml": f"{GLOBAL}defaults:\n{items}\nepochs: 2\n"}, "experiment=mine")
     assert told.startswith(f"DIR/experiment/mine.yaml, line {at}: ")
     assert line in told
+
+
+def test_yaml_that_includes_each_other_is_told_with_the_files(said: Callable) -> None:
+    own = {f"experiment/{a}.yaml": f"{GLOBAL}defaults:\n  - {b}\nepochs: 2\n" for a, b in ("ab", "bc", "cb")}
+    told = said(own, "experiment=a")
+    assert told.startswith("DIR/experiment/b.yaml includes DIR/experiment/c.yaml, which includes it again")
 
 
 def test_a_misspelt_option_is_told_whatever_the_command_line_chooses(refused: Callable, tmp_path: Path) -> None:

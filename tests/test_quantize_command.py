@@ -107,7 +107,12 @@ def test_an_interrupted_call_goes_on(cli: Callable, run: Path, undrawn: None, mo
     outcome = cli(*words, "--output", "part")
     assert outcome.code == 130
     assert "to go on: annealtrain quantize" in outcome.err
+    parts = [".network.pt.0123abcd.part", ".quantization.png.0123abcd.part", "layers/.1.npz.0123abcd.part"]
+    others = [".network.pt.part", ".mine.pt.0123abcd.part", "layers/.x.npz.0123abcd.part"]
+    for name in [*parts, *others]:  # as a call leaves that is killed
+        Path("part", name).write_bytes(b"cut")
     assert cli(*words, "--output", "part").code == 0
+    assert [name for name in [*parts, *others] if Path("part", name).exists()] == others
     assert saved == [0, 1]
     for name in ("codes.npz", "weights.npz"):
         with np.load(f"whole/{name}") as one, np.load(f"part/{name}") as other:

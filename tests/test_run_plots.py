@@ -91,6 +91,15 @@ def test_numbers_that_no_axis_shows_are_left_out(tmp_path: Path, huge: str) -> N
         style.png(figure)
 
 
+def test_a_long_run_is_drawn_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, whole = [], run_plots.drawable
+    monkeypatch.setattr(run_plots, "drawable", lambda value: looked.append(value) or whole(value))
+    solves = [{"epoch": e, "layer": k, "L": e + k / 2} for e in range(1, 301) for k in range(3)]
+    curves = run_plots._curves("L", solves[::-1])
+    assert len(looked) == 900
+    assert curves == {k: [(e, e + k / 2) for e in range(1, 301)] for k in range(3)}
+
+
 def test_several_solves_of_a_layer_in_an_epoch_are_averaged(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "solves.csv").write_text("epoch,layer,backtracks\n1,0,1\n1,0,2\n2,0,\n3,0,nan\n")

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import logging
 import os
 import sys
@@ -9,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import finished, started
-from run_folders import write_run
+from conftest import SMALL, finished, started
+from run_folders import reseal, write_run
 
 from annealtrain.commands import streams
+from annealtrain.runs.tables import read_json
 
 CLOSED = """
 import os, sys
@@ -157,3 +159,33 @@ def test_a_log_of_two_names_is_continued_in_a_copy(tmp_path: Path, capsys: pytes
     assert (tmp_path / "snapshot.log").read_text() == "begun\n"
     assert (tmp_path / "train.log").read_text() == "begun\ngone wrong\ngone wrong\n"
     assert capsys.readouterr().err == ""
+
+
+def test_folders_of_others_steer_no_terminal(cli: Callable, tmp_path: Path) -> None:
+    escape = "\x1b]8;;http://x\x07\u202e\x9b1m"
+    run = write_run(tmp_path / f"{escape.replace('/', '')}")
+    for words in (("plot", run.name), ("collect", run.name), ("report", run.name), ("collect", ".")):
+        outcome = cli(*words)
+        assert outcome.code == 0
+        assert "\\x1b]8;;http:x\\x07\\u202e\\x9b1m" in outcome.out or words == ("collect", ".")
+        assert (outcome.out + outcome.err).replace("\n", "").isprintable()
+
+
+def test_results_of_others_steer_no_terminal(cli: Callable, capsys: pytest.CaptureFixture[str]) -> None:
+    streams.say("val 0.5\n\x1b[2J", Path("a\x07"))
+    assert capsys.readouterr().out == "val 0.5\n\\x1b[2J\na\\x07\n"
+    assert cli("train", *SMALL, "hydra.run.dir=run").code == 0
+    result = read_json(Path("run/result.json"))
+    result["last"]["\x1b[2J"] = 0.5
+    Path("run/result.json").write_text(json.dumps(result))
+    reseal(Path("run"))
+    outcome = cli("eval", "run")
+    assert outcome.code == 1
+    assert "\\x1b[2J 0.5" in outcome.out
+    assert (outcome.out + outcome.err).replace("\n", "").isprintable()
+
+
+def test_a_process_that_cannot_be_started_is_told() -> None:
+    limit = BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    assert str(streams.fault(limit)).startswith("no process can be started (Resource temporarily unavailable)")
+    assert streams.fault(BlockingIOError(errno.EAGAIN, "write could not complete without blocking", 0)) is None

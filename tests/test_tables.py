@@ -1,5 +1,6 @@
 """The CSV and JSON files of runs: what is written is read again, and what no run wrote is refused."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -65,3 +66,20 @@ def test_a_key_of_json_that_stands_there_twice(tmp_path: Path, text: str) -> Non
 )
 def test_a_class_is_shown_by_its_own_name_and_nothing_else_is_cut(value: Any, text: str) -> None:
     assert tables.shown(value) == text
+
+
+def test_a_csv_that_grows_is_the_one_of_all_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"epoch": 0, "loss": 0.5}, *({"epoch": k, "L": 0.1, "loss": 1 / k} for k in range(1, 40))]
+    rows += [{"epoch": 40, "loss": 0.1, "name": "\u00e4,\ud800"}]  # one column more, and bytes that are no text
+    formatted: list[int] = []
+    write = csv.DictWriter.writerows
+    monkeypatch.setattr(
+        csv.DictWriter, "writerows", lambda self, held: formatted.append(len(held)) or write(self, held)
+    )
+    grown = tables.CsvText()
+    for each in rows:
+        grown.extend([each])
+    assert formatted == [1, 2, *[1] * 38, 41]
+    assert grown.content.decode() == tables.csv_text(rows)
+    assert grown.content.decode().splitlines()[:2] == ["epoch,L,loss,name", "0,,0.5,"]
+    assert grown.rows == rows

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
+from annealtrain.errors import InputError
 from annealtrain.runtime import thread_pool
 
 PATIENCE_S = 60  # how long a job runs that no one stops, and any wait
@@ -449,3 +450,15 @@ def test_a_job_may_have_jobs_of_its_own():
             lambda i: sum(thread_pool.parallel_map(lambda j: 10 * i + j, range(3))), range(8)
         )
     assert found == [30 * i + 3 for i in range(8)]
+
+
+def test_a_thread_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuses)
+        with thread_pool.threads(2), pytest.raises(InputError, match="no thread can be started: take threads=1"):
+            thread_pool.parallel_map(abs, [-1, -2, -3])
+    with thread_pool.threads(2):
+        assert thread_pool.parallel_map(abs, [-1, -2, -3]) == [1, 2, 3]

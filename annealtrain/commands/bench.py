@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from annealtrain.commands import streams
 from annealtrain.commands.parser import parser_of
 
 OUTPUT: dict[str, Any] = {"type": Path, "metavar": "DIR", "help": "default: a new folder under outputs/bench"}
@@ -64,5 +65,6 @@ def instances(arguments: list[str]) -> int:
             raise InputError("--output is missing: a folder for the files")
         print(listed(given.names))
         return 0
-    print(*write_instances(given.names, given.format or OWN, given.output, given.data_dir, force=given.force), sep="\n")
+    written = write_instances(given.names, given.format or OWN, given.output, given.data_dir, force=given.force)
+    streams.say(*written)
     return 0

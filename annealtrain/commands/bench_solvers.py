@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annealtrain.commands.export import OTHER, layer_problem, write
+from annealtrain.commands import streams
+from annealtrain.commands.export import layer_problem, write
+from annealtrain.commands.new_folder import new_folder
 from annealtrain.commands.own_process import Found, measured_alone
 from annealtrain.errors import InputError, NothingRan
 from annealtrain.experiment.builder import ready, solver_of
@@ -23,7 +25,7 @@ from annealtrain.experiment.known_settings import CONFIGS
 from annealtrain.experiment.settings_alone import compose_alone
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.reports import style
-from annealtrain.runtime import files, thread_pool
+from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.foreign_text import cell
 from annealtrain.runtime.memory import resettable_peak_mb
@@ -88,9 +90,10 @@ def bench_solvers(
     from rich.console import Console
 
     task = task_of(words, config_dir, repeats)
-    folder = folder or Path("outputs/bench") / f"solvers-{datetime.now():%Y-%m-%d-%H-%M-%S}"
-    Console().print(compare(task, timeout_s=timeout_s, folder=folder))
-    print(f"folder: {folder.absolute()}")
+    folder = folder or Path("outputs/bench") / f"solvers-{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
+    with new_folder(folder):
+        Console().print(compare(task, timeout_s=timeout_s, folder=folder))
+    streams.say(f"folder: {folder.absolute()}")
 
 
 def task_of(words: Sequence[str], config_dir: str | None, repeats: int) -> Task:
@@ -104,15 +107,12 @@ def task_of(words: Sequence[str], config_dir: str | None, repeats: int) -> Task:
 
 
 def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
-    """Give a layer to every solver; write solvers.csv and solvers.png to `folder`, return what a screen shows."""
+    """Give a layer to every solver; write solvers.csv and solvers.png to a folder, return what a screen shows."""
     from rich.console import Console
 
     if not 0 < timeout_s <= MOST_SECONDS:
         raise InputError(f"--timeout {timeout_s} is not a number of seconds above 0 and at most {MOST_SECONDS}, a day")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"folder {folder} is not empty: give --output another one")
     config = compose_alone(task.overrides, task.config_dir)
-    files.require_place(folder / "solvers.csv", OTHER)
     with thread_pool.threads(threads_of(config)):
         problem = layer_problem(ready(config)[0], task.layer, 0)
         ground = ground_energies(problem)
@@ -126,7 +126,6 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
         f"{config['model'].get('name', 'model')}, layer {task.layer}: {problem.num_units} units of "
         f"{problem.num_weights} weights, {problem.bits} bits, {problem.num_spins} spins; {task.repeats} seeds"
     )
-    folder.mkdir(parents=True, exist_ok=True)
     write(folder / "solvers.csv", solvers_csv(rows).encode())
     if rows[0].energy is None:  # those without a result are last
         raise NothingRan(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from annealtrain.commands import streams
 from annealtrain.errors import InputError
 from annealtrain.experiment import trust, versions
 from annealtrain.experiment.builder import build_saved
@@ -30,7 +31,7 @@ def evaluate(folder: Path, trusted: Sequence[str] = (), data_dir: str | None = N
         if trusted or data_dir or is_exact:
             remedy = "leave --trust, --data-dir and --exact out"
             raise InputError(f"of {folder}, a network of annealtrain quantize, only the files are checked: {remedy}")
-        print(checked(folder))
+        streams.say(checked(folder))
         return True
     with versions.told(folder):
         config, run = saved_config(folder, trusted, data_dir=data_dir), collection.read_run(folder)
@@ -39,7 +40,7 @@ def evaluate(folder: Path, trusted: Sequence[str] = (), data_dir: str | None = N
             command = collection.resume_command(folder, trust.flags(config))
             raise InputError(f"the run in {folder} is not finished: {command}")
         if "checksums" not in result:
-            print("made by a version that kept no checksums: whether a file was changed since cannot be told")
+            streams.say("made by a version that kept no checksums: whether a file was changed since cannot be told")
         experiment = build_saved(config, folder)
     elsewhere = [] if is_exact else differences(run.meta)
     same, trainer = True, None
@@ -58,8 +59,8 @@ def evaluate(folder: Path, trusted: Sequence[str] = (), data_dir: str | None = N
             if not is_same and elsewhere and is_rounding(scores, recorded, counts):
                 is_same, verdict = True, f"as recorded but for rounding: {'; '.join(elsewhere)}"
             same = same and is_same
-            print(f"{kind} (epoch {epoch}):  {_scores_text(scores)}")
-            print(f"  {verdict}" if is_same else f"  NOT as recorded:  {_scores_text(recorded)}")
+            streams.say(f"{kind} (epoch {epoch}):  {_scores_text(scores)}")
+            streams.say(f"  {verdict}" if is_same else f"  NOT as recorded:  {_scores_text(recorded)}")
     return same
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from annealtrain.commands import streams
 from annealtrain.commands.hydra_app import run_hydra
 from annealtrain.commands.job_folder import INDIFFERENT
 from annealtrain.errors import InputError
@@ -43,6 +44,6 @@ def figure(name: str, overrides: Sequence[str], seeds: int, output: Path) -> int
     # The figure of other settings is not the paper's: its curves stay beside it.
     reference = (output if is_papers else folder) / "reference"
     for path in paper_figures.make_figure(name, folder, reference, seeds):
-        print(path)
+        streams.say(path)
     files.write_text(reference / "table.md", paper_figures.table(reference) + "\n", "give another --output")
     return 0

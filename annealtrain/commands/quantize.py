@@ -27,7 +27,6 @@ from annealtrain.runs import lock
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.foreign_text import printable
 from annealtrain.runtime.validation import in_one_line
 
 
@@ -61,13 +60,14 @@ def quantize(
         digest = fingerprint(config, given)
         record.refuse_foreign(digest)
         with lock.exclusive(record.made(), lambda: streams.note(f"another process is at work on {folder}: waiting")):
+            record.remove_parts()
             if record.is_finished():
-                print(f"This network is quantised and left as it is.\n{summary(record.result(), folder)}")
+                streams.say(f"This network is quantised and left as it is.\n{summary(record.result(), folder)}")
                 return
             record.begin(config_text(config), provenance(config["seed"], command, digest) | {"network": given.about})
             memory.keep_freed()
             result = _quantized(given, grids, method, record, config["progress"], command)
-    print(summary(result, folder))
+    streams.say(summary(result, folder))
 
 
 def of_module(word: str) -> bool:
@@ -109,7 +109,7 @@ def _quantized(
                 if k not in done:
                     record.save_layer(k, layer)
                 layers.append(layer)
-                print(layer_line(layer), flush=True)
+                streams.say(layer_line(layer))
     except KeyboardInterrupt:
         count = sum(grid is not None for grid in grids)
         words = command if "--output" in command else f"{command} --output {shlex.quote(str(record.folder))}"
@@ -175,7 +175,7 @@ def summary(result: Mapping[str, Any], folder: Path) -> str:
         lines.append(f"{kind:9}  {scores}  {size}")
     held = result["peak_memory_mb"]
     lines.append(f"{result['seconds']:.1f} s" + (f", peak memory {held:.0f} MB" if held else ""))
-    return "\n".join(map(printable, [*lines, f"folder: {folder.absolute()}"]))
+    return "\n".join([*lines, f"folder: {folder.absolute()}"])
 
 
 def checked(folder: Path) -> str:
@@ -198,6 +198,6 @@ def layer_line(layer: QuantizedLayer) -> str:
     row = layer.row
     held = "" if row["held_out_error"] is None else f"  held out {row['held_out_error']:.4g}"
     return (
-        f"{in_one_line(printable(row['name']))}: {row['units']} x {row['inputs']}, {row['levels']} levels, "
+        f"{in_one_line(row['name'])}: {row['units']} x {row['inputs']}, {row['levels']} levels, "
         f"error {row['error'] or 0:.4g}{held}, {row['seconds']:.1f} s"
     )

@@ -9,6 +9,7 @@ codes.npz, codes.pt   integer codes and steps  quantization.png, .pdf
 
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ MOST_LAYER = 16_000_000_000  # bytes of a file
 REMEDY = "choose another --output, or put that right and call again"
 TEXTS, ARRAYS = (CONFIG, META, TABLE), ("codes.npz", "weights.npz", "codes.pt", "network.pt", "network.onnx")
 QUANTIZED = checksums.Kind(frozenset(TEXTS), TEXTS, ARRAYS, "annealtrain quantize", "choose another --output")
+# Names of parts that a call leaves which is killed while it writes a file.
+LEFT = re.compile(
+    files.PART.format(name=rf"({'|'.join(map(re.escape, (*QUANTIZED.files, RESULT)))}|quantization\.(png|pdf))")
+)
+LEFT_LAYER = re.compile(files.PART.format(name=r"\d+\.npz"))
 
 
 class QuantizedFolder:
@@ -81,6 +87,13 @@ class QuantizedFolder:
             self._write_json(META, held | {checksums.SEALED: True})
         if foreign.text_of(self.folder / CONFIG) != config:
             self._write(CONFIG, config.encode("utf-8", "backslashreplace"))
+
+    def remove_parts(self) -> None:
+        """Remove what a call was writing when it was killed; to be called where no other is at work."""
+        for folder, left in ((self.folder, LEFT), (self.folder / PARTS, LEFT_LAYER)):
+            for path in folder.iterdir():
+                if left.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                    path.unlink(missing_ok=True)
 
     def is_finished(self) -> bool:
         return (self.folder / RESULT).exists()

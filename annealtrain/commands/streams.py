@@ -48,6 +48,12 @@ def _gone() -> str | None:
     return None
 
 
+def say(*texts: object) -> None:
+    """Print texts, made harmless line by line: folders of others, and what lies in them, may steer a terminal."""
+    lines = "\n".join(map(str, texts)).split("\n")
+    print("\n".join(map(printable, lines)), flush=True)
+
+
 def complain(command: str, text: str) -> None:
     """Print why a command has failed."""
     note(f"annealtrain {command}: {text}")
@@ -69,6 +75,8 @@ def fault(error: OSError, file: str = "a file") -> str | None:
         return f"cannot use {where} ({error.strerror}): check the path, or choose another hydra.run.dir"
     if error.errno == errno.ENOENT and (gone := _gone()):  # it was deleted after the command began
         return gone
+    if error.errno == errno.EAGAIN and error.strerror == os.strerror(errno.EAGAIN):  # of a write it has other words
+        return f"no process can be started ({error.strerror}): raise the limit (ulimit -u), or take fewer jobs"
     if error.errno not in WRITES:
         return None
     where = file if _flushes() else "standard output"

@@ -147,7 +147,7 @@ def run_job(name: str, folder: Path, started: str, train: Callable[[Path], float
     if not job_folder.obstacle(own) and (not status.exists() or foreign.is_own_line(status)):
         sweep_folder.write_status(status, line)
     with suppress(OSError):  # a full disk or a reader that has gone stops no job: the sum at the end tells of it
-        print(line, flush=True)
+        streams.say(line)
     return score
 
 
@@ -172,10 +172,10 @@ def conclude(started: str) -> int:
     lines = sweep_folder.take_lines(folder, started)
     failed = [line for line in lines if f"  {FAILED}: " in line]
     if not Watch.is_shown:
-        print("\n".join(lines))
-    print(f"{len(lines)} jobs, {len(failed)} failed; run folders: {folder.absolute()}")
+        streams.say(*lines)
+    streams.say(f"{len(lines)} jobs, {len(failed)} failed; run folders: {folder.absolute()}")
     if failed:
-        print("\n".join(["failed, see train.log in each job's folder:", *(f"  {line}" for line in failed)]))
+        streams.say("failed, see train.log in each job's folder:", *(f"  {line}" for line in failed))
     return 1 if failed else 0
 
 

@@ -35,7 +35,7 @@ def train(
     config: Config,
     folder: Path,
     command: str,
-    tell: Callable[[str], None] = print,
+    tell: Callable[[str], None] = streams.say,
     recorded: Config | None = None,
 ) -> float:
     """Run (or go on with) the training that `config` describes; return the score of its last epoch.
@@ -142,7 +142,7 @@ def _begun(
     if ended:
         streams.note(continuing.stretched(experiment.scheduled, ended, experiment.config["epochs"]))
     if start is not None and record.warning:
-        print(record.warning, file=sys.stderr, flush=True)
+        streams.note(record.warning)
     if start is not None:
         experiment.take_weights(last)
     return start

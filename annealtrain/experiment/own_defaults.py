@@ -16,15 +16,19 @@ from annealtrain.experiment.versions import RENAMED
 PACKAGE = re.compile(r"\s*#\s*@package\s+(\S+)\s*")
 OVERRIDE = "'- override /model: lenet'"  # what an item of a defaults list looks like
 LABEL = "method"  # a YAML of this group sets it: the name that its runs go by
+_NOTHING: tuple[Path, ...] = ()
 Choice = tuple[str, str]  # a group, and the name of one of its options
 
 
 def check_chosen(folder: Path, words: Sequence[str]) -> None:
     """Raise InputError for the first fault of a YAML in a folder that words choose, or that such a YAML chooses."""
-    waiting, seen = list(_chosen_by(words)), set[Path]()
+    waiting, seen = [(*choice, _NOTHING) for choice in _chosen_by(words)], set[Path]()
     given, lacking = {_set_by(word.lstrip("+").partition("=")[0]) for word in words}, dict[str, str]()
-    for group, name, is_swept in waiting:
+    for group, name, is_swept, chain in waiting:
         path = folder / group / f"{name.removesuffix('.yaml')}.yaml"
+        if path in chain:
+            others = " and ".join(str(other) for other in chain[chain.index(path) + 1 :])
+            raise InputError(f"{path} includes {others}, which includes it again: leave one out of the defaults")
         if name.startswith("/") or path in seen or not os.path.isfile(path):
             continue
         seen.add(path)
@@ -32,7 +36,7 @@ def check_chosen(folder: Path, words: Sequence[str]) -> None:
             if is_swept and "hydra" in file.top:
                 line = f"{file.at(file.key('hydra'))}: hydra: is not read where a sweep varies {group}="
                 raise InputError(f"{line}: put them into the command line, or a YAML of the group sweep")
-            waiting += [(*choice, is_swept) for choice in file.check()]
+            waiting += [(*choice, is_swept, (*chain, path)) for choice in file.check()]
             for key, node in file.settings():
                 if node.value == "???":
                     lacking.setdefault(key, file.at(node))
@@ -164,6 +168,8 @@ class _File(NamedTuple):
             raise InputError(
                 f"{self.at(item)}: {item.value} lacks a colon: write '{' '.join(words[:-1])}: {words[-1]}'"
             )
+        if ".." in name.split("/"):
+            raise InputError(f"{self.at(item)}: {item.value} is a path: the defaults have names, as in {OVERRIDE}")
         group, _, option = (name if name.startswith("/") else f"{self.group}/{name}").strip("/").rpartition("/")
         if (group, option) == (self.group, self.path.stem):
             raise InputError(f"{self.at(item)}: the YAML includes itself: leave {item.value} out")

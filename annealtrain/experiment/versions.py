@@ -10,6 +10,7 @@ import annealtrain
 from annealtrain.errors import InputError
 from annealtrain.experiment.trust import shown
 from annealtrain.runs import contents, tables
+from annealtrain.runtime.foreign_text import printable
 
 log = logging.getLogger(__name__)
 RENAMED = {"targets": "optimizer"}  # groups of version 0.1.0, and the names that they have now
@@ -51,7 +52,7 @@ def completed(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     missing = {name: value for name, value in BEFORE.items() if name not in config}
     if missing:
         taken = " ".join(f"{name}={'null' if value is None else value}" for name, value in missing.items())
-        path = folder / contents.CONFIG
+        path = printable(str(folder / contents.CONFIG))
         log.warning("%s lacks %s%s: taken as %s, which changes nothing", path, ", ".join(missing), said(folder), taken)
     return {**config, **missing}
 

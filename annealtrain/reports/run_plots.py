@@ -1,6 +1,6 @@
 """Draw one run: its accuracies and loss, and layer by layer what its solves report."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -129,23 +129,24 @@ def _loss(axis: "Axes", run: Run) -> None:
 
 
 def _panel(axis: "Axes", panel: Panel, solves: Sequence[Row], layers: Sequence[int]) -> None:
-    values = []
+    curves, shown = _curves(panel.column, solves), list[float]()
     for k in layers:
-        epochs = sorted({row["epoch"] for row in solves if row["layer"] == k})
-        means = [
-            _mean(row.get(panel.column) for row in solves if (row["layer"], row["epoch"]) == (k, e)) for e in epochs
-        ]
-        points = [(epoch, value) for epoch, value in zip(epochs, means, strict=True) if value is not None]
-        if points:
+        if points := curves.get(k):
             axis.plot(*zip(*points, strict=True), color=_colour(k, layers), marker="o")
-            values += [value for _, value in points]
+            shown += [value for _, value in points]
     axis.set_title(panel.title)
-    scale(axis, panel.scale, values)
+    scale(axis, panel.scale, shown)
 
 
-def _mean(values: Iterator[Any]) -> float | None:
-    held = [value for value in values if drawable(value)]
-    return float(np.mean(held)) if held else None
+def _curves(column: str, solves: Sequence[Row]) -> dict[int, list[tuple[int, float]]]:
+    """Return a column's mean over each epoch's solves of a layer, layer by layer, in one pass: a run may be long."""
+    held: dict[int, dict[int, list[float]]] = {}
+    for row in solves:
+        if drawable(value := row.get(column)):
+            held.setdefault(row["layer"], {}).setdefault(row["epoch"], []).append(value)
+    return {
+        k: [(epoch, float(np.mean(values))) for epoch, values in sorted(epochs.items())] for k, epochs in held.items()
+    }
 
 
 def _colour(k: int, layers: Sequence[int]) -> Any:

@@ -24,7 +24,7 @@ from annealtrain.runs.contents import CONFIG, HISTOGRAMS, META, METRICS, RESULT,
 from annealtrain.runs.foreign import is_hydras, is_open_log, is_own_log
 from annealtrain.runs.lock import LOCK
 from annealtrain.runs.provenance import kernel_text, kernels_of, require_same_data, resumed_kernels
-from annealtrain.runs.tables import START_ANEW, csv_text
+from annealtrain.runs.tables import START_ANEW, CsvText
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array, Row
 
@@ -44,9 +44,8 @@ class RunRecorder:
 
     def __init__(self, folder: Path, bins: int = 0) -> None:
         self.folder, self.bins = folder, bins
-        self._metrics: list[Row] = []
-        self._solves: list[Row] = []
-        self._histograms: list[Row] = []
+        self._metrics, self._solves, self._histograms = CsvText(), CsvText(), CsvText()
+        self._best: Row | None = None
         self._sums: dict[str, str] = {}  # of the files that were written here
         self.warning: str | None = None  # of going on with a run that was begun elsewhere
 
@@ -115,12 +114,12 @@ class RunRecorder:
                 raise InputError(f"{last} is missing, the run in {self.folder} has come further: {START_ANEW}")
             return None
         epoch = read_checkpoint(last)[1]
-        self._metrics = self._rows_of(METRICS, contents.read_metrics(metrics), range(epoch + 1))
+        self._take(self._rows_of(METRICS, contents.read_metrics(metrics), range(epoch + 1)))
         solves = contents.read_solves(self.folder / SOLVES) if epoch else []
-        self._solves = self._rows_of(SOLVES, solves, range(1, epoch + 1))
+        self._solves.extend(self._rows_of(SOLVES, solves, range(1, epoch + 1)))
         if self.bins:
             held = contents.read_histograms(self.folder / HISTOGRAMS)
-            self._histograms = self._rows_of(HISTOGRAMS, held, range(epoch + 1))
+            self._histograms.extend(self._rows_of(HISTOGRAMS, held, range(epoch + 1)))
         self._check_best()
         return epoch
 
@@ -151,14 +150,14 @@ class RunRecorder:
         state: arrays by name that going on needs beside the weights. module: what scoring needs beside them.
         """
         held = {f"{MODULE}{name}": array for name, array in (module or {}).items()}
-        self._metrics.append(row)
+        self._take([row])
         self._solves.extend(solves)
-        self.write(METRICS, csv_text(self._metrics))
-        if self._solves:
-            self.write(SOLVES, csv_text(self._solves))
+        self._replace(METRICS, self._metrics.content)
+        if self._solves.rows:
+            self._replace(SOLVES, self._solves.content)
         if self.bins:
             self._histograms.extend(histograms.rows_of(row["epoch"], weights, self.bins))
-            self.write(HISTOGRAMS, csv_text(self._histograms))
+            self._replace(HISTOGRAMS, self._histograms.content)
         if self.best_row() is row:
             self._write_checkpoint(BEST, row["epoch"], weights, held)
         held |= {f"{STATE}{name}": array for name, array in (state or {}).items()}
@@ -167,38 +166,46 @@ class RunRecorder:
     @property
     def first_row(self) -> Row:
         """The metrics of epoch 0, the first weights."""
-        return self._metrics[0]
+        return self._metrics.rows[0]
 
     @property
     def last_row(self) -> Row:
         """The metrics of the last epoch that is kept."""
-        return self._metrics[-1]
+        return self._metrics.rows[-1]
 
     @property
     def has_diverged(self) -> bool:
         """Whether the loss of the last epoch that is kept is no finite number."""
-        return bool(self._metrics) and finite(self._metrics[-1].get("train_loss")) is None
+        return bool(self._metrics.rows) and finite(self._metrics.rows[-1].get("train_loss")) is None
 
     @property
     def epochs_done(self) -> int:
         """The epochs that are kept."""
-        return self._metrics[-1]["epoch"] if self._metrics else 0
+        return self._metrics.rows[-1]["epoch"] if self._metrics.rows else 0
 
     @property
     def seconds(self) -> float:
         """The time spent in the epochs that are kept."""
-        return float(sum(row["total_s"] for row in self._metrics))
+        return float(sum(row["total_s"] for row in self._metrics.rows))
 
     def best_row(self) -> Row | None:
         """Return the first row of the highest validation score, None where there is no validation set."""
-        scored = [row for row in self._metrics if scores.score(row, "val") is not None]
-        return max(scored, key=lambda row: scores.score(row, "val"), default=None)  # type: ignore[arg-type,return-value]
+        return self._best
+
+    def _take(self, rows: Sequence[Row]) -> None:
+        """Add rows of metrics, and keep the best of all."""
+        self._metrics.extend(rows)
+        for row in rows:
+            score = scores.score(row, "val")
+            best = scores.score(self._best, "val") if self._best else None
+            if score is not None and (best is None or score > best):
+                self._best = row
 
     def finish(self, extra: Row) -> Row:
         """Write and return result.json: the last and the best-validation epoch, what `extra` holds, and checksums."""
-        best, names = self.best_row(), contents.of_result(self._metrics[-1])
+        best, names = self.best_row(), contents.of_result(self._metrics.rows[-1])
         result = {
-            "last": {name: finite(self._metrics[-1].get(name)) for name in names},
+            "last": {name: finite(self._metrics.rows[-1].get(name)) for name in names},
             "best_validation": {name: finite(best.get(name)) for name in names} if best else None,
             **extra,
         }

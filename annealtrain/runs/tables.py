@@ -91,14 +91,39 @@ def _value(text: str) -> Any:
     return float(text) if is_float else int(text)
 
 
-def csv_text(rows: list[Row]) -> str:
-    # The second row is the first of a trained epoch, and has every column in its order.
-    columns = list(dict.fromkeys(name for row in [*rows[1:2], *rows] for name in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+class CsvText:
+    """A CSV that grows: rows that are added later are formatted alone, however many there are already."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._columns: list[str] = []
+        self._content = bytearray()
+
+    def extend(self, rows: Sequence[Row]) -> None:
+        """Add rows at the end; all are formatted anew where they bring columns, or tell of their order."""
+        is_settled = len(self.rows) > 1 and all(name in self._columns for row in rows for name in row)
+        self.rows.extend(rows)
+        if not is_settled:
+            # The second row is the first of a trained epoch, and has every column in its order.
+            self._columns = list(dict.fromkeys(name for row in [*self.rows[1:2], *self.rows] for name in row))
+            self._content.clear()
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, self._columns, lineterminator="\n")
+        if not is_settled:
+            writer.writeheader()
+        writer.writerows(rows if is_settled else self.rows)
+        self._content += buffer.getvalue().encode("utf-8", "backslashreplace")
+
+    @property
+    def content(self) -> bytes:
+        """The whole file."""
+        return bytes(self._content)
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    table = CsvText()
+    table.extend(rows)
+    return table.content.decode()
 
 
 CLASS = re.compile(

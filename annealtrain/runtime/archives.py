@@ -25,6 +25,8 @@ def arrays(content: bytes | BinaryIO, most: int, names: Iterable[str] | None = N
             parts = archive.infolist()
             if sum(part.file_size for part in parts) > most:
                 raise ValueError(f"its arrays take more than {most / 1e6:.3g} MB")
+            if len({part.filename for part in parts}) < len(parts):
+                raise ValueError("two of its parts have one name")
             held = {part.filename.removesuffix(".npy"): part for part in parts if part.filename.endswith(".npy")}
             if names is None and len(held) < len(parts):
                 raise ValueError("it holds something beside its arrays")
@@ -49,6 +51,8 @@ def array(file: IO[bytes], size: int) -> Array:
     left = size - file.tell()
     if dtype.hasobject:
         raise ValueError("it does not hold arrays of numbers alone")
+    if not dtype.itemsize:  # any number of them takes no bytes in a file, and NumPy makes room for one each
+        raise ValueError(f"its type {dtype} has no bytes")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != left:
         raise ValueError(f"it promises an array {shape} of {dtype}, and holds {left} bytes")
     found: Array = np.empty(shape, dtype, order="F" if is_fortran else "C")

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TypeVar
 from weakref import WeakSet
 
+from annealtrain.errors import InputError
 from annealtrain.runtime.blas import ONE_THREAD
 from annealtrain.runtime.validation import whole
 
@@ -135,11 +136,11 @@ def parallel_map(
     waiting, futures = iter(items), list[Future[Result]]()
     try:
         # A few jobs ahead, not all: items may be made lazily, and results wait in memory.
-        futures.extend(here.pool.submit(run, item) for item in islice(waiting, 4 * here.size))
+        futures.extend(_submitted(here.pool, run, item) for item in islice(waiting, 4 * here.size))
         while futures:
             take(futures[0].result())  # still among the futures while it is waited for: Ctrl-C stops it too
             del futures[0]
-            futures.extend(here.pool.submit(run, item) for item in islice(waiting, 1))
+            futures.extend(_submitted(here.pool, run, item) for item in islice(waiting, 1))
     except BaseException:
         assert place.cancelled is not None
         place.cancelled.set()
@@ -152,6 +153,16 @@ def parallel_map(
             threading.Event().wait()  # as a daemon does at the end of a program: it stops without a word
         raise
     return results
+
+
+def _submitted(pool: ThreadPoolExecutor, run: Callable[[Item], Result], item: Item) -> "Future[Result]":
+    """Return a job that the pool has taken; InputError where the system starts no thread for it."""
+    try:
+        return pool.submit(run, item)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        raise InputError("no thread can be started: take threads=1, or raise the limit (ulimit -u, -v)") from error
 
 
 # Python ends without a word of its daemons, but waits for the jobs of their pools.

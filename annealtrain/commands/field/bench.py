@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from annealtrain.commands.export import OTHER, write
+from annealtrain.commands import streams
+from annealtrain.commands.export import write
 from annealtrain.commands.field import summary
 from annealtrain.commands.field.heats import Terms, heats
 from annealtrain.commands.field.judge import Mark, best_known
 from annealtrain.commands.field.race import Lap
 from annealtrain.commands.field.rivals import RIVALS, Rival, chosen
+from annealtrain.commands.new_folder import new_folder
 from annealtrain.errors import InputError, NothingRan
 from annealtrain.hamiltonian.instances import catalogue, load, names
 from annealtrain.reports import field_plots
 from annealtrain.reports.style import png
 from annealtrain.runs import paper_tables
 from annealtrain.runs.tables import as_text, write_csv
-from annealtrain.runtime import files, thread_pool
+from annealtrain.runtime import thread_pool
 from annealtrain.runtime.validation import check_all, number, optional, whole
 
 EARLY_S = 0.1  # beside the whole time, what is had by then
@@ -49,24 +51,28 @@ def bench_field(
     check_all(given, LIMITS)
     rivals, terms = chosen(solvers), Terms(tuple(instances or names()), seeds, seconds)
     starts = _starts(terms)
-    folder = folder or Path("outputs/bench") / f"field-{datetime.now():%Y-%m-%d-%H-%M-%S}"
-    if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"folder {folder} is not empty: give --output another one")
-    files.require_place(folder / "laps.csv", OTHER)
-    laps = _shown_heats(rivals, terms, jobs or thread_pool.available_threads())
+    folder = folder or Path("outputs/bench") / f"field-{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
+    with new_folder(folder):
+        _race(rivals, terms, jobs or thread_pool.available_threads(), starts, folder, target)
+
+
+def _race(
+    rivals: Sequence[Rival], terms: Terms, jobs: int, starts: dict[str, int], folder: Path, target: float
+) -> None:
+    """Race solvers; write and print what came of it."""
+    laps = _shown_heats(rivals, terms, jobs)
     laps = [_named(lap, starts) for lap in laps]
     best = best_known(catalogue(), laps)
-    times = sorted({min(EARLY_S, seconds), seconds})
+    times = sorted({min(EARLY_S, terms.seconds), terms.seconds})
     marks = summary.marks_of(laps, times, best, starts, target)
-    folder.mkdir(parents=True, exist_ok=True)
     _write_tables(folder, laps, marks, times)
     if not any(lap.has_run for lap in laps):
         raise NothingRan(f"no solver has a result ({laps[0].solver}: {laps[0].note}): {folder / 'laps.csv'} says why")
-    _write_figures(folder, laps, marks, best, starts, seconds, target)
+    _write_figures(folder, laps, marks, best, starts, terms.seconds, target)
     head, rows = summary.table(marks, times)
     print(as_text(head, rows))
     lines = [*summary.verdict(marks, times), *_better(laps)]
-    print(*lines, f"folder: {folder.absolute()}", sep="\n")
+    streams.say(*lines, f"folder: {folder.absolute()}")
 
 
 def _starts(terms: Terms) -> dict[str, int]:
