@@ -108,7 +108,7 @@ def test_a_circle_is_found_and_floors_are_counted() -> None:
 
 def test_imports_are_read_as_modules_of_the_house() -> None:
     edges = house.graph(MODULES)
-    assert edges["optimizers.kronecker"] >= {"optimizers.moving_average", "solvers.solver", "nn.losses"}
+    assert edges["optimizers.kronecker"] >= {"optimizers.kronecker_model", "solvers.solver", "nn.losses"}
     assert "experiment.builder" in edges["commands.train"]
     assert edges["errors"] == set()
 
