@@ -13,6 +13,7 @@ from annealtrain.errors import InputError, MachineLost, WrongAnswer
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
+from annealtrain.solvers.answers import kind
 from annealtrain.solvers.declared import check_declared
 from annealtrain.solvers.effort import Effort
 from annealtrain.solvers.remote import FIRST_WAIT_S, called, told
@@ -167,8 +168,3 @@ class IsingSolver(Solver):
         levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
         levels[:, form.couplings.indices] = form.encoding.levels(spins)
         return levels
-
-
-def kind(value: Any) -> str:
-    """Return what a value is, in words: None, "a dict"."""
-    return "None" if value is None else f"a {type(value).__name__}"
