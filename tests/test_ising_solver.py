@@ -417,6 +417,16 @@ def test_blocks_of_units_are_one_call(service, machine, cli, tmp_path):
     assert "9 calls of the solver and 30 problems of up to 16 spins. With 20 s of queue a call: 3.0 min." in told
 
 
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_a_call_that_the_service_puts_off_is_made_again(status, service, monkeypatch):
+    monkeypatch.setattr(service, "status", status)
+    monkeypatch.setattr(service, "fails", 2)
+    machine = example("http_machine").HttpMachine(service.url, poll_s=0.01, retry_wait_s=0.01)
+    found = machine.solve(random_problem(N=4, bits=2, alpha=0.1), seed=1)
+    assert found.stats["retries"] == 2
+    assert found.stats["submissions"] == 3
+
+
 def test_a_call_that_the_service_refuses_is_not_made_again(service, machine, cli, tmp_path, monkeypatch):
     monkeypatch.setattr(service, "status", 401)
     service.fails, service.works_until = 9, service.calls + 10
