@@ -7,6 +7,7 @@ from runs_on_blobs import Log, trainer
 from annealtrain.errors import WrongAnswer
 from annealtrain.optimizers.layerwise import pinv
 from annealtrain.solvers.decompose import Decompose
+from annealtrain.solvers.ising_solver import IsingSolver
 from annealtrain.solvers.solver import Solver
 from annealtrain.testing import random_problem
 
@@ -41,6 +42,7 @@ def levels(value=0, shape=(2, 6), dtype=np.int32):
         ((levels(np.nan, dtype=float), {}), "levels from nan"),
         ((levels(0.5, dtype=float), {}), "no whole numbers, 0 to 7"),
         ((levels(shape=(2, 7)), {}), r"shape (2, 7)"),
+        ((np.ma.masked_equal(levels(), 0), {}), "gave levels that are masked"),
         ((levels(shape=6), {}), r"shape (6,)"),
         ((levels(shape=(0, 6)), {}), r"shape (0, 6)"),
         ((levels(), {"mine": "x"}), "no dict of numbers"),
@@ -54,6 +56,19 @@ def test_levels_that_are_none_are_refused(answer, says):
         with pytest.raises(WrongAnswer) as error:
             solver.solve(problem)
         assert says in str(error.value)
+
+
+def test_spins_behind_a_mask_are_none():
+    class Masked(IsingSolver):
+        def ising(self, J, h, seed):
+            return np.ma.masked_less(np.ones((2, len(h))), hidden)
+
+    for hidden in (0, 2):
+        if hidden:
+            with pytest.raises(WrongAnswer, match=r"Masked gave spins that are masked: give .* \(reads, 18\)"):
+                Masked().solve(random_problem(N=6, bits=3))
+        else:
+            assert Masked().solve(random_problem(N=6, bits=3)).levels.shape == (3, 2, 6)
 
 
 @pytest.mark.parametrize(("answer", "gave"), [(None, "None"), ([], "0 answers"), (iter(()), "a tuple_iterator")])

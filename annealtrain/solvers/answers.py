@@ -30,6 +30,8 @@ def checked_answer(name: str, form: QuadraticForm, answer: Any) -> tuple[Array, 
     levels, stats = answer
     if not isinstance(levels, np.ndarray) or levels.dtype.kind not in "iufb":
         raise WrongAnswer(f"{name} gave levels that are no array of numbers: {asked}")
+    if np.ma.is_masked(levels):  # behind a mask lies anything
+        raise WrongAnswer(f"{name} gave levels that are masked: {asked}")
     if levels.ndim != 2 or levels.shape[1] != form.S0.size or not len(levels):
         raise WrongAnswer(f"{name} gave levels of shape {levels.shape}: {asked}")
     top = form.encoding.top_level

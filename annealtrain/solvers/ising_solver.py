@@ -156,6 +156,8 @@ class IsingSolver(Solver):
             reads = np.atleast_2d(np.array(None))
         if reads.dtype.kind not in "iufcb":
             raise WrongAnswer(f"{name} gave {kind(spins)} that is no array of spins: give (reads, {size})")
+        if np.ma.is_masked(spins):  # NumPy would take what lies behind the mask
+            raise WrongAnswer(f"{name} gave spins that are masked: give those that are found, (reads, {size})")
         gave = f"{name} gave spins of shape {np.shape(spins)}"
         if reads.ndim != 2 or reads.shape[1] != size or not len(reads):
             raise WrongAnswer(f"{gave} for {size} spins: give (reads, {size})")
