@@ -41,7 +41,7 @@ class MachineLost(InputError):
 
 
 class WrongAnswer(MachineLost):
-    """What a machine gave is no answer to what it was asked: its run has stopped, and can be resumed."""
+    """What a machine, or a class of the user's, gave is no answer: its run has stopped, and can be resumed."""
 
     code = 2
 

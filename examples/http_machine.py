@@ -29,6 +29,6 @@ class HttpMachine(IsingSolver):
             with urllib.request.urlopen(self.url + path, body, timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            if error.code < 500:  # our fault, such as a wrong token: to ask again is no use
+            if error.code < 500 and error.code not in (408, 429):  # ours, such as a wrong token: to ask again is no use
                 raise RuntimeError(f"{path}: {error.code} {error.reason}") from error
             raise

@@ -277,7 +277,7 @@ def test_estimate_tells_calls_and_seconds(cli):
     )
     lines = cli(*words, "optimizer=kronecker", "batch_size=20").out.splitlines()
     assert f"is 12 steps, 24 calls of the solver and {12 * units} problems" in lines[-3]
-    words = ["model=linear_small", "samples=30", "epochs=1", "grid=fixed", "levels=3"]
+    words = ["model=linear_small", "samples=30", "epochs=2", "grid=fixed", "levels=3"]  # the grid takes over in one
     assert "10 problems of up to 16 spins" in cli("estimate", *words, "--probe=0").out  # 8 weights of two spins
     assert lines[-2].endswith("measured on 3 of its 3 steps.")
     assert "An epoch" not in cli(*words, "--probe", "0").out

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from http.client import IncompleteRead
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -415,6 +416,69 @@ def test_blocks_of_units_are_one_call(service, machine, cli, tmp_path):
     assert service.calls - before == 9
     told = cli("estimate", *SMALL, *machine, "optimizer.block=4", "--queue=20", "--probe=0").out
     assert "9 calls of the solver and 30 problems of up to 16 spins. With 20 s of queue a call: 3.0 min." in told
+
+
+class Limited(Descent):
+    def __init__(self, max_spins=None, max_bits=None):
+        super().__init__()
+        self.max_spins, self.max_bits = max_spins, max_bits
+
+
+class Counted(IsingSolver):
+    """Notes the problems and the spins of each call."""
+
+    sizes: ClassVar[list] = []
+
+    def ising_batch(self, problems, seeds):
+        self.sizes.append((len(problems), max(len(h) for _, h in problems)))
+        sizes = [len(h) for _, h in problems]
+        return [np.random.default_rng(seed).choice([-1, 1], (2, N)) for N, seed in zip(sizes, seeds, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("words", "calls", "problems", "spins"),
+    [  # of 10 units of 8 weights; grid=fixed has steps of 8 bits behind the grid's 2
+        (["epochs=4", "optimizer.block=4"], 4 * 3, 4 * 10, 16),
+        (["epochs=4", "grid=fixed"], 10 + 2 * 10, 3 * 10, 64),  # one of float weights, one that the grid takes over in
+        (["epochs=4", "grid=fixed", "fixed_grid.shadow=0"], 3 * 10, 3 * 10, 16),
+        (["epochs=2", "grid=fixed", "optimizer=kronecker", "batch_size=15"], 4 + 3, 7 * 10, 64),
+    ],
+)
+def test_an_estimate_counts_what_a_run_asks(words, calls, problems, spins, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(Counted, "sizes", [])
+    (tmp_path / "mine/solver").mkdir(parents=True)
+    (tmp_path / "mine/solver/counted.yaml").write_text(f"_target_: {__name__}.Counted\n")
+    words = ["model=linear_small", "samples=30", "validation=20", "bits=2", "threads=1", *words]
+    words += ["--config-dir=mine", "solver=counted"]
+    told = cli("estimate", *words, "--probe=0").out
+    assert f"{calls} calls of the solver and {problems} problems of up to {spins} spins" in told
+    assert cli("train", *words, "hydra.run.dir=run").code == 0
+    assert len(Counted.sizes) == calls
+    assert sum(count for count, _ in Counted.sizes) == problems
+    assert max(size for _, size in Counted.sizes) == spins
+    assert sum(float(row["submissions"] or 0) for row in table(tmp_path / "run/solves.csv")) == calls
+
+
+@pytest.mark.parametrize("limit", ["max_spins: 63", "max_bits: 2"])
+@pytest.mark.parametrize("words", [[], ["optimizer=kronecker"]])
+def test_limits_hold_for_the_float_weights_behind_a_grid(limit, words, refused, tmp_path):
+    most = limit.partition(": ")[2]
+    (tmp_path / "mine/solver").mkdir(parents=True)
+    (tmp_path / "mine/solver/counted.yaml").write_text(f"_target_: {__name__}.Limited\n{limit}\n")
+    words = ["model=linear_small", "bits=2", "grid=fixed", "--config-dir=mine", "solver=counted", *words]
+    line = refused("train", *words, "hydra.run.dir=run")
+    assert f"Limited takes at most {most}" in line
+    assert "by steps of 8 bits, whatever bits= is: optimizer=gauss_newton fixed_grid.shadow=0 has none" in line
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_a_call_that_the_service_puts_off_is_made_again(status, service, monkeypatch):
+    monkeypatch.setattr(service, "status", status)
+    monkeypatch.setattr(service, "fails", 2)
+    machine = example("http_machine").HttpMachine(service.url, poll_s=0.01, retry_wait_s=0.01)
+    found = machine.solve(random_problem(N=4, bits=2, alpha=0.1), seed=1)
+    assert found.stats["retries"] == 2
+    assert found.stats["submissions"] == 3
 
 
 def test_a_call_that_the_service_refuses_is_not_made_again(service, machine, cli, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("packages")
 ROOT = Path(__file__).resolve().parents[1]
 YAML = {path.relative_to(ROOT / "configs").as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
 (NEXT,) = re.findall(r'^NEXT = "(.*?)"', (ROOT / "setup.py").read_text(), re.M)
-PARTS = ("annealtrain", "configs", "csrc", "tests")
+PARTS = ("annealtrain", "configs", "csrc", "docs", "examples", "tests")
 TRAIN = ("train", "model=linear_small", "samples=100", "epochs=1", "threads=1", "hydra.run.dir=run")
 
 
@@ -118,10 +118,12 @@ def test_the_source_archive_is_complete(source: tuple[Path, Path]) -> None:
     wanted = [
         path
         for part in PARTS
-        for ending in ("py", "pyi", "pyx", "pxd", "c", "h")
+        for ending in ("py", "pyi", "pyx", "pxd", "c", "h", "md", "ipynb", "svg", "png")
         for path in ROOT.glob(f"{part}/**/*.{ending}")
         if path.name != "_version.py"
     ]
+    for name in ("mkdocs.yml", "CONTRIBUTING.md", "CITATION.cff", "Makefile", "examples/http_service.py"):
+        assert (unpacked / name).is_file(), name
     assert {"csrc/anneal.pyx", "csrc/kernel.h", "configs/__init__.py", "tests/conftest.py"} <= {
         path.relative_to(ROOT).as_posix() for path in wanted
     }

@@ -132,6 +132,7 @@ def test_kronecker_has_the_slope_of_the_penalised_loss():
         optimizer = Kronecker(l1=l1, l2=l2, damping=0.1, **grid)
         optimizer.start(made, seed=0, timer=StageTimer())
         problems.append(optimizer.next_problem(3, given, STEP))
+    optimizer._measure_curvature(given, STEP)  # as for the problem, which leaves nothing behind
     W, model = made.trainable[3].weights, optimizer._model
     R, Gamma = model.input_factor.mean(3), model.output_factor.mean(3)
     r, g = R.diagonal().mean(), Gamma.diagonal().mean()

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 import annealtrain
@@ -46,3 +47,9 @@ def test_numbers_out_of_their_limits(given: tuple, said: str) -> None:
         annealtrain.tts(*given)
     with pytest.raises(InputError, match="confidence=1 is not a number above 0 and below 1"):
         annealtrain.tts(1.0, 1, 2, confidence=1)
+
+
+def test_numbers_of_numpy_give_plain_ones() -> None:
+    found = annealtrain.tts(np.float32(0.1), np.int64(3), np.int64(4))
+    assert {type(value) for value in found} == {float}
+    assert found == annealtrain.tts(float(np.float32(0.1)), 3, 4)

@@ -171,16 +171,17 @@ def _calls_line(config: Config, footing: Footing, queue_s: float) -> str:
     run = f"A run of {config['epochs']} epochs is {steps:,} step{'s' * (steps > 1)}"
     if optimizer.solver is None:
         return f"{run} and calls no solver."
-    solver, bits = optimizer.solver, _bits(config, footing)
-    found = [solver.most_problems(units=M, weights=N, bits=bits) for M, N in shapes]
-    calls, problems, most = 0, steps * sum(count for count, _ in found), max(spins for _, spins in found)
-    for M, N in shapes:
-        at_once = optimizer.units_a_solve(M)
-        calls += steps * sum(
-            count * solver.calls(units=units, weights=N, bits=bits)
-            for units, count in ((at_once, M // at_once), (M % at_once, 1))
-            if units
-        )
+    solver, calls, problems, most = optimizer.solver, 0, 0, 0
+    for one, times in optimizer.asking(steps):
+        bits = config["bits"] if one.bits is None else one.bits
+        for M, N in shapes:
+            count, spins = solver.most_problems(units=M, weights=N, bits=bits)
+            problems, most, at_once = problems + times * count, max(most, spins), one.units_a_solve(M)
+            calls += times * sum(
+                count * solver.calls(units=units, weights=N, bits=bits)
+                for units, count in ((at_once, M // at_once), (M % at_once, 1))
+                if units
+            )
     line = f"{run}, {calls:,} calls of the solver and {problems:,} problems of up to {most:,} spins."
     return line + (f" With {queue_s:g} s of queue a call: {duration(calls * queue_s)}." if queue_s else "")
 

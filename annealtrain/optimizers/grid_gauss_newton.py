@@ -65,6 +65,11 @@ class GridGaussNewton(GridOptimizer[FloatGaussNewton]):
     def units_a_solve(self, units: int) -> int:
         return 1
 
+    def asking(self, steps: int) -> list[tuple[Optimizer, int]]:
+        floats = int(self.share * steps)
+        found = [(self.float_optimizer, floats), (self, steps - floats - 1)]  # the grid takes over by itself
+        return [(one, count) for one, count in found if count > 0]
+
     def start(self, network: Model, *, seed: int, timer: StageTimer) -> None:
         super().start(network, seed=seed, timer=timer)
         self.thresholds = np.full(len(network.trainable), FIRST_THRESHOLD)

@@ -21,6 +21,7 @@ from annealtrain.runtime.array_types import Row
 from annealtrain.solvers.solver import Solver
 
 RIGIDITY = 1.0
+CALLS = ("submissions", "retries")  # of a machine, for the float step and for the grid
 SCALE_STEP = 1.1  # times which a scale may change in a step
 
 
@@ -35,6 +36,9 @@ class FloatKronecker(Optimizer):
 class GridKronecker(GridOptimizer[FloatKronecker]):
     """Keeps every weight on a grid, at each step that which fits the float weights best."""
 
+    def asking(self, steps: int) -> list[tuple[Optimizer, int]]:
+        return [(self.float_optimizer, steps), (self, steps - int(self.share * steps))]
+
     def step(self, batch: Batch, step: Step, progress: Progress) -> list[Row]:
         held, layers = self.held, self.network.trainable
         if held.trains_float(step.number, step.total):
@@ -48,8 +52,9 @@ class GridKronecker(GridOptimizer[FloatKronecker]):
         with self.timer.stage("anneal_s"):
             for k, (layer, old) in enumerate(zip(layers, before, strict=True)):
                 held.shadow[k] = held.shadow[k] + (layer.weights - old)
-                moved = self._fit(k, solver, self.solve_seed(k, step))
+                moved, stats = self._fit(k, solver, self.solve_seed(k, step))
                 rows[k] |= {"L": float(held.on_grid[k].scales.mean()), "moved_share": moved}
+                rows[k] |= {name: rows[k].get(name, 0.0) + stats[name] for name in CALLS if name in stats}
         held.put()
         return rows
 
@@ -59,19 +64,23 @@ class GridKronecker(GridOptimizer[FloatKronecker]):
             "training has: take optimizer=gauss_newton, or grid=step"
         )
 
-    def _fit(self, k: int, solver: Solver, seed: np.random.SeedSequence) -> float:
-        """Bring a layer's grid closer to its float weights; return the share of weights that changed their level."""
+    def _fit(self, k: int, solver: Solver, seed: np.random.SeedSequence) -> tuple[float, dict[str, float]]:
+        """Bring a layer's grid closer to its float weights.
+
+        Return the share of weights that changed their level, and the solver's statistics.
+        """
         held, W = self.held.on_grid[k], self.held.shadow[k]
         J = self.float_optimizer.couplings(k).J
         if not J.any():  # nothing of the layer reaches the outputs
-            return 0.0
+            return 0.0, {}
         A = J + RIGIDITY * np.eye(len(J))
         before, units = held.levels.copy(), range(held.units)
         problem = held.problem(units, Couplings(A, np.ones(len(A), bool)), -2 * W @ A)
-        held.take(units, solver.solve(problem, seed=seed).levels[:, 0])
+        result = solver.solve(problem, seed=seed)
+        held.take(units, result.levels[:, 0])
         T = held.directions
         TA = T @ A
         size = (TA * T).sum(axis=1)  # 0 where all are in the middle of an odd number of levels
         scales = np.where(size > 0, (TA * W).sum(axis=1) / np.where(size > 0, size, 1), held.scales)
         held.scales = np.clip(scales, held.scales / SCALE_STEP, held.scales * SCALE_STEP)
-        return float(np.mean(before != held.levels))
+        return float(np.mean(before != held.levels)), result.stats

@@ -3,6 +3,7 @@
 from math import prod
 from typing import Generic, TypeVar
 
+from annealtrain.errors import InputError
 from annealtrain.nn.model import Model
 from annealtrain.optimizers.optimizer import Optimizer
 from annealtrain.optimizers.weight_grid import HELD_BYTES, OF_SHADOW, GridWeights, WeightGrid
@@ -11,6 +12,7 @@ from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.solvers.solver import Solver
 
 SHADOW = 0.3  # of the steps
+MANY = 1_000_000  # of which any share is some
 Float = TypeVar("Float", bound=Optimizer)
 
 
@@ -32,6 +34,19 @@ class GridOptimizer(Optimizer, Generic[Float]):
         super().start(network, seed=seed, timer=timer)
         self.float_optimizer.start(network, seed=seed, timer=timer)
         self.held = GridWeights(network.trainable, self.grid, share=self.share)
+
+    def check(self, network: Model) -> None:
+        super().check(network)
+        bits = self.float_optimizer.bits
+        if bits is None or all(one is self for one, _ in self.asking(MANY)):
+            return
+        try:
+            self.solver.check(bits=bits, weights=[layer.weight_shape[1] for layer in network.trainable])
+        except InputError as error:
+            raise type(error)(
+                f"{error}; grid=fixed moves float weights behind its own by steps of {bits} bits, whatever bits= is: "
+                "optimizer=gauss_newton fixed_grid.shadow=0 has none of them"
+            ) from None
 
     def step_bytes(self, network: Model, samples: int, threads: int) -> int:
         held = HELD_BYTES * sum(prod(layer.weight_shape) for layer in network.trainable)

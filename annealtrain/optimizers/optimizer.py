@@ -84,15 +84,20 @@ class Optimizer:
 
     def prepare(self, network: Model, steps: int) -> None:
         """Tell the solver how many units of each layer it gets at once, and how often in a run of so many steps."""
-        if self.solver is None or self.bits is None:
-            return
         shapes = [layer.weight_shape for layer in network.trainable]
-        self.solver.prepare(
-            bits=self.bits,
-            weights=[N for _, N in shapes],
-            units=[self.units_a_solve(M) for M, _ in shapes],
-            solves=[steps * -(-M // self.units_a_solve(M)) for M, _ in shapes],
-        )
+        for one, count in self.asking(steps):
+            if one.solver is None or one.bits is None:
+                continue
+            one.solver.prepare(
+                bits=one.bits,
+                weights=[N for _, N in shapes],
+                units=[one.units_a_solve(M) for M, _ in shapes],
+                solves=[count * -(-M // one.units_a_solve(M)) for M, _ in shapes],
+            )
+
+    def asking(self, steps: int) -> "list[tuple[Optimizer, int]]":
+        """Return which optimizers ask the solver in a run of so many steps, and each one in how many: 1 at least."""
+        return [(self, steps)]
 
     def units_a_solve(self, units: int) -> int:
         """Return how many of a layer's units the solver is given together; the next wait for what they find."""

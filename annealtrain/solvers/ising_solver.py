@@ -13,6 +13,7 @@ from annealtrain.errors import InputError, MachineLost, WrongAnswer
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
+from annealtrain.solvers.answers import kind
 from annealtrain.solvers.declared import check_declared
 from annealtrain.solvers.effort import Effort
 from annealtrain.solvers.remote import FIRST_WAIT_S, called, told
@@ -155,6 +156,8 @@ class IsingSolver(Solver):
             reads = np.atleast_2d(np.array(None))
         if reads.dtype.kind not in "iufcb":
             raise WrongAnswer(f"{name} gave {kind(spins)} that is no array of spins: give (reads, {size})")
+        if np.ma.is_masked(spins):  # NumPy would take what lies behind the mask
+            raise WrongAnswer(f"{name} gave spins that are masked: give those that are found, (reads, {size})")
         gave = f"{name} gave spins of shape {np.shape(spins)}"
         if reads.ndim != 2 or reads.shape[1] != size or not len(reads):
             raise WrongAnswer(f"{gave} for {size} spins: give (reads, {size})")
@@ -167,8 +170,3 @@ class IsingSolver(Solver):
         levels = np.zeros((len(spins), form.S0.size), dtype=np.int32)
         levels[:, form.couplings.indices] = form.encoding.levels(spins)
         return levels
-
-
-def kind(value: Any) -> str:
-    """Return what a value is, in words: None, "a dict"."""
-    return "None" if value is None else f"a {type(value).__name__}"

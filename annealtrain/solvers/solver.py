@@ -14,6 +14,7 @@ from annealtrain.hamiltonian.substitution import of_one_range
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
+from annealtrain.solvers.answers import checked_answer, checked_batch
 from annealtrain.solvers.bounds import lower_bound
 from annealtrain.solvers.deadline import UNWATCHED, Watch
 from annealtrain.solvers.effort import Effort
@@ -177,7 +178,7 @@ class Solver:
         if problem.is_shared or self.takes_all_units:
             forms = thread_pool.parallel_map(problem.unit, units)
             started = time.perf_counter()
-            samples = self.sample_batch(forms, seeds)
+            samples = checked_batch(type(self).__name__, forms, self.sample_batch(forms, seeds))
             times = {"build_s": started - began, "anneal_s": time.perf_counter() - started}
             share = {stage: seconds / problem.num_units for stage, seconds in times.items()}
             together = energies_together(problem.is_shared, forms, [levels for levels, _ in samples])
@@ -193,7 +194,7 @@ class Solver:
                 started = time.perf_counter()
                 form = problem.unit(i)
                 built = time.perf_counter()
-                levels, stats = self.sample(form, seeds[i])
+                levels, stats = checked_answer(type(self).__name__, form, self.sample(form, seeds[i]))
                 times = {"build_s": prepared + built - started, "anneal_s": time.perf_counter() - built}
                 return _scored(problem, form, levels, stats, times)
 

@@ -27,7 +27,7 @@ def tts(run_s: float, successes: int, runs: int, *, confidence: float = 0.99, in
     check_all(given, {"run_s": number(above=0), "runs": whole(), "confidence": share, "interval": share})
     whole(0, runs).check("successes", successes)
     least, most = success_interval(successes, runs, interval)
-    needed = [run_s * runs_needed(p, confidence) for p in (successes / runs, most, least)]
+    needed = [float(run_s) * runs_needed(p, confidence) for p in (successes / runs, most, least)]
     return TimeToSolution(*needed)
 
 

@@ -18,6 +18,7 @@ from annealtrain.runtime.random_streams import Stream, generator, stream
 from annealtrain.runtime.ranks import current_ranks, require_samples
 from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.solvers.statistics import merge_by_layer
+from annealtrain.training.answers import check_weights, checked_rows
 from annealtrain.training.callback import Checkpoint, Observer
 from annealtrain.training.task import Classification, Task
 from annealtrain.training.weight_averaging import WeightAveraging
@@ -76,12 +77,15 @@ class Trainer:
             observer.epoch_done({"epoch": 0, **scores, **self.timer.take()}, [], self.checkpoint())
             if not np.isfinite(scores["train_loss"]):
                 return
+        name = type(self.optimizer).__name__
         for epoch in range(done or 0, self.epochs):
             rows: list[Row] = []
             for step, batch in self._batches(epoch):
-                rows += self.optimizer.step(batch, step, partial(observer.solving, epoch))
+                given = self.optimizer.step(batch, step, partial(observer.solving, epoch))
+                rows += checked_rows(name, self.network, given)
                 if self._averages:
                     self._averages.add()
+            check_weights(name, self.network)
             solves = merge_by_layer(rows)
             metrics = {"epoch": epoch + 1, **self.scores(), **epoch_columns(solves), **self.timer.take()}
             observer.epoch_done(metrics, solves, self.checkpoint())
