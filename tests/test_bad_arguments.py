@@ -22,6 +22,8 @@ def run(cli: Callable, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+# Ctrl-C may come within what Python does as it frees an object, where it lets no error through.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("count", [60, pytest.param(2000, marks=TORTURE)])
 def test_bad_arguments(cli: Callable, tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     is_long, train = count > 60, Trainer.run

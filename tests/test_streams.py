@@ -14,6 +14,7 @@ from conftest import SMALL, finished, started
 from run_folders import reseal, write_run
 
 from annealtrain.commands import streams
+from annealtrain.commands.hydra_app import remove_if_empty
 from annealtrain.runs.tables import read_json
 
 CLOSED = """
@@ -159,6 +160,28 @@ def test_a_log_of_two_names_is_continued_in_a_copy(tmp_path: Path, capsys: pytes
     assert (tmp_path / "snapshot.log").read_text() == "begun\n"
     assert (tmp_path / "train.log").read_text() == "begun\ngone wrong\ngone wrong\n"
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_logged_after_a_runs_folder_is_removed_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders, handlers = [tmp_path / "ended", tmp_path / "other"], []
+    for folder in folders:
+        folder.mkdir()
+        handlers.append(streams.LogFile(str(folder / "train.log"), delay=True))
+        logging.getLogger().addHandler(handlers[-1])
+    try:
+        remove_if_empty(folders[0])  # as Ctrl-C does before a run has written
+        folders[1].rmdir()  # as somebody else does
+        logging.getLogger().error("a library ends")
+    finally:
+        for handler in handlers:
+            logging.getLogger().removeHandler(handler)
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "cannot write" in line] == [
+        f"annealtrain: cannot write {folders[1] / 'train.log'} (No such file or directory): "
+        "what goes wrong in this run is not kept there"
+    ]
 
 
 def test_folders_of_others_steer_no_terminal(cli: Callable, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from annealtrain.commands import job_folder, search, sweep, together, train_flags
+from annealtrain.commands import job_folder, search, streams, sweep, together, train_flags
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
 from annealtrain.experiment import own_folder, own_yaml
@@ -174,6 +174,7 @@ def remove_if_empty(folder: Path) -> None:
     """Remove the run folder that Hydra made for a run that did not begin, and the default folders around it."""
     try:
         folder.rmdir()
+        streams.end_log(folder)
         if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.parent.name):
             folder.parent.rmdir()
             folder.parent.parent.rmdir()

@@ -112,6 +112,13 @@ class LogFile(logging.FileHandler):
         self.stream = None
 
 
+def end_log(folder: Path) -> None:
+    """Let what is logged of a run from now on go nowhere, and say nothing of it: its folder has been removed."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogFile) and Path(handler.baseFilename).parent == folder.absolute():
+            handler.is_told = True
+
+
 def let_go() -> None:
     """Send what is still to be printed nowhere, so that the interpreter's end does not stumble over it."""
     with suppress(OSError, ValueError):
