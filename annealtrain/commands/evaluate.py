@@ -8,7 +8,7 @@ from annealtrain.errors import InputError
 from annealtrain.experiment import trust, versions
 from annealtrain.experiment.builder import build_saved
 from annealtrain.experiment.config import saved_config
-from annealtrain.runs import checkpoint, collection, foreign
+from annealtrain.runs import checkpoint, checksums, collection, foreign
 from annealtrain.runs.contents import finite
 from annealtrain.runs.provenance import differences
 from annealtrain.runtime import thread_pool
@@ -40,7 +40,7 @@ def evaluate(folder: Path, trusted: Sequence[str] = (), data_dir: str | None = N
             command = collection.resume_command(folder, trust.flags(config))
             raise InputError(f"the run in {folder} is not finished: {command}")
         if "checksums" not in result:
-            streams.say("made by a version that kept no checksums: whether a file was changed since cannot be told")
+            streams.say(checksums.UNSEALED)
         experiment = build_saved(config, folder)
     elsewhere = [] if is_exact else differences(run.meta)
     same, trainer = True, None

@@ -23,7 +23,7 @@ from annealtrain.experiment.quantize_config import compose_quantize, grids_of
 from annealtrain.optimizers.quantization.codes import sizes
 from annealtrain.optimizers.quantization.network import Method, QuantizedLayer, Told, check, quantized
 from annealtrain.optimizers.quantization.source import Source
-from annealtrain.runs import lock
+from annealtrain.runs import checksums, lock
 from annealtrain.runs.provenance import peak_memory_mb, provenance
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array, Row
@@ -189,7 +189,7 @@ def checked(folder: Path) -> str:
     result = record.result()
     told = "Its files are what annealtrain quantize wrote; the scores are those of then."
     if "checksums" not in result:
-        told = "made by a version that kept no checksums: whether a file was changed since cannot be told"
+        told = checksums.UNSEALED
     return f"{told}\n{summary(result, folder)}"
 
 

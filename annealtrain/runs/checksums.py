@@ -16,6 +16,7 @@ from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Row
 
 TEXTS, WEIGHTS = (CONFIG, META, METRICS, SOLVES, HISTOGRAMS), (LAST, BEST)
+UNSEALED = "made by a version that kept no checksums: whether a file was changed since cannot be told"
 SEALED = "checksums"  # in meta.json, which has a checksum itself: the run's result will have them
 # Versions whose runs may have none; of the second only those that recorded no BLAS kernel either.
 WITHOUT = re.compile(r"0\.1\.\d+|0\.2\.0\.dev0")

@@ -6,6 +6,7 @@ from typing import Any
 from annealtrain.errors import WrongAnswer
 from annealtrain.nn.model import Model
 from annealtrain.runtime.array_types import Row
+from annealtrain.solvers.answers import kind
 
 
 def checked_rows(name: str, network: Model, rows: Any) -> list[Row]:
@@ -13,7 +14,7 @@ def checked_rows(name: str, network: Model, rows: Any) -> list[Row]:
     count = len(network.trainable)
     asked = f"return a list of rows, dicts with 'layer', 0 to {count - 1}; [] where nothing is recorded"
     if not isinstance(rows, Iterable) or isinstance(rows, dict | str):
-        raise WrongAnswer(f"{name}.step gave {'None' if rows is None else f'a {type(rows).__name__}'}: {asked}")
+        raise WrongAnswer(f"{name}.step gave {kind(rows)}: {asked}")
     found = list(rows)
     for row in found:
         if not isinstance(row, dict) or row.get("layer") not in range(count):
