@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from dwave.samplers import SimulatedAnnealingSampler, SteepestDescentSolver
+from scipy.linalg import fractional_matrix_power
 from small_network import varied
 
 from annealtrain.data.loader import Loader
@@ -168,10 +169,10 @@ class Spy(SimulatedAnnealing):
         return result
 
 
-@pytest.mark.parametrize("weight_decay", [0.0, 0.2])
-def test_energies_are_those_of_the_model(weight_decay):
+@pytest.mark.parametrize(("power", "weight_decay"), [(1, 0.0), (1, 0.2), (0.5, 0.0), (0.5, 0.2), (0.3, 0.2)])
+def test_energies_are_those_of_the_model(power, weight_decay):
     made, shown, spy = network(), batch(50), Spy()
-    optimizer = started(made, spy, eta=0.5, damping=0.1, weight_decay=weight_decay)
+    optimizer = started(made, spy, eta=0.5, damping=0.1, power=power, weight_decay=weight_decay)
     before = [layer.weights for layer in made.trainable]
     loss_gradients = optimizer._loss_and_gradients(shown)[1]
     optimizer.step(shown, Step(0, 1, 0, 4), lambda layer, share: None)
@@ -180,8 +181,9 @@ def test_energies_are_those_of_the_model(weight_decay):
         problem, result = kept[layer.weights.shape]
         R, Gamma = optimizer._model.input_factor.mean(k), optimizer._model.output_factor.mean(k)  # one probe's own
         r, g = np.diag(R).mean(), np.diag(Gamma).mean()
-        J = R / r + 0.1 * np.eye(len(R))
-        H = 0.5 * np.linalg.solve(Gamma + 0.1 * g * np.eye(len(Gamma)), loss_gradients[k]) / r
+        J = fractional_matrix_power(R / r + 0.1 * np.eye(len(R)), power)
+        back = fractional_matrix_power(Gamma + 0.1 * g * np.eye(len(Gamma)), -power)
+        H = 0.5 * back @ loss_gradients[k] / r**power
         H += 0.5 * weight_decay * 2 * before[k] @ J
         d = made.trainable[k].weights - before[k]
         for m in range(len(d)):
@@ -318,6 +320,8 @@ def test_a_layer_that_nothing_reaches_stays():
     [
         ({"eta": -1}, "optimizer.eta=-1 is not a number above 0 and at most 10"),
         ({"eta": 0}, "optimizer.eta=0 is not a number above 0"),
+        ({"power": 1.5}, "optimizer.power=1.5 is not a number from 0 to 1"),
+        ({"power": 0.5, "l1": 0.1}, "optimizer.l1 and optimizer.l2 are told in curvature: set kronecker.power=1"),
         ({"damping": 0}, "optimizer.damping=0 is not a number above 0"),
         ({"momentum": 1}, "optimizer.momentum=1 is not a number of at least 0 and below 1"),
         ({"memory": -0.1}, "optimizer.memory=-0.1 is not a number of at least 0 and below 1"),

@@ -29,8 +29,16 @@ RULES = {
 BEFORE = {"init": None, "trainable": None, "precision": "float32"}
 # Of optimizers and solvers that now have a choice, and the own values that they read.
 NODES_BEFORE: dict[str, dict[str, Any]] = {
-    "optimizer": {"loss": "squared_error", "factors": "sites", "block": 1, "weight_decay": 0.0, "l1": 0, "l2": 0},
-    "kronecker": {"loss": "squared_error", "eta": 0.3},
+    "optimizer": {
+        "loss": "squared_error",
+        "factors": "sites",
+        "block": 1,
+        "power": 1.0,
+        "weight_decay": 0.0,
+        "l1": 0,
+        "l2": 0,
+    },
+    "kronecker": {"loss": "squared_error", "eta": 0.3, "power": 1.0},
     "gauss_newton": {"loss": "squared_error"},
     "solver": {"num_blocks": 0},
 }

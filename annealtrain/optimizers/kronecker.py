@@ -52,10 +52,11 @@ def kronecker_bytes(network: Model, samples: int, threads: int) -> int:
 class Kronecker(FloatKronecker):
     """Minimises E_m(d) = d'Jd + H_m d of every unit m in its box |d_j| <= L, and moves the weights by d.
 
-    J = R / r + damping I, H = eta (Gamma + damping g I)^-1 h / r, r and g the means of the diagonals of R and Gamma,
-    h the gradient of the loss averaged over steps. All layers move at once, and no step is refused.
+    J = (R / r + damping I)^p, H = eta (Gamma + damping g I)^-p h / r^p, r and g the means of the diagonals of R and
+    Gamma, h the gradient of the loss averaged over steps. All layers move at once, and no step is refused.
     eta: size of a step at the start; it falls linearly with the steps, to a fiftieth.
-    damping: rho, relative. momentum, memory: decay of the averages of the gradient and of the curvature.
+    power: p, 1 (Gauss-Newton), or less, see `KroneckerModel`. damping: rho, relative.
+    momentum, memory: decay of the averages of the gradient and of the curvature.
     every: steps between two measurements of the curvature. loss: squared_error or cross_entropy.
     weight_decay: nu, adds 2 eta nu w_m J to H of unit m, w_m its weights: with no gradient and no box d is -eta nu w_m.
     l1, l2: the loss has a penalty l1 |W|_1 + l2 |W|^2, see `KroneckerModel.problem`.
@@ -71,6 +72,7 @@ class Kronecker(FloatKronecker):
     @checked(
         "optimizer.",
         eta=number(above=0, most=10),
+        power=number(0, most=1),
         damping=number(above=0, most=1e6),
         momentum=number(0, below=1),
         memory=number(0, below=1),
@@ -84,6 +86,7 @@ class Kronecker(FloatKronecker):
     def __init__(
         self,
         eta: float = 0.3,
+        power: float = 1.0,
         damping: float = 0.1,
         momentum: float = 0.9,
         memory: float = 0.95,
@@ -99,9 +102,12 @@ class Kronecker(FloatKronecker):
         bits: int,
     ) -> None:
         self.solver, self.half_range, self.bits = solver, half_range, bits
-        self.eta, self.damping, self.momentum, self.memory, self.every = eta, damping, momentum, memory, every
+        self.eta, self.power, self.damping = eta, power, damping
+        self.momentum, self.memory, self.every = momentum, memory, every
         self.objective, self.factors = LOSSES[loss], factors
         self.weight_decay, self.penalty = weight_decay, Penalty(l1, l2)
+        if power != 1 and not self.penalty.is_none:
+            raise InputError("optimizer.l1 and optimizer.l2 are told in curvature: set kronecker.power=1")
 
     def on_grid(self, grid: WeightGrid) -> Optimizer:
         if not self.penalty.is_none:
@@ -122,6 +128,7 @@ class Kronecker(FloatKronecker):
             memory=self.memory,
             form=self.factors,
             weight_decay=self.weight_decay,
+            power=self.power,
             ranks=self._ranks,
         )
 

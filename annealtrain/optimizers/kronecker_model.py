@@ -16,11 +16,14 @@ FORMS = ("sites", "expand", "reduce")
 
 
 class KroneckerModel:
-    """E_m(d) = d'Jd + H_m d of every unit m of every layer, J = R / r + damping I,
-    H = eta ((Gamma + damping g I)^-1 h / r + 2 weight_decay W J), r and g the means of the diagonals of R and Gamma, W
-    the weights: with no gradient and no box d is -eta weight_decay W.
+    """E_m(d) = d'Jd + H_m d of every unit m of every layer, J = (R / r + damping I)^p,
+    H = eta ((Gamma + damping g I)^-p h / r^p + 2 weight_decay W J), r and g the means of the diagonals of R and Gamma,
+    W the weights, p the power: with no gradient and no box d is -eta weight_decay W.
 
     h, R and Gamma are averages over steps. momentum, memory: decay of h's, and of those of R and Gamma.
+    power: 1 is Gauss-Newton's. With 1/2 the step is h divided by the root mean square of what it is for single samples,
+    in all directions of the layer at once, as in Shampoo (Gupta, Koren and Singer, arXiv:1802.09568) and, weight by
+    weight, in Adam: the curvature's small directions, where h is mostly noise, are then not blown up by their inverse.
     form: of the factors of a layer with sites, see `kronecker_factors`. ranks: processes that measure together.
     """
 
@@ -33,9 +36,10 @@ class KroneckerModel:
         memory: float,
         form: str = "sites",
         weight_decay: float = 0.0,
+        power: float = 1.0,
         ranks: Ranks = ALONE,
     ) -> None:
-        self.damping, self.form, self.weight_decay, self.ranks = damping, form, weight_decay, ranks
+        self.damping, self.form, self.weight_decay, self.power, self.ranks = damping, form, weight_decay, power, ranks
         self.gradient = MovingAverage([np.zeros(shape) for shape in shapes], momentum)  # h
         self.input_factor = MovingAverage([np.zeros((N, N)) for _, N in shapes], memory)  # R
         self.output_factor = MovingAverage([np.zeros((M, M)) for M, _ in shapes], memory)  # Gamma
@@ -69,7 +73,7 @@ class KroneckerModel:
         return whole[self.ranks.rank :: self.ranks.size]
 
     def preconditioner(self, k: int) -> tuple[Couplings, Array]:
-        """Return a layer's J and the matrix (Gamma + damping g I)^-1 / r from its h to H / eta; they are kept."""
+        """Return a layer's J and the matrix (Gamma + damping g I)^-p / r^p from its h to H / eta; they are kept."""
         if k not in self._preconditioners:
             self._preconditioners[k] = self._precondition(self.input_factor.sums[k], self.output_factor.sums[k])
         return self._preconditioners[k]
@@ -81,7 +85,11 @@ class KroneckerModel:
             return Couplings(np.zeros_like(R)), np.zeros_like(gamma)
         J = R * (scale / r) + self.damping * np.eye(len(R))
         damped = gamma * scale + self.damping * g * np.eye(len(gamma))
-        return Couplings(J, np.ones(len(J), bool)), np.linalg.inv(damped) / r
+        if self.power == 1:
+            back = np.linalg.inv(damped) / r
+        else:
+            J, back = _power(J, self.power), _power(damped, -self.power) / r**self.power
+        return Couplings(J, np.ones(len(J), bool)), back
 
     def problem(
         self,
@@ -95,8 +103,8 @@ class KroneckerModel:
     ) -> LayerProblem:
         """Return the Hamiltonians of changes d, |d_j| <= half_range, of a layer's weights (M, N).
 
-        penalty: of these weights. Its slope is exact, and joins h; its curvature stands in the one J as if Gamma
-        were g I: its mean over units, divided by r g.
+        penalty: of these weights, with a power of 1. Its slope is exact, and joins h; its curvature stands in the one
+        J as if Gamma were g I: its mean over units, divided by r g.
         """
         couplings, inverse = self.preconditioner(k)
         h = self.gradient.mean(k)
@@ -133,6 +141,13 @@ class KroneckerModel:
         for name, average in self._averages.items():
             average.restore(name, state)
         self._preconditioners.clear()
+
+
+def _power(A: Array, power: float) -> Array:
+    """Return a power of a symmetric matrix that is positive definite."""
+    values, vectors = np.linalg.eigh(A)
+    root = vectors * values ** (power / 2)
+    return root @ root.T  # to the last bit its own transpose
 
 
 Sums = tuple[Array, Array, int, int]

@@ -31,9 +31,9 @@ class IsingKronecker(torch.optim.Optimizer):
     """Minimises, in each step and of every unit m of each Conv2d and Linear layer, E_m(d) = d'Jd + H_m d over changes d
     of its weights with |d_j| <= L in 2^bits levels, by an Ising solver, and moves the weights by d.
 
-    J = R / r + damping I, H = eta (Gamma + damping g I)^-1 h / r: h is the average of the gradients, R and Gamma are
-    the Kronecker factors of the Gauss-Newton matrix (Martens and Grosse, arXiv:1503.05671), r and g the means of their
-    diagonals; levels and spins are those of Eqs. (6), (7), the Ising form that of Eqs. (8), (9).
+    J = (R / r + damping I)^p, H = eta (Gamma + damping g I)^-p h / r^p: h is the average of the gradients, R and Gamma
+    are the Kronecker factors of the Gauss-Newton matrix (Martens and Grosse, arXiv:1503.05671), r and g the means of
+    their diagonals; levels and spins are those of Eqs. (6), (7), the Ising form that of Eqs. (8), (9).
 
     module: any; samples come first in what it is called with. bits: of a change.
     half_range: L, which is the `lr` of the first parameter group: torch's schedulers act on it, and eta falls with it;
@@ -43,7 +43,7 @@ class IsingKronecker(torch.optim.Optimizer):
     layers: names or numbers of the layers to anneal; None: all Conv2d and Linear.
     rest: a torch optimizer's class, or a function of the list of parameters, for all other parameters; None: they stay
     as they are, with a warning that names them. outputs: gets (samples, classes) of what the module returns.
-    eta, damping, momentum, memory, every, factors, weight_decay: see `Kronecker`.
+    eta, power p, damping, momentum, memory, every, factors, weight_decay: see `Kronecker`.
     threads: for solving; None: PyTorch's number.
     """
 
@@ -52,6 +52,7 @@ class IsingKronecker(torch.optim.Optimizer):
         bits=whole(1, 16),
         half_range=number(above=0),
         eta=number(above=0, most=10),
+        power=number(0, most=1),
         damping=number(above=0, most=1e6),
         momentum=number(0, below=1),
         memory=number(0, below=1),
@@ -78,6 +79,7 @@ class IsingKronecker(torch.optim.Optimizer):
         rest: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
         outputs: Callable[[Any], Tensor] | None = None,
         eta: float = 0.15,
+        power: float = 1.0,
         damping: float = 0.1,
         momentum: float = 0.9,
         memory: float = 0.95,
@@ -98,6 +100,7 @@ class IsingKronecker(torch.optim.Optimizer):
             "threads": threads,
             "form": factors,
             "weight_decay": weight_decay,
+            "power": power,
         }
         settings |= {"damping": damping, "momentum": momentum, "memory": memory}
         solver = _solver(solver, solver_settings or {})
