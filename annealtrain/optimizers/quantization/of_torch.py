@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from annealtrain.errors import InputError
-from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, dtype_of
+from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, dtype_of, require_values
 from annealtrain.nn.torch_module import TorchModule
 from annealtrain.optimizers.quantization.batch_norm import fold_batch_norms
 from annealtrain.runtime.array_types import Array
@@ -32,6 +32,7 @@ class TorchSource:
     has_gradients = True
 
     def __init__(self, module: nn.Module, first: Any, *, leave: Sequence[str] = ()) -> None:
+        require_values(module)
         try:
             self.module = copy.deepcopy(module).eval()
         except RuntimeError as error:  # of PyTorch, of weights that are computed at each pass
