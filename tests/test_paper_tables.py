@@ -65,8 +65,8 @@ def test_markdown_is_aligned() -> None:
     assert (gap, note[:25]) == ("", "+-: standard deviation (n")
     assert "+-" not in markdown((HEAD, TABLE[1][1:]))
     assert len({len(line) for line in lines}) == 1
-    assert lines[1] == "| ------------------- | -----: | ---------------: |"
-    assert lines[2] == "| le\\|net_1 50%       |      8 | 0.9600 +- 0.0040 |"
+    assert lines[1] == "| -------------------------- | -----: | ---------------: |"
+    assert lines[2] == "| le\\|net_1 50%              |      8 | 0.9600 +- 0.0040 |"
 
 
 def test_columns_are_chosen_by_their_heads() -> None:
