@@ -62,6 +62,21 @@ def test_classes_of_any_kind_are_sorted_and_named(pair, names):
     np.testing.assert_array_equal(made.train_labels, 1 - made.train_images[:, 0] // 2 % 2)
 
 
+@pytest.mark.parametrize(
+    ("y", "y_test", "names"),
+    [
+        (LABELS, LABELS.astype(str), ("0", "1", "2")),
+        (LABELS.astype(object), LABELS.astype(float), ("0", "1", "2")),
+        (np.array([1, 1.0, 2] * 30, object), np.array(["1", "1", "2"] * 30, object), ("1", "2")),
+        (np.array([2.0, 1e300] * 45), np.array([2.0, 1e300] * 45), ("2", str(int(1e300)))),
+    ],
+)
+def test_a_class_is_the_same_in_whatever_type_it_is_given(y, y_test, names):
+    made = from_arrays("mine", X, y, X, y_test)
+    assert made.class_names == names
+    np.testing.assert_array_equal(made.test_labels, made.train_labels)
+
+
 @pytest.mark.parametrize(("offset", "factor"), [(1.7e9, 1), (0, 1e60), (0, 1e-60)])
 def test_a_column_keeps_its_values_wherever_it_lies(offset, factor):
     """Seconds since 1970 differ by less than float32 tells apart; standardised they are what they are about 0."""
@@ -136,6 +151,11 @@ def test_labels_that_a_frame_lacks_are_no_class(kind):
         ),
         ({"X": X[:2], "y": [0, 1]}, "2 samples are too few to keep 0.2 of them for test"),
         ({"class_names": ["a"]}, "1 class_names for 3 classes"),
+        ({"y": ["a", " a", "b"] * 30}, "classes ' a' and 'a' differ by spaces, or by how a letter is written, alone"),
+        ({"y": ["\u00e9", "e\u0301"] * 45}, "classes 'e\\u0301' and '\\xe9' differ by spaces, or by how a letter"),
+        ({"y": np.array(["a", 1.5, 2] * 30, object)}, "labels contain 1.5: give classes, or set task=regression"),
+        ({"y": np.array(["a", np.inf, 2] * 30, object)}, "labels contain inf: give classes"),
+        ({"y": np.ones((90, 0)), "task": "regression"}, "targets are (90, 0): give at least one a sample"),
         ({"task": "ranking"}, "task='ranking' is not one of classification, regression"),
     ],
 )

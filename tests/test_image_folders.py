@@ -82,7 +82,8 @@ def test_pictures_of_more_than_eight_bits_keep_their_values(tmp_path, dtype, fac
     np.testing.assert_allclose(made.train_images[0, 0], held * factor, rtol=1e-6)
     Image.fromarray(held.astype(np.uint8)).save(tmp_path / "a" / "bytes.png")
     if dtype == np.float32:
-        assert "others are bytes: save all as one kind" in error_of(folder, str(tmp_path))
+        told = "0.tif has pixels of float32, others are bytes: save all as one kind"
+        assert error_of(folder, str(tmp_path)) == f"{tmp_path / 'a' / told}"
 
 
 def test_pictures_are_resized_where_it_is_asked_for_as_pillow_does(tmp_path):

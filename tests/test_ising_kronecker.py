@@ -346,11 +346,15 @@ def test_the_mean_of_outputs_has_its_own_curvature():
         ({"solver": "annealer"}, "annealer"),
         ({"solver": 3}, "solver=3 is neither a name"),
         ({"solver_settings": {"num_sweeps": 3}}, "num_sweeps: a solver that is given as an object has its settings"),
-        ({"layers": ["fc"]}, "trainable=fc: the module has no such layer"),
+        ({"layers": ["fc"]}, "layers=fc: the module has no such layer"),
         ({"solver": "sa", "solver_settings": ["num_sweeps"]}, "is not settings by name"),
         ({"rest": torch.ones(3)}, "rest=tensor.* is not a torch optimizer's class"),
         ({"outputs": 3}, "outputs=3 is not a function"),
         ({"loss": torch.ones(3)}, "loss=tensor.* is not one of"),
+        ({"layers": "head"}, "layers='head' is not a list of values, each a name or a number of a layer"),
+        ({"layers": [True]}, r"layers=\[True\] is not a list"),
+        ({"solver": "sa", "solver_settings": {"num_sweep": 3}}, "^no setting 'num_sweep'; .*: docs/solvers.md lists"),
+        ({"solver": "sa", "solver_settings": {"num_sweeps": 0}}, "^num_sweeps=0 is not"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(settings, told):
@@ -491,4 +495,87 @@ def test_a_solver_by_its_name_with_settings():
     opt = optimizer(module, solver="neal", solver_settings={"num_sweeps": 5}, bits=2)
     x, y = data()
     losses = [opt.step(lambda: F.cross_entropy(module(x), y)).item() for _ in range(5)]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("lr", None, "the range, lr=null of the first group, is no number from 0"),
+        ("lr", float("nan"), "lr=nan of the first group"),
+        ("eta", -1, r"param_groups\[0\]\['eta'\]=-1.0 is not a number above 0"),
+        ("eta", "fast", "'fast' is not a number above 0"),
+        ("half_range", 0, r"param_groups\[0\]\['half_range'\]=0.0 is not"),
+    ],
+)
+def test_groups_that_were_changed_to_what_is_no_setting(key, value, told):
+    module = nn.Sequential(nn.Flatten(), nn.Linear(98, 3))
+    opt, (x, y) = optimizer(module, rest=None), data()
+    before = module[1].weight.clone()
+    opt.param_groups[0][key] = value
+    with pytest.raises(InputError, match=told):
+        opt.step(lambda: F.cross_entropy(module(x), y))
+    assert torch.equal(module[1].weight, before)
+
+
+def test_a_state_of_other_shapes_changes_nothing():
+    def made(width):
+        return nn.Sequential(nn.Flatten(), nn.Linear(98, width), nn.Tanh(), nn.Linear(width, 3))
+
+    module, other = made(4), made(5)
+    opt, later = optimizer(module, rest=None), optimizer(other, rest=None)
+    run(module, opt, 1)
+    told = re.escape("the state is of other layers: gradient_0 holds (4, 99), the module's is (5, 99)")
+    with pytest.raises(InputError, match=told):
+        later.load_state_dict(opt.state_dict())
+    assert later._annealed.model is None
+    assert later._annealed.number == 0
+
+
+def test_a_step_in_inference_mode_is_a_step():
+    found = []
+    for context in (torch.inference_mode, torch.enable_grad):
+        module = residual()
+        opt, (x, y) = optimizer(module), data()
+        for _ in range(2):
+            opt.zero_grad()
+            F.cross_entropy(module(x), y).backward()
+            with context():
+                opt.problems()
+                opt.step()
+        found.append(module)
+    assert same(*found)
+
+
+@pytest.mark.parametrize("part", ["whole", "part"])
+def test_a_module_compiled_in_its_place_takes_the_same_steps(part):
+    found = []
+    for is_compiled in (False, True):
+        module = seeded(
+            lambda: nn.Sequential(nn.Flatten(), nn.Linear(98, 6), nn.Tanh(), nn.Linear(6, 3)), dtype=torch.float32
+        )
+        opt = optimizer(module, rest=None, every=1)
+        if is_compiled:
+            (module if part == "whole" else module[1]).compile(backend="eager")
+        run(module, opt, 3)
+        found.append(module)
+    assert same(*found)
+    assert not same(found[0], seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(98, 6), nn.Tanh(), nn.Linear(6, 3))))
+
+
+def test_names_in_a_wrapper_are_those_of_the_module():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(98, 3))
+    assert optimizer(nn.DataParallel(module), rest=None).layers == ["1"]
+
+
+def test_outputs_of_another_form_are_told_with_the_argument_that_mends_it():
+    class Pair(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    module, (x, y) = nn.Sequential(nn.Flatten(), nn.Linear(98, 8), Pair(8, 3)), data()
+    with pytest.raises(InputError, match=r"output is tuple: it must be .*: give outputs=, a function that takes"):
+        optimizer(module).step(lambda: F.cross_entropy(module(x)[0], y))
+    opt = optimizer(module, outputs=lambda pair: pair[0])
+    losses = [float(opt.step(lambda: F.cross_entropy(module(x)[0], y))) for _ in range(4)]
     assert losses[-1] < losses[0]

@@ -34,13 +34,39 @@ def test_a_setting_with_the_sign_of_a_spread_is_text() -> None:
     assert "b +- 2" in latex((["file"], [["b +- 2"]]))
 
 
+@pytest.mark.parametrize(
+    ("text", "in_markdown", "in_latex"),
+    [
+        ("n_bits of le_net", "n_bits of le_net", r"n\_bits of le\_net"),
+        ("_name_ my__net a_", r"\_name\_ my\_\_net a\_", r"\_name\_ my\_\_net a\_"),
+        ("2*3*4 `code`", r"2\*3\*4 \`code\`", r"2*3*4 \textasciigrave{}code\textasciigrave{}"),
+        (
+            "<b> &lt; a|b \\",
+            r"&lt;b> &amp;lt; a\|b \\",
+            r"\textless{}b\textgreater{} \&lt; a\textbar{}b \textbackslash{}",
+        ),
+        ("[a](b) [0.1, 2]", r"[a\](b) [0.1, 2]", r"{[}a](b) [0.1, 2]"),
+        ("*a", r"\*a", r"{*}a"),
+        ("~~a~~", r"&#126;&#126;a&#126;&#126;", 2 * r"\textasciitilde{}" + "a" + 2 * r"\textasciitilde{}"),
+        ("~/a", "~/a", r"\textasciitilde{}/a"),
+        ("a---b", "a---b", "a-{}-{}-b"),
+    ],
+)
+def test_names_come_out_as_they_are(text: str, in_markdown: str, in_latex: str) -> None:
+    table = (["name", text], [[text, "x"]])
+    lines = markdown(table).splitlines()
+    assert lines[0].split(" | ")[1].rstrip(" |") == in_markdown.rstrip(" |")
+    assert lines[2].startswith(f"| {in_markdown} ")
+    assert any(line.startswith(f"{in_latex} ") for line in latex(table).splitlines())
+
+
 def test_markdown_is_aligned() -> None:
     *lines, gap, note = markdown(TABLE).splitlines()
     assert (gap, note[:25]) == ("", "+-: standard deviation (n")
     assert "+-" not in markdown((HEAD, TABLE[1][1:]))
     assert len({len(line) for line in lines}) == 1
-    assert lines[1] == "| ------------------- | -----: | ---------------: |"
-    assert lines[2] == "| le\\|net_1 50%       |      8 | 0.9600 +- 0.0040 |"
+    assert lines[1] == "| -------------------------- | -----: | ---------------: |"
+    assert lines[2] == "| le\\|net_1 50%              |      8 | 0.9600 +- 0.0040 |"
 
 
 def test_columns_are_chosen_by_their_heads() -> None:

@@ -74,7 +74,12 @@ def test_solvers_by_name_and_groups() -> None:
         ({"W": np.zeros((3, 4))}, "or H .* is not"),
         ({"W": np.full((3, 5), np.nan)}, "not finite"),
         ({"seed": -1}, "seed=-1"),
-        ({"H": np.arange(25.0).reshape(5, 5)}, "not symmetric"),
+        (
+            {"H": np.arange(25.0).reshape(5, 5)},
+            r"^H is not symmetric \(H\[0, 4\]=4, H\[4, 0\]=20\): pass \(H \+ H",
+        ),
+        ({"H": -np.eye(5)}, "H has -1 on its diagonal: second moments of inputs, X.T @ X, have nothing below 0"),
+        ({"H": np.ones((5, 5)) - 0.5 * np.eye(5)}, "^H is not positive semidefinite: give second moments of inputs"),
     ],
 )
 def test_what_is_no_layer_is_refused(words: dict, said: str) -> None:

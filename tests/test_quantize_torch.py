@@ -109,6 +109,8 @@ def test_what_is_no_model_or_setting_is_refused(module: nn.Module, x) -> None:
         ({"bits": 2, "samples": 0}, "samples=0"),
         ({"bits": 2, "solver": "gpt"}, "did you mean"),
         ({"bits": 2, "objective": "both"}, "objective='both'"),
+        ({"levels": 1}, "^levels=1 is not a whole number from 2"),
+        ({"levels": "333"}, "^levels='333' is not a whole number from 2"),
     ):
         with pytest.raises(ValueError, match=said):
             annealtrain.quantize(module, [x], **words)
@@ -206,3 +208,52 @@ def test_samples_that_are_not_finite_are_refused(module: nn.Module, x, wrong) ->
     for samples in (x, x.numpy()):
         with pytest.raises(InputError, match="is no loader: give batches x"):
             annealtrain.quantize(module, samples, bits=2)
+
+
+def test_held_out_samples_that_are_not_finite_are_told(module: nn.Module, x) -> None:
+    with pytest.raises(InputError, match="the outputs of layer one are not finite: are there NaN among the samples"):
+        annealtrain.quantize(module, [x], bits=2, solver="babai", held_out=[x * float("nan")], threads=1)
+
+
+class Pair(nn.Module):
+    """Takes two arguments where it needs them, and returns two tensors."""
+
+    def __init__(self, needs: bool) -> None:
+        super().__init__()
+        self.one, self.two, self.needs = nn.Linear(72, 5), nn.Linear(5, 3), needs
+
+    def forward(self, x, more=None):
+        h = torch.tanh(self.one(x.flatten(1)))
+        return self.two(h * more if self.needs else h), h
+
+
+def test_what_a_module_cannot_take_or_give_is_told(x) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(InputError, match=r"does not run on samples \(8, 2, 6, 6\) as its only argument \(TypeError: "):
+        annealtrain.quantize(Pair(needs=True), [x], bits=2)
+    with pytest.raises(InputError, match=r"does not run on samples .* \(RuntimeError: mat1 and mat2 shapes cannot"):
+        annealtrain.quantize(Pair(needs=False), [x[..., :5]], bits=2)
+    with pytest.raises(InputError, match=r"output is tuple, not .samples, classes.: .* or take objective=layerwise"):
+        annealtrain.quantize(Pair(needs=False), [x], bits=2, objective="full", solver="babai", threads=1)
+    assert len(annealtrain.quantize(Pair(needs=False), [x], bits=2, solver="babai", threads=1).layers) == 2
+    with pytest.raises(InputError, match="lazy layers"):
+        annealtrain.quantize(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), [x], bits=2)
+    with pytest.raises(InputError, match="on the meta device"):
+        annealtrain.quantize(nn.Linear(6, 3, device="meta"), [x], bits=2)
+
+
+@pytest.mark.parametrize("part", ["whole", "part"])
+def test_modules_that_were_compiled_in_their_place(part: str, x) -> None:
+    def made() -> nn.Sequential:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(72, 5), nn.Tanh(), nn.Linear(5, 3)).eval()
+
+    plain, compiled = made(), made()
+    compiled = torch.compile(compiled, backend="eager") if part == "whole" else compiled  # type: ignore[assignment]
+    if part == "part":
+        compiled[1] = torch.compile(compiled[1], backend="eager")  # type: ignore[assignment]
+    with torch.no_grad():
+        compiled(x)  # what is compiled by now knows of no hooks
+    one, other = (annealtrain.quantize(each, [x], bits=1, solver="babai", threads=1) for each in (plain, compiled))
+    assert len(other.layers) == 2
+    torch.testing.assert_close(other.module(x), one.module(x), rtol=0, atol=0)

@@ -1,5 +1,7 @@
 """From arrays of a user's own to a set: what is an image, what is a row, which classes there are, which rows test."""
 
+import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -138,6 +140,8 @@ def _scale(parts: Sequence[np.ndarray]) -> float | None:
 
 
 def _targets(name: str, y: np.ndarray) -> np.ndarray:
+    if not y.size:
+        raise InputError(f"dataset {name}: targets are {y.shape}: give at least one a sample")
     if y.dtype.kind not in "biuf":
         raise InputError(f"dataset {name}: targets are of type {y.dtype}, not numbers: leave task=regression out")
     return y.reshape(len(y), -1).astype(np.float64)
@@ -160,20 +164,38 @@ def _classes(
             wrong = held[~np.isfinite(held)]
             what = f"contain {wrong[0]}" if wrong.size else "are real numbers"
             raise InputError(f"dataset {name}: labels {what}: give classes, or set task=regression")
-    if any(held.dtype.kind == "O" for held in flat):
-        flat = [held.astype(str) for held in flat]
-    values, numbers = np.unique(flat[0], return_inverse=True)
-    if values.dtype.kind == "f":
-        values = values.astype(np.int64)
+    if len({held.dtype.kind in "OSU" for held in flat}) > 1 or any(held.dtype.kind == "O" for held in flat):
+        flat = [np.array([_class_name(name, value) for value in held.tolist()], str) for held in flat]
+    values, of_rows = np.unique(flat[0], return_inverse=True)
     if unknown := sorted({str(value) for held in flat[1:] for value in np.setdiff1d(held, values)}):
         raise InputError(f"dataset {name}, test set: class {unknown[0]} does not occur in the training set")
-    names = tuple(map(str, class_names)) if class_names else tuple(map(str, values))
+    names = tuple(map(str, class_names)) or tuple(_class_name(name, value) for value in values.tolist())
+    _require_different(name, names)
     if len(names) != len(values):
         raise InputError(f"dataset {name}: {len(names)} class_names for {len(values)} classes: name each once")
     if len(values) > max(2, len(flat[0]) // 2):
         few = f"{len(values)} classes in {len(flat[0])} samples"
         raise InputError(f"dataset {name}: {few}: set task=regression, or give classes with more samples each")
-    return [numbers.astype(np.int64), *(np.searchsorted(values, held).astype(np.int64) for held in flat[1:])], names
+    return [of_rows.astype(np.int64), *(np.searchsorted(values, held).astype(np.int64) for held in flat[1:])], names
+
+
+def _class_name(name: str, value: Any) -> str:
+    """Return the name of a class; whole numbers are the same class in whatever type they are."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return str(value)
+    if not np.isfinite(value) or value != math.floor(value):
+        raise InputError(f"dataset {name}: labels contain {value}: give classes, or set task=regression")
+    return str(math.floor(value))
+
+
+def _require_different(name: str, names: Sequence[str]) -> None:
+    """Raise InputError for two classes whose names differ in nothing that one sees."""
+    seen: dict[str, str] = {}
+    for one in names:
+        other = seen.setdefault(unicodedata.normalize("NFC", one.strip()), one)
+        if other != one:
+            told = f"classes {other!a} and {one!a} differ by spaces, or by how a letter is written, alone"
+            raise InputError(f"dataset {name}: {told}: write them alike")
 
 
 def _is_missing(value: Any) -> bool:

@@ -160,6 +160,8 @@ def _read(paths: Sequence[Path], size: tuple[int, int], grey: bool, deep: bool) 
                 if (held.height, held.width) != size:
                     held = held.resize(size[::-1], Image.Resampling.BILINEAR)
                 image[:] = np.asarray(held).reshape(*size, -1).transpose(2, 0, 1)
+        except InputError:
+            raise
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise _unreadable(path, error) from error
     return images

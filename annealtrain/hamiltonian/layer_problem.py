@@ -276,10 +276,11 @@ class LayerProblem:
         return self.unit(i).to_bqm()
 
 
-def symmetric(J: Array) -> Array:
+def symmetric(J: Array, name: str = "J") -> Array:
     """Return J, (N, N) or (M, N, N) and finite, as (J + J') / 2 where it is not symmetric by rounding alone.
 
-    Raises ValueError where J and J' are farther apart than ROUNDING times the largest number of J.
+    Raises ValueError, with the name that its caller knows it by, where J and J' are farther apart than ROUNDING times
+    the largest number of J.
     """
     transposed = J.swapaxes(-1, -2)
     starts = range(0, J.shape[-1], TILE)
@@ -292,7 +293,8 @@ def symmetric(J: Array) -> Array:
         unit = f" of problem {at[0]}" if J.ndim == 3 else ""
         one, other = float(J[at]), float(transposed[at])
         raise ValueError(
-            f"J{unit} is not symmetric (J[{i}, {j}]={one:.9g}, J[{j}, {i}]={other:.9g}): pass (J + J.T) / 2"
+            f"{name}{unit} is not symmetric ({name}[{i}, {j}]={one:.9g}, {name}[{j}, {i}]={other:.9g}): "
+            f"pass ({name} + {name}.T) / 2"
         )
     mean: Array = J / 2 + transposed / 2
     return mean

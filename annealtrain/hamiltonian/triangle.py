@@ -15,6 +15,7 @@ from annealtrain.errors import InputError
 from annealtrain.runtime.array_types import Array
 
 DAMPINGS = (1e-10, 1e-8, 1e-6)  # of mean J_jj, added to the diagonal: directions that no row reaches have a curvature
+NO_TRIANGLE = "J is not positive semidefinite, so that it has no triangular factor: take solver=sa, start=random"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,4 @@ def triangle(J: Array) -> Triangle:
         diagonal = R.diagonal().copy()
         R /= diagonal[:, None]
         return Triangle(R, diagonal**2, order)
-    raise InputError(
-        "J is not positive semidefinite, so that it has no triangular factor: take solver=sa, start=random"
-    )
+    raise InputError(NO_TRIANGLE)

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from annealtrain.errors import InputError
 from annealtrain.nn import footprint
 from annealtrain.nn.losses import SQUARED_ERROR, Loss
-from annealtrain.nn.model import Model, ModelLayer
+from annealtrain.nn.model import Model, ModelLayer, ModelTape
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array
 
@@ -57,7 +58,7 @@ class Jacobian:
 
         def fill(block: slice) -> None:
             forward = network.tape(inputs[block], first)
-            self.inputs[block] = forward.inputs[k]
+            self.inputs[block] = _by_sample(layer, forward, k)
             outputs[block] = forward.outputs
             size = len(forward.outputs)
             back = np.empty((size, C, M, sites), dtype)
@@ -133,6 +134,18 @@ class Jacobian:
     def move(self, unit: int, change: Array) -> None:
         """Move the outputs by A change: the unit's weights have changed by `change` (N,)."""
         self.model.move(self.effect(unit, change))
+
+
+def _by_sample(layer: ModelLayer, tape: ModelTape, k: int) -> Array:
+    """Return a layer's inputs; InputError where they are not one for each sample."""
+    found: Array = tape.inputs[k]
+    if len(found) != len(tape.outputs):
+        name, counts = getattr(layer, "name", "a layer"), f"{len(found)} inputs for {len(tape.outputs)} outputs"
+        raise InputError(
+            f"layer {name} gets {counts}: gauss_newton needs the samples first in both, each by itself; "
+            "take optimizer=kronecker, or leave the layer out by trainable=[...]"
+        )
+    return found
 
 
 def _is_product(layer: ModelLayer) -> bool:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.runtime.array_types import Array
 
@@ -188,6 +189,15 @@ class TorchConv2d(TorchLayer):
             else:
                 margin += [module.padding[axis]] * 2 if module.padding != "valid" else [0, 0]
         return margin
+
+
+def require_values(module: nn.Module) -> None:
+    """Raise InputError for a module some of whose tensors have no values yet."""
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer) for tensor in tensors):
+        raise InputError("the module has lazy layers, of no size yet: give sizes, or run a batch through it first")
+    if any(tensor.is_meta for tensor in tensors):
+        raise InputError("the module has weights on the meta device, without values: make it on the CPU or a GPU")
 
 
 def choices(module: nn.Module) -> list[TorchLayer]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.layout import CHUNK_SAMPLES, PREDICTED
-from annealtrain.nn.torch_layers import KINDS, TorchLayer, as_array, choices, dtype_of
+from annealtrain.nn.torch_layers import KINDS, TorchLayer, as_array, choices, dtype_of, require_values
 from annealtrain.nn.torch_rest import rest_optimizer
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime import thread_pool
@@ -46,6 +46,7 @@ class TorchModule:
 
     is_chain = False  # a pass begins at the module's inputs, at no later layer
     in_shape: Shape = ()  # of one sample, where it is told
+    remedy = "give outputs=, a function that takes that out of it"  # for outputs of another form
 
     def __init__(
         self,
@@ -59,8 +60,7 @@ class TorchModule:
     ) -> None:
         self.module, self.seed, self.classes = module, seed, 0
         self.getter = outputs
-        if any(isinstance(parameter, nn.UninitializedParameter) for parameter in module.parameters()):
-            raise InputError("the module has lazy layers, of no size yet: give sizes, or run a batch through it first")
+        require_values(module)
         self.trainable: list[TorchLayer] = _chosen(choices(module), trainable)
         if in_shape is not None:
             self.in_shape = tuple(in_shape)
@@ -123,7 +123,7 @@ class TorchModule:
         found = self.getter(found) if self.getter else getattr(found, "logits", found)
         if not isinstance(found, Tensor) or found.ndim < 2:
             told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise InputError(f"the module's output is {told}: it must be (samples, classes): take that alone out of it")
+            raise InputError(f"the module's output is {told}: it must be (samples, classes): {self.remedy}")
         return found
 
     def tensor(self, inputs: Any) -> Tensor:

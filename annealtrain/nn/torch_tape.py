@@ -1,7 +1,8 @@
 """One pass of a PyTorch module, with what its annealed layers saw, and back."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
+from annealtrain.errors import InputError
 from annealtrain.nn.torch_layers import TorchLayer, as_array
 from annealtrain.runtime.array_types import Array
+
+HIDDEN = "the module makes activations anew, by torch.utils.checkpoint, in a form that hides gradients"
 
 
 class TorchTape:
@@ -27,11 +31,13 @@ class TorchTape:
         self.counts = [0] * len(layers)
         self._seen: list[Any] = [None] * len(layers)
         self._edges: list[Any] = [None] * len(layers)
+        # Before hooks of others: what they make of z is what follows it.
         hooks = [
-            layer.module.register_forward_hook(self._keep(k, layer), with_kwargs=True) for k, layer in enumerate(layers)
+            layer.module.register_forward_hook(self._keep(k, layer), with_kwargs=True, prepend=True)
+            for k, layer in enumerate(layers)
         ]
         try:
-            with context:
+            with context, eagerly():
                 self._given = network.run(inputs)
         finally:
             for hook in hooks:
@@ -73,6 +79,10 @@ class TorchTape:
                 found.append(np.ascontiguousarray(as_array(layer.units_first(grad))))
         return found
 
+    def hides(self, k: int) -> bool:
+        """Return whether the pass came by layer k in a way that no gradient comes back from."""
+        return self.counts[k] > 0 and self._edges[k] is None
+
     def gradients(self, outputs: Array) -> list[Array]:
         """Return the gradient of sum(outputs * self.outputs) by each layer's weights, (M, N) float64.
 
@@ -93,4 +103,19 @@ class TorchTape:
         if not wanted or not self._given.requires_grad:
             return (None,) * len(wanted)
         given = torch.from_numpy(np.ascontiguousarray(outputs)).to(self._given)
-        return torch.autograd.grad(self._given, wanted, given, retain_graph=True, allow_unused=True)
+        try:
+            return torch.autograd.grad(self._given, wanted, given, retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            if "use_reentrant" not in str(error):
+                raise
+            raise InputError(f"{HIDDEN}: call it with use_reentrant=False") from error
+
+
+@contextmanager
+def eagerly() -> Iterator[None]:
+    """Run parts of a module that are compiled as they were written: compiled ones pass by hooks that come later."""
+    if "torch._dynamo" in sys.modules:  # else nothing is compiled, and it takes a second to import
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    else:
+        yield

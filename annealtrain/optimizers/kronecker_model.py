@@ -50,7 +50,7 @@ class KroneckerModel:
         back = tape.backward(probe)
 
         def part(k: int) -> Sums:
-            return factor_sums(network.trainable[k], tape.inputs[k], back[k], self.form)
+            return factor_sums(network.trainable[k], tape.inputs[k], back[k], self.form, len(probe))
 
         found = thread_pool.parallel_map(part, range(len(back)))
         if self.ranks.size > 1:
@@ -169,22 +169,27 @@ def kronecker_factors(layer: ModelLayer, x: Array, dz: Array, form: str = "sites
     return as_means(*factor_sums(layer, x, dz, form))
 
 
-def factor_sums(layer: ModelLayer, x: Array, dz: Array, form: str = "sites") -> Sums:
-    """Return R and Gamma as sums, float64, and of how many each is the sum; Gamma of 0: of trace 1 in the end."""
+def factor_sums(layer: ModelLayer, x: Array, dz: Array, form: str = "sites", samples: int | None = None) -> Sums:
+    """Return R and Gamma as sums, float64, and of how many each is the sum; Gamma of 0: of trace 1 in the end.
+
+    samples: whose mean the loss is; None: the q of x. They differ where a module lays tokens or frames of a sample
+    beside each other before a layer, or before its outputs.
+    """
     count = len(x)
+    samples = samples or count
     if dz.ndim == 2:
         u, b = layer.unfold(x).astype(np.float64), dz.reshape(count, -1).astype(np.float64)
-        return u.T @ u, b.T @ b, count, count
+        return u.T @ u, b.T @ b, count, samples
     if layer.has_shared_rows and (form != "sites" or layer.is_on_tokens):
         M, N = layer.weight_shape
         u, b = layer.unfold(x).astype(np.float64), layer.flatten_outputs(dz).astype(np.float64)
         if form == "reduce":
             u, b = u.reshape(count, -1, N).mean(axis=1), b.reshape(count, -1, M).sum(axis=1)
-        return u.T @ u, b.T @ b, len(u), count
+        return u.T @ u, b.T @ b, len(u), samples
     S = layer.sample_gradients(x, dz)
     flat = S.reshape(-1, S.shape[2])
     gamma = np.matmul(S, S.swapaxes(1, 2)).sum(axis=0, dtype=np.float64)
-    return (flat.T @ flat).astype(np.float64), gamma, count, 0
+    return (flat.T @ flat).astype(np.float64), gamma, samples, 0
 
 
 def as_means(R: Array, gamma: Array, rows: int, samples: int) -> tuple[Array, Array]:

@@ -1,5 +1,6 @@
 """A table for a paper or a page: LaTeX of booktabs, aligned Markdown."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from annealtrain.errors import InputError, nearest
@@ -16,7 +17,11 @@ ESCAPED = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
 }
+MARKS = {"\\": "\\\\", "|": "\\|", "`": "\\`", "*": "\\*", "<": "&lt;", "&": "&amp;"}
+# What is no sign alone: underscores that are not inside a word, the end of a link's text, tildes around a text.
+OTHER_MARKS = re.compile(r"(?<![^\W_])_|_(?![^\W_])|\](?=[\[(])|~(?=.*~)|(?<=~)~")
 
 
 def chosen(table: Table, columns: Sequence[str]) -> Table:
@@ -58,7 +63,7 @@ def latex(table: Table) -> str:
 
 def markdown(table: Table) -> str:
     """Return a table as Markdown, its columns aligned in the text too."""
-    head, *rows = _cells(table, lambda text: printable(text).replace("\\", "\\\\").replace("|", "\\|"))
+    head, *rows = _cells(table, _markdown_cell)
     rule = [
         "-" * (len(cell) - is_numeric) + ":" * is_numeric
         for cell, is_numeric in zip(head, _numeric(table), strict=True)
@@ -76,7 +81,16 @@ def _latex_cell(text: str) -> str:
     middle, is_spread, deviation = text.partition(SPREAD)
     if is_spread and NUMBER.fullmatch(middle) and NUMBER.fullmatch(deviation):  # else a setting's text
         return rf"${middle} \pm {deviation}$"
-    return "".join(ESCAPED.get(character, character) for character in printable(text))
+    found = "".join(ESCAPED.get(character, character) for character in printable(text))
+    found = re.sub("-(?=-)", "-{}", found)  # two would be one dash
+    # What a row begins with must not be an argument of the command that ends the row before it.
+    return f"{{{found[0]}}}{found[1:]}" if found.startswith(("[", "*")) else found
+
+
+def _markdown_cell(text: str) -> str:
+    text = OTHER_MARKS.sub(lambda found: "\0" + found[0], printable(text))
+    escaped = "".join(MARKS.get(character, character) for character in text)
+    return escaped.replace("\0~", "&#126;").replace("\0", "\\")
 
 
 def _cells(table: Table, written: Callable[[str], str]) -> list[list[str]]:

@@ -2,24 +2,28 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from annealtrain.commands.torch_optimizer.last_inputs import LastInputs
 from annealtrain.commands.torch_optimizer.next_problem import NextProblem
 from annealtrain.errors import Diverged, InputError
 from annealtrain.nn.losses import LOSSES, SQUARED_ERROR, BinaryCrossEntropy, Loss
+from annealtrain.nn.torch_layers import TorchLayer
 from annealtrain.nn.torch_module import TorchModule
+from annealtrain.nn.torch_tape import HIDDEN
 from annealtrain.optimizers.kronecker_model import KroneckerModel
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Stream, generator, stream
 from annealtrain.runtime.ranks import Ranks
+from annealtrain.runtime.validation import in_one_line
 from annealtrain.solvers.solver import Solver
 
 PROBED = 64  # samples of a curvature probe, of all ranks together
@@ -97,13 +101,24 @@ class Annealed:
                 gone = self.network.meet(call, training=None)
             if gone:
                 LOG.warning("a pass does not go exactly once through %s: it is annealed no more", ", ".join(gone))
-            self.model = self.new_model()
+            self.model = self.new_model(self.network.trainable)
         return self.model
 
-    def new_model(self) -> KroneckerModel:
-        """Return averages of nothing yet."""
-        shapes = [layer.weight_shape for layer in self.network.trainable]
-        return KroneckerModel(shapes, ranks=self.ranks, **self.settings)
+    def new_model(self, layers: Sequence[TorchLayer]) -> KroneckerModel:
+        """Return averages of nothing yet, of some layers."""
+        return KroneckerModel([layer.weight_shape for layer in layers], ranks=self.ranks, **self.settings)
+
+    def restored(self, layers: Sequence[TorchLayer], averages: Mapping[str, Tensor]) -> KroneckerModel | None:
+        """Return the averages of some layers that a state holds, None where it is of no step; InputError for others."""
+        if not averages:
+            return None
+        model = self.new_model(layers)
+        for name, array in model.state().items():
+            held = tuple(averages[name].shape) if name in averages else "nothing"
+            if held != array.shape:
+                raise InputError(f"the state is of other layers: {name} holds {held}, the module's is {array.shape}")
+        model.restore({name: tensor.cpu().numpy() for name, tensor in averages.items()})
+        return model
 
     def _gradients(self, keep: bool = False) -> list[Array]:
         """Return the mean gradient over ranks of each layer, (M, N); that of the rest is put in its place.
@@ -141,6 +156,14 @@ class Annealed:
             return
         with self._looking() as call, torch.enable_grad():
             tape = self.network.own_tape(call)
+        for k, layer in enumerate(self.network.trainable):
+            if tape.hides(k) and gradients[k].any():
+                raise InputError(f"{HIDDEN} from layer {layer.name}: call it with use_reentrant=False")
+        if len(tape.outputs) % (self.inputs.count or 1):
+            raise InputError(
+                f"the module gives {len(tape.outputs)} outputs for {self.inputs.count} samples: samples must come "
+                "first in all that it is called with"
+            )
         model.measure(self.network, tape, self._probe(model, tape.outputs))
 
     def _probe(self, model: KroneckerModel, outputs: Array) -> Array:
@@ -176,6 +199,16 @@ class Annealed:
         self.inputs.is_paused = True
         try:
             yield self.inputs.call
+        except InputError:
+            raise
+        except Exception as error:  # whatever a module raises of what it cannot take
+            if not self.inputs.is_cut:
+                raise
+            told = f"{type(error).__name__}: {in_one_line(' '.join(str(error).split()))}"
+            raise InputError(
+                f"the module does not run on the first {self.inputs.samples} samples of its last call ({told}): "
+                "they must come first in all that it is called with"
+            ) from error
         finally:
             self.inputs.is_paused = False
 

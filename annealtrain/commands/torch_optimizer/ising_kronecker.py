@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,26 @@ from annealtrain.nn.torch_module import TorchModule
 from annealtrain.optimizers.kronecker_model import FORMS
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.ranks import current_ranks
-from annealtrain.runtime.validation import FUNCTION, SEED, Rule, checked, number, one_of, optional, shown, whole
+from annealtrain.runtime.validation import (
+    FUNCTION,
+    SEED,
+    Rule,
+    checked,
+    each_of,
+    is_number,
+    is_whole,
+    number,
+    one_of,
+    optional,
+    reworded,
+    shown,
+    whole,
+)
 from annealtrain.solvers.solver import Solver
 
 LEAST = 0.02  # share of eta that is left where the range has fallen to nothing
+LISTED = "annealtrain train --help lists all"  # of settings, for those who call that
+ETA, HALF_RANGE = number(above=0, most=10), number(above=0)
 LOG = logging.getLogger(__name__)
 
 
@@ -50,8 +65,8 @@ class IsingKronecker(torch.optim.Optimizer):
     @checked(
         "",
         bits=whole(1, 16),
-        half_range=number(above=0),
-        eta=number(above=0, most=10),
+        half_range=HALF_RANGE,
+        eta=ETA,
         power=number(0, most=1),
         damping=number(above=0, most=1e6),
         momentum=number(0, below=1),
@@ -65,7 +80,11 @@ class IsingKronecker(torch.optim.Optimizer):
         solver_settings=optional(Rule("settings by name, {'num_sweeps': 5}", lambda value: isinstance(value, Mapping))),
         rest=optional(Rule("a torch optimizer's class, or a function of the parameters", callable)),
         outputs=optional(FUNCTION),
+        layers=optional(
+            each_of(Rule("a name or a number of a layer", lambda one: isinstance(one, str) or is_whole(one)))
+        ),
     )
+    @reworded({"trainable=": "layers=", "solver.": "", LISTED: "docs/solvers.md lists all"})
     def __init__(
         self,
         module: nn.Module,
@@ -119,11 +138,12 @@ class IsingKronecker(torch.optim.Optimizer):
         closure: computes the loss; it may call backward itself. None: gradients have been accumulated by then.
         Raises InputError where there are none, and Diverged where they are not finite.
         """
-        loss = None if closure is None else self._closed(closure)
-        self._annealed.move(*self._range())
-        self._leave_out()
-        if self._network.rest_optimizer is not None:
-            self._network.rest_optimizer.step()
+        with torch.inference_mode(False):  # where nothing could be differentiated, and no weight moved
+            loss = None if closure is None else self._closed(closure)
+            self._annealed.move(*self._range())
+            self._leave_out()
+            if self._network.rest_optimizer is not None:
+                self._network.rest_optimizer.step()
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -151,21 +171,19 @@ class IsingKronecker(torch.optim.Optimizer):
         names = [layer.name for layer in self._network.trainable]
         if unknown := [name for name in state_dict["layers"] if name not in names]:
             raise InputError(f"the state is of other layers: {', '.join(unknown)} are not among {', '.join(names)}")
-        self._network.trainable = [layer for layer in self._network.trainable if layer.name in state_dict["layers"]]
-        self._leave_out()
-        rest = self._network.rest_optimizer
+        rest, annealed = self._network.rest_optimizer, self._annealed
         if (rest is None) != (state_dict["rest"] is None):
             raise InputError("the state is of an optimizer with another rest: give the same rest=")
+        kept = [layer for layer in self._network.trainable if layer.name in state_dict["layers"]]
+        model = annealed.restored(kept, state_dict["averages"])
+        self._network.trainable = kept
+        self._leave_out()
         if rest is not None:
             rest.load_state_dict(deepcopy(state_dict["rest"]))  # PyTorch keeps the tensors that it is given
         super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
         if rest is not None:
             rest.param_groups = self.param_groups[1:]
-        annealed, averages = self._annealed, state_dict["averages"]
-        annealed.number, annealed.model = int(state_dict["number"]), None
-        if averages:
-            annealed.model = annealed.new_model()
-            annealed.model.restore({name: tensor.cpu().numpy() for name, tensor in averages.items()})
+        annealed.number, annealed.model = int(state_dict["number"]), model
 
     def __getstate__(self) -> dict[str, Any]:
         raise InputError("IsingKronecker cannot be copied or pickled: make a new one, and load its state_dict()")
@@ -192,7 +210,8 @@ class IsingKronecker(torch.optim.Optimizer):
 
         Nothing is moved: `step` would solve the same ones. InputError where there are no gradients.
         """
-        return self._annealed.problems(*self._range())
+        with torch.inference_mode(False):
+            return self._annealed.problems(*self._range())
 
     def close(self) -> None:
         """Leave the module: take the hook off that keeps its last inputs."""
@@ -229,11 +248,16 @@ class IsingKronecker(torch.optim.Optimizer):
 
     def _range(self) -> tuple[float, float]:
         """Return the range L and eta of the next step."""
-        group = self.param_groups[0]
-        half_range = float(group["lr"])
-        if not 0 <= half_range < inf:
-            raise InputError(f"the range, lr={half_range} of the first group, is no number from 0: mend the schedule")
-        return half_range, group["eta"] * max(half_range / group["half_range"], LEAST)
+        group = self.param_groups[0] if self.param_groups else {}
+        if missing := {"lr", "half_range", "eta"} - group.keys():
+            raise InputError(f"the first group has no {sorted(missing)[0]}: it must stay this optimizer's own")
+        half_range, eta, first = (_as_number(group[name]) for name in ("lr", "eta", "half_range"))
+        if not (is_number(half_range) and half_range >= 0):
+            told = shown(half_range)
+            raise InputError(f"the range, lr={told} of the first group, is no number from 0: mend the schedule")
+        ETA.check("param_groups[0]['eta']", eta)
+        HALF_RANGE.check("param_groups[0]['half_range']", first)
+        return half_range, eta * max(half_range / first, LEAST)
 
     def _tell_rest(self, warn: bool) -> None:
         lines = self.about_rest()
@@ -244,9 +268,17 @@ class IsingKronecker(torch.optim.Optimizer):
             LOG.info("%s, %s", line, "which stay" if warn else "moved by rest")
 
 
+def _as_number(value: Any) -> Any:
+    """Return a number of a parameter group as Python's, whatever it is of; what is none as it is."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return value
+
+
 def _bare(module: nn.Module) -> nn.Module:
     """Return a module without what compiles it or adds its gradients up over processes: passes to look at skip both."""
-    if isinstance(module, nn.parallel.DistributedDataParallel):
+    if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
         return _bare(module.module)
     compiled_from = getattr(module, "_orig_mod", None)
     return module if compiled_from is None else _bare(compiled_from)

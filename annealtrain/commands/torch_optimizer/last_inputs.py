@@ -2,12 +2,15 @@
 
 import contextlib
 import weakref
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from annealtrain.nn.torch_module import Call
+
+PLAIN = (Tensor, int, float, str, NoneType)  # what holds no samples, or those of its first axis
 
 
 class _Keeping:
@@ -33,6 +36,7 @@ class LastInputs:
 
     def __init__(self, module: nn.Module, samples: int = 64) -> None:
         self.samples, self.call, self.is_paused = samples, None, False
+        self.count, self.is_cut = 0, False  # samples of the call that are kept; whether there were more
         self._hook = module.register_forward_pre_hook(_Keeping(self), with_kwargs=True)
         self._finalizer = weakref.finalize(self, self._hook.remove)
 
@@ -43,12 +47,27 @@ class LastInputs:
         self._finalizer()
 
     def first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        """Return a call with its first samples."""
-        sizes = [len(one) for one in (*args, *kwargs.values()) if isinstance(one, Tensor) and one.ndim]
+        """Return a call with its first samples; with all of them where it holds what cannot be cut."""
+        held = [*_parts(args), *_parts(kwargs)]
+        sizes = [len(one) for one in held if isinstance(one, Tensor) and one.ndim]
+        size = sizes[0] if sizes else 0
+        self.is_cut = size > self.samples and all(isinstance(one, PLAIN) for one in held)
+        self.count = self.samples if self.is_cut else size
 
-        def cut(one: Any) -> Any:
+        def kept(one: Any) -> Any:
+            if type(one) in (list, tuple):
+                return type(one)(map(kept, one))
+            if type(one) is dict:
+                return {name: kept(each) for name, each in one.items()}
             if not isinstance(one, Tensor):
                 return one
-            return one.detach()[: self.samples] if one.ndim and len(one) == sizes[0] else one.detach()
+            return one.detach()[: self.samples] if self.is_cut and one.ndim and len(one) == size else one.detach()
 
-        return Call(tuple(map(cut, args)), {name: cut(one) for name, one in kwargs.items()})
+        return Call(kept(args), kept(kwargs))
+
+
+def _parts(given: Any) -> list[Any]:
+    """Return what lists, tuples and dicts hold, at any depth."""
+    if type(given) in (list, tuple):
+        return [part for one in given for part in _parts(one)]
+    return [part for one in given.values() for part in _parts(one)] if type(given) is dict else [given]

@@ -11,7 +11,7 @@ from annealtrain.optimizers.quantization.network import Method, QuantizedLayer, 
 from annealtrain.optimizers.quantization.rounding import solver_named
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array, Row
-from annealtrain.runtime.validation import FUNCTION, checked, optional, shown, whole
+from annealtrain.runtime.validation import FUNCTION, checked, optional, reworded, shown, whole
 from annealtrain.solvers.solver import Solver
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class QuantizedModel:
     threads=optional(thread_pool.COUNT),
     progress=optional(FUNCTION),
 )
+@reworded({"num_levels=": "levels="})
 def quantize(
     model: "torch.nn.Module",
     loader: Iterable[Any],
@@ -143,7 +144,8 @@ def _grids(
             raise InputError(f"no layer {unknown[0]!r}: the model has {', '.join(names)}")
         values = [given.get(name) for name in names]
     else:
-        values = list(given) if isinstance(given, Sequence) else [given] * len(names)
+        is_list = isinstance(given, Sequence) and not isinstance(given, str)
+        values = list(given) if is_list else [given] * len(names)
     if len(values) != len(names):
         raise InputError(f"{len(values)} values for {len(names)} layers: {', '.join(names)}")
     given_bits = bits is not None

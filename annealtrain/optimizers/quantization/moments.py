@@ -81,7 +81,10 @@ def output_errors(source: Source, k: int, samples: Any, weights: Array, shift: A
         return float((away**2).sum()), float((wanted**2).sum())
 
     found = list(_in_order(of_block, blocks(source, k, samples)))
-    return sum(one for one, _ in found), sum(other for _, other in found)
+    sums = sum(one for one, _ in found), sum(other for _, other in found)
+    if not np.isfinite(sums).all():
+        raise InputError(f"the outputs of layer {source.names[k]} are not finite: are there NaN among the samples?")
+    return sums
 
 
 def _in_order(job: Callable[[slice], Any], parts: list[slice]) -> Iterator[Any]:

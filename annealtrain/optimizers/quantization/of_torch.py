@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from annealtrain.errors import InputError
-from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, dtype_of
+from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, dtype_of, require_values
 from annealtrain.nn.torch_module import TorchModule
+from annealtrain.nn.torch_tape import eagerly
 from annealtrain.optimizers.quantization.batch_norm import fold_batch_norms
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import in_one_line
 
 FEW = 8  # samples of the passes that look at a module
 
@@ -32,6 +34,7 @@ class TorchSource:
     has_gradients = True
 
     def __init__(self, module: nn.Module, first: Any, *, leave: Sequence[str] = ()) -> None:
+        require_values(module)
         try:
             self.module = copy.deepcopy(module).eval()
         except RuntimeError as error:  # of PyTorch, of weights that are computed at each pass
@@ -39,9 +42,10 @@ class TorchSource:
                 "the module cannot be copied, as some of its weights are computed, by pruning or a norm of weights: "
                 "make them plain ones first, such as by torch.nn.utils.prune.remove"
             ) from error
+        self._try(first[:FEW])
         for parameter in self.module.parameters():
             parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
-        with torch.no_grad():
+        with torch.no_grad(), eagerly():
             self.folded = fold_batch_norms(self.module, self._tensor(first[:FEW]))
         self.left: dict[str, str] = {}
         self._one_pass = threading.Lock()  # a hook would end the passes of other threads, and take their inputs
@@ -52,6 +56,16 @@ class TorchSource:
         self._of_exact = TorchModule(self.exact)
         self.names = [layer.name for layer in self._layers]
 
+    def _try(self, x: Any) -> None:
+        """Raise InputError where the module does not run on samples."""
+        try:
+            with torch.no_grad(), eagerly():
+                self.module(self._tensor(x))
+        except Exception as error:  # whatever a module raises of what it cannot take
+            told = f"{type(error).__name__}: {in_one_line(' '.join(str(error).split()))}"
+            shape = tuple(x.shape)
+            raise InputError(f"the module does not run on samples {shape} as its only argument ({told})") from error
+
     def _in_order(self, x: Any, leave: Sequence[str]) -> list[TorchLayer]:
         """Return the layers to quantise as a pass meets them, each once."""
         layers, met = choices(self.module), list[str]()
@@ -60,7 +74,7 @@ class TorchSource:
             for layer in layers
         ]
         try:
-            with torch.no_grad():
+            with torch.no_grad(), eagerly():
                 self.module(self._tensor(x))
         finally:
             for hook in hooks:
@@ -122,7 +136,7 @@ class TorchSource:
         with self._one_pass:
             handle = layer.module.register_forward_pre_hook(hook, with_kwargs=True)
             try:
-                with torch.no_grad():
+                with torch.no_grad(), eagerly():
                     module(x)
             except _Reached:
                 pass
@@ -134,7 +148,11 @@ class TorchSource:
     def outputs(self, x: Tensor, *, is_float: bool = False) -> Array:
         with torch.no_grad():
             found = (self.exact if is_float else self.module)(self._tensor(x))
-        return as_array(getattr(found, "logits", found))
+        found = getattr(found, "logits", found)
+        if not isinstance(found, Tensor):
+            told = f"the module's output is {type(found).__name__}, not (samples, classes)"
+            raise InputError(f"{told}: wrap it in a module that takes those out, or take objective=layerwise")
+        return as_array(found)
 
     def curvature(self, k: int, x: Tensor, signs: Array) -> Array:
         self._of_exact.trainable = [self._exact_layers[k]]

@@ -10,11 +10,12 @@ from annealtrain.errors import InputError, nearest
 from annealtrain.hamiltonian.grid import numbers
 from annealtrain.hamiltonian.layer_problem import LayerProblem, symmetric
 from annealtrain.hamiltonian.quadratic import Couplings
+from annealtrain.hamiltonian.triangle import NO_TRIANGLE
 from annealtrain.optimizers.quantization.grid import Grid
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Seed, stream
-from annealtrain.runtime.validation import LARGEST, SEED, shown
+from annealtrain.runtime.validation import LARGEST, SEED, reworded, shown
 from annealtrain.solvers.annealing.path_integral import SimulatedQuantumAnnealing
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
 from annealtrain.solvers.coordinate_descent import CoordinateDescent
@@ -47,6 +48,7 @@ def solver_named(solver: str | Solver) -> Solver:
     return SOLVERS[solver]()
 
 
+@reworded({NO_TRIANGLE: "H is not positive semidefinite: give second moments of inputs, X.T @ X"})
 def quantize_layer(
     H: Array,
     W: Array,
@@ -71,6 +73,9 @@ def quantize_layer(
     for name, values in (("H", H), ("W", W)):
         if not np.isfinite(values).all():
             raise ValueError(f"{name} has values that are not finite")
+    if H.diagonal().min() < 0:
+        least = f"{H.diagonal().min():g}"
+        raise ValueError(f"H has {least} on its diagonal: second moments of inputs, X.T @ X, have nothing below 0")
     if scales is None:
         raise ValueError("scales is missing: one number > 0 for each unit, (M,)")
     scales = numbers("scales", scales)
@@ -81,7 +86,7 @@ def quantize_layer(
     if W.shape[1] % scales.shape[1]:
         raise ValueError(f"scales {scales.shape} are of groups that do not divide the {W.shape[1]} inputs of a unit")
     grid = Grid(bits, num_levels, W.shape[1] // scales.shape[1])
-    return solved(Couplings(symmetric(H)), W, scales, grid, solver_named(solver), seed)
+    return solved(Couplings(symmetric(H, "H")), W, scales, grid, solver_named(solver), seed)
 
 
 def problem_of(couplings: Couplings, W: Array, scales: Array, grid: Grid, present: Array | None = None) -> LayerProblem:
