@@ -56,8 +56,8 @@ def say(*texts: object) -> None:
 
 
 # What other commands than train, which chooses its folder by a setting, have in the place of that remedy.
-PLACES = dict.fromkeys(("figure", "quantize", "bench"), "choose another --output")
-PLACES["resume"] = "copy the run elsewhere"
+PLACES = dict.fromkeys(("resume", "eval", "plot", "report"), "copy the run elsewhere")
+PLACES |= dict.fromkeys(("figure", "quantize", "bench", "collect", "export", "spectrum"), "choose another --output")
 
 
 def complain(command: str, text: str) -> None:
