@@ -12,6 +12,7 @@ from annealtrain.commands.interrupts import Heard, as_ctrl_c
 from annealtrain.commands.parser import (
     DATA_DIR,
     TRUST,
+    WORDS,
     check_folder,
     epochs_of,
     named_run,
@@ -133,7 +134,7 @@ def _eval(arguments: list[str]) -> int:
 
 def _estimate(arguments: list[str]) -> int:
     parser = parser_of("estimate", "Print what a run asks of memory, of time and of a QPU, layer by layer.")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for annealtrain train")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=WORDS)
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with YAML of your own")
     words = "seconds for which steps are measured, default 10; 0: none"
     parser.add_argument("--probe", type=float, default=10, metavar="S", help=words)

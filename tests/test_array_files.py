@@ -83,6 +83,7 @@ def test_a_test_set_of_its_own(folder, tmp_path):
     ("file", "settings", "found"),
     [
         ("none.npz", {}, "dataset.file=none.npz: there is no such file"),
+        ("folder.csv", {"target": "a"}, "dataset.file=folder.csv is a folder, a pipe or a device: give a regular file"),
         ("readme.txt", {}, "its name must end in .npz, .npy, .csv, .parquet"),
         ("points.csv", {}, "is a table: name the column to learn, dataset.target=COLUMN"),
         ("points.csv", {"target": "kinds"}, "has no column 'kinds' (dataset.target); did you mean 'kind'?"),
@@ -125,6 +126,7 @@ def test_a_test_set_of_its_own(folder, tmp_path):
 def test_what_is_lacking_is_said_in_a_line(folder, monkeypatch, file, settings, found):
     monkeypatch.chdir(folder)
     Path("readme.txt").touch()
+    Path("folder.csv").mkdir(exist_ok=True)
     Path("short.csv").write_text("a\n" + "1\n2\n" * 6)
     Path("narrow.csv").write_text("a,kind\n1,ant\n2,bee\n")
     Path("gaps.csv").write_text("a,b\n" + "1,0\n2,1\n" * 6 + ",1\n")

@@ -184,9 +184,13 @@ def test_collect_refuses_in_one_line(refused: Callable) -> None:
     assert "there is no folder nowhere" in refused("collect", "nowhere")
 
 
-def test_collect_writes_to_no_folder_and_over_no_file_of_a_run(refused: Callable, tmp_path: Path) -> None:
+def test_collect_writes_to_no_folder_and_over_no_file_of_a_run(
+    refused: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_run(tmp_path / "run")
-    assert "there is no folder absent" in refused("collect", "run", "--output", "absent/x.csv")
+    with monkeypatch.context() as patch:
+        patch.setattr(collection, "find", None)  # told before all runs are read
+        assert "there is no folder absent" in refused("collect", "run", "--output", "absent/x.csv")
     assert (
         refused("collect", "run", "--output", "run")
         == "--output run is a folder: name a file in it, such as run/runs.csv"

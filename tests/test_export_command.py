@@ -119,6 +119,7 @@ def test_a_file_is_replaced_only_if_that_is_asked_for(cli, run):
         ),
         ([*SMALL, "--format", "lp", "--output", "x", "--unit", "8"], "unit 8: layer 0 has 8 units, 0 to 7"),
         ([*SMALL, "--format", "lp", "--output", "no/x"], "there is no folder no: make it"),
+        ([*SMALL, "--format", "lp", "--output", f"{__file__}/x"], "test_export_command.py is no folder: give --output"),
         ([*SMALL, "threads={a:1}", "--format", "lp", "--output", "x"], "threads={'a': 1} is not a whole number from 1"),
         (["modell=lenet", "--format", "lp", "--output", "x"], "no setting 'modell'; did you mean 'model'"),
     ],

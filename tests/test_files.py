@@ -147,6 +147,17 @@ def test_an_interrupted_write_leaves_no_part(
     assert names(tmp_path) == []
 
 
+@pytest.mark.skipif(
+    not Path("/dev").is_dir() or os.stat("/dev").st_dev == os.stat("/").st_dev, reason="no devices here"
+)
+def test_no_name_of_a_device_is_replaced() -> None:
+    before = os.readlink("/dev/stdout") if os.path.islink("/dev/stdout") else None
+    for name in ("stdout", "annealtrain"):  # a link to what may be a regular file, and what is not there
+        with pytest.raises(InputError, match=f"cannot write /dev/{name} \\(it is "):
+            files.require_writable(Path("/dev", name), "")
+    assert before is None or os.readlink("/dev/stdout") == before
+
+
 def test_it_is_asked_before_the_work_whether_there_is_a_place(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     files.require_place(tmp_path / "new" / "deep" / "a.csv", "")

@@ -1,5 +1,7 @@
 """`dataset=folder`: pictures as they are or at one size, and the picture that is named where one is bad."""
 
+import os
+
 import numpy as np
 import pytest
 from image_sets import error_of
@@ -125,6 +127,19 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path):
         message = error_of(folder, str(root))
         assert message.startswith(f"{bad} is not a picture that can be read (")
         assert message.endswith(": replace it, or take it away")
+
+
+def test_no_picture_is_left_out_without_a_word(tmp_path):
+    root = write_pictures(tmp_path / "mine", each=5)
+    (root / "class00" / "folder.png").mkdir()
+    assert len(folder(str(root)).train_labels) == 12
+    bad = root / "class00" / "9.png"
+    for make in (lambda: bad.symlink_to("nowhere"), lambda: os.mkfifo(bad), lambda: bad.symlink_to(bad.name)):
+        make()
+        assert error_of(folder, str(root)) == f"{bad} leads to no file: mend it, or take it away"
+        bad.unlink()
+    (root / "class00" / "more").symlink_to(root / "class01")
+    assert "more is a link to a folder, which is not entered: put its pictures there" in error_of(folder, str(root))
 
 
 def test_what_is_lacking_is_said_in_a_line(tmp_path):

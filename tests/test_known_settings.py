@@ -1,5 +1,6 @@
 """What a user writes is read or refused: unknown keys at every depth, settings that nothing reads, YAML of his own."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from annealtrain.commands.train_flags import parted
 from annealtrain.errors import InputError
 from annealtrain.experiment.builder import check_whole
 from annealtrain.experiment.compose import compose_config
+from annealtrain.experiment.hydra_settings import check_words
 from annealtrain.experiment.reading import paths_read
 from annealtrain.experiment.swept_words import check_sweep
 
@@ -429,6 +431,36 @@ def test_a_folder_of_yaml_may_be_named_in_hydra_s_words(cli: Callable, refused: 
     words = ("estimate", "model=tiny", f"hydra.searchpath=[file://{folder}]", "--probe=0")
     assert cli(*words).code == 0
     assert "--config-dir is given too" in refused(*words, f"--config-dir={folder}")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("hydra.callbacks.watch=null", "hydra.callbacks.watch is annealtrain's own: leave it out"),
+        ("~hydra.callbacks", "hydra.callbacks.watch is annealtrain's own"),
+        ("hydra.runtime.output_dir=/tmp", "hydra.runtime is Hydra's to set"),
+        ("hydra.overrides.task=[]", "hydra.overrides is Hydra's to set"),
+        ("hydra.job.num=3", "hydra.job.num is Hydra's to set"),
+        ("hydra.searchpath=['file:///no/where']", "there is no folder /no/where"),
+    ],
+)
+def test_words_that_hydra_would_not_heed(word: str, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"{word}: {said}")):
+        check_words([word])
+    check_words(["+hydra.callbacks.mine._target_=my.Callback", "hydra.job.num_x=3", "hydra.searchpath=[pkg://mine]"])
+
+
+def test_hydra_writes_nothing_outside_of_a_run(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("mine")
+    for word in ("hydra.output_subdir=..", "hydra.output_subdir=last.npz", "hydra.job.name=../x", "hydra.job.name=''"):
+        said = refused("train", *SMALL, "hydra.run.dir=run", word)
+        assert said.endswith("is no name for what lies in a run folder: choose another")
+    sweep = ("train", *SMALL, "--multirun", "seed=0,1", "hydra.sweep.dir=s")
+    assert "/mine leads out of the sweep's folder" in refused(*sweep, "hydra.sweep.subdir='a/../../mine'")
+    for word in ("hydra.launcher=null", "hydra.sweeper=null"):  # which ended the watch over foreign files
+        assert f"{word} is none: choose one" in refused(*sweep, word)
+    assert "hydra.sweeper=null is none: choose one" in refused("train", *SMALL, "hydra.sweeper=null")
+    assert refused("train", "annealing={null:3}") == "annealing={null:3}: a key in it is no name"
 
 
 def test_an_option_is_named_as_it_was_written(refused: Callable) -> None:

@@ -166,3 +166,13 @@ def test_figure_refuses_in_one_line(refused: Callable) -> None:
     assert "no figure 'fig5e'; did you mean 'fig" in refused("figure", "fig5e")
     assert "seeds=0 is not a whole number of at least 1" in refused("figure", "fig5b", "--seeds", "0")
     assert "--seeds: invalid int value: 'few'" in refused("figure", "fig5b", "--seeds", "few")
+
+
+def test_a_figure_that_could_not_be_written_begins_no_run(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "outputs" / "reference" / "fig5b.csv").mkdir(parents=True)
+    line = "cannot write outputs/reference/fig5b.csv (it is a folder): give another --output"
+    assert line in refused("figure", "fig5b", "--seeds", "1")
+    (tmp_path / "mine" / "figures" / "fig5b" / "runs").mkdir(parents=True)
+    (tmp_path / "mine" / "figures" / "fig5b" / "runs" / "notes.txt").touch()
+    line = refused("figure", "fig5b", "--output=mine")
+    assert line.endswith("choose another --output")  # hydra.sweep.dir, which is the figure's own, would be refused

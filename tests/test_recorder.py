@@ -79,6 +79,7 @@ def test_a_run_killed_while_it_begins_begins_anew(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds other files"):
         RunRecorder(tmp_path).begin("bits: 4\n", META, resume=True)
     assert RunRecorder(tmp_path).begin("bits: 3\n", META, resume=False) is None
+    assert not list(tmp_path.glob("*.part"))
     assert read_json(tmp_path / "meta.json") == {**META, "checksums": True, "resumed_at": []}
 
 

@@ -95,6 +95,8 @@ def test_the_command(cli: Callable, refused: Callable, tmp_path: Path) -> None:
     assert "exists: give --output another name, or add --force" in refused("spectrum", "run", "--layer=1", "--unit=2")
     assert cli("spectrum", "run", "--layer=1", "--unit=2", "--force", "--reads=20").code == 0
     assert cli("eval", "run").code == 0  # the run's own files are as they were
+    few = cli("spectrum", *SMALL, "bits=4", "--reads=1", "--output=few").out
+    assert "of 1 of 1 reads; at the present weights" in few  # of one energy there is no gap
     assert "--output is missing" in refused("spectrum", *SMALL)
     assert "nor is there a run folder" in refused("spectrum", "lenett=3", "--output=new")
     assert "--reads=0 is not a whole number of at least 1" in refused("spectrum", "run", "--reads=0")

@@ -15,6 +15,7 @@ from run_folders import reseal, write_run
 
 from annealtrain.commands import streams
 from annealtrain.commands.hydra_app import remove_if_empty
+from annealtrain.runs import recorder
 from annealtrain.runs.tables import read_json
 
 CLOSED = """
@@ -101,6 +102,20 @@ def test_a_working_directory_that_is_gone_is_one_line(cli: Callable, tmp_path: P
         os.chdir(tmp_path)
     said = "the working directory is gone (No such file or directory): change to another one"
     assert (outcome.code, outcome.out, outcome.err) == (2, "", f"annealtrain collect: {said}\n")
+
+
+def test_the_remedy_is_one_that_the_command_has(
+    refused: Callable, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / ".annealtrain-lock").write_text("mine")
+    words = ("bench", "field", "digits-linear_small-step-2", "--output", "new")
+    assert refused(*words).endswith("is not a lock of annealtrain: choose another --output")
+    streams.complain("resume", f"cannot write r/last.npz (No space left on device): {recorder.REMEDY}")
+    line = "copy the run elsewhere, or put that right and resume again\n"
+    assert capsys.readouterr().err.endswith(f"(No space left on device): {line}")
+    streams.complain("train", recorder.REMEDY)
+    assert capsys.readouterr().err == f"annealtrain train: {recorder.REMEDY}\n"
 
 
 def test_a_working_directory_that_goes_during_the_work_is_one_line(

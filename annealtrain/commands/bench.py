@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from annealtrain.commands import streams
-from annealtrain.commands.parser import parser_of
+from annealtrain.commands.parser import WORDS, parser_of
 
 OUTPUT: dict[str, Any] = {"type": Path, "metavar": "DIR", "help": "default: a new folder under outputs/bench"}
 
@@ -15,7 +15,7 @@ def bench(arguments: list[str]) -> int:
         return _field(arguments[1:])
     parser = parser_of("bench", "Give one real layer to every solver; print a table, write it and a plot to a folder.")
     parser.add_argument("what", choices=["solvers", "field"], help="or field: see bench field --help")
-    words = "layer=K, and settings as for annealtrain train"
+    words = f"layer=K, and {WORDS}"
     parser.add_argument("overrides", nargs="*", metavar="key=value", help=words)
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="seeds, default 3")
     parser.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds for each solver, default 120")

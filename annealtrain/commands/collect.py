@@ -10,6 +10,7 @@ from annealtrain.runs.foreign import is_run
 from annealtrain.runtime import files
 
 ENDINGS = {"csv": "csv", "latex": "tex", "markdown": "md"}
+OTHER = "give another folder or --output"
 OF_A_RUN = (*checksums.TEXTS, *checksums.WEIGHTS, RESULT)
 
 
@@ -30,6 +31,7 @@ def collect(
         raise InputError(f"--output {path} is a folder: name a file in it, such as {path / f'runs.{ENDINGS[kind]}'}")
     if is_run(path.parent) and path.name in OF_A_RUN:
         raise InputError(f"--output {path} is a file of the run in {path.parent}: give it another name")
+    files.require_writable(path, OTHER)
     found, foreign = collection.find(folder)
     grouped = summary.summary(found)
     if kind == "csv":
@@ -39,5 +41,5 @@ def collect(
         return f"{tables.as_text(*grouped)}\n{note}{len(found)} runs, {len(rows)} rows: {path}", foreign
     write = paper_tables.latex if kind == "latex" else paper_tables.markdown
     text = write(paper_tables.chosen(grouped, columns))
-    files.write_text(path, text, "give another folder or --output")
+    files.write_text(path, text, OTHER)
     return f"{text}{len(found)} runs: {path}", foreign

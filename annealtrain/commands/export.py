@@ -131,6 +131,8 @@ def check_free(path: Path, *, force: bool) -> None:
     """Raise InputError for a file that exists, unless it may be replaced, for a folder that does not, or takes none."""
     if path.is_dir() or (path.exists() and not force):
         raise InputError(f"{path} exists: give --output another name" + ("" if path.is_dir() else ", or add --force"))
+    if path.parent.exists() and not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder: give --output another name")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent}: make it, or give --output another name")
     files.require_writable(path, OTHER)

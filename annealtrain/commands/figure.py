@@ -11,6 +11,7 @@ from annealtrain.reports import paper_figures
 from annealtrain.reports.paper import check_name
 from annealtrain.runtime import files
 
+OTHER = "give another --output"
 # What a figure sets itself, and what is written in its place.
 OWN = {
     "figure": "annealtrain figure NAME draws one",
@@ -37,13 +38,15 @@ def figure(name: str, overrides: Sequence[str], seeds: int, output: Path) -> int
         if key in keys:
             raise InputError(f"{key}= is the figure's own: {instead}")
     folder = output / "figures" / name
-    words = ["sweep=figure", f"figure={name}", f"seeds={seeds}", *overrides, f"hydra.sweep.dir={folder}/runs"]
-    if code := run_hydra(words):
-        return code
     is_papers = all(key in INDIFFERENT or key.startswith(("hydra.", "hydra/")) for key in keys)
     # The figure of other settings is not the paper's: its curves stay beside it.
     reference = (output if is_papers else folder) / "reference"
+    for path in (folder / f"{name}.png", reference / f"{name}.csv", reference / "table.md"):  # before all runs
+        files.require_place(path, OTHER)
+    words = ["sweep=figure", f"figure={name}", f"seeds={seeds}", *overrides, f"hydra.sweep.dir={folder}/runs"]
+    if code := run_hydra(words):
+        return code
     for path in paper_figures.make_figure(name, folder, reference, seeds):
         streams.say(path)
-    files.write_text(reference / "table.md", paper_figures.table(reference) + "\n", "give another --output")
+    files.write_text(reference / "table.md", paper_figures.table(reference) + "\n", OTHER)
     return 0

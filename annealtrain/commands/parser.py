@@ -17,6 +17,9 @@ TRUST: dict[str, Any] = {
     "metavar": "MODULE",
     "help": "a module of your own, such as my_solver, whose objects a run folder may name (repeatable)",
 }
+# What epochs or weight_histograms are in such words makes no difference: those of a run serve without a change.
+WORDS = "key=value ..., all that a run of annealtrain train would be given"
+RUN = f"a run folder, or {WORDS}"
 DATA_DIR: dict[str, Any] = {
     "metavar": "DIR",
     "help": "where the run's data are on this machine, if not where they were",
@@ -72,7 +75,7 @@ def run_folder(command: str, description: str, *, builds: bool = False) -> Parse
 def of_unit(command: str, description: str) -> Parser:
     """Return the parser of a command on a unit of a run, or of settings alone."""
     parser = parser_of(command, description)
-    parser.add_argument("run", nargs="+", metavar="RUN", help="a run folder, or key=value ... as for annealtrain train")
+    parser.add_argument("run", nargs="+", metavar="RUN", help=RUN)
     parser.add_argument("--layer", type=int, default=0, metavar="K", help="trainable layer, from 0")
     parser.add_argument("--unit", type=int, default=0, metavar="I", help="output unit of the layer, from 0")
     parser.add_argument("--force", action="store_true", help="replace a file that exists")

@@ -96,7 +96,8 @@ def _lines(found: Spectrum, form: QuadraticForm) -> list[str]:
             f"{weights}: 2^{found.log2_states:.4g} states, too many to be counted",
             f"{lowest}, of {found.degeneracy} of {int(found.states.sum())} reads",
         ]
-    lines[1] += f"; gap {found.gap:.3g}; at the present weights {found.present:.6g}"
+    gap = f"; gap {found.gap:.3g}" if len(found.energies) > 1 else ""
+    lines[1] += f"{gap}; at the present weights {found.present:.6g}"
     if found.eigenvalues is not None:
         rank = int(np.sum(found.eigenvalues > found.eigenvalues[-1] * len(found.eigenvalues) * 2.3e-16))
         span = f"{found.eigenvalues[0]:.3g} to {found.eigenvalues[-1]:.3g}"

@@ -4,6 +4,7 @@ import errno
 import io
 import logging
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -54,8 +55,17 @@ def say(*texts: object) -> None:
     print("\n".join(map(printable, lines)), flush=True)
 
 
+# What other commands than train, which chooses its folder by a setting, have in the place of that remedy.
+PLACES = dict.fromkeys(("resume", "eval", "plot", "report"), "copy the run elsewhere")
+PLACES |= dict.fromkeys(("figure", "quantize", "bench", "collect", "export", "spectrum"), "choose another --output")
+
+
 def complain(command: str, text: str) -> None:
-    """Print why a command has failed."""
+    """Print why a command has failed, and the remedy in the words of that command."""
+    if place := PLACES.get(command):
+        text = re.sub(r"choose another hydra\.(run|sweep)\.dir", place, text)
+    if command == "resume":
+        text = text.replace("go on with resume=true", "resume again")
     note(f"annealtrain {command}: {text}")
 
 

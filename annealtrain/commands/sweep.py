@@ -54,10 +54,10 @@ class Watch(Callback):
             foreign.refuse_foreign(Path(config.hydra.run.dir), job_folder.OF_A_START)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        launcher = config.hydra.launcher._target_
-        Watch.is_shown = "submitit" not in launcher  # it sends what a job prints to its own log
         with _refusing():
             check_hydra(config.hydra, is_sweep=True)
+            launcher = config.hydra.launcher._target_
+            Watch.is_shown = "submitit" not in launcher  # it sends what a job prints to its own log
             check_params(config.hydra.sweeper.get("params") or {})
             words, fixed = _words(config)
             Watch.entered = sweep_folder.Entered(Path(config.hydra.sweep.dir), words, fixed)
@@ -83,6 +83,8 @@ def _refusing() -> Iterator[None]:
         raise Refused from error
     except ERRORS as error:
         raise Refused from InputError(explain(error))
+    except Exception as error:  # of which Hydra would make a warning, and go on unwatched
+        raise Refused from error
 
 
 def _quieten() -> None:

@@ -102,6 +102,8 @@ def _only_for_npy(file: str | None, setting: str, value: str | None) -> None:
 
 def _existing(file: str, setting: str) -> Path:
     path = Path(file).expanduser()
+    if path.exists() and not path.is_file():
+        raise InputError(f"{setting}={file} is a folder, a pipe or a device: give a regular file")
     if not path.is_file():
         raise DataMissing(path, f"{setting}={file}: there is no such file")
     return path

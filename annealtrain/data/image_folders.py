@@ -97,7 +97,7 @@ def _pictures(root: Path, known: Sequence[str] | None) -> tuple[list[str], list[
     paths: list[Path] = []
     labels: list[int] = []
     for path in folders:
-        found = sorted(file for file in path.rglob("*") if _is_picture(file.relative_to(path)) and file.is_file())
+        found = sorted(file for file in path.rglob("*") if _is_held(file, path))
         if not found:
             raise InputError(f"{path} has no pictures ({' '.join(SUFFIXES)}): fill it, or take it away")
         paths += found
@@ -105,9 +105,22 @@ def _pictures(root: Path, known: Sequence[str] | None) -> tuple[list[str], list[
     return names, paths, labels
 
 
-def _is_picture(path: Path) -> bool:
-    """Whether a file is one by its name; what is hidden is none, such as what macOS writes beside a file."""
-    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+def _is_held(path: Path, above: Path) -> bool:
+    """Whether a path is that of a picture, by its name; InputError for one that would be missed.
+
+    What is hidden is none, such as what macOS writes beside a file.
+    """
+    if any(part.startswith(".") for part in path.relative_to(above).parts):
+        return False
+    if path.is_dir():
+        if path.is_symlink():
+            raise InputError(f"{path} is a link to a folder, which is not entered: put its pictures there")
+        return False
+    if path.suffix.lower() not in SUFFIXES:
+        return False
+    if not path.is_file():
+        raise InputError(f"{path} leads to no file: mend it, or take it away")
+    return True
 
 
 def _looked_at(paths: Sequence[Path], image_size: Sequence[int] | None) -> tuple[bool, bool, list[tuple[int, int]]]:
@@ -187,6 +200,8 @@ def _eight_bits(picture: "Picture", path: Path) -> "Picture":
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
+    if isinstance(error, InputError):
+        return error
     return InputError(f"{path} is not a picture that can be read ({one_line(error)}): replace it, or take it away")
 
 

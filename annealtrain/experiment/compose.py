@@ -50,6 +50,7 @@ PLAINLY = (
     (r"Could not delete '(.+)'\.", "~{}: that is not chosen, so that it cannot be left out"),
     (r"Multiple values for (\w+)|(\w+) appears more than once", "a run has that group already: write it without +"),
     (r"BasicSweeper does not", "an interval is for sweep=search: give values, as in key=a,b or key=range(1,5)"),
+    (r"Error merging override (.+)", "{}: a key in it is no name"),
     (r"Config group override", "a group is given no name: choose one of its options, as in model=lenet"),
 )
 
@@ -88,14 +89,10 @@ def _new_word(word: str) -> str | None:
         figures := [name for name in value.split(",") if name.startswith("fig") and name != "figure"]
     ):
         return f"sweep=figure figure={figures[0]}"
-    return next(
-        (
-            new + key.removeprefix(old) + "=" + value
-            for old, new in OLD_KEYS.items()
-            if key == old or key.startswith(old + ".")
-        ),
-        None,
-    )
+    for former, now in OLD_KEYS.items():
+        if key == former or key.startswith(former + "."):
+            return now + key.removeprefix(former) + "=" + value
+    return None
 
 
 INNER = {"solver.inner": "solver@solver.inner"}  # settings that are named as options of a group are
@@ -150,6 +147,7 @@ def check_words(words: Sequence[str]) -> None:
     refuse_old_words(words)
     refuse_doubled_words(words)
     refuse_no_options(words)
+    hydra_settings.check_words(words)
 
 
 def with_own(words: Sequence[str]) -> list[str]:

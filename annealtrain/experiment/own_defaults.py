@@ -16,6 +16,7 @@ from annealtrain.experiment.versions import RENAMED
 PACKAGE = re.compile(r"\s*#\s*@package\s+(\S+)\s*")
 OVERRIDE = "'- override /model: lenet'"  # what an item of a defaults list looks like
 LABEL = "method"  # a YAML of this group sets it: the name that its runs go by
+NO_VALUES = (":set", ":omap", ":pairs")  # tags of YAML for what is neither a list nor a mapping
 _NOTHING: tuple[Path, ...] = ()
 Choice = tuple[str, str]  # a group, and the name of one of its options
 
@@ -115,6 +116,7 @@ class _File(NamedTuple):
             if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":null") or key.value == "":
                 raise InputError(f"{self.at(key)}: a key is no name: write key: value")
             self._check_key(str(key.value), key, value)
+        self._check_values()
         items = self.top.get("defaults")
         if items is None:
             return []
@@ -137,6 +139,22 @@ class _File(NamedTuple):
         if self.package == "_global_" and name in groups() and is_plain and (name, self.group) != (LABEL, LABEL):
             remedy = f"'- override /{name}: {value.value}' in its defaults does"
             raise InputError(f"{self.at(key)}: {name}: {value.value} chooses no {name}: {remedy}")
+
+    def _check_values(self) -> None:
+        """Raise InputError for what no configuration can hold, at whatever depth."""
+        waiting: list[yaml.Node] = [self.root]
+        seen = set[int]()  # an alias may lie in what it stands for
+        while waiting:
+            node = waiting.pop()
+            if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+                continue
+            seen.add(id(node))
+            if node.tag.endswith(NO_VALUES):
+                raise InputError(f"{self.at(node)}: !!{node.tag.rpartition(':')[2]} is no value: write a list")
+            for item in node.value:
+                if isinstance(item, tuple) and item[0].tag.endswith(":null"):
+                    raise InputError(f"{self.at(item[0])}: a key is no name: write key: value")
+                waiting.append(item[1] if isinstance(item, tuple) else item)
 
     def _choices(self, item: yaml.Node) -> list[Choice]:
         """Return what an item of the defaults chooses."""

@@ -28,9 +28,9 @@ from annealtrain.runs.tables import START_ANEW, CsvText
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array, Row
 
-STARTED, LEFT = (  # names of parts, of a run that was killed as it began, and later
+STARTED, LEFT = (  # names of parts, of a run that was killed as it began, and at any time
     re.compile(files.PART.format(name=f"({'|'.join(map(re.escape, names))})"))
-    for names in ((CONFIG, META), (META, METRICS, SOLVES, HISTOGRAMS, LAST, BEST, RESULT))
+    for names in ((CONFIG, META), (CONFIG, META, METRICS, SOLVES, HISTOGRAMS, LAST, BEST, RESULT))
 )
 REMEDY = "choose another hydra.run.dir, or put that right and go on with resume=true"
 NEXT_HASH = "next_config_hash"  # in META while a run is given more epochs: of the CONFIG that is about to be written
@@ -61,6 +61,7 @@ class RunRecorder:
         if not (self.folder / META).exists():
             if any(not self._is_of_a_start(path, config_text) for path in self.folder.iterdir()):
                 raise InputError(f"run folder {self.folder} holds other files and no run: {remedy}")
+            self._remove_parts()
             self.write(CONFIG, config_text)
             self.write_json(META, meta | {SEALED: True, "resumed_at": []})
             return None

@@ -107,6 +107,8 @@ def _written_part(path: Path, content: bytes, mode: int = 0o666) -> Path:
         raise OSError(0, "it is a folder" if path.is_dir() else "it is no regular file")
     if not os.path.lexists(path.parent):
         raise OSError(0, f"there is no folder {path.parent}")
+    if _holds_devices(path.parent):  # a link there, as /dev/stdout is, may lead to a regular file
+        raise OSError(0, "it is the name of a device")
     part = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
     number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | BINARY, mode)
     try:
@@ -118,6 +120,14 @@ def _written_part(path: Path, content: bytes, mode: int = 0o666) -> Path:
         _remove(part)
         raise
     return part
+
+
+def _holds_devices(folder: Path) -> bool:
+    """Whether a folder lies where the system keeps its devices."""
+    if not os.path.isdir("/dev"):
+        return False
+    of_devices = os.stat("/dev").st_dev
+    return os.stat(folder).st_dev == of_devices != os.stat("/").st_dev
 
 
 def _remove(part: Path) -> None:
