@@ -200,7 +200,8 @@ class GaussNewton(FloatGaussNewton):
 
     def move_more(self, batch: Batch, step: Step) -> None:
         tape = self.network.training_tape(batch.inputs, step.number)
-        tape.gradients(self.objective.gradient(tape.outputs, batch.outputs, len(batch.inputs)))
+        if self.network.has_rest:
+            tape.gradients(self.objective.gradient(tape.outputs, batch.outputs, len(batch.inputs)))
         self.network.move_rest(1 - step.number / step.total)
 
     def _jacobian(self, k: int, batch: Batch) -> Jacobian:
