@@ -165,7 +165,7 @@ class Network:
         return True
 
     def tape(self, inputs: Array, first: int | None = None) -> Tape:
-        """Return a pass of a few samples with what backward needs; inputs: of trainable layer `first`, None: the 0th."""
+        """Return a pass of a few samples with what backward needs; inputs: of trainable layer `first`, None: 0."""
         return Tape(self, inputs, first or 0)
 
     def outputs(self, inputs: Array, first: int | None = None) -> Array:

@@ -49,7 +49,7 @@ class RunModule(TorchModule):
             yield
         if before is not None:  # a module that has running statistics moves them at its first step too
             after = list(self.module.buffers())
-            is_same = [old.dtype == new.dtype and torch.equal(old, new) for old, new in zip(before, after, strict=False)]
+            is_same = [a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(before, after, strict=False)]
             self._buffers_stay = len(before) == len(after) and all(is_same)
 
     def tensor(self, inputs: Any) -> Tensor:

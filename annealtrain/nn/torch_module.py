@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
-from annealtrain.nn.layout import CHUNK_SAMPLES, PREDICTED
+from annealtrain.nn.layout import PREDICTED, TAPED
 from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, chosen, dtype_of
 from annealtrain.nn.torch_parts import parts_from
 from annealtrain.nn.torch_rest import rest_optimizer
@@ -129,7 +129,7 @@ class TorchModule:
             found = self.module(*call.args, **call.kwargs)
         else:
             (found,) = call.args
-            for part in self._parts(first) or []:
+            for part in parts_from(self.module, self.trainable[first].module) or []:
                 found = part(found)
         found = self.getter(found) if self.getter else getattr(found, "logits", found)
         if not isinstance(found, Tensor) or found.ndim < 2:
@@ -149,17 +149,14 @@ class TorchModule:
 
         A training pass takes all of them, as batch norm needs them.
         """
-        parts = [slice(0, count)] if is_training else thread_pool.chunks(count, CHUNK_SAMPLES)
+        parts = [slice(0, count)] if is_training else thread_pool.chunks(count, TAPED)
         return [job(part) for part in parts]
 
     def begins_at(self, k: int, dtype: Any) -> bool:
         """Return whether a pass may begin at the inputs of layer k, kept in `dtype`, as `parts_from` tells."""
-        weight = self.trainable[k].module.weight
-        is_exact = weight.dtype == self.dtype and as_array(weight[:0]).dtype == dtype
-        return is_exact and self._parts(k) is not None
-
-    def _parts(self, k: int) -> list[nn.Module] | None:
-        return parts_from(self.module, self.trainable[k].module)
+        layer = self.trainable[k].module
+        is_exact = layer.weight.dtype == self.dtype and as_array(layer.weight[:0]).dtype == dtype
+        return is_exact and parts_from(self.module, layer) is not None
 
     def tape(self, inputs: Any, first: int | None = None) -> TorchTape:
         """Return a pass as `predict` runs it, each sample by itself. It leaves no trace in the module.
@@ -169,8 +166,7 @@ class TorchModule:
         return TorchTape(self, inputs, self._untouched(training=False), first)
 
     def outputs(self, inputs: Any, first: int | None = None) -> Array:
-        """Return the outputs (Q, C) of such a pass, to the last bit: with gradients on, as attention takes other
-        kernels without."""
+        """Return the outputs (Q, C) of such a pass; gradients are on, as attention takes other kernels without."""
         with self._untouched(training=False):
             return as_array(self.run(inputs, first))
 

@@ -16,8 +16,8 @@ from annealtrain.runtime.array_types import Array
 class TorchTape:
     """A few samples through a module and back.
 
-    inputs[k]: (Q, *in_shape) of annealed layer k, None before layer `first`. outputs: (Q, C). counts: how often the pass came
-    by each layer. A layer that it did not come by has zeros.
+    inputs[k]: (Q, *in_shape) of annealed layer k, None before layer `first`. outputs: (Q, C). counts: how often the
+    pass came by each layer. A layer that it did not come by has zeros.
     network: the TorchModule. context: what the pass runs in. first: the layer whose inputs are given, None: the
     module's own.
     """
