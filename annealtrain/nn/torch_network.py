@@ -89,6 +89,10 @@ def _spectral_pool(layer: SpectralPool2d, in_steps: bool = True) -> torch.nn.Mod
     is_large = layer.in_shape[1] * layer.in_shape[2] > ONE_PRODUCT
 
     class SpectralPool(torch.nn.Module):
+        matrix: Any
+        across: Any
+        along: Any
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("matrix", torch.from_numpy(layer.matrix().astype(np.float32)))
