@@ -1,5 +1,7 @@
 """Where a pass of a PyTorch module may begin: at a layer that a chain of nn.Sequential leads to."""
 
+from typing import Any
+
 from torch import nn
 
 
@@ -13,7 +15,7 @@ def parts_from(module: nn.Module, layer: nn.Module) -> list[nn.Module] | None:
         return [module]
     if not _is_chain(module):
         return None
-    children = list(module._modules.values())  # one that is there twice twice, unlike module.children()
+    children: list[Any] = list(module._modules.values())  # one that is there twice is twice here, unlike children()
     for number, child in enumerate(children):
         found = parts_from(child, layer)
         if found is not None:
