@@ -14,6 +14,7 @@ from annealtrain.nn.jacobian import Jacobian  # noqa: E402
 from annealtrain.nn.layers import Conv2d, Flatten, Linear  # noqa: E402
 from annealtrain.nn.losses import LOSSES  # noqa: E402
 from annealtrain.nn.network import Network  # noqa: E402
+from annealtrain.nn.run_module import RunModule  # noqa: E402
 from annealtrain.nn.torch_module import TorchModule  # noqa: E402
 from annealtrain.nn.torch_network import torch_network  # noqa: E402
 from annealtrain.optimizers.gauss_newton import GaussNewton  # noqa: E402
@@ -407,3 +408,47 @@ def test_the_next_problem_is_a_real_one():
     assert isinstance(problem, LayerProblem)
     assert problem.to_bqm(0).num_variables == 8 * network.trainable[1].weight_shape[1]
     assert is_left_alone(network.module, before)
+
+
+def chained(relu=None):
+    relu = relu or nn.ReLU(inplace=True)
+    body = nn.Sequential(nn.Conv2d(2, 4, 3), relu, nn.Conv2d(4, 3, 3), relu)
+    return nn.Sequential(body, nn.Flatten(), nn.Linear(27, 5), relu, nn.Linear(5, 3))
+
+
+def test_a_pass_of_a_chain_begins_at_any_layer():
+    network, x = TorchModule(seeded(chained), (2, 7, 7)), images()
+    whole, d = network.tape(x), np.random.default_rng(3).normal(size=(6, 3))
+    for k in range(4):
+        assert network.begins_at(k, np.dtype(np.float64)), k
+        assert not network.begins_at(k, np.dtype(np.float32)), k  # its inputs would be rounded
+        part = network.tape(whole.inputs[k], first=k)
+        assert np.array_equal(part.outputs, whole.outputs)
+        assert np.array_equal(network.outputs(whole.inputs[k], first=k), whole.outputs)
+        assert part.inputs[:k] == [None] * k
+        for one, other in zip(part.backward(d, first=k), whole.backward(d, first=k), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12)
+    handle = network.module[0].register_forward_hook(lambda module, args, z: 2 * z)
+    assert [network.begins_at(k, np.dtype(np.float64)) for k in range(4)] == [False, False, True, True]
+    handle.remove()
+    within = TorchModule(nn.Sequential(seeded(Residual), nn.Linear(3, 3, dtype=torch.float64)), (2, 7, 7))
+    assert [within.begins_at(k, np.dtype(np.float64)) for k in range(5)] == [False] * 4 + [True]
+
+
+class Constant(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.full((3,), 2.0))
+
+    def forward(self, x):
+        return x * self.scale
+
+
+@pytest.mark.parametrize("part", [Constant, lambda: nn.BatchNorm1d(3)])
+def test_constants_among_the_buffers_ask_for_no_pass(part):
+    made = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(98, 3), part()), dtype=torch.float32)
+    network = RunModule(made, (2, 7, 7))
+    optimizer, batch = started(GaussNewton(**settings()), network), Batch(images().astype(np.float32), one_hot())
+    assert network.has_more  # not known yet
+    optimizer.step(batch, Step(0, 1, 0, 3), nothing)
+    assert network.has_more == (part is not Constant)

@@ -79,7 +79,7 @@ class Experiment:
     @property
     def scheduled(self) -> list[str]:
         """Which settings, in words, follow the run's length: the optimizer's, and the rate of a module's rest."""
-        moves_rest = not self.network.is_chain and self.network.rest_optimizer is not None
+        moves_rest = self.network.has_rest
         return self.optimizer.scheduled() + (["the learning rate of rest"] if moves_rest else [])
 
     def trainer(self) -> Trainer:

@@ -25,7 +25,7 @@ class Jacobian:
     inputs: (Q, ...) as Network.preprocess gives them. targets: (Q, C). model: the loss to second order in the outputs,
     as they move: `move` brings it up to date after a unit has changed.
     units: those of the layer that are asked for, counted from 0 in this order; None: all. first: the trainable layer
-    whose inputs are given; see `starts`.
+    whose inputs are given, None: the network's own; see `starts`.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Jacobian:
         objective: Loss = SQUARED_ERROR,
         *,
         units: Sequence[int] | None = None,
-        first: int = 0,
+        first: int | None = None,
     ) -> None:
         self.network, self.k, self.targets, self.objective = network, k, targets, objective
         layer = network.trainable[k]
@@ -74,8 +74,9 @@ class Jacobian:
 
         network.in_parts(fill, count)
         self._rows = layer.unfold(self.inputs) if self._is_product else None
-        self._starts: Any = self.inputs if network.is_chain else inputs
-        self._first = k if network.is_chain else 0
+        begins = network.begins_at(k, dtype)
+        self._starts: Any = self.inputs if begins else inputs
+        self._first = k if begins else first
         self.model = objective.model(outputs, targets)
 
     @staticmethod
@@ -86,7 +87,7 @@ class Jacobian:
         return 4 * count * network.classes * (M if units is None else units) * (1 if _is_product(layer) else N)
 
     @property
-    def starts(self) -> tuple[Array, int]:
+    def starts(self) -> tuple[Array, int | None]:
         """The inputs, and their layer, from which another Jacobian of the layer may begin: `inputs` and `first`."""
         return self._starts, self._first
 
@@ -98,7 +99,7 @@ class Jacobian:
         """Return the loss of the network as it now is; layers before this one must be unchanged."""
 
         def part(block: slice) -> float:
-            outputs = self.network.tape(self._starts[block], first=self._first).outputs
+            outputs = self.network.outputs(self._starts[block], self._first)
             return self.objective.value(outputs, self.targets[block])
 
         return sum(self.network.in_parts(part, len(self.inputs))) / len(self.inputs)

@@ -31,6 +31,7 @@ def with_margin(x: Array, margin: Sequence[int], value: float = 0.0) -> Array:
 
 
 CHUNK_SAMPLES = 64  # so that a block's activations stay in the core's cache
+TAPED = 128  # samples of one pass of a torch module with gradients, whose kernels are quicker with more
 PREDICTED = 256  # samples of one pass of a torch module without gradients
 
 

@@ -34,6 +34,7 @@ class Network:
 
     is_chain = True  # a pass may begin at any layer
     has_more = False  # than the weights of its layers that training changes
+    has_rest = False  # no optimizer beside that of the layers
 
     def __init__(
         self,
@@ -159,9 +160,17 @@ class Network:
 
     training_outputs = predict  # no layer behaves otherwise in training
 
-    def tape(self, inputs: Array, first: int = 0) -> Tape:
-        """Return a pass of a few samples with what backward needs; inputs: of trainable layer `first`."""
-        return Tape(self, inputs, first)
+    def begins_at(self, k: int, dtype: Any) -> bool:
+        """Return whether a pass may begin at the inputs of trainable layer k, kept in `dtype`: at any."""
+        return True
+
+    def tape(self, inputs: Array, first: int | None = None) -> Tape:
+        """Return a pass of a few samples with what backward needs; inputs: of trainable layer `first`, None: 0."""
+        return Tape(self, inputs, first or 0)
+
+    def outputs(self, inputs: Array, first: int | None = None) -> Array:
+        """Return the outputs (Q, classes) of such a pass."""
+        return self.tape(inputs, first).outputs
 
     def training_tape(self, inputs: Array, step: int | None = None) -> Tape:
         """Return the same: a pass leaves no trace in these layers, be it a step's own or a look."""

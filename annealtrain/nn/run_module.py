@@ -36,19 +36,35 @@ class RunModule(TorchModule):
         self._has_channels_last = bool(kernels) and all(part.out_channels % 8 == 0 for part in kernels)
         if self._has_channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stub lacks
+        self._buffers_stay: bool | None = None  # not known before the first step
         super().__init__(module, in_shape, **settings)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether training changes more than the weights of its layers; constants among the buffers are no more."""
+        return self.has_rest or (super().has_more and not self._buffers_stay)
+
+    @contextmanager
+    def _stepping(self, step: int) -> Iterator[None]:
+        before = [buffer.clone() for buffer in self.module.buffers()] if self._buffers_stay is None else None
+        with super()._stepping(step):
+            yield
+        if before is not None:  # a module that has running statistics moves them at its first step too
+            after = list(self.module.buffers())
+            is_same = [a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(before, after, strict=False)]
+            self._buffers_stay = len(before) == len(after) and all(is_same)
 
     def tensor(self, inputs: Any) -> Tensor:
         found = super().tensor(inputs)
         is_changed = self._has_channels_last and found.ndim == 4
         return found.contiguous(memory_format=torch.channels_last) if is_changed else found
 
-    def run(self, inputs: Any) -> Tensor:
+    def run(self, inputs: Any, first: int | None = None) -> Tensor:
         if self.precision == "float32" or not self.module.training:
-            found = super().run(inputs)
+            found = super().run(inputs, first)
         else:
             with torch.autocast(self.device.type, torch.bfloat16):
-                found = super().run(inputs).float()
+                found = super().run(inputs, first).float()
         if found.ndim != 2:  # labels are of samples, not of their tokens or sites
             raise InputError(f"the module's output is {tuple(found.shape)}: it must be (samples, classes)")
         return found

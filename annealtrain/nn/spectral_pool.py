@@ -73,6 +73,11 @@ class SpectralPool2d(Layer):
             self._stacks[dtype] = np.hstack(across).astype(dtype), np.array(along, dtype)[:, None, None]
         return self._stacks[dtype]
 
+    def sides(self) -> tuple[Array, Array]:
+        """Return the factors as (a terms, A) and (b, terms B), float64: a product on each side of each image."""
+        across, along = zip(*self._factors, strict=True)
+        return np.concatenate([*np.stack(across, axis=1)]), np.hstack(along)
+
     def matrix(self) -> Array:
         """Return the whole map as a matrix, (A B, a b) float64: flat images are pooled by x @ matrix."""
         whole: Array = np.sum([np.kron(across, along) for across, along in self._factors], axis=0).T

@@ -169,14 +169,15 @@ class TorchConv2d(TorchLayer):
 
     def _patches(self, x: Array) -> Array:
         """Return what is under the kernel at each site, (Q, C K L, sites)."""
-        module, padded = self.module, torch.as_tensor(x)
-        padding = module.padding
-        if padding == "same" or module.padding_mode != "zeros":
+        module, windows, margin = self.module, torch.as_tensor(x), self._margin()
+        if any(margin):
             mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-            padded, padding = functional.pad(padded, self._margin(), mode=mode), 0
-        elif padding == "valid":
-            padding = 0
-        found: Array = functional.unfold(padded, module.kernel_size, module.dilation, padding, module.stride).numpy()
+            windows = functional.pad(windows, margin, mode=mode)
+        for axis in (0, 1):  # a copy of views, which is several times quicker than functional.unfold
+            whole = module.dilation[axis] * (module.kernel_size[axis] - 1) + 1
+            windows = windows.unfold(2 + axis, whole, module.stride[axis])
+        seen = windows[..., :: module.dilation[0], :: module.dilation[1]].permute(0, 1, 4, 5, 2, 3)
+        found: Array = seen.reshape(len(x), prod(seen.shape[1:4]), -1).numpy()
         return found
 
     def _margin(self) -> list[int]:
@@ -220,3 +221,24 @@ def choices(module: nn.Module) -> list[TorchLayer]:
         if is_plain and all(p.requires_grad and p.is_floating_point() and owners[id(p)] == 1 for p in own):
             found.append(made(name, part))
     return found
+
+
+def chosen(found: list[TorchLayer], trainable: Sequence[int | str] | None) -> list[TorchLayer]:
+    """Return those of a module's layers that are named or numbered, None: all; InputError for one that it has not."""
+    if not found:
+        raise InputError(f"the module has no layer that can be annealed: it needs a {KINDS.replace(', ', ' or a ')}")
+    if trainable is None:
+        return found
+    names, taken = [layer.name for layer in found], set()
+    for one in trainable:
+        if isinstance(one, str):
+            of_it = [k for k, name in enumerate(names) if name == one or name.startswith(f"{one}.")]
+        else:
+            of_it = [range(len(found))[one]] if -len(found) <= one < len(found) else []
+        if not of_it:
+            listed = ", ".join(f"{k} {name}" for k, name in enumerate(names))
+            raise InputError(f"trainable={one}: the module has no such layer; it has {listed}")
+        taken.update(of_it)
+    if not taken:
+        raise InputError("trainable is empty: name a layer, or leave it null for all")
+    return [found[k] for k in sorted(taken)]

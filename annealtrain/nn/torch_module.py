@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
-from annealtrain.nn.layout import CHUNK_SAMPLES, PREDICTED
-from annealtrain.nn.torch_layers import KINDS, TorchLayer, as_array, choices, dtype_of, require_values
+from annealtrain.nn.layout import PREDICTED, TAPED
+from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, chosen, dtype_of, require_values
+from annealtrain.nn.torch_parts import parts_from
 from annealtrain.nn.torch_rest import rest_optimizer
-from annealtrain.nn.torch_tape import TorchTape
+from annealtrain.nn.torch_tape import TorchTape, eagerly
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.ranks import ALONE, Ranks, current_ranks
@@ -61,7 +62,7 @@ class TorchModule:
         self.module, self.seed, self.classes = module, seed, 0
         self.getter = outputs
         require_values(module)
-        self.trainable: list[TorchLayer] = _chosen(choices(module), trainable)
+        self.trainable: list[TorchLayer] = chosen(choices(module), trainable)
         if in_shape is not None:
             self.in_shape = tuple(in_shape)
             self.meet(Call((torch.zeros((2, *in_shape), dtype=self.dtype, device=self.device),)))
@@ -79,7 +80,12 @@ class TorchModule:
     @property
     def has_more(self) -> bool:
         """Whether training changes more than the weights of its layers: running statistics, weights of the rest."""
-        return self.rest_optimizer is not None or any(True for _ in self.module.buffers())
+        return self.has_rest or any(True for _ in self.module.buffers())
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a torch optimizer moves weights that no Hamiltonian takes."""
+        return self.rest_optimizer is not None
 
     @property
     def rest(self) -> dict[str, nn.Parameter]:
@@ -116,10 +122,15 @@ class TorchModule:
         self.classes = tape.outputs.shape[-1]
         return gone
 
-    def run(self, inputs: Any) -> Tensor:
-        """Return what the module gives, (Q, C), in the mode that it is in."""
+    def run(self, inputs: Any, first: int | None = None) -> Tensor:
+        """Return what the module gives, (Q, C), in the mode that it is in; inputs: of layer `first`, None: its own."""
         call = inputs if isinstance(inputs, Call) else Call((self.tensor(inputs),))
-        found = self.module(*call.args, **call.kwargs)
+        if first is None:
+            found = self.module(*call.args, **call.kwargs)
+        else:
+            (found,) = call.args
+            for part in parts_from(self.module, self.trainable[first].module) or []:
+                found = part(found)
         found = self.getter(found) if self.getter else getattr(found, "logits", found)
         if not isinstance(found, Tensor) or found.ndim < 2:
             told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
@@ -138,15 +149,26 @@ class TorchModule:
 
         A training pass takes all of them, as batch norm needs them.
         """
-        parts = [slice(0, count)] if is_training else thread_pool.chunks(count, CHUNK_SAMPLES)
+        parts = [slice(0, count)] if is_training else thread_pool.chunks(count, TAPED)
         return [job(part) for part in parts]
 
-    def tape(self, inputs: Any, first: int = 0) -> TorchTape:
-        """Return a pass as `predict` runs it, each sample by itself, from the module's inputs.
+    def begins_at(self, k: int, dtype: Any) -> bool:
+        """Return whether a pass may begin at the inputs of layer k, kept in `dtype`, as `parts_from` tells."""
+        layer = self.trainable[k].module
+        is_exact = layer.weight.dtype == self.dtype and as_array(layer.weight[:0]).dtype == dtype
+        return is_exact and parts_from(self.module, layer) is not None
 
-        first: layers before it are not kept. It leaves no trace in the module.
+    def tape(self, inputs: Any, first: int | None = None) -> TorchTape:
+        """Return a pass as `predict` runs it, each sample by itself. It leaves no trace in the module.
+
+        inputs: the module's own, or those of layer `first`, one that `begins_at` allows.
         """
         return TorchTape(self, inputs, self._untouched(training=False), first)
+
+    def outputs(self, inputs: Any, first: int | None = None) -> Array:
+        """Return the outputs (Q, C) of such a pass; gradients are on, as attention takes other kernels without."""
+        with self._untouched(training=False), eagerly():
+            return as_array(self.run(inputs, first))
 
     def training_tape(self, inputs: Any, step: int | None = None) -> TorchTape:
         """Return a pass in training mode: batch norm takes the batch's statistics, dropout drops.
@@ -276,23 +298,3 @@ def buffers_aside(module: nn.Module) -> Iterator[None]:
     finally:
         for part, name, buffer in held:
             part._buffers[name] = buffer
-
-
-def _chosen(found: list[TorchLayer], trainable: Sequence[int | str] | None) -> list[TorchLayer]:
-    if not found:
-        raise InputError(f"the module has no layer that can be annealed: it needs a {KINDS.replace(', ', ' or a ')}")
-    if trainable is None:
-        return found
-    names, taken = [layer.name for layer in found], set()
-    for one in trainable:
-        if isinstance(one, str):
-            of_it = [k for k, name in enumerate(names) if name == one or name.startswith(f"{one}.")]
-        else:
-            of_it = [range(len(found))[one]] if -len(found) <= one < len(found) else []
-        if not of_it:
-            listed = ", ".join(f"{k} {name}" for k, name in enumerate(names))
-            raise InputError(f"trainable={one}: the module has no such layer; it has {listed}")
-        taken.update(of_it)
-    if not taken:
-        raise InputError("trainable is empty: name a layer, or leave it null for all")
-    return [found[k] for k in sorted(taken)]

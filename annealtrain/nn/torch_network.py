@@ -23,11 +23,12 @@ from annealtrain.nn.layers import (
     TrainableLayer,
 )
 from annealtrain.nn.network import Network
-from annealtrain.runtime.array_types import Array
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+ONE_PRODUCT = 256  # pixels of images up to which a spectral pool is quicker as one product with its matrix
 
 
 def torch_network(network: Network) -> torch.nn.Sequential:
@@ -68,7 +69,7 @@ def torch_module(layer: Layer) -> Any:
                 made.bias.copy_(torch.from_numpy(layer.offset(np.float32).ravel()))
         return made
     if isinstance(layer, SpectralPool2d):
-        return _spectral_pool(layer.matrix(), layer.size)
+        return _spectral_pool(layer)
     if isinstance(layer, MaxPool2d | AvgPool2d):
         kind = torch.nn.MaxPool2d if isinstance(layer, MaxPool2d) else torch.nn.AvgPool2d
         return kind(layer.windows.size, layer.windows.stride, layer.windows.padding)
@@ -80,16 +81,37 @@ def torch_module(layer: Layer) -> Any:
     raise unknown_layer(layer, "torch")
 
 
-def _spectral_pool(matrix: Array, size: tuple[int, int]) -> torch.nn.Module:
+def _spectral_pool(layer: SpectralPool2d, in_steps: bool = True) -> torch.nn.Module:
+    """Return the pool as a module with its matrix; in_steps: large images are pooled one direction after the other."""
     import torch
 
+    across, along = layer.sides()
+    is_large = layer.in_shape[1] * layer.in_shape[2] > ONE_PRODUCT
+
     class SpectralPool(torch.nn.Module):
+        matrix: Any
+        across: Any
+        along: Any
+
         def __init__(self) -> None:
             super().__init__()
-            self.register_buffer("matrix", torch.from_numpy(matrix.astype(np.float32)))
+            self.register_buffer("matrix", torch.from_numpy(layer.matrix().astype(np.float32)))
+            self.in_steps = in_steps and is_large
+            if self.in_steps:
+                self.register_buffer("across", torch.from_numpy(across.astype(np.float32)), persistent=False)
+                self.register_buffer("along", torch.from_numpy(along.astype(np.float32)), persistent=False)
 
         def forward(self, x: Any) -> Any:
-            return (x.flatten(2) @ self.matrix).unflatten(2, size)
+            if not self.in_steps:
+                return (x.flatten(2) @ self.matrix).unflatten(2, layer.size)
+            images = x.reshape(-1, *x.shape[2:])
+            tall = torch.bmm(self.across.expand(len(images), -1, -1), images).reshape(-1, self.along.shape[1])
+            return (self.along @ tall.t()).t().unflatten(0, (*x.shape[:2], layer.size[0]))
+
+        def _load_from_state_dict(self, *given: Any) -> None:
+            ours = self.matrix.clone()
+            super()._load_from_state_dict(*given)
+            self.in_steps = self.in_steps and torch.equal(ours, self.matrix)  # or else it is another pool's
 
     return SpectralPool()
 
@@ -213,6 +235,8 @@ def _fixed(layer: Layer) -> Callable[[Tensor], Tensor]:
         parts = torch.nn.ModuleList([torch_module(inner), *([torch.nn.LeakyReLU(slope)] if slope != 1 else [])])
         fixed: Callable[[Tensor], Tensor] = torch.nn.Sequential(*parts).requires_grad_(False)
         return fixed
+    if isinstance(layer, SpectralPool2d):
+        return _spectral_pool(layer, in_steps=False)  # runs of backprop keep their bits
     try:
         made: Callable[[Tensor], Tensor] = torch_module(layer)
         return made

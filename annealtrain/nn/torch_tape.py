@@ -20,14 +20,17 @@ HIDDEN = "the module makes activations anew, by torch.utils.checkpoint, in a for
 class TorchTape:
     """A few samples through a module and back.
 
-    inputs[k]: (Q, *in_shape) of annealed layer k, None before `first`. outputs: (Q, C). counts: how often the pass came
-    by each layer. A layer that it did not come by has zeros.
-    network: the TorchModule. context: what the pass runs in.
+    inputs[k]: (Q, *in_shape) of annealed layer k, None before layer `first`. outputs: (Q, C). counts: how often the
+    pass came by each layer. A layer that it did not come by has zeros.
+    network: the TorchModule. context: what the pass runs in. first: the layer whose inputs are given, None: the
+    module's own.
     """
 
-    def __init__(self, network: Any, inputs: Any, context: AbstractContextManager[Any], first: int = 0) -> None:
-        self.network, self.first = network, first
-        layers = network.trainable
+    def __init__(
+        self, network: Any, inputs: Any, context: AbstractContextManager[Any], first: int | None = None
+    ) -> None:
+        self.network = network
+        layers, begun = network.trainable, first or 0
         self.counts = [0] * len(layers)
         self._seen: list[Any] = [None] * len(layers)
         self._edges: list[Any] = [None] * len(layers)
@@ -35,25 +38,25 @@ class TorchTape:
         hooks = [
             layer.module.register_forward_hook(self._keep(k, layer), with_kwargs=True, prepend=True)
             for k, layer in enumerate(layers)
+            if k >= begun
         ]
         try:
             with context, eagerly():
-                self._given = network.run(inputs)
+                self._given = network.run(inputs, first)
         finally:
             for hook in hooks:
                 hook.remove()
         self.outputs: Array = as_array(self._given)
-        self.inputs: list[Any] = [None] * first + [self._input(k) for k in range(first, len(layers))]
+        self.inputs: list[Any] = [None] * begun + [self._input(k) for k in range(begun, len(layers))]
 
     def _keep(self, k: int, layer: TorchLayer) -> Callable[..., None]:
         def hook(module: Any, args: tuple[Tensor, ...], kwargs: dict[str, Any], z: Tensor) -> None:
             x = args[0] if args else kwargs["input"]
             self.counts[k] += 1
             layer.saw(x, z)
-            if k >= self.first:
-                self._seen[k] = x.detach()
-                # The edge, not z: what follows may change z in its place.
-                self._edges[k] = get_gradient_edge(z) if z.requires_grad else None
+            self._seen[k] = x.detach()
+            # The edge, not z: what follows may change z in its place.
+            self._edges[k] = get_gradient_edge(z) if z.requires_grad else None
 
         return hook
 

@@ -23,7 +23,7 @@ from annealtrain.hamiltonian.penalty import STRENGTH, Penalty, PenaltyModel
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn import footprint
 from annealtrain.nn.jacobian import Jacobian
-from annealtrain.nn.layout import CHUNK_SAMPLES
+from annealtrain.nn.layout import CHUNK_SAMPLES, TAPED
 from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.model import Model
 from annealtrain.optimizers import unit_blocks
@@ -107,16 +107,16 @@ class GaussNewton(FloatGaussNewton):
         self._half_ranges = {int(n.removeprefix(prefix)): float(v) for n, v in state.items() if n.startswith(prefix)}
 
     def step_bytes(self, network: Model, samples: int, threads: int) -> int:
-        at_once = threads if network.is_chain else 1
+        at_once, chunk = (threads, CHUNK_SAMPLES) if network.is_chain else (1, TAPED)
         whole = network.has_more and not network.is_chain  # all samples go through where running statistics move
-        passes = footprint.pass_bytes(network, samples if whole else threads * CHUNK_SAMPLES, threads)
+        passes = footprint.pass_bytes(network, samples if whole else at_once * chunk, threads)
 
         def of_layer(k: int) -> int:
             layer, C = network.trainable[k], network.classes
             (M, N), in_numbers = layer.weight_shape, prod(layer.in_shape)
             rows = samples * N if footprint.sites(layer) == 1 else 0
             moved = 8 * min(self.block, M) * samples * C if self.block > 1 else 0
-            back = 4 * CHUNK_SAMPLES * C * (prod(layer.out_shape) + (M * N if not rows else 0))  # of one thread
+            back = 4 * chunk * C * (prod(layer.out_shape) + (M * N if not rows else 0))  # of one thread
             gram = 8 * N * N + (4 * rows if rows else 0)
             forms = (
                 min(M, max(GROUP, self.block)) * 8 * N * N + threads * gram + 32 * N * N
@@ -200,7 +200,8 @@ class GaussNewton(FloatGaussNewton):
 
     def move_more(self, batch: Batch, step: Step) -> None:
         tape = self.network.training_tape(batch.inputs, step.number)
-        tape.gradients(self.objective.gradient(tape.outputs, batch.outputs, len(batch.inputs)))
+        if self.network.has_rest:
+            tape.gradients(self.objective.gradient(tape.outputs, batch.outputs, len(batch.inputs)))
         self.network.move_rest(1 - step.number / step.total)
 
     def _jacobian(self, k: int, batch: Batch) -> Jacobian:

@@ -118,7 +118,7 @@ class GridGaussNewton(GridOptimizer[FloatGaussNewton]):
         M, N = layer.weight_shape
         order = [int(i) for i in generator(self.seed, Stream.UNIT_ORDER, k, step.number).permutation(M)]
         solver, told = self.solver.resolve_schedules(step.epoch, step.epochs), _Told()
-        inputs, first = batch.inputs, 0
+        inputs, first = batch.inputs, None
         for group in thread_pool.chunks(M, GROUP):
             units = order[group]
             with timer.stage("forward_s"):
