@@ -26,7 +26,7 @@ def test_each_rival_is_tuned_and_trained_once(
         assert [row["optimizer"] for row in rows] == [*names, *names][:count]
     assert all(row["epochs_done"][0].keys() == {"epoch", "val_accuracy"} for row in rows[:2])
     assert all(0 <= row["epochs_done"][0]["test_accuracy"] <= 1 for row in rows[2:])
-    assert rows[2]["settings"] == {"half_range": 0.1, "eta": 0.6}
+    assert rows[2]["settings"] == {"half_range": 0.1, "eta": 3, "power": 0.5}
     capsys.readouterr()
     torch_rivals.main(["table", *given[:1]])
     assert capsys.readouterr().out.count("\nfinal vit_tiny") == 2

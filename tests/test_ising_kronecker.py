@@ -98,12 +98,14 @@ def test_a_closure_may_call_backward_itself():
     assert same(found[0], found[2])
 
 
-def test_its_steps_are_those_of_the_runners_kronecker():
+@pytest.mark.parametrize("power", [1, 0.5])
+def test_its_steps_are_those_of_the_runners_kronecker(power):
     x, y = data(dtype=torch.float64)
     module, other = (residual(torch.float64, affine=False) for _ in range(2))
-    opt = optimizer(module, eta=0.4, every=3)
+    opt = optimizer(module, eta=0.4, power=power, every=3)
     network = TorchModule(other, (2, 7, 7))
-    theirs = Kronecker(0.4, every=3, loss="cross_entropy", solver=GREEDY, half_range=ConstantSchedule(0.01), bits=8)
+    settings = {"every": 3, "loss": "cross_entropy", "solver": GREEDY, "half_range": ConstantSchedule(0.01), "bits": 8}
+    theirs = Kronecker(0.4, power=power, **settings)
     theirs.start(network, seed=0, timer=StageTimer())
     theirs._left = lambda step: 1.0  # eta falls with the range here, and with the steps there
     for number in range(3):

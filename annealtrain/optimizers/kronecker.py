@@ -86,7 +86,6 @@ class Kronecker(FloatKronecker):
     def __init__(
         self,
         eta: float = 0.3,
-        power: float = 1.0,
         damping: float = 0.1,
         momentum: float = 0.9,
         memory: float = 0.95,
@@ -96,6 +95,7 @@ class Kronecker(FloatKronecker):
         weight_decay: float = 0.0,
         l1: float | Sequence[float] = 0.0,
         l2: float | Sequence[float] = 0.0,
+        power: float = 1.0,
         *,
         solver: Solver,
         half_range: Schedule,

@@ -18,7 +18,7 @@ from annealtrain.runtime.array_types import Row
 
 Settings = dict[str, float]
 GRIDS: dict[str, dict[str, tuple[float, ...]]] = {  # moved until the best on resnet8 lay inside
-    "kronecker": {"half_range": (0.02, 0.03, 0.05, 0.1), "eta": (0.3, 0.6)},
+    "kronecker": {"half_range": (0.02, 0.03, 0.05, 0.1), "eta": (1.5, 3), "power": (0.5,)},
     "sgd": {"rate": (0.1, 0.2, 0.4, 0.8), "decay": (5e-4, 2e-3)},
     "adamw": {"rate": (0.003, 0.01, 0.02, 0.05), "decay": (0.01, 0.05)},
     "muon": {"rate": (0.03, 0.1, 0.2, 0.4), "decay": (0.01, 0.05)},
