@@ -18,7 +18,15 @@ HYDRA = {"hydra", "omegaconf"}
 MODULES = house.modules()
 IS_SKLEARNS = {"commands.estimators"}  # made of scikit-learn's base classes, imported when it is asked for
 IS_TORCHS = {  # about its modules, imported where there is one
-    *("nn.torch_layers", "nn.torch_module", "nn.torch_rest", "nn.torch_tape", "nn.torch_models", "nn.run_module"),
+    *(
+        "nn.torch_layers",
+        "nn.torch_module",
+        "nn.torch_parts",
+        "nn.torch_rest",
+        "nn.torch_tape",
+        "nn.torch_models",
+        "nn.run_module",
+    ),
     "nn.module_export",
     *("optimizers.quantization.batch_norm", "optimizers.quantization.of_torch"),
     *(name for name in MODULES if name == "torch" or name.startswith("commands.torch_optimizer.")),
