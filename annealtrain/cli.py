@@ -8,7 +8,7 @@ from pathlib import Path
 
 import annealtrain
 from annealtrain.commands import completion, streams
-from annealtrain.commands.interrupts import Heard, as_ctrl_c
+from annealtrain.commands.interrupts import Heard, as_ctrl_c, through_libraries
 from annealtrain.commands.parser import (
     DATA_DIR,
     TRUST,
@@ -59,7 +59,8 @@ def _told(command: str, arguments: list[str], heard: Heard) -> int:
     try:
         require_address_space()
         try:
-            code = _run(command, arguments)
+            with through_libraries():
+                code = _run(command, arguments)
         except SystemExit as end:  # of --help, or of a user's own module
             code = exit_code(end)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
@@ -116,8 +117,7 @@ def _resume(arguments: list[str]) -> int:
     check_folder(given.folder)
     from annealtrain.commands.train import resume
 
-    command = shlex.join(["annealtrain", "resume", *arguments])
-    resume(given.folder, command, given.trust, given.data_dir, epochs)
+    resume(given.folder, shlex.join(["annealtrain", "resume", *arguments]), given.trust, given.data_dir, epochs)
     return 0
 
 

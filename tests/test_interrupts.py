@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import LIMIT_S, finished, process, started
 
-from annealtrain.commands.interrupts import as_ctrl_c, left_to_this_process
+from annealtrain.commands.interrupts import as_ctrl_c, left_to_this_process, through_libraries
+from annealtrain.errors import InputError
 from annealtrain.runs.recorder import RunRecorder
 from annealtrain.runtime import lifeline
 from annealtrain.runtime.guardian import MARK, Guardian
@@ -50,6 +51,56 @@ def test_an_exit_code_holds_also_where_the_signal_came_in_an_import(tmp_path: Pa
     path = f"{tmp_path}{os.pathsep}{Path(__file__).resolve().parents[1]}"
     ended = finished(process(["data"], tmp_path, PYTHONPATH=path))
     assert (ended.code, ended.err) == (129, "annealtrain data: interrupted\n")
+
+
+def raised_of(end: BaseException | None, *errors: Exception) -> None:
+    """Raise errors, each in dealing with the one before, the first in dealing with `end`."""
+    try:
+        if not errors:
+            raise end or InputError("of nothing")
+        raised_of(end, *errors[:-1])
+    except BaseException as before:
+        if not errors:
+            raise
+        raise errors[-1] from (before if isinstance(before, OSError) else None)
+
+
+@pytest.mark.parametrize(
+    ("end", "errors", "raised"),
+    [
+        (KeyboardInterrupt(), [AttributeError("half a node")], KeyboardInterrupt),
+        (
+            KeyboardInterrupt(),
+            [AttributeError("half a node"), ValueError("key"), InputError("line")],
+            KeyboardInterrupt,
+        ),
+        (KeyboardInterrupt(), [OSError(28, "full"), InputError("the disk is full")], InputError),
+        (OSError(28, "full"), [InputError("the disk is full")], InputError),
+        (ValueError("an error"), [InputError("line")], InputError),
+        (None, [], InputError),
+    ],
+)
+def test_an_error_on_the_way_of_an_interrupt_is_one(
+    end: BaseException | None, errors: list[Exception], raised: type
+) -> None:
+    with pytest.raises(raised), through_libraries():
+        raised_of(end, *errors)
+
+
+@pytest.mark.parametrize("command", ["train", "estimate"])
+def test_a_library_that_ends_with_an_error_of_its_own_is_interrupted(command: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal\nimport annealtrain.experiment.known_settings as settings\n"
+        "def ended():\n    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    finally:\n        None.flags\n"
+        "settings.shipped_settings = ended\n"
+    )
+    path = f"{tmp_path}{os.pathsep}{Path(__file__).resolve().parents[1]}"
+    folder = tmp_path / "run"
+    own = [f"hydra.run.dir={folder}"] if command == "train" else []
+    ended = finished(process([command, *SMALLEST, *own], tmp_path, PYTHONPATH=path))
+    assert (ended.code, ended.err) == (143, f"annealtrain {command}: interrupted\n")
+    assert not folder.exists()
 
 
 def test_what_is_ignored_stays_so() -> None:

@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.commands import job_folder, search, streams, sweep, together, train_flags
+from annealtrain.commands.interrupts import through_libraries
 from annealtrain.commands.train import train
 from annealtrain.errors import InputError
 from annealtrain.experiment import own_folder, own_yaml
@@ -161,7 +162,8 @@ def _train_in_sweep(composed: DictConfig, folder: Path) -> float:
 def _job(composed: DictConfig) -> float:
     folder = _folder()
     try:
-        return train(_configuration(composed), folder, _command())
+        with through_libraries():
+            return train(_configuration(composed), folder, _command())
     except (InputError, KeyboardInterrupt):
         remove_if_empty(folder)
         raise

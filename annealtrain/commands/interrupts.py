@@ -40,6 +40,32 @@ def as_ctrl_c() -> Iterator[Heard]:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+@contextmanager
+def through_libraries() -> Iterator[None]:
+    """Raise KeyboardInterrupt for an error that arose while one went through code that is not made for it.
+
+    OmegaConf, for one, ends a half-made node with an error of its own. A fault of the system's, such as a full disk
+    while a run ends, stays what it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _is_of_interrupt(error):
+            raise KeyboardInterrupt from error
+        raise
+
+
+def _is_of_interrupt(error: BaseException) -> bool:
+    link: BaseException | None = error
+    seen = set[int]()  # a chain may lead back to where it began
+    while link is not None and id(link) not in seen:
+        if isinstance(link, KeyboardInterrupt | OSError):
+            return isinstance(link, KeyboardInterrupt)
+        seen.add(id(link))
+        link = link.__cause__ if isinstance(link.__cause__, OSError) else link.__context__
+    return False
+
+
 def left_to_this_process() -> None:
     """Keep Ctrl-C and HUP from the processes that this one is about to start, and hear them here.
 

@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from annealtrain.commands import job_folder, search, streams, sweep_folder
-from annealtrain.commands.interrupts import left_to_this_process
+from annealtrain.commands.interrupts import left_to_this_process, through_libraries
 from annealtrain.commands.job_folder import INDIFFERENT
 from annealtrain.commands.progress import accuracies
 from annealtrain.errors import InputError
@@ -130,7 +130,8 @@ def run_job(name: str, folder: Path, started: str, train: Callable[[Path], float
     try:
         if why := job_folder.obstacle(own):
             raise InputError(why)
-        score = train(own)
+        with through_libraries():
+            score = train(own)
     except InputError as error:
         said = str(error).replace("hydra.run.dir", "hydra.sweep.dir")
         log.error("%s", said, exc_info=error.__cause__)  # such as an error in a module of the user's own
