@@ -217,6 +217,11 @@ def shown(value: Any) -> str:
     return "null" if value is None else in_one_line(OBJECT.sub(r"a \1", repr(value)))
 
 
+def fault_in_one_line(error: Exception) -> str:
+    """Return the kind of an error of somebody else's code and what it says."""
+    return f"{type(error).__name__}: {in_one_line(' '.join(str(error).split()))}"
+
+
 def in_one_line(text: str, most: int = 200) -> str:
     """Return a text in one line; of a long one both ends."""
     line = " ".join(text.split()) if "\n" in text else text

@@ -23,7 +23,7 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.random_streams import Stream, generator, stream
 from annealtrain.runtime.ranks import Ranks
-from annealtrain.runtime.validation import in_one_line
+from annealtrain.runtime.validation import fault_in_one_line
 from annealtrain.solvers.solver import Solver
 
 PROBED = 64  # samples of a curvature probe, of all ranks together
@@ -204,7 +204,7 @@ class Annealed:
         except Exception as error:  # whatever a module raises of what it cannot take
             if not self.inputs.is_cut:
                 raise
-            told = f"{type(error).__name__}: {in_one_line(' '.join(str(error).split()))}"
+            told = fault_in_one_line(error)
             raise InputError(
                 f"the module does not run on the first {self.inputs.samples} samples of its last call ({told}): "
                 "they must come first in all that it is called with"

@@ -15,7 +15,7 @@ from annealtrain.nn.torch_module import TorchModule
 from annealtrain.nn.torch_tape import eagerly
 from annealtrain.optimizers.quantization.batch_norm import fold_batch_norms
 from annealtrain.runtime.array_types import Array
-from annealtrain.runtime.validation import in_one_line
+from annealtrain.runtime.validation import fault_in_one_line
 
 FEW = 8  # samples of the passes that look at a module
 
@@ -62,8 +62,7 @@ class TorchSource:
             with torch.no_grad(), eagerly():
                 self.module(self._tensor(x))
         except Exception as error:  # whatever a module raises of what it cannot take
-            told = f"{type(error).__name__}: {in_one_line(' '.join(str(error).split()))}"
-            shape = tuple(x.shape)
+            shape, told = tuple(x.shape), fault_in_one_line(error)
             raise InputError(f"the module does not run on samples {shape} as its only argument ({told})") from error
 
     def _in_order(self, x: Any, leave: Sequence[str]) -> list[TorchLayer]:
