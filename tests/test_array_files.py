@@ -79,6 +79,16 @@ def test_a_test_set_of_its_own(folder, tmp_path):
     assert (csv.test_images[0].tolist(), csv.test_labels.tolist()) == ([1, 2, 3, 4, 5], [1, 0])
 
 
+def test_a_test_set_is_named_once(folder, tmp_path):
+    both, alone = str(tmp_path / "both.npz"), str(folder / "points.npz")
+    np.savez(both, X=X, y=LABELS, X_test=X[:9], y_test=LABELS[:9])
+    held = f"{both} holds a test set of its own: leave it out, or give files of X and y alone"
+    assert error_of(arrays, both, test_file=alone) == f"dataset.test_file={alone}: {held}"
+    assert error_of(arrays, alone, test_file=both) == f"dataset.test_file={both}: {held}"
+    for given in ({"file": both}, {"file": alone, "test_file": alone}):
+        assert "has a test set of its own: leave dataset.test_share=0.9" in error_of(arrays, **given, test_share=0.9)
+
+
 @pytest.mark.parametrize(
     ("file", "settings", "found"),
     [

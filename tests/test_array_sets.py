@@ -139,6 +139,10 @@ def test_labels_that_a_frame_lacks_are_no_class(kind):
         ({"X": X.astype(str)}, "samples are of type <U32, not numbers: encode them as numbers"),
         ({"X": X[:, 0]}, "samples are (90,): make them rows (n, d) or images (n, C, H, W)"),
         ({"X": np.where(np.arange(5) == 3, np.inf, X)}, "column 3 contains NaN or inf in 72 of 72 rows"),
+        (
+            {"X_test": X, "y_test": LABELS, "test_share": 0.4},
+            "dataset mine has a test set of its own: leave dataset.test_share=0.4 out",
+        ),
         ({"X_test": X}, "X_test and y_test belong together"),
         ({"X_test": X, "y_test": LABELS + 1}, "test set: class 3 does not occur in the training set"),
         ({"X_test": X[:, :2], "y_test": LABELS}, "samples are 5, those of the test set 2: make both alike"),
@@ -149,7 +153,7 @@ def test_labels_that_a_frame_lacks_are_no_class(kind):
             {"X": np.full((90, 4, 4), 9, np.uint8), "X_test": np.full((90, 4, 4), 0.5), "y_test": LABELS},
             "of X and X_test one is bytes, one lies in [0, 1]: give both alike",
         ),
-        ({"X": X[:2], "y": [0, 1]}, "2 samples are too few to keep 0.2 of them for test"),
+        ({"X": X[:2], "y": [0, 1]}, "class 0 has one sample, too few to keep some for test: give more, or a test set"),
         ({"class_names": ["a"]}, "1 class_names for 3 classes"),
         ({"y": ["a", " a", "b"] * 30}, "classes ' a' and 'a' differ by spaces, or by how a letter is written, alone"),
         ({"y": ["\u00e9", "e\u0301"] * 45}, "classes 'e\\u0301' and '\\xe9' differ by spaces, or by how a letter"),
@@ -161,6 +165,13 @@ def test_labels_that_a_frame_lacks_are_no_class(kind):
 )
 def test_what_cannot_be_learnt_is_refused_in_a_line(changes, found):
     assert found in error_of(from_arrays, "mine", **({"X": X, "y": LABELS} | changes))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_every_class_is_in_both_sets(share):
+    made = from_arrays("mine", np.eye(52), ["a"] * 50 + ["b"] * 2, test_share=share)
+    assert np.bincount(made.test_labels).tolist() == [round(50 * share), 1]
+    assert np.bincount(made.train_labels).tolist() == [50 - round(50 * share), 1]
 
 
 def test_what_is_too_large_is_refused(monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from annealtrain.commands import estimate as estimating
 from annealtrain.commands.estimate import LayerEstimate, duration, layer_estimates, table
 from annealtrain.commands.footing import Footing
+from annealtrain.commands.probe import _of_a_step
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
 from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, SpectralPool2d
@@ -294,7 +295,35 @@ def test_estimate_makes_no_call_that_costs(cli, monkeypatch):
 def test_a_step_that_takes_too_long_is_reckoned_up(cli, optimizer):
     words = ["model=two_linear_small", "samples=300", "bits=3", "threads=1", f"optimizer={optimizer}"]
     line = cli("estimate", *words, "--probe", "1e-9").out.splitlines()[-2]
-    assert re.search(r"measured on (\d+% of a step|steps on up to 9 samples|1 of its 5 steps)\.$", line)
+    assert re.search(r"measured on (\d+% of a step|steps on up to 9 samples|2 of its 5 steps)\.$", line)
+
+
+def test_the_first_steps_of_a_run_which_measure_more_tell_nothing_of_the_others(cli, monkeypatch):
+    steps, measured, step, measure = [], [], Kronecker.step, Kronecker._measure_curvature
+    monkeypatch.setattr(Kronecker, "step", lambda self, *given: steps.append(given[1].number) or step(self, *given))
+    monkeypatch.setattr(
+        Kronecker, "_measure_curvature", lambda self, *given: measured.append(given[1].number) or measure(self, *given)
+    )
+    words = ["model=linear_small", "samples=100", "optimizer=kronecker", "batch_size=2", "threads=1"]
+    assert "measured on 17 of its 50 steps." in cli("estimate", *words, "--probe", "600").out
+    assert (steps, measured) == (list(range(16, 33)), [16, 32])
+    del steps[:]
+    assert "measured on 2 of its 50 steps." in cli("estimate", *words, "--probe", "1e-9").out
+    assert steps == [16, 17]
+
+
+@pytest.mark.parametrize(
+    ("found", "first", "seconds"),
+    [
+        ([5.0, 1.0], 16, 20 / 16),  # one of them in sixteen is as the first
+        ([5.0, *[1.0] * 15, 4.0], 16, 19 / 16),  # a period is known
+        ([5.0], 16, 5.0),
+        ([5.0, 1.0], 0, 1.0),
+        ([*[5.0] * 16, *[1.0] * 15, 4.0], 0, 19 / 16),
+    ],
+)
+def test_seconds_of_a_step(found, first, seconds):
+    assert _of_a_step(found, first) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(

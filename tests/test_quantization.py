@@ -78,6 +78,7 @@ def test_solvers_by_name_and_groups() -> None:
             {"H": np.arange(25.0).reshape(5, 5)},
             r"^H is not symmetric \(H\[0, 4\]=4, H\[4, 0\]=20\): pass \(H \+ H",
         ),
+        ({"H": 1e308 * np.eye(5)}, r"H has values beyond 1e\+250: divide it by its largest, levels stay the same"),
         ({"H": -np.eye(5)}, "H has -1 on its diagonal: second moments of inputs, X.T @ X, have nothing below 0"),
         ({"H": np.ones((5, 5)) - 0.5 * np.eye(5)}, "^H is not positive semidefinite: give second moments of inputs"),
     ],

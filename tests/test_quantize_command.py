@@ -70,7 +70,7 @@ def test_layers_that_stay_float_are_told(cli: Callable, undrawn: None) -> None:
     assert cli("train", *words, "trainable=[-1]", "threads=1", "hydra.run.dir=run").code == 0
     outcome = cli("quantize", "run", "bits=3", *FAST, "--output", "q")
     assert outcome.code == 0, outcome
-    assert "still float: linear0 (frozen in the run)\n" in outcome.out
+    assert "still float, frozen in the run: linear0\n" in outcome.out
     assert json.loads(Path("q/result.json").read_text())["network"]["left"] == {"linear0": "frozen in the run"}
 
 
@@ -106,7 +106,7 @@ def test_an_interrupted_call_goes_on(cli: Callable, run: Path, undrawn: None, mo
     monkeypatch.setattr(command.QuantizedFolder, "save_layer", interrupted)
     outcome = cli(*words, "--output", "part")
     assert outcome.code == 130
-    assert "to go on: annealtrain quantize" in outcome.err
+    assert "1 of 2 layers are kept; to go on: annealtrain quantize" in outcome.err
     parts = [".network.pt.0123abcd.part", ".quantization.png.0123abcd.part", "layers/.1.npz.0123abcd.part"]
     others = [".network.pt.part", ".mine.pt.0123abcd.part", "layers/.x.npz.0123abcd.part"]
     for name in [*parts, *others]:  # as a call leaves that is killed
@@ -114,6 +114,12 @@ def test_an_interrupted_call_goes_on(cli: Callable, run: Path, undrawn: None, mo
     assert cli(*words, "--output", "part").code == 0
     assert [name for name in [*parts, *others] if Path("part", name).exists()] == others
     assert saved == [0, 1]
+    Path("part/result.json").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "divergence", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        outcome = cli(*words, "--output", "part")  # behind its last layer
+        assert "2 of 2 layers are kept; to go on: annealtrain quantize" in outcome.err
+    assert (cli(*words, "--output", "part").code, saved) == (0, [0, 1])
     for name in ("codes.npz", "weights.npz"):
         with np.load(f"whole/{name}") as one, np.load(f"part/{name}") as other:
             assert all(np.array_equal(one[key], other[key]) for key in one)
@@ -220,7 +226,15 @@ def test_grids_of_layers() -> None:
     assert grids[0].group_size == 8
 
 
-def onnx_file(path: Path, *, name: str = "w", scale: float = 1.0, outside: str = "", out: tuple = ("Q", 10)) -> None:
+def onnx_file(
+    path: Path,
+    *,
+    name: str = "w",
+    scale: float = 1.0,
+    outside: str = "",
+    count: str | int = "Q",
+    out: tuple = ("Q", 10),
+) -> None:
     """Write a linear classifier of the digits as an ONNX file; outside: the file that its weights lie in."""
     from onnx import TensorProto, helper, numpy_helper, save
 
@@ -232,7 +246,7 @@ def onnx_file(path: Path, *, name: str = "w", scale: float = 1.0, outside: str =
         held.data_location = TensorProto.EXTERNAL
         held.external_data.add(key="location", value=outside)
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("Gemm", ["f", name], ["y"], transB=1)]
-    shapes = (("x", ("Q", 1, 8, 8)), ("y", out))
+    shapes = (("x", (count, 1, 8, 8)), ("y", out))
     x, y = (helper.make_tensor_value_info(each, TensorProto.FLOAT, shape) for each, shape in shapes)
     graph = helper.make_graph(nodes, "net", [x], [y], [held])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
@@ -243,6 +257,11 @@ def onnx_file(path: Path, *, name: str = "w", scale: float = 1.0, outside: str =
     [
         ({"scale": np.nan}, [], "the network's outputs for samples of digits are not finite"),
         ({"scale": 1e20}, [], "layer 'w' has weights that are not numbers of at most 1e+18 in size"),
+        (
+            {"count": 1, "out": (1, 10)},
+            [],
+            "the model takes 1 sample at a time, no more and no fewer: export it with a",
+        ),
         ({"out": ("Q",)}, [], "this is not an ONNX model"),
         ({"outside": "/etc/passwd"}, [], "its weights lie outside its folder, in /etc/passwd"),
         ({"outside": "../weights.bin"}, [], "its weights lie outside its folder, in ../weights.bin"),

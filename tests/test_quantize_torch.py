@@ -129,7 +129,7 @@ def test_what_is_no_model_or_setting_is_refused(module: nn.Module, x) -> None:
     assert annealtrain.quantize(module, [x], np.int8(2), solver="babai").layers[0].grid.bits == 2  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no samples"):
         annealtrain.quantize(module, [], 2)
-    with pytest.raises(InputError, match="no Conv2d and no Linear"):
+    with pytest.raises(InputError, match="no layer that can be quantised"):
         annealtrain.quantize(nn.Sequential(nn.PReLU()), [x], 2)
 
 
@@ -149,6 +149,27 @@ class Odd(nn.Module):
         return {"classes": x, "all": (x, self.waves(torch.fft.rfft(x)).abs())}
 
 
+class Words(nn.Module):
+    """An embedding, and an LSTM."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.read, self.last = nn.Embedding(100, 8), nn.LSTM(8, 64, batch_first=True), nn.Linear(64, 3)
+
+    def forward(self, x):
+        return self.last(self.read(self.words(x))[0][:, -1])
+
+
+def test_whatever_stays_float_is_named_and_counted(x) -> None:
+    words = annealtrain.quantize(Words(), [torch.randint(0, 100, (20, 6))], bits=2, solver="babai", threads=1)
+    assert set(words.left) == {"words", "read"}
+    others = 4 * (100 * 8 + 4 * 64 * (8 + 64 + 2))
+    assert words.bytes == (others + 4 * (192 + 3), others + 192 // 4 + 4 * 3 + 4 * 3)
+    grouped = nn.Sequential(nn.Conv2d(2, 40, 3, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(640, 5))
+    found = annealtrain.quantize(grouped, [x], bits=2, solver="babai", threads=1)
+    assert (set(found.left), found.bytes[0]) == ({"0"}, 4 * sum(one.numel() for one in grouped.parameters()))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_odd_modules_are_quantised_too(x, dtype) -> None:
     torch.manual_seed(0)
@@ -157,7 +178,7 @@ def test_odd_modules_are_quantised_too(x, dtype) -> None:
     found = annealtrain.quantize(made, [x], bits=8, solver="babai", damping=0, threads=1)
     if made is odd:
         assert found.folded == ["own"]
-        assert set(found.left) == {"waves"}
+        assert set(found.left) == {"waves", "norm", "Odd"}  # of the last a parameter of its own
         one, other = (module.eval()(x)["classes"] for module in (made, found.module))
     else:
         one, other = (module(x.to(dtype)) for module in (made, found.module))

@@ -2,15 +2,16 @@
 
 import time
 from dataclasses import dataclass
+from statistics import mean
 
 from annealtrain.experiment.builder import Experiment
 from annealtrain.nn import footprint
 from annealtrain.runtime import thread_pool
 from annealtrain.training.trainer import Trainer
 
-# Steps that tell what the others take: the first ones measure more and are slower. They end with the 33rd, since an
-# optimizer may do something in every 16th.
-SETTLED, ENOUGH = 17, 33
+# The first steps of a run measure more and are slower. Those after them tell what the others take, a period of them, as
+# an optimizer may do something in every 16th: the first of those measured is one, or does what many do together.
+SETTLED, PERIOD = 16, 16
 TELLING, PATIENCE = 0.25, 4  # a share of a step that tells its length, and how many limits it is waited for
 OF_PASSES, PARTS = 100, 32
 
@@ -47,8 +48,14 @@ class _Limit:
         self._anneals = experiment.optimizer.solver is not None
         self._done: dict[int, float] = {}
 
+    def next_step(self) -> None:
+        """Begin to follow another step."""
+        self._began, self._done = time.perf_counter(), {}
+
     def progress(self, layer: int, done: float) -> None:
         self._done[layer] = done
+        if done >= 1 and layer == len(self._costs) - 1:  # all that is told of a step that solves all layers together
+            return
         if self.is_over and (self.share > TELLING or time.perf_counter() > self._patience_ends) and self.share > 0:
             raise _Enough
 
@@ -94,19 +101,28 @@ def _scores(trainer: Trainer) -> float:
 
 
 def _of_batches(trainer: Trainer, experiment: Experiment, limit: _Limit) -> tuple[float, str]:
-    """Return the seconds of an epoch's steps, and what was measured: the first of them."""
+    """Return the seconds of an epoch's steps, and what was measured: some of them, two if the first is whole."""
+    steps = experiment.steps // experiment.config["epochs"]
+    first = SETTLED if steps > SETTLED + PERIOD else 0
     found: list[float] = []
     try:
-        for seconds in trainer.timed_steps(limit.progress):
+        for seconds in trainer.timed_steps(limit.progress, first):
             found.append(seconds)
-            if len(found) == ENOUGH or limit.is_over:
+            limit.next_step()
+            if (first and len(found) > PERIOD) or (limit.is_over and len(found) > 1):
                 break
     except _Enough:
         if not found:
             return limit.whole_s, limit.told
-    settled = found[SETTLED:] or found[len(found) // 2 :]
-    steps = experiment.steps // experiment.config["epochs"]
-    return steps * sum(settled) / len(settled), f"{len(found)} of its {steps} steps"
+        found.append(limit.whole_s)
+    return steps * _of_a_step(found, first), f"{len(found)} of its {steps} steps"
+
+
+def _of_a_step(found: list[float], first: int) -> float:
+    """Return the mean seconds of a step, of some that follow each other from step `first` on."""
+    if first and 1 < len(found) <= PERIOD:
+        return (found[0] + (PERIOD - 1) * mean(found[1:])) / PERIOD
+    return mean(found[1:] if first and found[1:] else found[SETTLED:] or found[len(found) // 2 :])
 
 
 def _of_parts(trainer: Trainer, experiment: Experiment, limit: _Limit) -> tuple[float, str]:

@@ -97,37 +97,35 @@ def _quantized(
     given: Given, grids: Sequence[Any], method: Method, record: QuantizedFolder, live: Any, command: str
 ) -> Row:
     source = given.source
-    before = given.scores()
-    done = record.layers(source, grids)
-    layers = list(done.values())
+    done, layers = record.layers(source, grids), list[QuantizedLayer]()
     try:
+        before = given.scores()
         with _display(live, source) as told:
             found = quantized(source, given.calibration, given.held_out, grids, method, done=done, progress=told)
-            layers = []
             for layer in found:
                 k = source.names.index(layer.name)
                 if k not in done:
                     record.save_layer(k, layer)
                 layers.append(layer)
                 streams.say(layer_line(layer))
+        whole, packed = sizes(source, layers)
+        after = given.scores()
+        result = {
+            "float": before,
+            "quantized": after,
+            "held_out_kl": divergence(source, given.held_out),
+            "bytes": {"float": whole, "quantized": packed},
+            "layers": len(layers),
+            "weights": int(sum(layer.levels.size for layer in layers)),
+            "seconds": float(sum(layer.row["seconds"] for layer in layers)),
+            "peak_memory_mb": peak_memory_mb(),
+            "network": given.about,
+        }
+        return record.finish(given, layers, result)
     except KeyboardInterrupt:
-        count = sum(grid is not None for grid in grids)
+        count, kept = sum(grid is not None for grid in grids), len(record.layers(source, grids))
         words = command if "--output" in command else f"{command} --output {shlex.quote(str(record.folder))}"
-        raise Interrupted(f"interrupted: {len(layers)} of {count} layers are kept; to go on: {words}") from None
-    whole, packed = sizes(source, layers)
-    after = given.scores()
-    result = {
-        "float": before,
-        "quantized": after,
-        "held_out_kl": divergence(source, given.held_out),
-        "bytes": {"float": whole, "quantized": packed},
-        "layers": len(layers),
-        "weights": int(sum(layer.levels.size for layer in layers)),
-        "seconds": float(sum(layer.row["seconds"] for layer in layers)),
-        "peak_memory_mb": peak_memory_mb(),
-        "network": given.about,
-    }
-    return record.finish(given, layers, result)
+        raise Interrupted(f"interrupted: {kept} of {count} layers are kept; to go on: {words}") from None
 
 
 def divergence(source: Source, samples: Any) -> float | None:
@@ -165,8 +163,10 @@ def _display(wanted: Any, source: Source) -> Iterator[Told | None]:
 def summary(result: Mapping[str, Any], folder: Path) -> str:
     """Return the last lines: layers that stay float, scores as float and quantised, bytes, seconds, where it lies."""
     names = [name for name in result["float"] if name.endswith(("accuracy", "r2", "rmse"))]
-    left = [in_one_line(f"{name} ({why})") for name, why in (result["network"].get("left") or {}).items()]
-    lines = [f"still float: {', '.join(left)}"] if left else []
+    left: dict[str, list[str]] = {}
+    for name, why in (result["network"].get("left") or {}).items():
+        left.setdefault(in_one_line(why), []).append(in_one_line(name))
+    lines = [f"still float, {why}: {', '.join(held)}" for why, held in left.items()]
     for kind in ("float", "quantized"):
         scores = "  ".join(
             f"{name.removesuffix('_accuracy')} {result[kind].get(name, float('nan')):.4f}" for name in names

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.data.array_sets import from_arrays
+from annealtrain.data.array_sets import SHARE, from_arrays, require_own_share
 from annealtrain.data.dataset import REGRESSION, Dataset
 from annealtrain.data.file_readers import one_line
 from annealtrain.errors import DataMissing, InputError, nearest
@@ -46,7 +46,7 @@ def arrays(
     drop: Sequence[str] | None = None,
     test_file: str | None = None,
     test_labels: str | None = None,
-    test_share: float = 0.2,
+    test_share: float = SHARE,
     task: str | None = None,
 ) -> Dataset:
     """Return a set from files.
@@ -69,6 +69,8 @@ def arrays(
     _only_for_npy(file, "labels", labels)
     _only_for_npy(test_file, "test_labels", test_labels)
     targets = [target] if isinstance(target, str) else list(target or ())
+    if test_file is not None:
+        require_own_share(path.stem, test_share)
     parts: dict[str, Any] = {"X": None, "y": None, "X_test": None, "y_test": None}
     names: Sequence[str] = ()
     for one, two, X, y in ((file, labels, "X", "y"), (test_file, test_labels, "X_test", "y_test")):
@@ -80,6 +82,9 @@ def arrays(
                 parts[y] = _with_zeros(_existing(one, "dataset.file"), targets[0], parts[y])
         elif Path(one).suffix.lower() == ".npz":
             held = _npz(_existing(one, "dataset.file"))
+            if X == "X_test" and not held["X_test"] is parts["X_test"] is None:
+                double = f"{file if held['X_test'] is None else one} holds a test set of its own"
+                raise InputError(f"dataset.test_file={one}: {double}: leave it out, or give files of X and y alone")
             parts |= held if X == "X" else {X: held["X"], y: held["y"]}
         else:
             setting = "dataset.labels" if y == "y" else "dataset.test_labels"

@@ -12,6 +12,7 @@ from annealtrain.errors import InputError
 from annealtrain.runtime import memory
 from annealtrain.runtime.array_types import plain
 
+SHARE = 0.2  # of the samples, for test, where nothing else is said
 CHANNELS = (1, 3, 4)  # of an image: grey, colours, colours and opacity
 PARTS = ("X", "y", "X_test", "y_test")
 
@@ -39,7 +40,7 @@ def from_arrays(
     y_test: Any = None,
     *,
     task: str | None = None,
-    test_share: float = 0.2,
+    test_share: float = SHARE,
     feature_names: Sequence[str] = (),
     class_names: Sequence[str] = (),
 ) -> Dataset:
@@ -65,8 +66,10 @@ def from_arrays(
         labels = [_targets(name, held) for held in labels]
     else:
         labels, names = _classes(name, labels, class_names)
-    if len(parts) == 1:
-        is_test = test_rows(name, labels[0], test_share, stratified=task != REGRESSION)
+    if len(parts) == 2:
+        require_own_share(name, test_share)
+    else:
+        is_test = test_rows(name, labels[0], test_share, names)
         parts, labels = [parts[0][~is_test], parts[0][is_test]], [labels[0][~is_test], labels[0][is_test]]
     return Dataset(
         name,
@@ -203,13 +206,23 @@ def _is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
 
 
-def test_rows(name: str, labels: np.ndarray, share: float, *, stratified: bool) -> np.ndarray:
-    """Return which rows are for test (n,) bool: `share` of them, of each class alone if stratified, always the same."""
+def require_own_share(name: str, share: float) -> None:
+    """Raise InputError for a share of the samples that is set beside a test set."""
+    if share != SHARE:
+        raise InputError(f"dataset {name} has a test set of its own: leave dataset.test_share={share:g} out")
+
+
+def test_rows(name: str, labels: np.ndarray, share: float, class_names: Sequence[str]) -> np.ndarray:
+    """Return which rows are for test (n,) bool: `share` of them, always the same.
+
+    class_names: of the numbers in labels; each class has its share, and at least one sample in both; none of targets.
+    """
     order = np.random.default_rng(0).permutation(len(labels))
-    groups = [order[labels[order] == c] for c in range(labels.max() + 1)] if stratified else [order]
     chosen = np.zeros(len(labels), bool)
-    for group in groups:
-        chosen[group[: round(share * len(group))]] = True
-    if not chosen.any() or chosen.all():
-        raise InputError(f"dataset {name}: {len(labels)} samples are too few to keep {share:g} of them for test")
+    for c in range(len(class_names) or 1):
+        group = order[labels[order] == c] if class_names else order
+        if len(group) < 2:
+            few = f"class {class_names[c]} has one sample" if class_names else f"there are {len(group)} samples"
+            raise InputError(f"dataset {name}: {few}, too few to keep some for test: give more, or a test set")
+        chosen[group[: min(max(round(share * len(group)), 1), len(group) - 1)]] = True
     return chosen

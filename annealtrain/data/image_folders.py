@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from annealtrain.data.array_sets import test_rows
+from annealtrain.data.array_sets import SHARE, require_own_share, test_rows
 from annealtrain.data.dataset import Dataset
 from annealtrain.data.file_readers import one_line
 from annealtrain.errors import DataMissing, InputError
@@ -30,7 +30,7 @@ def folder(
     data_dir: str | None = None,
     image_size: Sequence[int] | None = None,
     colours: str | None = None,
-    test_share: float = 0.2,
+    test_share: float = SHARE,
 ) -> Dataset:
     """Return the pictures of data_dir/CLASS/*, or of data_dir/train/CLASS/* and data_dir/test/CLASS/*, as bytes.
 
@@ -48,6 +48,7 @@ def folder(
     names, paths, labels = _pictures(train, None)
     count = len(paths)
     if test:
+        require_own_share(root.name, test_share)
         _, more, more_labels = _pictures(test, names)
         paths, labels = paths + more, labels + more_labels
     with warnings.catch_warnings(action="ignore"):  # Pillow's, of pictures that are large or that it mends
@@ -55,7 +56,7 @@ def folder(
         size = (int(image_size[0]), int(image_size[1])) if image_size else sizes[0]
         images = _read(paths, size, grey if colours is None else colours == "grey", deep)
     numbers = np.array(labels, np.int64)
-    is_test = np.arange(len(paths)) >= count if test else test_rows(root.name, numbers, test_share, stratified=True)
+    is_test = np.arange(len(paths)) >= count if test else test_rows(root.name, numbers, test_share, names)
     return Dataset(
         root.resolve().name,
         len(names),

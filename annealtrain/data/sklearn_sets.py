@@ -3,7 +3,7 @@
 import warnings
 from typing import Any
 
-from annealtrain.data.array_sets import from_arrays
+from annealtrain.data.array_sets import SHARE, from_arrays
 from annealtrain.data.dataset import CLASSIFICATION, REGRESSION, Dataset
 from annealtrain.data.datasets import default_data_dir
 from annealtrain.data.file_readers import one_line
@@ -16,7 +16,7 @@ FETCHED = ("california_housing",)  # not in the package: from the network, once
 
 
 @checked("dataset.", test_share=number(above=0, below=1))
-def sklearn(name: str | None = None, test_share: float = 0.2, task: str | None = None) -> Dataset:
+def sklearn(name: str | None = None, test_share: float = SHARE, task: str | None = None) -> Dataset:
     """Return a table of scikit-learn: CLASSES to tell apart, or real TARGETS; `test_share` of its rows are for test.
 
     Raises InputError for another name or task.

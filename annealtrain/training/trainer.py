@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -105,10 +106,11 @@ class Trainer:
             share = slice(self._ranks.rank, None, self._ranks.size)  # of all samples, as they are augmented together
             yield step, Batch(inputs[share], self._outputs(train.labels[index])[share])
 
-    def timed_steps(self, progress: Progress) -> Iterator[float]:
-        """Yield the seconds of each step of the first epoch, one after the other; nobody is told of its scores."""
+    def timed_steps(self, progress: Progress, first: int = 0) -> Iterator[float]:
+        """Yield the seconds of each step of the first epoch from `first` on; nobody is told of its scores."""
+        batches = islice(self._batches(0), first, None)
         started = perf_counter()
-        for step, batch in self._batches(0):
+        for step, batch in batches:
             self.optimizer.step(batch, step, progress)
             now = perf_counter()
             yield now - started

@@ -1,6 +1,7 @@
 """An ONNX model as a source of quantisation: Conv, Gemm, MatMul with weights in initialisers, run by onnxruntime."""
 
 import copy
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from annealtrain.runtime.array_types import Array
 
 MOST_DATA = 2_000_000_000  # bytes of a file of weights beside a model
 OPERATORS = ("Conv", "Gemm", "MatMul")
+FLOATS = (1, 10, 11, 16)  # float32, 16, 64 and bfloat16, as TensorProto numbers them
 
 
 class Place(NamedTuple):
@@ -55,9 +57,16 @@ class OnnxSource:
         if len(given) != 1:
             raise InputError(f"the model has {len(given)} inputs ({', '.join(given)}): one is needed, the samples")
         self.input = given[0]
+        shape = next(one.type.tensor_type.shape for one in self.exact.graph.input if one.name == self.input)
+        if count := shape.dim[0].dim_value if shape.dim else 0:
+            told = f"the model takes {count} sample{'s' * (count > 1)} at a time, no more and no fewer"
+            raise InputError(f"{told}: export it with a first axis of any length (dynamic_axes, or dynamic_shapes)")
         self.left: dict[str, str] = {}
         self._places = self._layers()
         self.names = [place.weight for place in self._places]
+        own = {name for place in self._places for name in (place.weight, place.bias)}
+        floats = [one for name, one in self._exact.items() if name not in own and one.data_type in FLOATS]
+        self.others = sum(prod(one.dims) for one in floats)
         if not self.names:
             why = "; ".join(f"{name}: {why}" for name, why in self.left.items()) or f"it has no {', '.join(OPERATORS)}"
             raise InputError(f"the model has no layer that can be quantised ({why})")

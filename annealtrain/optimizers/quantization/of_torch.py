@@ -55,6 +55,8 @@ class TorchSource:
         self._exact_layers = [of_exact[layer.name] for layer in self._layers]
         self._of_exact = TorchModule(self.exact)
         self.names = [layer.name for layer in self._layers]
+        own = {id(one) for layer in self._layers for one in (layer.module.weight, layer.module.bias)}
+        self.others = sum(one.numel() for one in self.module.parameters() if id(one) not in own)
 
     def _try(self, x: Any) -> None:
         """Raise InputError where the module does not run on samples."""
@@ -80,8 +82,8 @@ class TorchSource:
                 hook.remove()
         named = {layer.name: layer for layer in layers}
         for name, part in self.module.named_modules():
-            if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear | nn.modules.conv._ConvTransposeNd):
-                self._look(name, named.get(name), met, leave)
+            if any(True for _ in part.parameters(recurse=False)):
+                self._look(name or type(part).__name__, named.get(name), met, leave)
         found = [named[name] for name in dict.fromkeys(met) if name not in self.left]
         if not found:
             why = "; ".join(f"{name}: {why}" for name, why in self.left.items()) or "it has no Conv2d and no Linear"

@@ -35,6 +35,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "exact": Exact,
 }
 
+LARGEST_MOMENT = 1e250  # beyond it sums of products leave the range of numbers
 UNITS, NUMBERS = 64, 2**20  # units of a block, at least; their weights
 
 
@@ -73,6 +74,8 @@ def quantize_layer(
     for name, values in (("H", H), ("W", W)):
         if not np.isfinite(values).all():
             raise ValueError(f"{name} has values that are not finite")
+    if np.abs(H).max() > LARGEST_MOMENT:
+        raise ValueError(f"H has values beyond {LARGEST_MOMENT:g}: divide it by its largest, levels stay the same")
     if H.diagonal().min() < 0:
         least = f"{H.diagonal().min():g}"
         raise ValueError(f"H has {least} on its diagonal: second moments of inputs, X.T @ X, have nothing below 0")

@@ -9,12 +9,14 @@ class Source(Protocol):
     """The contract of networks to be quantised.
 
     names: of the layers with weights, in the order in which data meets them. left: why others stay float, by name.
+    others: how many numbers the network has beside these layers' weights and biases.
     Samples x are what `block` takes of the calibration set; is_float asks for the network as it was, else layers that
     were given new weights have those.
     """
 
     names: list[str]
     left: dict[str, str]
+    others: int
     has_gradients: bool
 
     def block(self, samples: Any, part: slice) -> Any:
