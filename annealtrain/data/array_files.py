@@ -69,8 +69,7 @@ def arrays(
     _only_for_npy(file, "labels", labels)
     _only_for_npy(test_file, "test_labels", test_labels)
     targets = [target] if isinstance(target, str) else list(target or ())
-    if test_file is not None:
-        require_own_share(path.stem, test_share)
+    require_own_share(path.stem, test_share, has_test=test_file is not None)
     parts: dict[str, Any] = {"X": None, "y": None, "X_test": None, "y_test": None}
     names: Sequence[str] = ()
     for one, two, X, y in ((file, labels, "X", "y"), (test_file, test_labels, "X_test", "y_test")):
@@ -82,16 +81,22 @@ def arrays(
                 parts[y] = _with_zeros(_existing(one, "dataset.file"), targets[0], parts[y])
         elif Path(one).suffix.lower() == ".npz":
             held = _npz(_existing(one, "dataset.file"))
-            if X == "X_test" and not held["X_test"] is parts["X_test"] is None:
-                double = f"{file if held['X_test'] is None else one} holds a test set of its own"
-                raise InputError(f"dataset.test_file={one}: {double}: leave it out, or give files of X and y alone")
-            parts |= held if X == "X" else {X: held["X"], y: held["y"]}
+            parts |= held if X == "X" else _of_test(file, parts, one, held)
         else:
             setting = "dataset.labels" if y == "y" else "dataset.test_labels"
             if two is None:
                 raise InputError(f"{one} holds samples alone: name the file of their labels, {setting}=y.npy")
             parts[X], parts[y] = _npy(_existing(one, "dataset.file")), _npy(_existing(two, setting))
     return from_arrays(path.stem, **parts, task=task, test_share=test_share, feature_names=names)
+
+
+def _of_test(file: str, parts: dict[str, Any], test_file: str, held: dict[str, Any]) -> dict[str, Any]:
+    """Return X_test and y_test of a test_file; InputError where it or the file has a test set of its own."""
+    for name, one in ((file, parts), (test_file, held)):
+        if one["X_test"] is not None:
+            double = f"dataset.test_file={test_file}: {name} holds a test set of its own"
+            raise InputError(f"{double}: leave it out, or give files of X and y alone")
+    return {"X_test": held["X"], "y_test": held["y"]}
 
 
 def _is_table(file: str | Path) -> bool:

@@ -53,6 +53,7 @@ def from_arrays(
     """
     if (X_test is None) != (y_test is None):
         raise InputError(f"dataset {name}: X_test and y_test belong together: give both or none")
+    require_own_share(name, test_share, has_test=X_test is not None)
     parts = [_samples(name, X), *([] if X_test is None else [_samples(name, X_test)])]
     if len({_is_share(part) for part in parts if part.ndim == 4}) > 1 and any(part.max() > 1 for part in parts):
         raise InputError(f"dataset {name}: of X and X_test one is bytes, one lies in [0, 1]: give both alike")
@@ -66,9 +67,7 @@ def from_arrays(
         labels = [_targets(name, held) for held in labels]
     else:
         labels, names = _classes(name, labels, class_names)
-    if len(parts) == 2:
-        require_own_share(name, test_share)
-    else:
+    if len(parts) == 1:
         is_test = test_rows(name, labels[0], test_share, names)
         parts, labels = [parts[0][~is_test], parts[0][is_test]], [labels[0][~is_test], labels[0][is_test]]
     return Dataset(
@@ -206,9 +205,9 @@ def _is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
 
 
-def require_own_share(name: str, share: float) -> None:
+def require_own_share(name: str, share: float, *, has_test: bool) -> None:
     """Raise InputError for a share of the samples that is set beside a test set."""
-    if share != SHARE:
+    if has_test and share != SHARE:
         raise InputError(f"dataset {name} has a test set of its own: leave dataset.test_share={share:g} out")
 
 

@@ -47,8 +47,8 @@ def folder(
     train, test = _parts(root)
     names, paths, labels = _pictures(train, None)
     count = len(paths)
+    require_own_share(root.name, test_share, has_test=test is not None)
     if test:
-        require_own_share(root.name, test_share)
         _, more, more_labels = _pictures(test, names)
         paths, labels = paths + more, labels + more_labels
     with warnings.catch_warnings(action="ignore"):  # Pillow's, of pictures that are large or that it mends
