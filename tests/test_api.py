@@ -57,7 +57,8 @@ def test_a_layers_problem_is_about_its_own_weights(runs: Path, optimizer: str) -
     np.testing.assert_array_equal(problem.S0, run.weights(1))
     found = problem.solve("descent")
     assert np.abs(found.weights - problem.S0[:, None]).max() <= problem.half_range * (1 + 1e-12)
-    np.testing.assert_allclose(found.energies[:, 0], problem.energies(found.best_weights), rtol=1e-9)
+    rounding = 1e-7 if optimizer == "gauss_newton" else 1e-9  # its J is a float32 product, rounded as processors do
+    np.testing.assert_allclose(found.energies[:, 0], problem.energies(found.best_weights), rtol=rounding)
 
 
 def test_the_energy_of_a_gauss_newton_problem_is_the_loss(runs: Path) -> None:
