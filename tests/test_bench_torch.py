@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: pip install 'annealtrain[torch]'")
 
 from bench import torch_optimizers, torch_path, torch_rivals
+from bench.results import Results
 
 TINY = ["--model=vit_tiny", "model.depth=1", "model.width=8", "model.heads=2"]
 SMALL = ["dataset=digits", "threads=1", "validation=40", "batch_size=20"]
@@ -30,6 +31,15 @@ def test_each_rival_is_tuned_and_trained_once(
     capsys.readouterr()
     torch_rivals.main(["table", *given[:1]])
     assert capsys.readouterr().out.count("\nfinal vit_tiny") == 2
+
+
+def test_a_file_of_results_has_what_it_was_given(tmp_path: Path) -> None:
+    results = Results(tmp_path / "new" / "results.jsonl")
+    assert results.rows == []
+    results.add({"seed": 0, "settings": {"rate": 0.1}, "validation": 0, "accuracy": 0.5})
+    assert results.has({"seed": 0, "settings": {"rate": 0.1}, "validation": 0})
+    assert not results.has({"seed": 0, "settings": {"rate": 0.1}, "validation": 40})  # a run of other images
+    assert not results.has({"seed": 0, "name": "a"})
 
 
 def test_eight_settings_are_tried_of_each() -> None:

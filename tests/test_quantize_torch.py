@@ -131,6 +131,8 @@ def test_what_is_no_model_or_setting_is_refused(module: nn.Module, x) -> None:
         annealtrain.quantize(module, [], 2)
     with pytest.raises(InputError, match="no layer that can be quantised"):
         annealtrain.quantize(nn.Sequential(nn.PReLU()), [x], 2)
+    with pytest.raises(InputError, match=r"no layer that can be quantised \(it has no Conv2d and no Linear\)"):
+        annealtrain.quantize(nn.Flatten(), [x], 2)  # a module without any weights
 
 
 class Odd(nn.Module):

@@ -14,6 +14,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from bench.report import markdown
+from bench.results import Results
 
 WEIGHTS = {"binary": "bits=1", "ternary": "levels=3", "two_bit": "bits=2"}
 NAMES = {"binary": "1 bit", "ternary": "3 levels", "two_bit": "2 bits", "float": "float"}
@@ -57,11 +58,6 @@ def run(key: dict[str, Any], folder: Path, more: Sequence[str] = ()) -> dict[str
     return {**key, **last, "levels": result.get("levels"), "seconds": result["seconds"]}
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a file of results, none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return a row for each task and kind of weights: mean and deviation over seeds, seconds, most levels."""
     lines = []
@@ -88,16 +84,11 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
     parser.add_argument("--more", nargs="*", default=[], help="settings of every run, such as epochs=3")
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    results = given.out / "results.jsonl"
+    results = Results(given.out / "results.jsonl")
     for key in runs(given.tasks, given.weights, given.methods, given.seeds):
-        if any(key.items() <= row.items() for row in read(results)):
-            continue
-        row = run(key, given.out, given.more)
-        with results.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
-    print(table(read(results)))
+        if not results.has(key):
+            results.add(run(key, given.out, given.more))
+    print(table(results.rows))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.grid import LARGE, read, words
+from bench.grid import LARGE, words
+from bench.results import Results
 
 WEIGHTS = {1: "binary", 2: "two_bit"}
 FLOAT_EPOCHS = 12  # of the experiments
@@ -79,20 +80,15 @@ def main() -> None:
     )
     parser.add_argument("--more", nargs="*", default=[], help="settings of every run, such as validation=5000")
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    results = given.out / "results.jsonl"
+    results = Results(given.out / "results.jsonl")
     makers = {"annealing": layer_after_layer, "backprop": straight_through}
     for seed in given.seeds:
         for task in given.tasks:
             for bits in given.bits:
                 for method in given.methods:
                     key = {"task": task, "bits": bits, "method": method, "seed": seed, "epochs": given.epochs}
-                    if any(key.items() <= row.items() for row in read(results)):
-                        continue
-                    row = key | makers[method](task, bits, seed, given.epochs, given.more, given.out)
-                    with results.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
-                    print(json.dumps(row), flush=True)
+                    if not results.has(key):
+                        results.add(key | makers[method](task, bits, seed, given.epochs, given.more, given.out))
 
 
 if __name__ == "__main__":

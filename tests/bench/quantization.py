@@ -5,9 +5,9 @@ errors of all layers on held-out images. Rows that the file has are not made aga
 """
 
 import argparse
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from annealtrain.solvers.lattice.babai import Babai
 from annealtrain.solvers.lattice.beam import Beam
 from annealtrain.solvers.solver import Solver
 from bench.report import markdown
+from bench.results import Results
 from bench.trained_networks import HELD_OUT, NETWORKS, accuracy, pixels, trained
 
 CALIBRATION = 1024
@@ -92,16 +93,6 @@ def divergence(module: Any, other: Any, x: Any) -> float:
     return float((p.exp() * (p - q)).sum(1).mean())
 
 
-def missing(words: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[tuple[str, int, str, str]]:
-    held = {(one["network"], one["seed"], one["bits"], one["method"]) for one in rows}
-    for seed in words.seeds:
-        for name in words.networks:
-            for bits in words.bits:
-                for method in words.methods:
-                    if (name, seed, bits, method) not in held:
-                        yield name, seed, bits, method
-
-
 def table(rows: list[dict[str, Any]], base: str = "GPTQ, descent") -> str:
     """Return a row for each network, bits and method: accuracy, and layer errors relative to GPTQ and descent."""
     lines = []
@@ -141,16 +132,12 @@ def main() -> None:
     parser.add_argument("--file", type=Path, default=Path("outputs/bench/quantization.jsonl"))
     parser.add_argument("--trained", type=Path, help="a folder for the networks; default: `networks` beside the file")
     words = parser.parse_args()
-    words.file.parent.mkdir(parents=True, exist_ok=True)
-    text = words.file.read_text() if words.file.exists() else ""
-    rows = [json.loads(line) for line in text.splitlines()]
-    for one in missing(words, rows):
-        with thread_pool.threads(1):
-            rows.append(row(*one, words.trained or words.file.parent / "networks"))
-        with words.file.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        print(json.dumps(rows[-1]), flush=True)
-    print(table(rows))
+    results, folder = Results(words.file), words.trained or words.file.parent / "networks"
+    for seed, name, bits, method in product(words.seeds, words.networks, words.bits, words.methods):
+        if not results.has({"network": name, "seed": seed, "bits": bits, "method": method}):
+            with thread_pool.threads(1):
+                results.add(row(name, seed, bits, method, folder))
+    print(table(results.rows))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ file has are not made again.
 
 import argparse
 import copy
-import json
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bench.quantization import CALIBRATION, divergence
 from bench.report import markdown
+from bench.results import Results
 from bench.trained_networks import HELD_OUT, NETWORKS, accuracy, pixels, trained
 
 BITS = ("1", "2", "3", "4")
@@ -201,17 +202,11 @@ def main() -> None:
     parser.add_argument("--trained", type=Path, help="a folder for the networks; default: `networks` beside the file")
     words = parser.parse_args()
     torch.set_num_threads(1)
-    words.file.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in words.file.read_text().splitlines()] if words.file.exists() else []
-    held = {(one["network"], one["seed"], one["bits"], one["method"]) for one in rows}
-    asked = ((n, s, b, m) for s in words.seeds for n in words.networks for b in words.bits for m in words.methods)
-    for key in asked:
-        if key not in held:
-            rows.append(row(*key, words.trained or words.file.parent / "networks"))
-            with words.file.open("a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-            print(json.dumps(rows[-1]), flush=True)
-    print(table(rows))
+    results, folder = Results(words.file), words.trained or words.file.parent / "networks"
+    for seed, name, bits, method in product(words.seeds, words.networks, words.bits, words.methods):
+        if not results.has({"network": name, "seed": seed, "bits": bits, "method": method}):
+            results.add(row(name, seed, bits, method, folder))
+    print(table(results.rows))
 
 
 if __name__ == "__main__":

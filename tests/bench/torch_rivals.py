@@ -24,11 +24,11 @@ from annealtrain.experiment.builder import Experiment, build
 from annealtrain.experiment.compose import compose_config
 from annealtrain.runtime import thread_pool
 from annealtrain.training.trainer import Trainer
+from bench.results import Results
 from bench.torch_optimizers import GRIDS, Rival, Settings, Trace, WatchedKronecker, grid, words
 
 LOSSES = (1.5, 1.2, 1.0, 0.8, 0.6, 0.5, 0.4)  # of training batches, smoothed
 NEEDS = {"soap": "pytorch_optimizer"}
-KEY = ("stage", "model", "optimizer", "settings", "samples", "epochs", "seed")
 
 
 def experiment_of(name: str, settings: Settings, run: dict[str, Any], more: list[str]) -> Experiment:
@@ -88,10 +88,6 @@ def _epochs(trainer: Trainer) -> Any:
         yield row
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def best_settings(rows: list[dict[str, Any]], model: str, name: str) -> Settings:
     """Return the settings of the highest validation accuracy of the last epoch, a mean over seeds."""
     found: dict[str, list[float]] = {}
@@ -105,12 +101,12 @@ def best_settings(rows: list[dict[str, Any]], model: str, name: str) -> Settings
 
 
 def do(
-    path: Path, jobs: list[tuple[str, Settings, dict[str, Any]]], more: list[str], tell: Callable[..., None]
+    results: Results, jobs: list[tuple[str, Settings, dict[str, Any]]], more: list[str], tell: Callable[..., None]
 ) -> None:
     """Train what the file does not hold yet; each line is written as its run ends."""
     for name, settings, run in jobs:
         key = {**run, "optimizer": name, "settings": settings}
-        if any(all(row[part] == key[part] for part in KEY) for row in read(path)):
+        if results.has(key):
             continue
         if name in NEEDS and find_spec(NEEDS[name]) is None:
             tell(f"{name} is left out: pip install {NEEDS[name].replace('_', '-')}")
@@ -118,8 +114,7 @@ def do(
         began = time.perf_counter()
         found = trained(name, settings, run, more)
         line = {**key, "epochs_done": found.pop("epochs"), **found, "seconds": time.perf_counter() - began}
-        with path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        results.add(line, told=False)
         last = line["epochs_done"][-1] if line["epochs_done"] else line.get("fault")
         tell(f"{run['stage']} {name} {settings} seed {run['seed']}: {last}, {line['seconds']:.0f} s")
 
@@ -154,8 +149,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--validation", type=int, help="images held back from training; tune: 5000, final: 0")
     parser.add_argument("more", nargs="*", help="words for every run, such as dataset=digits threads=1")
     given = parser.parse_intermixed_args(arguments)
+    results = Results(given.output)
     if given.stage == "table":
-        print(table(read(given.output)))
+        print(table(results.rows))
         return
     is_tune = given.stage == "tune"
     run = {
@@ -171,9 +167,9 @@ def main(arguments: list[str] | None = None) -> None:
         if given.settings:
             tried = [given.settings]
         else:
-            tried = list(grid(name)) if is_tune else [best_settings(read(given.output), given.model, name)]
+            tried = list(grid(name)) if is_tune else [best_settings(results.rows, given.model, name)]
         jobs += [(name, settings, {**run, "seed": int(seed)}) for settings in tried for seed in given.seeds.split(",")]
-    do(given.output, jobs, more, lambda text: print(text, flush=True))
+    do(results, jobs, more, lambda text: print(text, flush=True))
 
 
 if __name__ == "__main__":

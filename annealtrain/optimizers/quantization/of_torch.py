@@ -101,7 +101,7 @@ class TorchSource:
             self.left[name] = "a convolution in groups"
 
     def _tensor(self, x: Any) -> Tensor:
-        device = next(self.module.parameters()).device
+        device = next(self.module.parameters(), torch.empty(0)).device
         found = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
         return found.to(device, dtype_of(self.module) if found.is_floating_point() else None)
 
