@@ -15,6 +15,7 @@ from annealtrain.nn.losses import SQUARED_ERROR, Loss
 from annealtrain.nn.model import Model, ModelLayer, ModelTape
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.blas import ONE_THREAD
 
 BLOCK_ROWS = 4096  # rows of A that are squared in the inputs' precision before they are added up in float64
 
@@ -112,8 +113,9 @@ class Jacobian:
         else:
             rows = derivatives.reshape(-1, derivatives.shape[2])
         total = np.zeros((rows.shape[1],) * 2)
-        for block in thread_pool.chunks(len(rows), BLOCK_ROWS):
-            total += rows[block].T @ rows[block]
+        with ONE_THREAD.held():  # a problem is asked for J in and out of solves: the same sums of float32 in both
+            for block in thread_pool.chunks(len(rows), BLOCK_ROWS):
+                total += rows[block].T @ rows[block]
         total /= len(self.inputs)
         return total
 
