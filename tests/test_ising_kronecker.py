@@ -581,3 +581,59 @@ def test_outputs_of_another_form_are_told_with_the_argument_that_mends_it():
     opt = optimizer(module, outputs=lambda pair: pair[0])
     losses = [float(opt.step(lambda: F.cross_entropy(module(x)[0], y))) for _ in range(4)]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_what_is_frozen_later_stays(name, set_to_none):
+    """The other part of its layer goes on, by Hamiltonians of its own weights alone."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(98, 6), nn.ReLU(), nn.Linear(6, 3))
+    opt, (x, y) = optimizer(module, rest=None, weight_decay=0.01), data()
+    for _ in range(3):
+        opt.step(lambda: F.cross_entropy(module(x), y))
+    held = {key: value.clone() for key, value in module[1].named_parameters()}
+    getattr(module[1], name).requires_grad_(False)
+    for _ in range(3):
+        opt.zero_grad(set_to_none=set_to_none)
+        F.cross_entropy(module(x), y).backward()
+        first, _ = opt.problems()
+        is_bias = np.arange(99) == 98
+        assert np.array_equal((first.solve().best_weights != 0).any(axis=0), is_bias if name == "weight" else ~is_bias)
+        opt.step()
+    for key, value in module[1].named_parameters():
+        assert torch.equal(value, held[key]) == (key == name)
+
+
+def test_problems_are_solved_at_every_step():
+    """Those of steps that measure no curvature too, in which the matrices of earlier ones are copied."""
+    module = residual()
+    opt, (x, y) = optimizer(module), data()
+    for _ in range(14):
+        opt.zero_grad()
+        F.cross_entropy(module(x), y).backward()
+        kept = [opt.problems() for _ in range(3)]  # copies, of which one in four lies on a kernel's border by chance
+        assert all(problem.solve().energies.shape[0] == problem.num_units for made in kept for problem in made)
+        opt.step()
+    J = opt.problems()[0]._couplings
+    assert J.packed.ctypes.data % 64 == copy.deepcopy(J).packed.ctypes.data % 64 == 0
+    assert np.array_equal(copy.deepcopy(J).packed, J.packed)
+
+
+@pytest.mark.parametrize("steps", [2, 12])  # before the first is over that measures at each, and after
+def test_an_empty_batch_is_refused_and_changes_nothing(steps):
+    module, other = residual(), residual()
+    opt, plain, (x, y) = optimizer(module), optimizer(other), data()
+    for number in range(steps + 1):
+        for one, each in ((module, opt), (other, plain)):
+            if one is module and number == steps:
+                before = copy.deepcopy(one.state_dict())
+                each.zero_grad()
+                (one.eval()(x[:0]).sum() * 0 + sum(p.sum() * 0 for p in one.parameters())).backward()
+                with pytest.raises(InputError, match="the module's last call had no samples"):
+                    each.step()
+                assert all(torch.equal(value, before[key]) for key, value in one.state_dict().items())
+                one.train()
+            each.zero_grad()
+            F.cross_entropy(one(x), y).backward()
+            each.step()
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), other.parameters(), strict=True))

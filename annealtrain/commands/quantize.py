@@ -119,7 +119,6 @@ def _quantized(
             "weights": int(sum(layer.levels.size for layer in layers)),
             "seconds": float(sum(layer.row["seconds"] for layer in layers)),
             "peak_memory_mb": peak_memory_mb(),
-            "network": given.about,
         }
         return record.finish(given, layers, result)
     except KeyboardInterrupt:
@@ -161,12 +160,15 @@ def _display(wanted: Any, source: Source) -> Iterator[Told | None]:
 
 
 def summary(result: Mapping[str, Any], folder: Path) -> str:
-    """Return the last lines: layers that stay float, scores as float and quantised, bytes, seconds, where it lies."""
+    """Return the last lines: layers that stay float, norms that are folded, scores, bytes, seconds, where it lies."""
     names = [name for name in result["float"] if name.endswith(("accuracy", "r2", "rmse"))]
     left: dict[str, list[str]] = {}
     for name, why in (result["network"].get("left") or {}).items():
         left.setdefault(in_one_line(why), []).append(in_one_line(name))
     lines = [f"still float, {why}: {', '.join(held)}" for why, held in left.items()]
+    if folded := result["network"].get("folded"):
+        lines.append(f"folded into the layers before them: {', '.join(map(in_one_line, map(str, folded)))}")
+    lines += [in_one_line(str(note), 400) for note in result["network"].get("notes") or []]
     for kind in ("float", "quantized"):
         scores = "  ".join(
             f"{name.removesuffix('_accuracy')} {result[kind].get(name, float('nan')):.4f}" for name in names

@@ -107,8 +107,11 @@ class QuantizedFolder:
             told += part.values() if isinstance(part, dict) else [None]
         if not all(is_number(value) for value in told) or not {"float", "quantized"} <= found["bytes"].keys():
             raise tables.not_of_a_run(path, "its scores are no numbers")
-        if not (isinstance(found["network"], dict) and isinstance(found["network"].get("left"), dict | None)):
+        network = found["network"]
+        if not (isinstance(network, dict) and isinstance(network.get("left"), dict | None)):
             raise tables.not_of_a_run(path, "its network is no mapping")
+        if not all(isinstance(network.get(name), list | None) for name in ("folded", "notes")):
+            raise tables.not_of_a_run(path, "what is told of its network is no list")
         checksums.verify(self.folder, found, QUANTIZED)
         return found
 
@@ -137,8 +140,10 @@ class QuantizedFolder:
         codes, weights = code_arrays(given.source, layers), weight_arrays(given.source, layers)
         self._write("codes.npz", _npz(codes))
         self._write("weights.npz", _npz(weights))
-        for name, content in given.exports(layers, codes).items():
+        exported, notes = given.exports(layers, codes)
+        for name, content in exported.items():
             self._write(name, content)
+        result["network"] = given.about | {"notes": notes}
         histograms = {layer.name: np.bincount(layer.levels.ravel(), minlength=layer.grid.levels) for layer in layers}
         plot_quantization(self.folder, rows, histograms)
         result = checksums.sealed(result, self.folder, self._sums, QUANTIZED)

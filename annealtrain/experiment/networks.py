@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,13 @@ from annealtrain.experiment.config import Config, saved_config
 from annealtrain.experiment.first_weights import state_tensors, unwrapped
 from annealtrain.experiment.nodes import create
 from annealtrain.experiment.quantize_config import described
+from annealtrain.experiment.quantized_files import Exports, of_module, of_numpy, of_onnx
 from annealtrain.nn.network import Network
-from annealtrain.nn.onnx_export import onnx_network
-from annealtrain.nn.torch_network import torch_file
-from annealtrain.optimizers.quantization.network import QuantizedLayer
 from annealtrain.optimizers.quantization.of_network import NetworkSource
-from annealtrain.optimizers.quantization.qdq import Placed, with_codes
 from annealtrain.optimizers.quantization.source import Source
-from annealtrain.optimizers.quantization.torch_files import torch_bytes
 from annealtrain.runs import checkpoint, checksums, contents
 from annealtrain.runtime import files, thread_pool
 from annealtrain.runtime.array_types import Array, Row
-
-Exports = Callable[[Sequence[QuantizedLayer], dict[str, Array]], dict[str, bytes]]  # of layers and codes: files by name
 
 
 @dataclass(frozen=True)
@@ -54,11 +47,6 @@ def of_run(folder: Path, config: Config, trusted: Sequence[str], data_dir: str |
         settings = saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir)
         checksums.verify_run(folder)
         experiment = build_saved(settings, folder)
-        if not isinstance(experiment.network, Network):
-            raise InputError(
-                f"the run in {folder} is one of a torch module: annealtrain export {folder} --format torch, "
-                "then quantize model._target_=... state_dict=FILE, with the run's dataset"
-            )
         name = checkpoint.BEST if config["weights"] == "best" else checkpoint.LAST
         trainer = experiment.trainer()
         if name == checkpoint.BEST and not (folder / name).exists():
@@ -73,19 +61,13 @@ def of_run(folder: Path, config: Config, trusted: Sequence[str], data_dir: str |
     held_out = trainer.sets.get("val") or trainer.sets["test"]
     about: Row = {"run": str(folder), "weights": name, "epoch": epoch}
     about["data"] = contents.read_meta(folder / contents.META).get("data") or {}
-    network = experiment.network
-    source = NetworkSource(network)
-    about["left"] = source.left
-
-    def exports(layers: Sequence[QuantizedLayer], codes: dict[str, Array]) -> dict[str, bytes]:
-        found: dict[str, bytes] = {}
-        if find_spec("torch"):
-            found |= {"network.pt": torch_file(network), "codes.pt": torch_bytes(codes)}
-        if find_spec("onnx"):
-            found["network.onnx"] = with_codes(
-                onnx_network(network, about["data"]), [Placed(f"{layer.name}.weight", layer) for layer in layers]
-            )
-        return found
+    source: Any
+    if isinstance(experiment.network, Network):
+        source, exports = NetworkSource(experiment.network), of_numpy(experiment.network, about)
+    else:
+        source, exports = _module_of_run(experiment.network, train[:2], about)
+        experiment.network.module = source.module  # which is scored from here on
+    about |= {"left": source.left, "folded": source.folded}
 
     return Given(
         source,
@@ -95,6 +77,15 @@ def of_run(folder: Path, config: Config, trusted: Sequence[str], data_dir: str |
         about,
         exports,
     )
+
+
+def _module_of_run(network: Any, x: Array, about: Row) -> tuple[Any, Exports]:
+    """Return the torch module of a run as a source; layers that were frozen in it stay as they are."""
+    from annealtrain.optimizers.quantization.of_torch import TorchSource
+
+    frozen = [name.removesuffix(".weight") for name, one in network.module.named_parameters() if not one.requires_grad]
+    source = TorchSource(network.module, x, leave=dict.fromkeys(frozen, "frozen in the run"))
+    return source, of_module(source, x.shape[1:], about)
 
 
 USUAL_SAMPLES = 1000
@@ -112,6 +103,7 @@ def of_others(network: Path | None, config: Config) -> Given:
     if not config.get("dataset"):
         raise InputError("dataset is missing: the set that the network is for, such as dataset=digits")
     source, exports = _onnx_source(network) if network else (None, None)
+    about: Row = {"network": str(network or config["model"]["_target_"])}
     settings = described(config)
     dataset = dataset_of(settings)
     size = data_of_run.size_for(settings, dataset.shape)
@@ -120,8 +112,10 @@ def of_others(network: Path | None, config: Config) -> Given:
     count = config["samples"] or max(min(USUAL_SAMPLES, len(dataset.train_images) - held), 1)
     splits = split(dataset, samples=count, **counts, size=size)
     calibration, held_out = splits.train.images, (splits.validation or splits.test).take(count).images
+    about |= {"dataset": dataset.name, "data": data_of_run.record(dataset, splits, 1.0)}
     if source is None:
-        source, exports = _torch_source(config, calibration)
+        source = _torch_source(config, calibration)
+        exports = of_module(source, calibration.shape[1:], about)
     assert exports is not None
     _check_outputs(source, calibration[:2], dataset)
     task = data_of_run.task_of(dataset, splits.preprocessing)
@@ -136,7 +130,7 @@ def of_others(network: Path | None, config: Config) -> Given:
                 row |= {f"{name}_{score}": value for score, value in found.items()}
         return _finite(row)
 
-    about = {"network": str(network or config["model"]["_target_"]), "dataset": dataset.name, "left": source.left}
+    about |= {"left": source.left, "folded": source.folded}
     return Given(source, calibration, held_out, scores, about, exports)
 
 
@@ -163,18 +157,13 @@ def _onnx_source(path: Path) -> tuple[Any, Exports]:
         raise InputError(f"{path} cannot be read ({error.strerror}): give a run folder or an .onnx file") from error
     source = OnnxSource(content, path.parent)
 
-    def exports(layers: Sequence[QuantizedLayer], codes: dict[str, Array]) -> dict[str, bytes]:
-        found = {"network.onnx": source.file(list(layers))}
-        return found | ({"codes.pt": torch_bytes(codes)} if find_spec("torch") else {})
-
-    return source, exports
+    return source, of_onnx(source)
 
 
-def _torch_source(config: Config, calibration: Array) -> tuple[Any, Exports]:
+def _torch_source(config: Config, calibration: Array) -> Any:
     try:
         import torch
 
-        from annealtrain.nn.torch_layers import as_array
         from annealtrain.optimizers.quantization.of_torch import TorchSource
     except ImportError as error:
         raise InputError(f"a PyTorch module needs PyTorch ({error}): pip install 'annealtrain[torch]'") from error
@@ -197,17 +186,11 @@ def _torch_source(config: Config, calibration: Array) -> tuple[Any, Exports]:
             f"state_dict={path} is not the state dict of {type(module).__name__}: {_line(error)}"
         ) from error
     try:
-        source = TorchSource(module, calibration)
+        return TorchSource(module, calibration)
     except InputError:
         raise
     except Exception as error:  # whatever a module of the user's raises
         raise InputError(f"the module does not take samples {calibration.shape[1:]}: {_line(error)}") from error
-
-    def exports(layers: Sequence[QuantizedLayer], codes: dict[str, Array]) -> dict[str, bytes]:
-        state = {name: as_array(tensor) for name, tensor in source.module.state_dict().items()}
-        return {"network.pt": torch_bytes(state), "codes.pt": torch_bytes(codes)}
-
-    return source, exports
 
 
 def _line(error: Exception) -> str:

@@ -35,6 +35,10 @@ class Couplings:
         self.convex = convex
         self._of_spins: dict[Encoding, Couplings] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out of a copy what the kernel reads, and is made anew: NumPy keeps no array on its border."""
+        return {name: value for name, value in self.__dict__.items() if name != "packed"}
+
     def with_ridge(self, relative: float) -> "Couplings":
         """Return J + lambda I on the live weights, lambda = relative * mean(diag J)."""
         if relative < 0:

@@ -100,11 +100,13 @@ class KroneckerModel:
         bits: int,
         *,
         penalty: PenaltyModel | None = None,
+        free: Array | None = None,
     ) -> LayerProblem:
         """Return the Hamiltonians of changes d, |d_j| <= half_range, of a layer's weights (M, N).
 
         penalty: of these weights, with a power of 1. Its slope is exact, and joins h; its curvature stands in the one
-        J as if Gamma were g I: its mean over units, divided by r g.
+        J as if Gamma were g I: its mean over units, divided by r g. free: which weights of a unit may change, (N,)
+        bool; None: all.
         """
         couplings, inverse = self.preconditioner(k)
         h = self.gradient.mean(k)
@@ -115,6 +117,8 @@ class KroneckerModel:
         if self.weight_decay:
             fields = fields + (2 * eta * self.weight_decay) * (weights @ couplings.J)
         S0 = np.zeros_like(fields)
+        if free is not None:
+            couplings, fields = Couplings(couplings.J, couplings.live & free), np.where(free, fields, 0.0)
         # J is convex, but a bound for each of thousands of solves would take longer than the solve.
         return LayerProblem(couplings, fields, np.zeros(len(fields)), S0, half_range, bits, convex=False)
 

@@ -26,6 +26,9 @@ def plain(name: str, values: Any) -> Array:
     try:
         return np.asarray(values)
     except (TypeError, ValueError, OverflowError):
+        kind = str(getattr(values, "dtype", ""))
+        if kind.startswith("torch."):  # such as bfloat16, or on a GPU
+            raise InputError(f"{name} is a tensor of {kind} that NumPy cannot read: give its .float().cpu()") from None
         raise InputError(f"{name} is not an array of numbers") from None
     except RuntimeError as error:  # a tensor of PyTorch's that has a gradient
         raise InputError(f"{name} is not an array of numbers: {' '.join(str(error).split())}") from error

@@ -59,7 +59,7 @@ class Annealed:
         self.network, self.solver, self.ranks, self.settings = network, solver, ranks, settings
         self.bits, self.loss, self.every, self.seed, self.threads = bits, loss, every, seed, threads
         self.number = 0
-        self._idle: set[int] = set()  # layers that had no gradient when gradients were last read
+        self._free: list[Array] = []  # of each layer, which weights of a unit had gradients when they were last read
         self.model: KroneckerModel | None = None  # from the first step on, when it is known what a pass goes through
         self.inputs = inputs
         inputs.samples = max(PROBED // ranks.size, 1)
@@ -80,7 +80,7 @@ class Annealed:
         owners = ranks.shared_out([M * N * N for M, N in (layer.weight_shape for layer in layers)])
         changes = [np.zeros(layer.weight_shape) for layer in layers]
         for k, owner in enumerate(owners):
-            if owner == ranks.rank and k not in self._idle:
+            if owner == ranks.rank and self._free[k].any():
                 changes[k] = self._problem(model, k, half_range, eta).solve().best_weights
         for layer, change in zip(layers, ranks.from_owners(changes, owners), strict=True):
             layer.weights = layer.weights + change
@@ -123,19 +123,21 @@ class Annealed:
     def _gradients(self, keep: bool = False) -> list[Array]:
         """Return the mean gradient over ranks of each layer, (M, N); that of the rest is put in its place.
 
-        keep: leave the rest's as it is. A layer that has none on any rank, as no pass went through it or it is frozen
-        by now, is idle: it has zeros, and is not moved by what is left of earlier ones.
+        keep: leave the rest's as it is. Weights and biases that have none on any rank, as no pass went through their
+        layer or they are frozen by now, are not free: they have zeros, and what is left of earlier ones moves them not.
         """
         layers, ranks = self.network.trainable, self.ranks
         if all(parameter.grad is None for layer in layers for parameter in layer.parameters):
             raise InputError("there are no gradients: call loss.backward() before step(), or give step a closure")
+        if self.inputs.is_empty:
+            raise InputError("the module's last call had no samples: let the loop pass over empty batches")
 
         def found(layer: Any) -> Array:
             joined: Array = layer.joined([torch.zeros_like(p) if p.grad is None else p.grad for p in layer.parameters])
             return joined
 
         arrays = [found(layer) for layer in layers]
-        held = np.array([any(p.grad is not None for p in layer.parameters) for layer in layers], np.float64)
+        held = np.array([[p.requires_grad and p.grad is not None for p in (layer.parameters * 2)[:2]] for layer in layers], np.float64)
         if ranks.size > 1:
             (held,) = ranks.sums([held])
             rest = [p.grad for p in self.network.rest.values() if p.grad is not None]
@@ -144,16 +146,20 @@ class Annealed:
                 if not keep:
                     grad.copy_(torch.from_numpy(array / ranks.size))
             arrays = [array / ranks.size for array in total[: len(arrays)]]
-        self._idle = {k for k, count in enumerate(held) if not count}
+        self._free = [np.full(layer.weight_shape[1], has[0] > 0) for layer, has in zip(layers, held, strict=True)]
+        for layer, free, has in zip(layers, self._free, held, strict=True):
+            free[len(free) - layer.has_bias :] = has[1] > 0
         if not all(np.isfinite(array).all() for array in arrays):
             raise Diverged("the gradients are not finite: lower half_range, or the learning rate of rest")
         return arrays
 
     def _advance(self, model: KroneckerModel, gradients: list[Array]) -> None:
-        """Take a step's gradients in, and the curvature where it is due."""
+        """Take a step's gradients in, and the curvature where it is due; nothing of either where that fails."""
+        if self.number < WARM_UP or not self.number % self.every:
+            self._measure(model, gradients)
         model.gradient.add(gradients)
-        if self.number >= WARM_UP and self.number % self.every:
-            return
+
+    def _measure(self, model: KroneckerModel, gradients: list[Array]) -> None:
         with self._looking() as call, torch.enable_grad():
             tape = self.network.own_tape(call)
         for k, layer in enumerate(self.network.trainable):
@@ -185,7 +191,8 @@ class Annealed:
 
     def _problem(self, model: KroneckerModel, k: int, half_range: float, eta: float) -> NextProblem:
         layer, seed = self.network.trainable[k], stream(self.seed, Stream.SOLVE, k, self.number)
-        problem = model.problem(k, layer.weights, eta, half_range, self.bits)
+        free = None if self._free[k].all() else self._free[k]
+        problem = model.problem(k, layer.weights, eta, half_range, self.bits, free=free)
         return NextProblem.of(problem, layer, self.solver, seed)
 
     @contextmanager

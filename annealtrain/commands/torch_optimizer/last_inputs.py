@@ -37,6 +37,7 @@ class LastInputs:
     def __init__(self, module: nn.Module, samples: int = 64) -> None:
         self.samples, self.call, self.is_paused = samples, None, False
         self.count, self.is_cut = 0, False  # samples of the call that are kept; whether there were more
+        self.is_empty = False  # whether it had none
         self._hook = module.register_forward_pre_hook(_Keeping(self), with_kwargs=True)
         self._finalizer = weakref.finalize(self, self._hook.remove)
 
@@ -51,6 +52,7 @@ class LastInputs:
         held = [*_parts(args), *_parts(kwargs)]
         sizes = [len(one) for one in held if isinstance(one, Tensor) and one.ndim]
         size = sizes[0] if sizes else 0
+        self.is_empty = bool(sizes) and not size
         self.is_cut = size > self.samples and all(isinstance(one, PLAIN) for one in held)
         self.count = self.samples if self.is_cut else size
 

@@ -20,6 +20,7 @@ class NetworkSource:
     def __init__(self, network: Network) -> None:
         self.network, self.exact = network, copy.deepcopy(network)
         self.names = [f"layer{network.layers.index(layer)}" for layer in network.trainable]
+        self.folded: list[str] = []
         self.left = dict.fromkeys(network.frozen, "frozen in the run")
         self.others = sum(layer.weights.size for layer in network.frozen.values())
 

@@ -62,6 +62,7 @@ class OnnxSource:
             told = f"the model takes {count} sample{'s' * (count > 1)} at a time, no more and no fewer"
             raise InputError(f"{told}: export it with a first axis of any length (dynamic_axes, or dynamic_shapes)")
         self.left: dict[str, str] = {}
+        self.folded: list[str] = []
         self._places = self._layers()
         self.names = [place.weight for place in self._places]
         own = {name for place in self._places for name in (place.weight, place.bias)}

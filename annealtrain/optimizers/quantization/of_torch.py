@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,11 @@ from annealtrain.runtime.validation import fault_in_one_line
 FEW = 8  # samples of the passes that look at a module
 
 
+def logits(found: Any) -> Any:
+    """Return what is of the classes in what a module returns."""
+    return getattr(found, "logits", found)
+
+
 class _Reached(Exception):
     """A pass has come to the layer that it was for."""
 
@@ -27,13 +32,13 @@ class _Reached(Exception):
 class TorchSource:
     """See `Source`. It works on a copy of the module in evaluation mode, whose batch norms are folded if they can be.
 
-    Samples: tensors or arrays, first axis the samples. first: a few of them. leave: names of layers that stay as they
-    are. folded: names of the norms. left: why layers stay float, by name.
+    Samples: tensors or arrays, first axis the samples. first: a few of them. leave: why some layers are to stay as they
+    are, by name. folded: names of the norms. left: why layers stay float, by name.
     """
 
     has_gradients = True
 
-    def __init__(self, module: nn.Module, first: Any, *, leave: Sequence[str] = ()) -> None:
+    def __init__(self, module: nn.Module, first: Any, *, leave: Mapping[str, str] | None = None) -> None:
         require_values(module)
         try:
             self.module = copy.deepcopy(module).eval()
@@ -49,7 +54,7 @@ class TorchSource:
             self.folded = fold_batch_norms(self.module, self._tensor(first[:FEW]))
         self.left: dict[str, str] = {}
         self._one_pass = threading.Lock()  # a hook would end the passes of other threads, and take their inputs
-        self._layers = self._in_order(first[:FEW], leave)
+        self._layers = self._in_order(first[:FEW], leave or {})
         self.exact = copy.deepcopy(self.module)
         of_exact = {layer.name: layer for layer in choices(self.exact)}
         self._exact_layers = [of_exact[layer.name] for layer in self._layers]
@@ -67,7 +72,7 @@ class TorchSource:
             shape, told = tuple(x.shape), fault_in_one_line(error)
             raise InputError(f"the module does not run on samples {shape} as its only argument ({told})") from error
 
-    def _in_order(self, x: Any, leave: Sequence[str]) -> list[TorchLayer]:
+    def _in_order(self, x: Any, leave: Mapping[str, str]) -> list[TorchLayer]:
         """Return the layers to quantise as a pass meets them, each once."""
         layers, met = choices(self.module), list[str]()
         hooks = [
@@ -90,11 +95,11 @@ class TorchSource:
             raise InputError(f"the module has no layer that can be quantised ({why})")
         return found
 
-    def _look(self, name: str, layer: TorchLayer | None, met: list[str], leave: Sequence[str]) -> None:
+    def _look(self, name: str, layer: TorchLayer | None, met: list[str], leave: Mapping[str, str]) -> None:
         if layer is None:
             self.left[name] = "of another kind, or its weights are shared"
         elif name in leave:
-            self.left[name] = "as asked for"
+            self.left[name] = leave[name]
         elif met.count(name) != 1:
             self.left[name] = f"a pass meets it {met.count(name)} times"
         elif not layer.has_shared_rows:
@@ -149,7 +154,7 @@ class TorchSource:
     def outputs(self, x: Tensor, *, is_float: bool = False) -> Array:
         with torch.no_grad():
             found = (self.exact if is_float else self.module)(self._tensor(x))
-        found = getattr(found, "logits", found)
+        found = logits(found)
         if not isinstance(found, Tensor):
             told = f"the module's output is {type(found).__name__}, not (samples, classes)"
             raise InputError(f"{told}: wrap it in a module that takes those out, or take objective=layerwise")

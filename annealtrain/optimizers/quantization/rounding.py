@@ -82,6 +82,8 @@ def quantize_layer(
     if scales is None:
         raise ValueError("scales is missing: one number > 0 for each unit, (M,)")
     scales = numbers("scales", scales)
+    if scales.ndim > 2:
+        raise ValueError(f"scales {scales.shape} are neither ({len(W)},) nor ({len(W)}, G), G groups of inputs")
     scales = np.full((len(W), 1), float(scales)) if scales.ndim == 0 else scales.reshape(len(scales), -1)
     if len(scales) != len(W) or not scales.size or not ((scales >= 1 / LARGEST) & (scales <= LARGEST)).all():
         least = f"from {1 / LARGEST:g} to {LARGEST:g}"

@@ -9,6 +9,7 @@ class Source(Protocol):
     """The contract of networks to be quantised.
 
     names: of the layers with weights, in the order in which data meets them. left: why others stay float, by name.
+    folded: names of the norms that are part of the layers before them.
     others: how many numbers the network has beside these layers' weights and biases.
     Samples x are what `block` takes of the calibration set; is_float asks for the network as it was, else layers that
     were given new weights have those.
@@ -16,6 +17,7 @@ class Source(Protocol):
 
     names: list[str]
     left: dict[str, str]
+    folded: list[str]
     others: int
     has_gradients: bool
 
