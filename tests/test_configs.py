@@ -831,3 +831,12 @@ def test_an_optimizer_that_hands_its_annealing_on_anneals(name: str, cli: Callab
     if name == "Scaled":
         told = "no setting 'optimizer.gian'; did you mean 'gain' in optimizer?: handing.Scaled takes "
         assert told in cli("train", *words[:-1], "+optimizer.gian=2").err
+
+
+def test_bits_beside_levels_of_a_fixed_grid_are_refused() -> None:
+    """Also where an experiment gives the levels; its own bits, which nobody typed, stay unread."""
+    for words in (["grid=fixed", "levels=3"], ["experiment=best/ternary_three_linear"]):
+        assert composed(*words)["levels"] == 3
+        with pytest.raises(InputError, match="bits=2: nothing in this run reads bits"):
+            composed(*words, "bits=2")
+    assert composed("experiment=best/ternary_three_linear", "levels=null", "bits=2")["bits"] == 2

@@ -27,8 +27,12 @@ def paths_read(config: Config) -> set[Path]:
 
     config: plain dictionaries and lists, its interpolations as text.
     """
-    reading = _Reading(config)
-    for root in (*ROOTS, *(OF_GRID if config.get("grid") == "fixed" else ())):
+    reading, roots = _Reading(config), list(ROOTS)
+    if config.get("grid") == "fixed":
+        roots += OF_GRID
+        if config.get("levels") is not None:  # which stand in the place of 2^bits
+            roots.remove(("bits",))
+    for root in roots:
         reading.follow(root)
     if child(config.get("model"), "_target_") is not ABSENT:  # arguments of a torch module
         reading.follow(("model",))
