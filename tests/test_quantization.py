@@ -228,3 +228,12 @@ def test_the_full_objective_falls() -> None:
         full_error(target, gamma, grid.weights(one.levels, one.scales) - target.W) for one in (alone, both)
     )
     assert after < before
+
+
+def test_scales_of_three_axes_and_tensors_that_numpy_cannot_read() -> None:
+    H, W = np.eye(6), np.ones((4, 6))
+    with pytest.raises(ValueError, match=r"scales \(4, 2, 1\) are neither \(4,\) nor \(4, G\)"):
+        annealtrain.quantize_layer(H, W, 2, np.ones((4, 2, 1)))
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"H is a tensor of torch.bfloat16 .*: give its \.float\(\)\.cpu\(\)"):
+        annealtrain.quantize_layer(torch.eye(6, dtype=torch.bfloat16), W, 2, np.ones(4))

@@ -137,7 +137,8 @@ class Annealed:
             return joined
 
         arrays = [found(layer) for layer in layers]
-        held = np.array([[p.requires_grad and p.grad is not None for p in (layer.parameters * 2)[:2]] for layer in layers], np.float64)
+        has = [[p.requires_grad and p.grad is not None for p in (layer.parameters * 2)[:2]] for layer in layers]
+        held = np.array(has, np.float64)  # of weights and of biases
         if ranks.size > 1:
             (held,) = ranks.sums([held])
             rest = [p.grad for p in self.network.rest.values() if p.grad is not None]
@@ -146,9 +147,9 @@ class Annealed:
                 if not keep:
                     grad.copy_(torch.from_numpy(array / ranks.size))
             arrays = [array / ranks.size for array in total[: len(arrays)]]
-        self._free = [np.full(layer.weight_shape[1], has[0] > 0) for layer, has in zip(layers, held, strict=True)]
-        for layer, free, has in zip(layers, self._free, held, strict=True):
-            free[len(free) - layer.has_bias :] = has[1] > 0
+        self._free = [np.full(layer.weight_shape[1], count > 0) for layer, (count, _) in zip(layers, held, strict=True)]
+        for layer, free, (_, count) in zip(layers, self._free, held, strict=True):
+            free[len(free) - layer.has_bias :] = count > 0
         if not all(np.isfinite(array).all() for array in arrays):
             raise Diverged("the gradients are not finite: lower half_range, or the learning rate of rest")
         return arrays
