@@ -28,7 +28,7 @@ IS_TORCHS = {  # about its modules, imported where there is one
         "nn.run_module",
     ),
     "nn.module_export",
-    *("optimizers.quantization.batch_norm", "optimizers.quantization.of_torch"),
+    *(f"optimizers.quantization.{name}" for name in ("batch_norm", "of_torch", "torch_exports")),
     *(name for name in MODULES if name == "torch" or name.startswith("commands.torch_optimizer.")),
 }
 
