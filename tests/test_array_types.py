@@ -28,8 +28,8 @@ def test_pandas_and_pytorch():
         np.testing.assert_array_equal(np.asarray(real("X", values), float), X)
     for values, said in (
         (torch.tensor(X, requires_grad=True), r"Use tensor\.detach\(\)\.numpy\(\) instead\.$"),
-        (torch.tensor(X).bfloat16(), "X is not an array of numbers$"),
-        (torch.tensor(X).to_sparse(), "X is not an array of numbers$"),
+        (torch.tensor(X).bfloat16(), r"of torch.bfloat16 that NumPy cannot read: give its \.float\(\)\.cpu\(\)$"),
+        (torch.tensor(X).to_sparse(), r"X is a sparse tensor: give its \.to_dense\(\)$"),
         (pandas.DataFrame([[1, pandas.NA]]), "X is not an array of numbers$"),
     ):
         with pytest.raises(InputError, match=f"^[^\n]*{said}"):

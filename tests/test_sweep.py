@@ -26,6 +26,11 @@ from annealtrain.solvers.dwave import qpu
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
+def count_of(name: str, folder: Path) -> int:
+    """Return how many files below a folder have a name; the folder, and those in it, may come and go meanwhile."""
+    return sum(name in files for _, _, files in os.walk(folder))
+
+
 def jobs(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
@@ -138,7 +143,7 @@ def test_workers_end_with_their_sweep(
     ends, held = os.pipe()
     killed = process(parallel, tmp_path, output=held, WAIT_FOR=str(tmp_path / "never"), PYTHONPATH=str(tmp_path))
     os.close(held)
-    until(lambda: len([*(tmp_path / "killed").rglob("last.npz")]) == 2, killed)
+    until(lambda: count_of("last.npz", tmp_path / "killed") == 2, killed)
     (os.killpg if is_group else os.kill)(killed.pid, number)
     assert finished(killed).code == ENDS[number], killed.said()
     limit = time.monotonic() + LIMIT_S
@@ -574,7 +579,7 @@ def test_a_killed_figure_ends_as_one_left_alone(moment: str, cli: Callable, figu
     pytest.importorskip("matplotlib")
     jobs_ended, launcher = {"a job has ended": (1, "joblib"), "all jobs have ended": (4, "basic")}[moment]
     killed = process([*FIGURE, f"sweep/launcher={launcher}", "--output=killed"], tmp_path)
-    until(lambda: len([*(tmp_path / "killed").rglob("result.json")]) >= jobs_ended, killed)
+    until(lambda: count_of("result.json", tmp_path / "killed") >= jobs_ended, killed)
     killed.kill()
     killed.wait(LIMIT_S)  # its workers finish the jobs that they are at
     outcome = cli(*FIGURE, "--output=killed")
