@@ -92,3 +92,32 @@ def test_a_module_that_onnx_has_no_form_of(cli: Callable, nets: None, undrawn: N
     assert not Path("q/network.onnx").exists()
     again = cli("quantize", "run", "bits=2", *FAST, "--trust", "few_nets", "--output", "q")
     assert "no network.onnx: ONNX has no form of this module (" in again.out
+
+
+@pytest.mark.parametrize("kind", ["module", "layers"])
+def test_a_model_that_has_no_version_with_codes(
+    cli: Callable,
+    nets: None,
+    undrawn: None,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """The converter and the checker are another's: what they refuse costs network.onnx, and nothing else."""
+    onnx = pytest.importorskip("onnx")
+    if kind == "module":
+        train(cli)
+    else:
+        words = ["model=lenet_small", "dataset=digits", "samples=40", "epochs=1", "optimizer=backprop", "threads=1"]
+        assert cli("train", *words, "hydra.run.dir=run").code == 0
+
+    def refuse(model: object, *rest: object, **more: object) -> None:
+        raise onnx.checker.ValidationError("no\nsuch operator")
+
+    monkeypatch.setattr("annealtrain.optimizers.quantization.qdq.converted", refuse)
+    outcome = cli("quantize", "run", "bits=2", *FAST, "--trust", "few_nets", "--output", "q")
+    assert outcome.code == 0, outcome
+    told = "no network.onnx: ONNX has no form of this model with integer codes (ValidationError: no such operator)"
+    assert told in outcome.out
+    assert json.loads(Path("q/result.json").read_text())["network"]["notes"] == [told]
+    assert {one.name for one in Path("q").iterdir()} >= {"codes.npz", "codes.pt", "network.pt", "weights.npz"}
+    assert not Path("q/network.onnx").exists()

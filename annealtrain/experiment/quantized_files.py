@@ -29,12 +29,9 @@ def of_numpy(network: Network, about: Row) -> Exports:
             found |= {"network.pt": torch_file(network), "codes.pt": torch_bytes(codes)}
         else:
             notes.append(f"no network.pt and codes.pt: {NO_TORCH}")
-        if find_spec("onnx"):
-            placed = [Placed(f"{layer.name}.weight", layer) for layer in layers]
-            found["network.onnx"] = with_codes(onnx_network(network, about["data"]), placed)
-        else:
-            notes.append(NO_ONNX)
-        return found, notes
+        placed = [Placed(f"{layer.name}.weight", layer) for layer in layers]
+        model, told = _onnx_file(lambda: (with_codes(onnx_network(network, about["data"]), placed), []))
+        return found | model, notes + told
 
     return exports
 
@@ -46,14 +43,8 @@ def of_module(source: Any, in_shape: Sequence[int], about: Row) -> Exports:
         from annealtrain.optimizers.quantization.torch_exports import onnx_of, state_of
 
         found = {"network.pt": state_of(source), "codes.pt": torch_bytes(codes)}
-        if not find_spec("onnx"):
-            return found, [NO_ONNX]
-        try:
-            content, left = onnx_of(source, layers, in_shape, about["data"])
-        except InputError as error:
-            return found, [f"no network.onnx: {error}"]
-        told = [f"weights that are floats in network.onnx: {', '.join(left)}"] if left else []
-        return found | {"network.onnx": content}, told
+        model, told = _onnx_file(lambda: onnx_of(source, layers, in_shape, about["data"]))
+        return found | model, told
 
     return exports
 
@@ -62,9 +53,20 @@ def of_onnx(source: Any) -> Exports:
     """Return what makes the files of an ONNX model."""
 
     def exports(layers: Sequence[QuantizedLayer], codes: Codes) -> Files:
-        found = {"network.onnx": source.file(list(layers))}
+        found, told = _onnx_file(lambda: (source.file(list(layers)), []))
         if not find_spec("torch"):
-            return found, [f"no codes.pt: {NO_TORCH}"]
-        return found | {"codes.pt": torch_bytes(codes)}, []
+            return found, [*told, f"no codes.pt: {NO_TORCH}"]
+        return found | {"codes.pt": torch_bytes(codes)}, told
 
     return exports
+
+
+def _onnx_file(make: Callable[[], tuple[bytes, list[str]]]) -> Files:
+    """Return network.onnx, or why there is none; make: returns it, and names of layers whose weights are floats in it."""
+    if not find_spec("onnx"):
+        return {}, [NO_ONNX]
+    try:
+        content, left = make()
+    except InputError as error:  # the other files are there, and hours of work are in them
+        return {}, [f"no network.onnx: {error}"]
+    return {"network.onnx": content}, [f"weights that are floats in network.onnx: {', '.join(left)}"] if left else []

@@ -27,6 +27,11 @@ def as_array(tensor: Tensor) -> Array:
     return found
 
 
+def logits(found: Any) -> Any:
+    """Return what is of the classes in what a module returned: models of Hugging Face's have it as `logits`."""
+    return getattr(found, "logits", found)
+
+
 def dtype_of(module: nn.Module) -> torch.dtype:
     """Return the type of a module's first weights that are real numbers: those of masks or transforms are others."""
     return next((one.dtype for one in module.parameters() if one.is_floating_point()), torch.float32)

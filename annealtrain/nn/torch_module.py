@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.layout import PREDICTED, TAPED
-from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, chosen, dtype_of, require_values
+from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, chosen, dtype_of, logits, require_values
 from annealtrain.nn.torch_parts import parts_from
 from annealtrain.nn.torch_rest import rest_optimizer
 from annealtrain.nn.torch_tape import TorchTape, eagerly
@@ -131,7 +131,7 @@ class TorchModule:
             (found,) = call.args
             for part in parts_from(self.module, self.trainable[first].module) or []:
                 found = part(found)
-        found = self.getter(found) if self.getter else getattr(found, "logits", found)
+        found = self.getter(found) if self.getter else logits(found)
         if not isinstance(found, Tensor) or found.ndim < 2:
             told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise InputError(f"the module's output is {told}: it must be (samples, classes): {self.remedy}")

@@ -27,9 +27,9 @@ def plain(name: str, values: Any) -> Array:
         return np.asarray(values)
     except (TypeError, ValueError, OverflowError):
         if str(kind := getattr(values, "dtype", "")).startswith("torch."):
-            told = f"{name} is a tensor of {kind} that NumPy cannot read"  # a type that it has not, or on a GPU
             if str(values.layout) != "torch.strided":
                 raise InputError(f"{name} is a sparse tensor: give its .to_dense()") from None
+            told = f"{name} is a tensor of {kind} that NumPy cannot read"  # a type that it has not, or on a GPU
             raise InputError(f"{told}: give its .float().cpu()") from None
         raise InputError(f"{name} is not an array of numbers") from None
     except RuntimeError as error:  # a tensor of PyTorch's that has a gradient

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
+from annealtrain.nn.torch_layers import logits
+
 CLOSE = 1e-3  # of the largest output: what single precision may differ by once constants are folded
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -102,5 +104,4 @@ def _differ(one: Any, other: Any) -> bool:
 
 
 def _tensors(outputs: Any) -> list[Tensor]:
-    outputs = getattr(outputs, "logits", outputs)
-    return [one for one in _pytree.tree_leaves(outputs) if isinstance(one, Tensor) and one.is_floating_point()]
+    return [one for one in _pytree.tree_leaves(logits(outputs)) if isinstance(one, Tensor) and one.is_floating_point()]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from annealtrain.errors import InputError
-from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, dtype_of, require_values
+from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, dtype_of, logits, require_values
 from annealtrain.nn.torch_module import TorchModule
 from annealtrain.nn.torch_tape import eagerly
 from annealtrain.optimizers.quantization.batch_norm import fold_batch_norms
@@ -18,11 +18,6 @@ from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.validation import fault_in_one_line
 
 FEW = 8  # samples of the passes that look at a module
-
-
-def logits(found: Any) -> Any:
-    """Return what is of the classes in what a module returns."""
-    return getattr(found, "logits", found)
 
 
 class _Reached(Exception):

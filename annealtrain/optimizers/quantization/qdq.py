@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from annealtrain.errors import InputError
 from annealtrain.optimizers.quantization.network import QuantizedLayer
+from annealtrain.runtime.validation import fault_in_one_line
 
 if TYPE_CHECKING:
     import onnx
@@ -25,8 +27,16 @@ class Placed(NamedTuple):
 def with_codes(model: "onnx.ModelProto", placed: Sequence[Placed]) -> bytes:
     """Return a model as a file, the weights of some layers as codes; those of more than 15 bits as they are in floats.
 
-    Codes of up to 3 bits (15 levels where their number is odd) take 4 bits, others 8 or 16.
+    Codes of up to 3 bits (15 levels where their number is odd) take 4 bits, others 8 or 16. Raises InputError where the
+    model has no version with codes.
     """
+    try:
+        return _with_codes(model, placed)
+    except Exception as error:  # whatever its converter and its checker raise
+        raise InputError(f"ONNX has no form of this model with integer codes ({fault_in_one_line(error)})") from error
+
+
+def _with_codes(model: "onnx.ModelProto", placed: Sequence[Placed]) -> bytes:
     import onnx
 
     model = converted(model)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from annealtrain.nn.module_export import Outputs, onnx_model
-from annealtrain.nn.torch_layers import as_array
+from annealtrain.nn.torch_layers import as_array, logits
 from annealtrain.optimizers.quantization.network import QuantizedLayer
-from annealtrain.optimizers.quantization.of_torch import TorchSource, logits
+from annealtrain.optimizers.quantization.of_torch import TorchSource
 from annealtrain.optimizers.quantization.qdq import Placed, with_codes
 from annealtrain.optimizers.quantization.torch_files import torch_bytes
 
