@@ -62,7 +62,7 @@ def of_onnx(source: Any) -> Exports:
 
 
 def _onnx_file(make: Callable[[], tuple[bytes, list[str]]]) -> Files:
-    """Return network.onnx, or why there is none; make: returns it, and names of layers whose weights are floats in it."""
+    """Return network.onnx, or why there is none. make: returns it, and the layers whose weights are floats in it."""
     if not find_spec("onnx"):
         return {}, [NO_ONNX]
     try:
