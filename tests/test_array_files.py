@@ -111,6 +111,7 @@ def test_a_test_set_is_named_once(folder, tmp_path):
         ("X.npy", {}, "holds samples alone: name the file of their labels, dataset.labels=y.npy"),
         ("X.npy", {"labels": "none.npy"}, "dataset.labels=none.npy: there is no such file"),
         ("odd.npz", {}, "holds features, and no X and no y: save X=... and y=..."),
+        ("both.npz", {}, "both.npz holds x and Images, each a name of X: keep one of them"),
         ("damaged.npz", {}, "damaged.npz cannot be read (BadZipFile"),
         ("objects.npz", {}, "objects.npz cannot be read (it does not hold arrays of numbers alone): write"),
         ("damaged.csv", {"target": "a"}, "damaged.csv cannot be read (EmptyDataError"),
@@ -141,6 +142,7 @@ def test_what_is_lacking_is_said_in_a_line(folder, monkeypatch, file, settings, 
     Path("narrow.csv").write_text("a,kind\n1,ant\n2,bee\n")
     Path("gaps.csv").write_text("a,b\n" + "1,0\n2,1\n" * 6 + ",1\n")
     np.savez("odd.npz", features=X)
+    np.savez("both.npz", Images=X, x=X, y=np.zeros(len(X)))
     np.savez("objects.npz", X=X, y=np.array([{}] * 90, object))
     Path("damaged.npz").write_bytes(b"PK\x03\x04 no more")
     Path("damaged.csv").touch()

@@ -191,7 +191,7 @@ def test_what_a_solver_refuses_is_its_note():
         bench_solvers.solved, Task(one_layer, None, 4, 1), "exact"
     )  # 18 spins; layer 2 has 300
     note = found_or_note(bench_solvers.solved, Task(one_layer, None, 2, 1), "exact")["note"]
-    assert note.startswith("layer 2 needs 300 spins (300 weights of 1 bits); solver=exact enumerates at most 24 spins")
+    assert note.startswith("layer 2 needs 300 spins (300 weights of 1 bit); solver=exact enumerates at most 24 spins")
     unknown = found_or_note(bench_solvers.solved, Task([*SMALL, "solver.num_sweeps=3"], None, 0, 1), "exact")["note"]
     assert unknown.startswith("no setting 'solver.num_sweeps'")
 

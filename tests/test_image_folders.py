@@ -1,6 +1,8 @@
 """`dataset=folder`: pictures as they are or at one size, and the picture that is named where one is bad."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -175,3 +177,38 @@ def test_no_picture_calls_a_program_and_large_ones_are_not_warned_of(tmp_path, m
     (tmp_path / "a" / "9.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
     assert "9.png is not a picture that can be read" in error_of(folder, str(tmp_path))
     assert not called
+
+
+def sixteen_bits(kind: int, samples: int, value: int) -> bytes:
+    """Return a PNG of 4x4 pixels with 16 bits a sample, as Pillow writes none of colours."""
+    rows = (b"\0" + struct.pack(">H", value) * (4 * samples)) * 4
+    head = struct.pack(">IIBBBBB", 4, 4, 16, kind, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    body = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+@pytest.mark.parametrize(("kind", "samples"), [(2, 3), (6, 4), (4, 2)], ids=["rgb", "rgba", "grey and alpha"])
+def test_colours_of_16_bits_are_not_cut_without_a_word(tmp_path, kind, samples):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            (tmp_path / name / f"{k}.png").write_bytes(sixteen_bits(kind, samples, 200 + k))
+    said = error_of(folder, str(tmp_path))
+    assert said.startswith(f"{tmp_path}/cat/0.png has 16 bits a colour, as all pictures here")
+    assert said.endswith("save all with 8, or their numbers in a .npy (dataset=arrays)")
+    (tmp_path / "dog" / "0.png").write_bytes(sixteen_bits(0, 1, 200))  # of grey ones Pillow reads all
+    assert "cat/0.png has 16 bits a colour" in error_of(folder, str(tmp_path))
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "dog" / "1.png")  # beside bytes: the upper eight, as they say
+    made = folder(str(tmp_path))
+    assert (made.train_images.dtype, made.scale) == (np.uint8, 255.0)
+
+
+def test_numbers_of_16_bits_as_ppm_are_not_cut_either(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for k in range(2):
+            (tmp_path / name / f"{k}.ppm").write_bytes(b"P6 4 4 65535\n" + struct.pack(">48H", *range(48)))
+    assert "has 16 bits a colour" in error_of(folder, str(tmp_path))

@@ -21,6 +21,7 @@ IS_TORCHS = {  # about its modules, imported where there is one
     *(
         "nn.torch_layers",
         "nn.torch_module",
+        "nn.torch_buffers",
         "nn.torch_parts",
         "nn.torch_rest",
         "nn.torch_tape",

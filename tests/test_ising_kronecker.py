@@ -285,6 +285,59 @@ def test_what_stays_is_named():
         assert optimizer(residual(affine=False), rest=None).about_rest() == []
 
 
+class Twice(nn.Module):
+    """Nothing but Linear layers, of which a pass uses one twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.inner(torch.relu(self.inner(x)))))
+
+
+def test_a_layer_used_twice_is_trained_where_nothing_else_is_the_rests(caplog):
+    x, y = torch.from_numpy(images(8, shape=(4,))).float(), torch.zeros(8, 3)
+
+    def sgd(parameters):
+        return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+    module = seeded(Twice, dtype=torch.float32)
+    opt = optimizer(module, rest=sgd)
+    falling = torch.optim.lr_scheduler.LambdaLR(opt, lambda epoch: 0.5**epoch)  # with a rate of each group it knows
+    assert opt.about_rest() == []
+    for step in range(3):
+        before = module.inner.weight.detach().clone()
+        loss = F.mse_loss(module(x), y)
+        opt.zero_grad()
+        loss.backward()
+        gradient = module.inner.weight.grad.clone()
+        opt.step()
+        falling.step()
+        if step == 0:
+            torch.testing.assert_close(module.inner.weight, before - 0.1 * gradient)
+        assert not torch.equal(module.inner.weight, before)
+    assert opt.layers == ["head"]
+    assert opt.about_rest() == ["inner (Linear): weight, bias, 20 weights"]
+    assert opt._annealed.network.rest_optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.25)
+
+    again = seeded(Twice, dtype=torch.float32)
+    other = optimizer(again, rest=sgd)
+    again.load_state_dict(module.state_dict())
+    other.load_state_dict(opt.state_dict())
+    for one, each in ((module, opt), (again, other)):
+        each.step(lambda one=one: F.mse_loss(one(x), y))
+    assert same(module, again)
+    with pytest.raises(InputError, match="another rest: give the same rest="):
+        optimizer(seeded(Twice, dtype=torch.float32), rest=None).load_state_dict(opt.state_dict())
+
+    staying = seeded(Twice, dtype=torch.float32)
+    before = staying.inner.weight.detach().clone()
+    optimizer(staying, rest=None).step(lambda: F.mse_loss(staying(x), y))
+    assert torch.equal(staying.inner.weight, before)
+    assert "inner: it is annealed no more, it stays: give rest=torch.optim.AdamW" in caplog.text
+
+
 def test_layers_that_a_pass_goes_by_twice_or_never_go_to_the_rest(caplog):
     module = seeded(Tied, dtype=torch.float32)
     opt = optimizer(module)
@@ -293,7 +346,7 @@ def test_layers_that_a_pass_goes_by_twice_or_never_go_to_the_rest(caplog):
     for _ in range(2):
         opt.step(lambda: F.mse_loss(module(x), torch.zeros(8, 3)))
     assert opt.layers == ["first", "head"]
-    assert "twice, never: it is annealed no more" in caplog.text
+    assert "twice, never: it is annealed no more, rest moves it" in caplog.text
     moved = {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == set(before) - {"never.weight", "never.bias"}  # which have no gradient
     again = seeded(Tied, dtype=torch.float32)

@@ -1,5 +1,6 @@
 """Processes that train one network together: the same weights as one process with the joined batch."""
 
+import json
 import os
 import sys
 from contextlib import nullcontext
@@ -36,6 +37,15 @@ def test_two_ranks_reach_the_weights_of_one(cli, tmp_path):
     assert (first.code, second.code) == (0, 0), (first, second)
     assert "last epoch (2)" in first.out
     assert not second.out
+    told = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert told[0] == told[1]  # whichever of them a user reads
+    differ = "processes that train together differ: "
+    bits, layers, shape, threads, data = told[0]
+    assert bits == f"{differ}bits is 8 in the first and 7 in number 1: start all with the same"
+    assert layers.startswith(f"{differ}layers is ['0', '3', '6'] in the first and ['3'] in number 1")
+    assert shape.startswith(f"{differ}the shape of weight is (2, 3) in the first and (3, 3) in number 1")
+    assert not threads
+    assert data.startswith(f"{differ}the data is 20 training samples of checksum ")
     with np.load(tmp_path / "0.npz") as one, np.load(tmp_path / "1.npz") as other:
         assert set(one) == set(alone)
         for name, values in alone.items():

@@ -3,6 +3,7 @@
 python tests/two_ranks.py RANK SIZE STORE PARENT OUT
 """
 
+import json
 import os
 import sys
 from datetime import timedelta
@@ -16,6 +17,7 @@ from torch_networks import images, one_hot, seeded
 
 from annealtrain.cli import main
 from annealtrain.data.loader import Loader
+from annealtrain.errors import InputError
 from annealtrain.nn.layers import Conv2d, Flatten, Linear
 from annealtrain.nn.network import Network
 from annealtrain.nn.run_module import RunModule
@@ -92,6 +94,28 @@ def in_a_run(kind):
     return found
 
 
+def refusals(rank):
+    """Return what processes are told that differ in a setting, in the layers, in the module, or in their data."""
+    told = []
+
+    def attempt(call):
+        try:
+            call()
+            told.append("")
+        except InputError as error:
+            told.append(str(error))
+
+    attempt(lambda: IsingKronecker(module(), rest=adamw, bits=8 - rank))
+    attempt(lambda: IsingKronecker(module(), rest=adamw, layers=[1] if rank else None))
+    attempt(lambda: IsingKronecker(nn.Linear(3, 2 + rank), solver=GREEDY))
+    attempt(lambda: IsingKronecker(nn.Linear(3, 2), threads=1 + rank).close())  # may differ
+    network = Network([Conv2d(4, 3), Flatten(), Linear(3)], (2, 7, 7), 3)
+    optimizer = Kronecker(solver=GREEDY, half_range=LinearSchedule(0.01, 0.001), bits=8)
+    samples = Loader(images(20), np.roll(one_hot(20).argmax(1), rank))
+    attempt(lambda: Trainer(network, {"train": samples}, optimizer, epochs=1, seed=0, batch_size=10).run(Log()))
+    return told
+
+
 def all_of_them(rank=0, size=1):
     torch.set_num_threads(1)
     loops = in_a_loop(rank, size) | in_a_loop(rank, size, wrapped=True)
@@ -103,6 +127,7 @@ if __name__ == "__main__":
     end_with_parent(parent)
     store = torch.distributed.FileStore(store, size)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=LIMIT)
+    (Path(out) / f"{rank}.json").write_text(json.dumps(refusals(rank)))
     np.savez(Path(out) / f"{rank}.npz", **all_of_them(rank, size))
     os.environ |= {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": str(size), "RANK": str(rank)}  # as torchrun does
     code = main([*WORDS, f"hydra.run.dir={out}/two"])

@@ -23,6 +23,7 @@ from annealtrain.experiment.compose import compose_config
 from annealtrain.experiment.config import threads_of
 from annealtrain.experiment.known_settings import CONFIGS
 from annealtrain.experiment.settings_alone import compose_alone
+from annealtrain.hamiltonian.grid import in_words
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.reports import style
 from annealtrain.runtime import thread_pool
@@ -122,9 +123,10 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
             status.update(f"{name}, at most {timeout_s:g} s")
             found[name] = measure(task, name, timeout_s)
     rows = judged(found, problem, ground)
+    levels = in_words(problem.bits, problem.num_levels)
     title = (
         f"{config['model'].get('name', 'model')}, layer {task.layer}: {problem.num_units} units of "
-        f"{problem.num_weights} weights, {problem.bits} bits, {problem.num_spins} spins; {task.repeats} seeds"
+        f"{problem.num_weights} weights, {levels}, {problem.num_spins} spins; {task.repeats} seeds"
     )
     write(folder / "solvers.csv", solvers_csv(rows).encode())
     if rows[0].energy is None:  # those without a result are last

@@ -10,6 +10,7 @@ from annealtrain.experiment.builder import check_whole, grid_of, ready
 from annealtrain.experiment.config import Config, saved_config, threads_of
 from annealtrain.experiment.settings_alone import compose_alone
 from annealtrain.hamiltonian import file_formats
+from annealtrain.hamiltonian.grid import in_words
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.nn.network import Network
 from annealtrain.nn.onnx_export import onnx_file
@@ -59,7 +60,8 @@ def export(
             content = _network_file(trainer.network, kind, _about(folder), config)
         else:
             form = layer_problem(trainer, layer, epoch, unit).unit(unit)
-            what = f"layer {layer}, unit {unit} after {epoch} epochs: {form.S0.size} weights of {form.bits} bits"
+            weights = f"{form.S0.size} weights of {in_words(form.bits, form.num_levels)}"
+            what = f"layer {layer}, unit {unit} after {epoch} epochs: {weights}"
             content = file_formats.hamiltonian(form, kind, f"annealtrain: {what}")
     write(path, content)
     return f"{path}: {what}"

@@ -8,6 +8,7 @@ import numpy as np
 from annealtrain.commands.export import OTHER, check_free, check_settings, config_of, layer_problem
 from annealtrain.experiment.builder import ready
 from annealtrain.experiment.config import threads_of
+from annealtrain.hamiltonian.grid import in_words
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.reports import spectrum_plots, style
 from annealtrain.runs import checksums, tables
@@ -87,7 +88,9 @@ def _write(found: Spectrum, paths: dict[str, Path], what: str) -> None:
 
 def _lines(found: Spectrum, form: QuadraticForm) -> list[str]:
     live, dead = form.couplings.indices.size, form.S0.size - form.couplings.indices.size
-    weights = f"{live} weights of {form.bits} bits" + (f", {dead} more move no energy" if dead else "")
+    weights = f"{live} weights of {in_words(form.bits, form.num_levels)}" + (
+        f", {dead} more move no energy" if dead else ""
+    )
     lowest = f"lowest energy {found.energies[0]:.6g}"
     if found.is_counted:
         lines = [f"{weights}: {2**found.log2_states:.0f} states", f"{lowest}, of {found.degeneracy} of them"]

@@ -145,6 +145,9 @@ def _npz(path: Path) -> dict[str, Any]:
             memory.require(unpacked, f"{path}", SMALLER)
             known = {name.lower(): name for name in kept}
             found = {part: next((known[n] for n in names if n in known), None) for part, names in NAMES.items()}
+            for part, names in NAMES.items():
+                if len(both := [known[n] for n in names if n in known]) > 1:
+                    raise InputError(f"{path} holds {' and '.join(both)}, each a name of {part}: keep one of them")
             if lacking := [part for part in ("X", "y") if found[part] is None]:
                 held_names = ", ".join(kept) or "nothing"
                 raise InputError(f"{path} holds {held_names}, and no {' and no '.join(lacking)}: save X=... and y=...")

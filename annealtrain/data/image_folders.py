@@ -128,7 +128,7 @@ def _looked_at(paths: Sequence[Path], image_size: Sequence[int] | None) -> tuple
     """Return whether all pictures are grey, and all deep, and each one's (height, width), by their heads alone."""
     from PIL import Image
 
-    sizes, grey, deep = [], True, True
+    sizes, grey, deep, cut, whole = [], True, True, [], False
     for path in paths:
         try:
             with Image.open(path, formats=FORMATS) as picture:
@@ -136,6 +136,10 @@ def _looked_at(paths: Sequence[Path], image_size: Sequence[int] | None) -> tuple
                 sizes.append(size[::-1] if _orientation(picture) >= SIDEWAYS else size)
                 grey = grey and (picture.mode in GREY or _is_deep(picture))
                 deep = deep and _is_deep(picture)
+                if _is_cut(picture):
+                    cut.append(path)
+                else:
+                    whole = whole or not _is_deep(picture)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise _unreadable(path, error) from error
         if image_size is None and sizes[-1] != sizes[0]:
@@ -143,6 +147,9 @@ def _looked_at(paths: Sequence[Path], image_size: Sequence[int] | None) -> tuple
                 f"{path} is {height}x{width}" for path, (height, width) in ((paths[0], sizes[0]), (path, sizes[-1]))
             )
             raise InputError(f"{one}, {other}: set image_size=[H,W] to resize all")
+    if cut and not whole:
+        told = f"{cut[0]} has 16 bits a colour, as all pictures here have 16 a pixel, of which 8 would be read"
+        raise InputError(f"{told}: save all with 8, or their numbers in a .npy (dataset=arrays)")
     return grey, deep, sizes
 
 
@@ -157,6 +164,12 @@ def _orientation(picture: "Picture") -> int:
 def _is_deep(picture: "Picture") -> bool:
     """Whether a pixel has more than 8 bits; such pictures are grey."""
     return picture.mode == "F" or picture.mode.startswith("I")
+
+
+def _is_cut(picture: "Picture") -> bool:
+    """Whether Pillow reads the upper 8 bits alone of what has 16: of colours, and of grey with transparency."""
+    raw = picture.tile[0].args if picture.tile else ""  # type: ignore[attr-defined]
+    return not _is_deep(picture) and (";16" in str(raw) or (isinstance(raw, tuple) and 65535 in raw))
 
 
 def _read(paths: Sequence[Path], size: tuple[int, int], grey: bool, deep: bool) -> np.ndarray:

@@ -31,6 +31,11 @@ def spins_and_levels(bits: int | None, num_levels: int | None) -> tuple[int, int
     return spins, None if num_levels == 2**spins else int(num_levels)
 
 
+def in_words(bits: int, num_levels: int | None) -> str:
+    """Return how many levels a weight has, for people: bits, where these are all that as many spins have."""
+    return f"{bits} bit{'s' * (bits > 1)}" if num_levels is None else f"{num_levels} levels"
+
+
 def half_ranges(half_range: Any, shape: tuple[int, ...]) -> Any:
     """Return L as a number, one for each unit (M,), or one for each weight (M, N)."""
     if isinstance(half_range, float) or np.ndim(half_range) == 0:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annealtrain.hamiltonian.encoding import Encoding
-from annealtrain.hamiltonian.grid import MAX_BITS, half_ranges, numbers, per_weight, spins_and_levels
+from annealtrain.hamiltonian.grid import MAX_BITS, half_ranges, in_words, numbers, per_weight, spins_and_levels
 from annealtrain.hamiltonian.least_squares import LeastSquares
 from annealtrain.hamiltonian.quadratic import Couplings, QuadraticForm, coupled
 from annealtrain.runtime.array_types import Array, real
@@ -194,7 +194,7 @@ class LayerProblem:
 
     def __repr__(self) -> str:
         couplings = "one J" if self.is_shared else "a J each"
-        levels = f"{self.bits} bits" if self.num_levels is None else f"{self.num_levels} levels"
+        levels = in_words(self.bits, self.num_levels)
         return (
             f"{type(self).__name__}({self.num_units} units of {self.num_weights} weights, {couplings}; "
             f"{levels}, {self.num_spins} spins a unit; L = {np.mean(self.half_range):.4g})"

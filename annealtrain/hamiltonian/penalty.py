@@ -90,7 +90,9 @@ class Penalty:
         def couplings(unit: int) -> Couplings:
             given = problem.unit(unit).couplings
             ridge = given.ridge * given.live if np.any(given.ridge) else 0.0
-            return Couplings(given.J + model.bend(unit), np.ones(len(given.J), bool), ridge, convex=given.convex)
+            return Couplings(
+                given.J + np.diag(model.bend(unit)), np.ones(len(given.J), bool), ridge, convex=given.convex
+            )
 
         made: Couplings | Callable[[int], Couplings] = couplings(0) if problem.is_shared and not l1 else couplings
         grid: tuple[Any, ...] = (S0, problem.half_range, bits if problem.num_levels is None else None)
@@ -134,10 +136,9 @@ class PenaltyModel:
         return found
 
     def bend(self, unit: int) -> Array:
-        """Return what the penalty adds to a unit's J, (N, N)."""
-        curvature = self.l2 + self.l1 * self._bent[unit] if self.l1 else self.l2
-        bend: Array = curvature * np.eye(self.weights.shape[1])
-        return bend
+        """Return what the penalty adds to the diagonal of a unit's J, (N,)."""
+        bend: Array = np.full(self.weights.shape[1], float(self.l2))
+        return bend + self.l1 * self._bent[unit] if self.l1 else bend
 
     def along(self, unit: int, change: Array) -> tuple[Any, Any]:
         """Return slope and curvature of a unit's penalty in t, of changes t d with d (N,)."""

@@ -49,6 +49,9 @@ def onnx_model(module: "Outputs", in_shape: Sequence[int], about: Mapping[str, A
     images = torch.zeros((2, *in_shape))
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["outputs"]}
     names["dynamic_axes"] = {"images": {0: "Q"}, "outputs": {0: "Q"}}
+    names["training"] = (
+        torch.onnx.TrainingMode.PRESERVE
+    )  # evaluation, as it is told; EVAL would fold norms into weights
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its successor needs a package more, and older runtimes read this form

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.layout import PREDICTED, TAPED
+from annealtrain.nn.torch_buffers import buffers_aside
 from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, chosen, dtype_of, logits, require_values
 from annealtrain.nn.torch_parts import parts_from
-from annealtrain.nn.torch_rest import rest_optimizer
+from annealtrain.nn.torch_rest import first_rates, rest_optimizer
 from annealtrain.nn.torch_tape import TorchTape, eagerly
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
@@ -66,8 +67,9 @@ class TorchModule:
         if in_shape is not None:
             self.in_shape = tuple(in_shape)
             self.meet(Call((torch.zeros((2, *in_shape), dtype=self.dtype, device=self.device),)))
+        self.makes_rest = rest
         self.rest_optimizer = rest_optimizer(rest, list(self.rest.values()))
-        self._first_rates = [group["lr"] for group in self.rest_optimizer.param_groups] if self.rest_optimizer else []
+        self.rest_rates = first_rates(self.rest_optimizer)
 
     @property
     def device(self) -> torch.device:
@@ -92,6 +94,14 @@ class TorchModule:
         """All parameters that no Hamiltonian takes and that are not frozen, by name."""
         taken = {id(parameter) for layer in self.trainable for parameter in layer.parameters}
         return {name: p for name, p in self.module.named_parameters() if p.requires_grad and id(p) not in taken}
+
+    def enlarge_rest(self, parameters: list[nn.Parameter]) -> None:
+        """Let the rest's optimizer have more parameters; it is made now if there were none for it before."""
+        if self.rest_optimizer is not None:
+            self.rest_optimizer.param_groups[0]["params"].extend(parameters)
+        else:
+            self.rest_optimizer = rest_optimizer(self.makes_rest, parameters)
+            self.rest_rates = first_rates(self.rest_optimizer)
 
     def about_rest(self) -> list[str]:
         """Return a line for each module that holds other weights: which they are, and how many."""
@@ -215,7 +225,7 @@ class TorchModule:
             grads = [parameter.grad for parameter in self.rest.values() if parameter.grad is not None]
             for grad, total in zip(grads, ranks.sums([g.double().cpu().numpy() for g in grads]), strict=True):
                 grad.copy_(torch.from_numpy(total))
-        for group, rate in zip(self.rest_optimizer.param_groups, self._first_rates, strict=True):
+        for group, rate in zip(self.rest_optimizer.param_groups, self.rest_rates, strict=True):
             group["lr"] = rate * share
         self.rest_optimizer.step()
         self.rest_optimizer.zero_grad()
@@ -284,17 +294,3 @@ def seed_device(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
-
-
-@contextmanager
-def buffers_aside(module: nn.Module) -> Iterator[None]:
-    """Let a module work on copies of its buffers for a while, so that running statistics stay."""
-    held = [(part, name, buffer) for part in module.modules() for name, buffer in part._buffers.items()]
-    for part, name, buffer in held:
-        if buffer is not None:
-            part._buffers[name] = buffer.clone()
-    try:
-        yield
-    finally:
-        for part, name, buffer in held:
-            part._buffers[name] = buffer

@@ -19,3 +19,8 @@ def rest_optimizer(make: Any, parameters: list[nn.Parameter]) -> torch.optim.Opt
     if not isinstance(made, torch.optim.Optimizer):
         raise InputError(f"rest makes a {type(made).__name__} of parameters, and no torch.optim.Optimizer")
     return made
+
+
+def first_rates(optimizer: torch.optim.Optimizer | None) -> list[Any]:
+    """Return the learning rates of an optimizer's groups."""
+    return [group["lr"] for group in optimizer.param_groups] if optimizer else []

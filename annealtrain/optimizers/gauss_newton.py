@@ -118,9 +118,8 @@ class GaussNewton(FloatGaussNewton):
             moved = 8 * min(self.block, M) * samples * C if self.block > 1 else 0
             back = 4 * chunk * C * (prod(layer.out_shape) + (M * N if not rows else 0))  # of one thread
             gram = 8 * N * N + (4 * rows if rows else 0)
-            forms = (
-                min(M, max(GROUP, self.block)) * 8 * N * N + threads * gram + 32 * N * N
-            )  # a group's J, and a unit's own copies
+            held = 8 * min(M, max(GROUP, self.block)) + 4 * min(M, self.block)  # a group's J, a block's packed ones
+            forms = (held + 32) * N * N + threads * gram
             return (
                 Jacobian.bytes_of(network, k, samples)
                 + 4 * samples * in_numbers
@@ -151,7 +150,7 @@ class GaussNewton(FloatGaussNewton):
         E0 = jacobian.loss() + self.penalty.value(k, weights) + penalty.excess
 
         def couplings(unit: int) -> Couplings:
-            return Couplings(self._damping(M) * (jacobian.gram(unit) + penalty.bend(unit)), self._live(N))
+            return Couplings(_made_curvature(jacobian.gram(unit), penalty.bend(unit), self._damping(M)), self._live(N))
 
         return LayerProblem(couplings, g, E0, np.zeros((M, N)), half_range, self.bits)
 
@@ -241,15 +240,15 @@ class GaussNewton(FloatGaussNewton):
             with timer.stage("build_s"):
                 grams = thread_pool.parallel_map(jacobian.gram, units[group])
                 if group.start == 0:
-                    conditioned = condition_number(grams[0] + penalty.bend(units[0]))  # of one unit, for all
+                    conditioned = condition_number(grams[0] + np.diag(penalty.bend(units[0])))  # of one unit, for all
             for block in thread_pool.chunks(len(grams), self.block):
                 some = units[group][block]
                 with timer.stage("build_s"):
-                    bent = [gram + penalty.bend(i) for gram, i in zip(grams[block], some, strict=True)]
-                    J = [self._damping(M) * own for own in bent]
+                    own = zip(grams[block], some, strict=True)
+                    J = [_made_curvature(gram, penalty.bend(i), self._damping(M)) for gram, i in own]
                     g = np.array([jacobian.gradient(unit) + penalty.gradient[unit] for unit in some])
                     grid = (half_range, self.bits)
-                    problem = _problem([(a + a.T) / 2 for a in J], g, *grid, self._live(N))
+                    problem = _problem(J, g, *grid, self._live(N))
                 with timer.stage("anneal_s"):
                     result = solver.solve(problem, seed=stream(seed, some[0]))
                 with timer.stage("build_s"):
@@ -257,6 +256,7 @@ class GaussNewton(FloatGaussNewton):
                 walls.append(saturated_share(problem, result))
                 stats.append(result.stats)
                 progress(k, (group.start + block.start + len(some)) / M)
+            del grams, J, problem, own  # before the next group's are made
         diagnosis = {"saturated_share": float(np.mean(walls)), "condition": conditioned}
         return Found(change, merge_rows(stats) | diagnosis)
 
@@ -274,6 +274,15 @@ class GaussNewton(FloatGaussNewton):
         for unit, moves in found.items():
             change[unit] = moves
             jacobian.move(unit, moves)
+
+
+def _made_curvature(gram: Array, bend: Array, damping: float) -> Array:
+    """Return damping (gram + diag bend), symmetric to the last bit, in the place of gram (N, N)."""
+    gram[np.diag_indices(len(gram))] += bend
+    gram *= damping
+    gram += gram.T
+    gram /= 2
+    return gram
 
 
 def _problem(J: list[Array], g: Array, half_range: float, bits: int, live: Array | None) -> LayerProblem:

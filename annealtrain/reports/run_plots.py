@@ -96,12 +96,14 @@ def drawn(run: Run) -> "Figure":
 
 
 def headline(run: Run) -> str:
-    """Return what a run is, in one line: model, data, optimizer, solver, bits, alpha, seed."""
+    """Return what a run is, in one line: model, data, optimizer, solver, bits or levels, alpha, seed."""
     settings = run.settings
     is_annealed = settings.get("solver") is not None  # else it has no solver and no bits
     words = [str(settings.get("model")), *(class_name(settings.get(key)) for key in ("dataset", "optimizer", "solver"))]
-    numbers = ("bits", "alpha", "samples", "seed") if is_annealed else ("alpha", "samples", "seed")
-    words += [f"{key} {settings[key]}" for key in numbers if key in settings]
+    is_fixed = settings.get("grid") == "fixed"
+    width = "bits" if settings.get("levels") is None else "levels"
+    numbers = [width] * (is_annealed or is_fixed) + ["alpha", "samples", "seed"]
+    words += ["fixed grid"] * is_fixed + [f"{key} {settings[key]}" for key in numbers if key in settings]
     words += ["linear output"] * (settings.get("output_activation") == "linear")
     return ", ".join(word for word in words if word) + ("" if run.result else f" ({run.state})")
 

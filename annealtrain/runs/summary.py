@@ -13,7 +13,7 @@ from annealtrain.runtime.array_types import Row
 INDIFFERENT = {"resume", "progress", "threads", "data_dir", "dataset.data_dir"}
 SEED = "seed"
 # The settings that a reader looks for first: a group is told by these where they suffice.
-FIRST = ("method", "model", "dataset", "optimizer", "solver", "bits", "alpha", "samples", "bias")
+FIRST = ("method", "model", "dataset", "optimizer", "solver", "grid", "bits", "levels", "alpha", "samples", "bias")
 SCORES = tuple(f"{split}_{kind}" for kind in ("accuracy", "r2", "rmse") for split in SPLITS)
 
 

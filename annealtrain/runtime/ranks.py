@@ -1,7 +1,7 @@
 """Processes that train one network together, each on its share of every batch: sums over them, and shared work."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.runtime.array_types import Array
+from annealtrain.runtime.validation import shown
 
 
 class Ranks:
@@ -102,6 +103,23 @@ def all_there() -> Iterator[None]:
     except RuntimeError as error:  # of the connection
         told = " ".join(str(error).split())[:100]
         raise LostRank(f"a process that trains along is there no more ({told}): start all of them again") from error
+
+
+def require_alike(ranks: Ranks, what: Mapping[str, Any]) -> None:
+    """Raise InputError, in all processes, where one has something else by a name than the first has."""
+    if ranks.size == 1:
+        return
+    found = ranks.gathered(
+        {ranks.rank: {name: value if isinstance(value, str) else shown(value) for name, value in what.items()}}
+    )
+    for rank in range(1, ranks.size):
+        for name in {**found[0], **found[rank]}:
+            first, own = (found[which].get(name, "not there") for which in (0, rank))
+            if own != first:
+                raise InputError(
+                    f"processes that train together differ: {name} is {first} in the first and {own} in number {rank}: "
+                    "start all with the same"
+                )
 
 
 def require_samples(samples: int, batch_size: int | None, size: int) -> None:

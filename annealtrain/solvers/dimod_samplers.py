@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annealtrain.errors import InputError, nearest
+from annealtrain.hamiltonian.grid import in_words
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import memory, thread_pool
@@ -111,7 +112,7 @@ class DimodSolver(Solver):
 
     def prepare(self, *, bits: int, weights: Sequence[int], units: Sequence[int], solves: Sequence[int]) -> None:
         for k, (count, M) in enumerate(zip(weights, units, strict=True)):
-            where = f"layer {k} with {count} weights of {bits} bits: "
+            where = f"layer {k} with {count} weights of {in_words(bits, None)}: "
             self._require(min(thread_pool.width(), M), count * bits, where)
         super().prepare(bits=bits, weights=weights, units=units, solves=solves)
 

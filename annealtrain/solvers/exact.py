@@ -7,6 +7,7 @@ import numpy as np
 
 from annealtrain.errors import InputError
 from annealtrain.hamiltonian.encoding import Encoding
+from annealtrain.hamiltonian.grid import in_words
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.validation import checked, whole
@@ -41,7 +42,7 @@ class Exact(Solver):
         for k, count in enumerate(weights):
             if count * bits > MAX_SPINS and (count > MAX_WEIGHTS or not self.max_nodes):
                 raise InputError(
-                    f"layer {k} needs {count * bits} spins ({count} weights of {bits} bits); "
+                    f"layer {k} needs {count * bits} spins ({count} weights of {in_words(bits, None)}); "
                     f"solver=exact enumerates at most {MAX_SPINS} spins or {MAX_WEIGHTS} weights: "
                     "lower bits, take a smaller model, or solver=sa"
                 )

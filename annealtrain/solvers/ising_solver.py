@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from annealtrain.errors import InputError, MachineLost, WrongAnswer
+from annealtrain.hamiltonian.grid import in_words
 from annealtrain.hamiltonian.quadratic import QuadraticForm
 from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
@@ -79,10 +80,10 @@ class IsingSolver(Solver):
         if self.max_spins is None or count * bits <= self.max_spins:
             return
         if bits > self.max_spins:
-            no = f"{name} takes at most {self.max_spins} spins, so no weight of {bits} bits"
+            no = f"{name} takes at most {self.max_spins} spins, so no weight of {in_words(bits, None)}"
             raise InputError(f"{no}: lower bits to {self.max_spins}")
         most = self.max_spins // count
-        needs = f"{what} needs {count * bits} spins ({count} weights of {bits} bits)"
+        needs = f"{what} needs {count * bits} spins ({count} weights of {in_words(bits, None)})"
         raise InputError(
             f"{needs}; {name} takes at most {self.max_spins}: "
             f"{f'lower bits to {most}' if most else 'take a smaller model'}, or solver=decompose solver.inner=NAME "

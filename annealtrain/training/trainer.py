@@ -6,6 +6,7 @@ from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from annealtrain.optimizers.diagnostics import epoch_columns
 from annealtrain.optimizers.optimizer import Batch, Optimizer, Progress, Step
 from annealtrain.runtime.array_types import Array, Row
 from annealtrain.runtime.random_streams import Stream, generator, stream
-from annealtrain.runtime.ranks import current_ranks, require_samples
+from annealtrain.runtime.ranks import current_ranks, require_alike, require_samples
 from annealtrain.runtime.stage_timer import StageTimer
 from annealtrain.solvers.statistics import merge_by_layer
 from annealtrain.training.answers import check_weights, checked_rows
@@ -69,6 +70,10 @@ class Trainer:
 
         It ends early after an epoch whose loss is no finite number: no step leads back from there.
         """
+        labels = np.ascontiguousarray(self.sets["train"].labels)
+        data = f"{len(labels)} training samples of checksum {crc32(labels.tobytes()):08x}"
+        own = {"epochs": self.epochs, "batch_size": self.batch_size, "seed": self.seed}
+        require_alike(self._ranks, {"the data": data, **own})
         with np.errstate(over="ignore", invalid="ignore"):  # said once, by the loss
             self._run(observer, done)
 

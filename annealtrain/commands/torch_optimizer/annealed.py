@@ -100,7 +100,10 @@ class Annealed:
             with self._looking() as call:
                 gone = self.network.meet(call, training=None)
             if gone:
-                LOG.warning("a pass does not go exactly once through %s: it is annealed no more", ", ".join(gone))
+                then = "rest moves it" if self.network.makes_rest else "it stays: give rest=torch.optim.AdamW"
+                LOG.warning(
+                    "a pass does not go exactly once through %s: it is annealed no more, %s", ", ".join(gone), then
+                )
             self.model = self.new_model(self.network.trainable)
         return self.model
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from annealtrain.commands.torch_optimizer.annealed import MEANS, Annealed
+from annealtrain.commands.torch_optimizer.arguments import as_number, bare, solver_of_name
 from annealtrain.commands.torch_optimizer.last_inputs import LastInputs
 from annealtrain.commands.torch_optimizer.next_problem import NextProblem
 from annealtrain.errors import InputError
@@ -18,7 +19,7 @@ from annealtrain.nn.losses import LOSSES
 from annealtrain.nn.torch_module import TorchModule
 from annealtrain.optimizers.kronecker_model import FORMS
 from annealtrain.runtime import thread_pool
-from annealtrain.runtime.ranks import current_ranks
+from annealtrain.runtime.ranks import current_ranks, require_alike
 from annealtrain.runtime.validation import (
     FUNCTION,
     SEED,
@@ -110,7 +111,7 @@ class IsingKronecker(torch.optim.Optimizer):
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InputError(f"{type(module).__name__} is no torch.nn.Module: give the model, not its parameters")
-        self._network = TorchModule(_bare(module), trainable=layers, rest=rest, outputs=outputs, seed=seed)
+        self._network = TorchModule(bare(module), trainable=layers, rest=rest, outputs=outputs, seed=seed)
         settings: dict[str, Any] = {
             "bits": bits,
             "loss": loss,
@@ -122,7 +123,9 @@ class IsingKronecker(torch.optim.Optimizer):
             "power": power,
         }
         settings |= {"damping": damping, "momentum": momentum, "memory": memory}
-        solver = _solver(solver, solver_settings or {})
+        solver = solver_of_name(solver, solver_settings or {})
+        of_steps = {"half_range": half_range, "eta": eta, "solver_settings": solver_settings}
+        self._require_alike(settings | of_steps | {"solver": type(solver).__name__})
         self._annealed = Annealed(self._network, solver, current_ranks(), LastInputs(module), **settings)
         own = [parameter for layer in self._network.trainable for parameter in layer.parameters]
         super().__init__(own, {"lr": half_range, "half_range": half_range, "eta": eta})
@@ -142,8 +145,7 @@ class IsingKronecker(torch.optim.Optimizer):
             loss = None if closure is None else self._closed(closure)
             self._annealed.move(*self._range())
             self._leave_out()
-            if self._network.rest_optimizer is not None:
-                self._network.rest_optimizer.step()
+            self._move_rest()
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -171,17 +173,19 @@ class IsingKronecker(torch.optim.Optimizer):
         names = [layer.name for layer in self._network.trainable]
         if unknown := [name for name in state_dict["layers"] if name not in names]:
             raise InputError(f"the state is of other layers: {', '.join(unknown)} are not among {', '.join(names)}")
-        rest, annealed = self._network.rest_optimizer, self._annealed
-        if (rest is None) != (state_dict["rest"] is None):
-            raise InputError("the state is of an optimizer with another rest: give the same rest=")
+        annealed = self._annealed
         kept = [layer for layer in self._network.trainable if layer.name in state_dict["layers"]]
+        is_late = self._network.makes_rest is not None and len(kept) < len(names)  # made for layers that left
+        if (self._network.rest_optimizer is not None or is_late) != (state_dict["rest"] is not None):
+            raise InputError("the state is of an optimizer with another rest: give the same rest=")
         model = annealed.restored(kept, state_dict["averages"])
         self._network.trainable = kept
         self._leave_out()
+        rest = self._network.rest_optimizer
         if rest is not None:
             rest.load_state_dict(deepcopy(state_dict["rest"]))  # PyTorch keeps the tensors that it is given
         super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
-        if rest is not None:
+        if rest is not None and len(self.param_groups) > 1:
             rest.param_groups = self.param_groups[1:]
         annealed.number, annealed.model = int(state_dict["number"]), model
 
@@ -219,6 +223,12 @@ class IsingKronecker(torch.optim.Optimizer):
 
     # Its parts
 
+    def _require_alike(self, settings: dict[str, Any]) -> None:
+        """Raise InputError where other processes, if there are any, have other settings, layers or modules."""
+        layers, held = [layer.name for layer in self._network.trainable], self._network.module.state_dict()
+        shapes = {f"the shape of {name}": tuple(tensor.shape) for name, tensor in held.items()}
+        require_alike(current_ranks(), {**settings, "layers": layers, **shapes, "threads": None})
+
     def _closed(self, closure: Callable[[], Any]) -> Any:
         """Return a closure's loss; its gradients are there then, the closure's own or of a backward pass here."""
         parameters = list(self._network.module.parameters())
@@ -243,15 +253,26 @@ class IsingKronecker(torch.optim.Optimizer):
         own = self.param_groups[0]
         gone = [parameter for parameter in own["params"] if id(parameter) not in taken]
         own["params"] = [parameter for parameter in own["params"] if id(parameter) in taken]
-        if self._network.rest_optimizer is not None:
-            self._network.rest_optimizer.param_groups[0]["params"].extend(gone)
+        if gone:
+            self._network.enlarge_rest(gone)
+
+    def _move_rest(self) -> None:
+        rest = self._network.rest_optimizer
+        if rest is None:
+            return
+        if len(self.param_groups) == 1:  # made at the first step: no scheduler knows it, and it follows the range
+            own = self.param_groups[0]
+            share = as_number(own["lr"]) / as_number(own["half_range"])
+            for group, rate in zip(rest.param_groups, self._network.rest_rates, strict=True):
+                group["lr"] = share * rate
+        rest.step()
 
     def _range(self) -> tuple[float, float]:
         """Return the range L and eta of the next step."""
         group = self.param_groups[0] if self.param_groups else {}
         if missing := {"lr", "half_range", "eta"} - group.keys():
             raise InputError(f"the first group has no {sorted(missing)[0]}: it must stay this optimizer's own")
-        half_range, eta, first = (_as_number(group[name]) for name in ("lr", "eta", "half_range"))
+        half_range, eta, first = (as_number(group[name]) for name in ("lr", "eta", "half_range"))
         if not (is_number(half_range) and half_range >= 0):
             told = shown(half_range)
             raise InputError(f"the range, lr={told} of the first group, is no number from 0: mend the schedule")
@@ -266,34 +287,3 @@ class IsingKronecker(torch.optim.Optimizer):
             warnings.warn(f"these weights stay as they are: {told}: give rest=torch.optim.AdamW", stacklevel=3)
         for line in lines:
             LOG.info("%s, %s", line, "which stay" if warn else "moved by rest")
-
-
-def _as_number(value: Any) -> Any:
-    """Return a number of a parameter group as Python's, whatever it is of; what is none as it is."""
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        return value
-
-
-def _bare(module: nn.Module) -> nn.Module:
-    """Return a module without what compiles it or adds its gradients up over processes: passes to look at skip both."""
-    if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
-        return _bare(module.module)
-    compiled_from = getattr(module, "_orig_mod", None)
-    return module if compiled_from is None else _bare(compiled_from)
-
-
-def _solver(solver: str | Solver, settings: Mapping[str, Any]) -> Solver:
-    """Return a solver by its name with settings, or as it is given."""
-    if isinstance(solver, Solver):
-        if settings:
-            raise InputError(f"{', '.join(settings)}: a solver that is given as an object has its settings already")
-        return solver
-    if not isinstance(solver, str):
-        raise InputError(f"solver={shown(solver)} is neither a name, such as 'sa', nor a Solver")
-    from annealtrain.experiment.builder import solver_of  # with Hydra: only where a name is to be looked up
-    from annealtrain.experiment.compose import compose_config
-
-    words = [f"solver.{name}={shown(value)}" for name, value in settings.items()]
-    return solver_of(compose_config(["optimizer=kronecker", f"solver={solver}", *words], None))
