@@ -210,6 +210,25 @@ def test_step_bytes_are_near_what_an_epoch_allocates(name, layers, samples, thre
     assert peak / 2 - 1_000_000 < told < 4 * peak + 1_000_000  # of scores, and of what is small
 
 
+def test_the_hamiltonians_of_a_wide_layer_are_held_a_group_at_a_time():
+    """J of 40 units of 1,024 weights are 340 MB; those of a group are let go before the next group's are made."""
+    network = Network([Flatten(), Linear(40), Linear(10)], (1, 32, 32), 10, alpha=0.1)
+    inputs = np.random.default_rng(0).random((50, 1, 32, 32), dtype=np.float32)
+    optimizer = GaussNewton(
+        solver=SimulatedAnnealing(1, move="greedy"), half_range=GeometricSchedule(0.1, 0.01), bits=4
+    )
+    tracemalloc.start()
+    try:
+        with thread_pool.threads(1):
+            sets = {"train": Loader(network.preprocess(inputs), np.arange(50) % 10)}
+            Trainer(network, sets, optimizer, epochs=1, seed=0).run(Silent())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    told = optimizer.step_bytes(network, 50, 1)
+    assert 16 * 8 * 1024**2 < peak < 1.2 * told < 2 * peak
+
+
 def footing(name: str = "gauss_newton", **changed) -> Footing:
     network = changed.pop("network", None) or Network(lenet_small(), (1, 32, 32), 10)
     given = {"samples": 1000, "others": 0, "set_bytes": 0, "batch": None, "threads": 1} | changed

@@ -425,3 +425,21 @@ def test_numpy_networks_start_from_weights_and_freeze_layers_too(cli: Callable, 
     train(cli, "more", "model=mlp", "bias=true", "init=run", "trainable=[0]", "epochs=1")  # whichever was frozen there
     assert json.loads((tmp_path / "more" / "meta.json").read_text())["init"]["file"].endswith("run/last.npz")
     assert list(checkpoint.read_module(tmp_path / "more" / "last.npz")) == ["linear1"]
+
+
+def test_the_onnx_file_of_a_grid_run_holds_the_weights_on_their_grid(cli: Callable, mine: Path) -> None:
+    """The exporter would fold norms into the weights before them, which then are products of other scales."""
+    onnx = pytest.importorskip("onnx")
+    train(cli, "run", OWN, *WAYS["kronecker on a grid"])
+    for kind in ("codes", "onnx"):
+        assert cli("export", "run", *TRUST, f"--format={kind}").code == 0
+    held = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load("run/network.onnx").graph.initializer}
+    assert any(name.endswith("running_mean") for name in held)
+    with np.load("run/codes.npz") as codes:
+        top = float(codes["num_levels"]) - 1
+        for k in range(sum(name.startswith("levels_") for name in codes)):
+            levels, scales = codes[f"levels_{k}"], codes[f"scales_{k}"]
+            weights = scales[:, None] * (2 * levels / top - 1)
+            same = [array for array in held.values() if array.size and array.size == levels[:, : array[0].size].size]
+            rows = [array.reshape(len(levels), -1) for array in same if len(array) == len(levels)]
+            assert any(np.allclose(row, weights[:, : row.shape[1]], atol=1e-6) for row in rows), k

@@ -90,6 +90,17 @@ def test_what_is_no_layer_is_refused(words: dict, said: str) -> None:
         annealtrain.quantize_layer(**given)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("solver", ["sa", "sqa", "babai", "klein", "beam", "descent", "exact"])
+@pytest.mark.parametrize("power", [-1000, -700, 0, 700, 820])
+def test_the_size_of_moments_is_of_no_account(solver: str, power: int) -> None:
+    H, W = layer()
+    given = {"bits": 2, "scales": np.ones(3), "solver": solver}
+    levels = annealtrain.quantize_layer(np.ldexp(H, power), W, **given)
+    np.testing.assert_array_equal(levels, annealtrain.quantize_layer(H, W, **given))
+    assert annealtrain.quantize_layer(H * 1e-320, W, **given).max() <= 3  # of which few digits are left
+
+
 @pytest.mark.parametrize("size", [None, 2])
 def test_scales_are_those_of_least_error(size: int | None) -> None:
     H, W = layer()

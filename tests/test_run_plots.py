@@ -133,7 +133,12 @@ def test_headline_names_what_trains(tmp_path: Path) -> None:
     optimizer = {"_target_": "annealtrain.optimizers.layerwise.pinv"}
     run = collection.read_run(write_run(tmp_path / "run", bits=3, optimizer=optimizer))
     assert run_plots.headline(run) == "linear, pinv, SimulatedAnnealing, bits 3, seed 0"
+    fixed = {"grid": "fixed", "bits": 8}
+    run = collection.read_run(write_run(tmp_path / "grid", **fixed, levels=3, optimizer=optimizer))
+    assert run_plots.headline(run) == "linear, pinv, SimulatedAnnealing, fixed grid, levels 3, seed 0"
     optimizer = {"_target_": "annealtrain.optimizers.backprop.Backpropagation"}
+    run = collection.read_run(write_run(tmp_path / "straight", **fixed, levels=None, optimizer=optimizer, solver=None))
+    assert run_plots.headline(run) == "linear, Backpropagation, fixed grid, bits 8, seed 0"
     folder = write_run(tmp_path / "other", finished=False, bits=3, optimizer=optimizer, solver=None)
     assert run_plots.headline(collection.read_run(folder)) == "linear, Backpropagation, seed 0 (epoch 2 of 2)"
 

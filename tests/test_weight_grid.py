@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import dimod
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import composed
 
 from annealtrain.errors import InputError
 from annealtrain.experiment.builder import build
+from annealtrain.hamiltonian.encoding import Encoding
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.layers import Flatten, Linear
 from annealtrain.nn.network import Network
@@ -242,6 +245,26 @@ def test_a_run_ends_on_the_grid_goes_on_to_the_bit_and_exports_its_codes(
 )
 def test_what_no_grid_can_have_is_refused(refused: Callable, words: tuple[str, ...], said: str) -> None:
     assert said in refused("train", *QUICK, *words)
+
+
+@pytest.mark.parametrize(("words", "levels"), [((), 3), (("fixed_grid.moves=1", "levels=5"), 3)])
+def test_an_exported_hamiltonian_gives_levels_and_the_loss_as_the_docs_say(
+    tmp_path: Path, cli: Callable, words: tuple[str, ...], levels: int
+) -> None:
+    given = ("optimizer=gauss_newton", "epochs=4", *(words or ("levels=3",)))
+    assert cli("train", *QUICK, *given, "hydra.run.dir=run").code == 0
+    outcome = cli("export", "run", "--layer=1", "--unit=2", "--format=bqm")
+    assert outcome.out.endswith(f"weights of {levels} levels\n")
+    assert cli("export", "run", "--format=codes").code == 0
+    with np.load(tmp_path / "run" / "codes.npz") as codes:
+        found, scale, top = codes["levels_1"][2].astype(int), codes["scales_1"][2], int(codes["num_levels"]) - 1
+    first = np.clip(found - levels // 2, 0, top + 1 - levels)  # of the levels within reach
+    encoding = Encoding(float(scale) * (levels - 1) / top, 2, levels)
+    with open(tmp_path / "run" / "layer1_unit2.bqm", "rb") as file:
+        model = dimod.BinaryQuadraticModel.from_file(file)
+    spins = encoding.spins(found - first)
+    loss = float(pd.read_csv(tmp_path / "run" / "metrics.csv")["train_loss"].iloc[-1])
+    assert model.energy(dict(enumerate(spins.ravel()))) == pytest.approx(loss, rel=1e-5)
 
 
 def test_codes_are_of_a_grid(tmp_path: Path, cli: Callable, refused: Callable) -> None:

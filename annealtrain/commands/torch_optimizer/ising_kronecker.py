@@ -172,7 +172,8 @@ class IsingKronecker(torch.optim.Optimizer):
             raise InputError(f"this is no state of IsingKronecker: it has no {', '.join(sorted(missing))}")
         names = [layer.name for layer in self._network.trainable]
         if unknown := [name for name in state_dict["layers"] if name not in names]:
-            raise InputError(f"the state is of other layers: {', '.join(unknown)} are not among {', '.join(names)}")
+            other = ", ".join(unknown) or "the module itself"
+            raise InputError(f"the state is of other layers: {other} are not among {', '.join(names)}")
         annealed = self._annealed
         kept = [layer for layer in self._network.trainable if layer.name in state_dict["layers"]]
         is_late = self._network.makes_rest is not None and len(kept) < len(names)  # made for layers that left

@@ -36,6 +36,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
 }
 
 LARGEST_MOMENT = 1e250  # beyond it sums of products leave the range of numbers
+SOLVED_AS_IT_IS = 1e30  # and its inverse: of H beyond them energies would leave that of single precision, or vanish
 UNITS, NUMBERS = 64, 2**20  # units of a block, at least; their weights
 
 
@@ -91,7 +92,16 @@ def quantize_layer(
     if W.shape[1] % scales.shape[1]:
         raise ValueError(f"scales {scales.shape} are of groups that do not divide the {W.shape[1]} inputs of a unit")
     grid = Grid(bits, num_levels, W.shape[1] // scales.shape[1])
-    return solved(Couplings(symmetric(H, "H")), W, scales, grid, solver_named(solver), seed)
+    return solved(Couplings(_in_range(symmetric(H, "H"))), W, scales, grid, solver_named(solver), seed)
+
+
+def _in_range(H: Array) -> Array:
+    """Return H, or where its numbers are huge or tiny H times a power of two: the same levels, to the last bit."""
+    largest = float(np.abs(H).max())
+    if not largest or 1 / SOLVED_AS_IT_IS <= largest <= SOLVED_AS_IT_IS:
+        return H
+    scaled: Array = np.ldexp(H, -int(np.frexp(largest)[1]))
+    return scaled
 
 
 def problem_of(couplings: Couplings, W: Array, scales: Array, grid: Grid, present: Array | None = None) -> LayerProblem:
