@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 nn = torch.nn
 
 from annealtrain.optimizers.quantization.batch_norm import fold_batch_norms  # noqa: E402
-from annealtrain.optimizers.quantization.moments import measure  # noqa: E402
+from annealtrain.optimizers.quantization.moments import Moments, measure  # noqa: E402
 from annealtrain.optimizers.quantization.of_torch import TorchSource  # noqa: E402
 
 
@@ -280,3 +280,34 @@ def test_modules_that_were_compiled_in_their_place(part: str, x) -> None:
     one, other = (annealtrain.quantize(each, [x], bits=1, solver="babai", threads=1) for each in (plain, compiled))
     assert len(other.layers) == 2
     torch.testing.assert_close(other.module(x), one.module(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("bits", [1, 2])
+def test_inputs_that_are_the_same_in_all_samples_are_the_biass(bits: int) -> None:
+    """As of pixels that no picture has, behind a norm: their centred moments are rounding, of either sign."""
+    torch.manual_seed(0)
+    first = torch.nn.Linear(6, 410)
+    with torch.no_grad():
+        first.weight[10:] = 0
+        first.bias[10:] = torch.rand(400) + 0.1
+    module = torch.nn.Sequential(first, torch.nn.ReLU(), torch.nn.Linear(410, 4))
+    x = torch.randn(777, 6)
+    found = annealtrain.quantize(module, [x], bits=bits, objective="layerwise")
+    assert found.module[2].weight.unique(dim=1).shape[1] > 1
+    with torch.no_grad():
+        wanted, given = module(x), found.module(x)
+    ours = float((given - wanted).square().mean() / (wanted - wanted.mean(0)).square().mean())
+    assert ours < (0.8 if bits == 1 else 0.2)
+    assert float((given.mean(0) - wanted.mean(0)).abs().max()) < 1e-4  # their weights are far off, the bias makes up
+
+
+def test_what_sums_cannot_tell_from_no_variance_is_none() -> None:
+    X = np.random.default_rng(0).normal(size=(1000, 60))
+    X[:, 5:] = np.linspace(0.1, 70, 55)
+    H, mean = X.T @ X / 1000, X.mean(axis=0)
+    found = Moments(H, H.copy(), 1.0, np.array([mean, mean])).centred()
+    assert (H - np.outer(mean, mean))[5:, 5:].any()
+    for matrix in (found.H, found.cross):
+        assert not matrix[5:].any()
+        np.testing.assert_allclose(matrix[:5, :5], np.cov(X[:, :5], rowvar=False, bias=True), rtol=1e-9)
+    assert not found.H[:, 5:].any()

@@ -12,6 +12,7 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 
 BLOCK_NUMBERS, MOST_SAMPLES = 2**21, 256  # of a block's rows; of samples in it
+SAME = 1e-12  # of an input's mean square: variance that sums in float64 cannot tell from none
 AT_ONCE = 4  # blocks whose sums are held side by side
 
 
@@ -29,10 +30,15 @@ class Moments:
     means: Array
 
     def centred(self) -> "Moments":
-        """Return the moments around the means: what is left where a bias meets the means."""
+        """Return the moments around the means: what is left where a bias meets the means.
+
+        An input that is the same in all samples has none, exactly: the differences of its sums are rounding alone.
+        """
         seen, exact = self.means
-        H = self.H - self.rows * np.outer(seen, seen)
-        return Moments(H, self.cross - self.rows * np.outer(seen, exact), self.rows, self.means)
+        H, cross = self.H - self.rows * np.outer(seen, seen), self.cross - self.rows * np.outer(seen, exact)
+        same = H.diagonal() <= SAME * self.H.diagonal()
+        H[same], H[:, same], cross[same] = 0.0, 0.0, 0.0
+        return Moments(H, cross, self.rows, self.means)
 
 
 def measure(source: Source, k: int, samples: Any) -> Moments:
