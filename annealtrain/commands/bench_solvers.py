@@ -30,6 +30,7 @@ from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.foreign_text import cell
 from annealtrain.runtime.memory import resettable_peak_mb
+from annealtrain.solvers.effort import plural
 from annealtrain.solvers.exact import MAX_SPINS, Exact
 from annealtrain.solvers.solver import relative_gap
 
@@ -126,7 +127,7 @@ def compare(task: Task, *, timeout_s: float, folder: Path) -> "Group":
     levels = in_words(problem.bits, problem.num_levels)
     title = (
         f"{config['model'].get('name', 'model')}, layer {task.layer}: {problem.num_units} units of "
-        f"{problem.num_weights} weights, {levels}, {problem.num_spins} spins; {task.repeats} seeds"
+        f"{problem.num_weights} weights, {levels}, {problem.num_spins} spins; {plural(task.repeats, 'seed')}"
     )
     write(folder / "solvers.csv", solvers_csv(rows).encode())
     if rows[0].energy is None:  # those without a result are last

@@ -12,6 +12,7 @@ from annealtrain.experiment.config import Config, threads_of
 from annealtrain.nn.model import Model
 from annealtrain.runtime import memory, thread_pool
 from annealtrain.runtime.memory import readable
+from annealtrain.solvers.effort import plural
 
 WIDE = 1_000_000_000  # bytes of a run from which on another optimizer is told of
 # Largest clique that the standard embedding finds on a fault-free chip: 12 (m - 1) on Pegasus, 16 m - 8 on Zephyr.
@@ -168,7 +169,7 @@ def _bits(config: Config, footing: Footing) -> int:
 def _calls_line(config: Config, footing: Footing, queue_s: float) -> str:
     optimizer, shapes = footing.optimizer, [layer.weight_shape for layer in footing.network.trainable]
     steps = config["epochs"] * -(-footing.samples // (footing.batch or footing.samples))
-    run = f"A run of {config['epochs']} epochs is {steps:,} step{'s' * (steps > 1)}"
+    run = f"A run of {plural(config['epochs'], 'epoch')} is {steps:,} step{'s' * (steps > 1)}"
     if optimizer.solver is None:
         return f"{run} and calls no solver."
     solver, calls, problems, most = optimizer.solver, 0, 0, 0
