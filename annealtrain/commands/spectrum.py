@@ -88,9 +88,8 @@ def _write(found: Spectrum, paths: dict[str, Path], what: str) -> None:
 
 def _lines(found: Spectrum, form: QuadraticForm) -> list[str]:
     live, dead = form.couplings.indices.size, form.S0.size - form.couplings.indices.size
-    weights = f"{live} weights of {in_words(form.bits, form.num_levels)}" + (
-        f", {dead} more move no energy" if dead else ""
-    )
+    weights = f"{live} weights of {in_words(form.bits, form.num_levels)}"
+    weights += f", {dead} more move no energy" if dead else ""
     lowest = f"lowest energy {found.energies[0]:.6g}"
     if found.is_counted:
         lines = [f"{weights}: {2**found.log2_states:.0f} states", f"{lowest}, of {found.degeneracy} of them"]
