@@ -33,6 +33,42 @@ def test_each_rival_is_tuned_and_trained_once(
     assert capsys.readouterr().out.count("\nfinal vit_tiny") == 2
 
 
+@pytest.mark.parametrize("name", ["kronecker", "muon"])
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    values = {"half_range": 0.03, "eta": 0.3, "power": 1} if name == "kronecker" else {"rate": 0.1, "decay": 0.01}
+    more = [
+        f"--optimizers={name}",
+        f"--settings={json.dumps(values)}",
+        "--samples=40",
+        "--epochs=3",
+        "batch_size=4",
+        *SMALL[:-1],
+        *TINY,
+    ]
+    write, lines = torch_rivals.Part.write, []
+
+    def stop(part: torch_rivals.Part, trainer: torch_rivals.Trainer, rows: list[dict[str, float]]) -> None:
+        write(part, trainer, rows)
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    for is_stopped in (False, True):
+        output = tmp_path / f"{is_stopped}.jsonl"
+        if is_stopped:
+            monkeypatch.setattr(torch_rivals.Part, "write", stop)
+            with pytest.raises(KeyboardInterrupt):
+                torch_rivals.main(["final", f"--output={output}", *more])
+            monkeypatch.setattr(torch_rivals.Part, "write", write)
+            assert not output.exists()
+        torch_rivals.main(["final", f"--output={output}", *more])
+        assert not list(tmp_path.glob("*.part"))
+        lines.append(Results(output).rows[-1])
+    (whole, again), trace = lines, [[[row[0], row[2]] for row in line["trace"]] for line in lines]
+    assert len(whole["epochs_done"]) == 3
+    assert whole["epochs_done"] == again["epochs_done"]
+    assert trace[0] == trace[1] != []
+
+
 def test_a_file_of_results_has_what_it_was_given(tmp_path: Path) -> None:
     results = Results(tmp_path / "new" / "results.jsonl")
     assert results.rows == []

@@ -31,7 +31,7 @@ from annealtrain.solvers.dwave import quantum_annealing
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 GROUPS = {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in CONFIGS.iterdir()}
-MODULES = ("resnet8", "vgg_small", "vit_tiny")
+MODULES = ("resnet8", "vgg_airbench", "vgg_small", "vit_tiny")
 HERE = ("dataset=digits", "samples=20", "validation=10")  # stands in for the large sets
 
 

@@ -5,10 +5,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'annealtrain[torch]'")
 
 from annealtrain.errors import InputError  # noqa: E402
-from annealtrain.nn.torch_models import ResNet8, VGGSmall, ViTTiny  # noqa: E402
+from annealtrain.nn.torch_models import ResNet8, VGGAirbench, VGGSmall, ViTTiny  # noqa: E402
 from annealtrain.nn.torch_module import TorchModule  # noqa: E402
 
-SIZES = {ResNet8: (78_042, 12.6e6), VGGSmall: (914_882, 40e6), ViTTiny: (137_802, 8.6e6)}
+SIZES = {ResNet8: (78_042, 12.6e6), VGGAirbench: (656_770, 40e6), VGGSmall: (914_882, 40e6), ViTTiny: (137_802, 8.6e6)}
 
 
 @pytest.mark.parametrize("kind", SIZES)
@@ -28,11 +28,11 @@ def test_weights_and_multiply_adds_for_an_image_of_cifar(kind: type) -> None:
 
 @pytest.mark.parametrize("kind", SIZES)
 def test_without_scales_of_norms_no_weight_is_left_over(kind: type) -> None:
-    more = {"image_size": [8, 8]} if kind is ViTTiny else {}
-    whole = TorchModule(kind(3, 1, affine=False, **more), (1, 8, 8))
+    more = {"image_size": [16, 16]} if kind is ViTTiny else {}
+    whole = TorchModule(kind(3, 1, affine=False, **more), (1, 16, 16))
     assert not whole.rest
     assert whole.classes == 3
-    assert TorchModule(kind(3, 1, **more), (1, 8, 8)).rest
+    assert TorchModule(kind(3, 1, **more), (1, 16, 16)).rest
 
 
 def test_sizes_that_do_not_fit() -> None:

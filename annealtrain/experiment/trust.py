@@ -27,7 +27,7 @@ BUILT = {
     "annealtrain.nn.layers": (*("AvgPool2d", "Conv2d", "Flatten", "Linear", "MaxPool2d", "Pad", "SpectralPool2d"),),
     "annealtrain.nn.pooling": ("AvgPool2d", "MaxPool2d"),
     "annealtrain.nn.spectral_pool": ("SpectralPool2d",),
-    "annealtrain.nn.torch_models": ("ResNet8", "VGGSmall", "ViTTiny"),
+    "annealtrain.nn.torch_models": ("ResNet8", "VGGAirbench", "VGGSmall", "ViTTiny"),
     "annealtrain.optimizers.backprop": ("Backpropagation",),
     "annealtrain.optimizers.gauss_newton": ("GaussNewton",),
     "annealtrain.optimizers.kronecker": ("Kronecker",),

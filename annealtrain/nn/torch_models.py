@@ -79,6 +79,33 @@ class VGGSmall(nn.Module):
         return outputs
 
 
+class VGGAirbench(nn.Module):
+    """Pairs of 3x3 convolutions, a max pool behind each first one, after Jordan's airbench94 (2024): 0.66 M weights.
+
+    A 2x2 convolution stands before them, the maximum over places behind them. 39 million multiply-adds for an image of
+    32x32; 9x9 is the smallest.
+    """
+
+    WIDTHS = (48, 96, 192)  # channels of each pair
+    FIRST = 24
+
+    @checked("model.", num_classes=COUNT, in_channels=COUNT, affine=YES_OR_NO)
+    def __init__(self, num_classes: int = 10, in_channels: int = 3, affine: bool = True) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(in_channels, self.FIRST, 2), nn.ReLU()]
+        before = self.FIRST
+        for width in self.WIDTHS:
+            layers += [_convolution(before, width, affine=affine), nn.MaxPool2d(2), nn.ReLU()]
+            layers += [_convolution(width, width, affine=affine), nn.ReLU()]
+            before = width
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(before, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.head(self.features(x).amax(dim=(2, 3)))
+        return outputs
+
+
 class Attention(nn.Module):
     """Self-attention of Vaswani et al. (2017): queries, keys, values and output are Linear layers, one each."""
 

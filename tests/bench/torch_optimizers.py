@@ -132,6 +132,15 @@ class Rival(Optimizer):
         self.trace.add(float(loss.detach()), time.perf_counter() - began)
         return []
 
+    def state(self) -> dict[str, Any]:
+        return {f"torch.{number}": optimizer.state_dict() for number, optimizer in enumerate(self._optimizers)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for number, optimizer in enumerate(self._optimizers):
+            optimizer.load_state_dict(state[f"torch.{number}"])
+        for parameter, view in self._views:
+            view.data.copy_(parameter.data.flatten(1))
+
 
 def _groups(large: list[nn.Parameter], small: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
     return [{"params": large, "weight_decay": decay}, {"params": small, "weight_decay": 0.0}]

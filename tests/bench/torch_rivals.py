@@ -6,7 +6,8 @@
 
 tune: eight settings of each optimizer on 10,000 images, 5 epochs, scored on 5,000 validation images. final: the best of
 those, or what --settings says, on all images, with the epochs and seeds that are asked for, scored on test images.
-Runs whose line is there are left out. table: what was found, and steps and seconds to fixed training losses.
+Runs whose line is there are left out, and one that was stopped goes on behind its last epoch. table: what was found,
+and steps and seconds to fixed training losses.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from annealtrain.errors import Diverged
 from annealtrain.experiment.builder import Experiment, build
@@ -29,6 +31,31 @@ from bench.torch_optimizers import GRIDS, Rival, Settings, Trace, WatchedKroneck
 
 LOSSES = (1.5, 1.2, 1.0, 0.8, 0.6, 0.5, 0.4)  # of training batches, smoothed
 NEEDS = {"soap": "pytorch_optimizer"}
+
+
+class Part:
+    """A file with the last epoch of a run that is on its way; of another run, by its key, it is not read."""
+
+    def __init__(self, path: Path, key: dict[str, Any]) -> None:
+        self.path, self.key = path, key
+
+    def read(self, trainer: Trainer) -> list[dict[str, Any]]:
+        """Let the trainer go on from what is held; return the rows of the epochs that are done."""
+        held = torch.load(self.path, weights_only=False) if self.path.exists() else {}
+        if held.get("key") != self.key:
+            return []
+        trainer.network.take_others(held["weights"])
+        trainer.restore(held["state"])
+        trainer.optimizer.trace.__dict__ = held["trace"]
+        return held["rows"]
+
+    def write(self, trainer: Trainer, rows: list[dict[str, Any]]) -> None:
+        """Hold the trainer as it is after an epoch."""
+        held = trainer.checkpoint()
+        trace = vars(trainer.optimizer.trace)
+        torch.save(
+            {"key": self.key, "weights": held.module, "state": held.state, "trace": trace, "rows": rows}, self.path
+        )
 
 
 def experiment_of(name: str, settings: Settings, run: dict[str, Any], more: list[str]) -> Experiment:
@@ -46,8 +73,8 @@ def experiment_of(name: str, settings: Settings, run: dict[str, Any], more: list
     return build(compose_config(given, None))
 
 
-def trained(name: str, settings: Settings, run: dict[str, Any], more: list[str]) -> dict[str, Any]:
-    """Train once; return the scores of each epoch, the trace of losses, and seconds of training alone."""
+def trained(name: str, settings: Settings, run: dict[str, Any], more: list[str], part: Part) -> dict[str, Any]:
+    """Train once, on from what `part` holds; return the scores of each epoch and the trace of losses."""
     experiment = experiment_of(name, settings, run, more)
     with thread_pool.threads(experiment.threads):
         optimizer: Any = experiment.optimizer
@@ -68,14 +95,15 @@ def trained(name: str, settings: Settings, run: dict[str, Any], more: list[str])
             batch_size=experiment.config["batch_size"],
         )
         try:
-            epochs = list(_epochs(trainer))
+            epochs = _epochs(trainer, part)
         except Diverged as error:
             return {"epochs": [], "trace": [], "fault": str(error)}
     return {"epochs": epochs, "trace": optimizer.trace.rows}
 
 
-def _epochs(trainer: Trainer) -> Any:
-    for epoch in range(trainer.epochs):
+def _epochs(trainer: Trainer, part: Part) -> list[dict[str, Any]]:
+    rows = part.read(trainer)
+    for epoch in range(len(rows), trainer.epochs):
         for step, batch in trainer._batches(epoch):
             trainer.optimizer.step(batch, step, lambda layer, done: None)
         row = {"epoch": epoch + 1}
@@ -85,7 +113,9 @@ def _epochs(trainer: Trainer) -> Any:
             row[f"{name}_accuracy"] = float((outputs.argmax(axis=1) == loader.labels).mean())
             if not np.isfinite(outputs).all():
                 raise Diverged("its outputs are no numbers")
-        yield row
+        rows.append(row)
+        part.write(trainer, rows)
+    return rows
 
 
 def best_settings(rows: list[dict[str, Any]], model: str, name: str) -> Settings:
@@ -112,9 +142,11 @@ def do(
             tell(f"{name} is left out: pip install {NEEDS[name].replace('_', '-')}")
             continue
         began = time.perf_counter()
-        found = trained(name, settings, run, more)
+        part = Part(results.path.with_suffix(".part"), {**key, "more": more})
+        found = trained(name, settings, run, more, part)
         line = {**key, "epochs_done": found.pop("epochs"), **found, "seconds": time.perf_counter() - began}
         results.add(line, told=False)
+        part.path.unlink(missing_ok=True)
         last = line["epochs_done"][-1] if line["epochs_done"] else line.get("fault")
         tell(f"{run['stage']} {name} {settings} seed {run['seed']}: {last}, {line['seconds']:.0f} s")
 
