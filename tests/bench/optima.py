@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from annealtrain.data import datasets
+from annealtrain.hamiltonian.grid import in_words
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.runtime import thread_pool
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing
@@ -61,7 +62,7 @@ def main() -> None:
             for name, make in SOLVERS.items():
                 found = make().solve(problem).energies[:, 0]
                 columns[name].append(f"{(found / optimum.energies[:, 0] - 1).mean():.3f}")
-    heads = [f"{n} weights, {f'{bits} bits' if bits else f'{levels} levels'}" for n, bits, levels in KINDS]
+    heads = [f"{n} weights, {in_words(bits or 0, levels)}" for n, bits, levels in KINDS]
     print(markdown(["", *heads], [[name, *cells] for name, cells in columns.items()]))
 
 
