@@ -1,5 +1,6 @@
 """`dataset=arrays`: the same set from every kind of file, and one line for what a file lacks."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,9 @@ def test_a_test_set_is_named_once(folder, tmp_path):
         ("points.csv", {"target": "kind", "drop": ["kind"]}, "dataset.drop=[kind]: that is dataset.target too"),
         ("points.csv", {"target": ["a", "b", "a"]}, "dataset.target names 'a' twice: name each column once"),
         ("rows.csv", {"target": "b"}, "leave it out: 'dataset.drop=[\"Unnamed: 0\"]'"),
+        ("odd.csv", {"target": "k"}, "leave it out: 'dataset.drop=[\"day (UTC), x\"]'"),
+        ("ids.csv", {"target": "k"}, "column 'id' holds whole numbers beyond 2^53, some of which are the same for"),
+        ("ids.csv", {"target": "id", "drop": ["k"], "task": "regression"}, "targets hold whole numbers beyond 2^53"),
         ("head.csv", {"target": "b"}, "head.csv has a head and no rows"),
     ],
 )
@@ -153,6 +157,8 @@ def test_what_is_lacking_is_said_in_a_line(folder, monkeypatch, file, settings, 
     Path("latin.csv").write_text("a,kind\n1,abeille\n2,scarabée\n", "latin-1")
     Path("words.csv").write_text("a,kind\n" + "1,bee\n2,None\n" * 6)
     Path("rows.csv").write_text(",a,b\n0,5,2\n1,5,2\n")
+    Path("odd.csv").write_text('"day (UTC), x",k\nMay,0\nJune,1\n')
+    Path("ids.csv").write_text(f"id,a,k\n{2**60},1,0\n{2**60 + 1},2,1\n{2**61},3,1\n{2**61},4,0\n")
     Path("head.csv").write_text("a,b\n")
     assert found in error_of(arrays, file, **settings)
 
@@ -179,3 +185,24 @@ def test_parquet_needs_its_reader_or_is_read(folder, tmp_path):
         assert "needs a reader of Parquet files: pip install pyarrow" in error_of(arrays, str(path), target="kind")
     else:
         assert arrays(str(path), target="kind").class_names == ("ant", "bee", "cat")
+
+
+def test_the_index_and_decimals_of_a_parquet_file_are_columns_and_numbers(folder, tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install pyarrow")
+    import pandas
+
+    frame, path = pandas.read_csv(folder / "points.csv"), str(tmp_path / "points.parquet")
+    whole = arrays(str(folder / "points.csv"), target="kind")
+    frame["c"] = [Decimal(repr(value)) for value in frame["c"]]
+    for index in (["b"], ["b", "kind"], ["a", "b", "c", "d"]):
+        frame.set_index(index).to_parquet(path)
+        found = arrays(path, target="kind", drop=["e"])
+        at = [whole.feature_names.index(name) for name in found.feature_names]
+        assert sorted(found.feature_names) == list("abcd")
+        np.testing.assert_array_equal(found.train_images, whole.train_images[:, at])
+        np.testing.assert_array_equal(found.train_labels, whole.train_labels)
+    prices = arrays(path, target="c", drop=["kind"], task="regression")
+    held = np.concatenate([prices.train_labels, prices.test_labels])
+    np.testing.assert_array_equal(np.sort(held[:, 0]), np.sort(pandas.read_csv(folder / "points.csv")["c"]))
+    frame[frame["a"] > 0].set_index("b").rename_axis("a").to_parquet(path)
+    assert "has two columns 'a', one of them its index: name each once" in error_of(arrays, path, target="kind")

@@ -338,6 +338,24 @@ def test_a_layer_used_twice_is_trained_where_nothing_else_is_the_rests(caplog):
     assert "inner: it is annealed no more, it stays: give rest=torch.optim.AdamW" in caplog.text
 
 
+def test_a_grad_scaler_unscales_the_gradients_of_a_rest_made_at_the_first_step():
+    x, y = torch.from_numpy(images(8, shape=(4,))).float(), torch.zeros(8, 3)
+    modules = []
+    for is_scaled in (False, True):
+        module = seeded(Twice, dtype=torch.float32)
+        opt = optimizer(module, rest=lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9))
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=is_scaled)
+        for _ in range(4):
+            opt.zero_grad()
+            scaler.scale(F.mse_loss(module(x), y)).backward()
+            scaler.step(opt)
+            scaler.update()
+        modules.append(module)
+        listed = [parameter for group in opt.param_groups for parameter in group["params"]]
+        assert len({id(parameter) for parameter in listed}) == len(listed) == len(list(module.parameters()))
+    assert same(*modules)
+
+
 def test_layers_that_a_pass_goes_by_twice_or_never_go_to_the_rest(caplog):
     module = seeded(Tied, dtype=torch.float32)
     opt = optimizer(module)

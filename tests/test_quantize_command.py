@@ -129,7 +129,7 @@ def test_an_interrupted_call_goes_on(cli: Callable, run: Path, undrawn: None, mo
     ("words", "said"),
     [
         (["bits=0"], "bits=0 is not"),
-        (["bits=[2]"], "bits is a list of 1 values, the network has 2 layers"),
+        (["bits=[2]"], "bits is a list of 1 values, for 2 layers that can be quantised: "),
         (["bits=2", "levels=3"], "give one of them"),
         (["bits=null"], "give one of them"),
         (["bits=[null,null]"], "no layer is to be quantised"),
@@ -220,10 +220,12 @@ def write_onnx(path: Path, module) -> None:
 
 def test_grids_of_layers() -> None:
     config = compose_quantize(["levels=[3,null,16]", "group_size=8"], None, is_run=True)
-    grids = grids_of(config, 3)
+    grids = grids_of(config, ["a", "b", "c"])
     assert [grid and grid.levels for grid in grids] == [3, None, 16]
     assert grids[0] is not None
     assert grids[0].group_size == 8
+    with pytest.raises(InputError, match=r"^levels is a list of 3 values, for 2 layers that can be .*: conv, head$"):
+        grids_of(config, ["conv", "head"])
 
 
 def onnx_file(

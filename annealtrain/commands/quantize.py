@@ -54,7 +54,7 @@ def quantize(
     folder = output or Path("outputs/quantize") / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
     with thread_pool.threads(threads_of(config)):
         given = given_network(network, config, trusted, data_dir)
-        grids = grids_of(config, len(given.source.names))
+        grids = grids_of(config, given.source.names)
         check(given.source, grids, method)
         record = QuantizedFolder(folder)
         digest = fingerprint(config, given)

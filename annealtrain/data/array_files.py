@@ -1,5 +1,7 @@
 """`dataset=arrays`: a set from .npz, .npy, CSV or Parquet files of a user's own."""
 
+import re
+import shlex
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -8,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.data.array_sets import SHARE, from_arrays, require_own_share
+from annealtrain.data.array_sets import BEYOND, SHARE, float64_tells_apart, from_arrays, require_own_share
 from annealtrain.data.dataset import REGRESSION, Dataset
 from annealtrain.data.file_readers import one_line
 from annealtrain.errors import DataMissing, InputError, nearest
@@ -199,16 +201,28 @@ def _check_columns(path: Path, frame: Any, features: Sequence[str], targets: Seq
     for name in features:
         if path.suffix.lower() == ".csv" and name.startswith("Unnamed: "):
             why = "if it counts the rows, leave it out"
-            raise InputError(f"{path} has a column without a name: name it, or, {why}: 'dataset.drop=[\"{name}\"]'")
+            raise InputError(f"{path} has a column without a name: name it, or, {why}: {_dropped(name)}")
         if frame[name].dtype.kind not in "biuf":
-            remedy = f"encode it as numbers, or leave it out: dataset.drop=[{name}]"
+            remedy = f"encode it as numbers, or leave it out: {_dropped(name)}"
             raise InputError(f"{path}: column {name!r} holds {frame[name].dtype} values, not numbers: {remedy}")
+        kind = frame[name].dtype.kind
+        if kind in "iu" and not float64_tells_apart(frame[name].dropna().to_numpy(f"{kind}8")):
+            remedy = f"take a constant off them, or leave them out: {_dropped(name)}"
+            raise InputError(f"{path}: column {name!r} holds {BEYOND}: {remedy}")
     for name in targets:
         if missing := int(frame[name].isna().sum()):
             read = "" if path.suffix.lower() != ".csv" else " (it is empty there, or NA, None, null: words for none)"
             raise InputError(
                 f"{path}: column {name!r} lacks a value in {missing} of {len(frame)} rows{read}: leave those out"
             )
+
+
+def _dropped(name: str) -> str:
+    """Return the word that leaves a column out, as a shell takes it."""
+    if re.fullmatch(r"[A-Za-z_]\w*", name):
+        return f"dataset.drop=[{name}]"
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return shlex.quote(f'dataset.drop=["{escaped}"]')
 
 
 def _with_zeros(path: Path, target: str, y: np.ndarray) -> np.ndarray:
@@ -231,13 +245,27 @@ def _twice(names: Sequence[str]) -> str | None:
     return next((name for at, name in enumerate(names) if name in names[:at]), None)
 
 
+def _plain(path: Path, frame: Any) -> Any:
+    """Return a table of Parquet as a CSV has it: its named index as columns, decimals as numbers."""
+    import pandas
+
+    named = [name for name in frame.index.names if name is not None]
+    if twice := [name for name in named if name in frame.columns]:
+        raise InputError(f"{path} has two columns {twice[0]!r}, one of them its index: name each once")
+    frame = frame.reset_index(named)
+    for name in frame.columns:
+        if frame[name].dtype == object and pandas.api.types.infer_dtype(frame[name], skipna=True) == "decimal":
+            frame[name] = pandas.to_numeric(frame[name])
+    return frame
+
+
 def _frame(path: Path) -> Any:
     import pandas
 
     memory.require(2 * path.stat().st_size, f"{path}", "take fewer rows or columns")
     try:
         if path.suffix.lower() != ".csv":
-            return pandas.read_parquet(path)
+            return _plain(path, pandas.read_parquet(path))
         head = pandas.read_csv(path, index_col=False, header=None, nrows=1, dtype=str).iloc[0].dropna().tolist()
         if twice := _twice(head):  # which pandas would call NAME.1, a feature
             raise InputError(f"{path} has two columns {twice!r}: name each once")

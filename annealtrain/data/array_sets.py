@@ -14,6 +14,7 @@ from annealtrain.runtime.array_types import plain
 
 SHARE = 0.2  # of the samples, for test, where nothing else is said
 CHANNELS = (1, 3, 4)  # of an image: grey, colours, colours and opacity
+BEYOND = "whole numbers beyond 2^53, some of which are the same for float64"
 PARTS = ("X", "y", "X_test", "y_test")
 
 
@@ -102,6 +103,8 @@ def _samples(name: str, X: Any) -> np.ndarray:
         array = array.transpose(0, 3, 1, 2)
     if array.dtype == np.uint8 and array.ndim == 4:
         return np.ascontiguousarray(array)
+    if not float64_tells_apart(array):
+        raise InputError(f"dataset {name}: samples hold {BEYOND}: take a constant off them")
     memory.require(4 * array.size, f"dataset {name}", "give fewer samples, or images as bytes (uint8)")
     with np.errstate(over="ignore"):  # numbers beyond float32 are then told from their infinities
         single = np.ascontiguousarray(array, np.float32)
@@ -128,6 +131,16 @@ def _tells_apart(single: np.ndarray, array: np.ndarray) -> bool:
     return True
 
 
+def float64_tells_apart(values: np.ndarray) -> bool:
+    """Whether float64 keeps different whole numbers different; False for some beyond 2^53, such as identifiers."""
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not values.size:
+        return True
+    if int(values.min()) >= -(2**53) and int(values.max()) <= 2**53:
+        return True
+    whole = np.unique(values)
+    return bool(np.unique(whole.astype(np.float64)).size == whole.size)
+
+
 def _is_share(part: np.ndarray) -> bool:
     """Whether all values lie in [0, 1], and are no bytes."""
     return bool(part.dtype != np.uint8 and part.size and part.min() >= 0 and part.max() <= 1)
@@ -146,6 +159,8 @@ def _targets(name: str, y: np.ndarray) -> np.ndarray:
         raise InputError(f"dataset {name}: targets are {y.shape}: give at least one a sample")
     if y.dtype.kind not in "biuf":
         raise InputError(f"dataset {name}: targets are of type {y.dtype}, not numbers: leave task=regression out")
+    if not float64_tells_apart(y):
+        raise InputError(f"dataset {name}: targets hold {BEYOND}: take a constant off them")
     return y.reshape(len(y), -1).astype(np.float64)
 
 

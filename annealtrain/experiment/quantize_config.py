@@ -78,13 +78,17 @@ def _levels_alone(words: Sequence[str]) -> list[str]:
     return [*words, "bits=null"] if "levels" in keys and "bits" not in keys else list(words)
 
 
-def grids_of(config: Config, layers: int) -> list[Grid | None]:
-    """Return the grid of each layer, None for one that stays as it is; InputError where lists have another length."""
+def grids_of(config: Config, layers: Sequence[str]) -> list[Grid | None]:
+    """Return the grid of each layer, None for one that stays as it is; InputError where lists have another length.
+
+    layers: the names of those that can be quantised.
+    """
     name = "bits" if config["bits"] is not None else "levels"
     given = config[name]
-    if isinstance(given, list) and len(given) != layers:
-        raise InputError(f"{name} is a list of {len(given)} values, the network has {layers} layers with weights")
-    values = given if isinstance(given, list) else [given] * layers
+    if isinstance(given, list) and len(given) != len(layers):
+        told = f"{name} is a list of {len(given)} values, for {len(layers)} layers that can be quantised"
+        raise InputError(f"{told}: give one for each, null to leave it as it is: {', '.join(layers)}")
+    values = given if isinstance(given, list) else [given] * len(layers)
     size = config["group_size"]
     return [
         None if value is None else Grid(value, None, size) if name == "bits" else Grid(None, value, size)

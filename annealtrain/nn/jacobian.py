@@ -164,5 +164,6 @@ def _by_weights(layer: ModelLayer, x: Array, back: Array, units: Sequence[int] |
         rows = layer.unfold(x).reshape(count, sites, -1)
         found: Array = np.matmul(own.reshape(count, C * own.shape[2], sites), rows).reshape(count, C, own.shape[2], -1)
         return found
-    found = np.stack([layer.sample_gradients(x, np.ascontiguousarray(back[:, c])) for c in range(C)], axis=1)
+    shape = (count, *layer.out_shape)
+    found = np.stack([layer.sample_gradients(x, back[:, c].reshape(shape)) for c in range(C)], axis=1)
     return found if units is None else found[:, :, list(units)]

@@ -60,7 +60,7 @@ class Layer:
 
 
 class TrainableLayer(Layer):
-    """A layer with weights (M, N): row i holds the weights S_i of output unit i.
+    """A layer with weights (M, N): row i holds the weights S_i of output unit i; units come first in `out_shape`.
 
     With a bias N is one more, its input is -1: s = w.q - theta, Eq. (1).
     After it comes LeakyReLU, f(z) = gamma(z) z, Eq. (20). alpha: its slope below 0, 1 for none; None: the network's.
@@ -73,7 +73,7 @@ class TrainableLayer(Layer):
     alpha: float | None = None
     slope: float = 1.0
     is_on_tokens: bool = False  # whether it is applied to each token of a sequence by itself
-    has_shared_rows: bool = True  # whether all units of a site see the same inputs, those of `unfold`
+    has_shared_rows: bool = True  # whether all units of a site see the same inputs, those of `unfold`; else it has none
     fan: tuple[int, int]  # inputs and outputs of one weight matrix, for the initial spread
 
     def take_outputs(self, count: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from annealtrain.errors import InputError
 from annealtrain.nn.frozen import Frozen
 from annealtrain.nn.layer import forward_through
+from annealtrain.nn.layer_check import check_units
 from annealtrain.nn.layers import Conv2d, Layer, Shape, TrainableLayer
 from annealtrain.nn.layout import CHUNK_SAMPLES, map_samples
 from annealtrain.nn.named_arrays import require_same
@@ -72,20 +73,21 @@ class Network:
                 units, weights = layer.weight_shape
                 memory.require(3 * 8 * units * weights, f"layer {number} of the model", "make it smaller")
                 layer.initialize(generator(seed, Stream.WEIGHTS, len(self.named)))
+                check_units(layer, f"layer {number} of the model")
                 self.named[f"{type(layer).__name__.lower()}{len(self.named)}"] = layer
         if not self.named:
             raise InputError("the model has no trainable layer: add a Linear or a Conv2d")
         if output_activation == "linear":
             list(self.named.values())[-1].slope = 1.0
-        self._group(chosen(list(self.named), trainable))
+        self.train_only(chosen(list(self.named), trainable))
         if shape != (classes,):
             raise InputError(
                 f"the model's output is {'x'.join(map(str, shape))}, the dataset has {classes} classes: "
                 f"end it with {classes} outputs, or with out_features: null"
             )
 
-    def _group(self, chosen: set[str]) -> None:
-        """Part the layers into those that are trained and the fixed ones around them."""
+    def train_only(self, chosen: set[str]) -> None:
+        """Part the layers into those that are trained, by name, and the fixed ones around them."""
         kept = {id(layer) for name, layer in self.named.items() if name in chosen}
         self.trainable: list[TrainableLayer] = []
         self.leading: list[list[Layer]] = [[]]

@@ -181,7 +181,7 @@ def factor_sums(layer: ModelLayer, x: Array, dz: Array, form: str = "sites", sam
     """
     count = len(x)
     samples = samples or count
-    if dz.ndim == 2:
+    if dz.ndim == 2 and layer.has_shared_rows:
         u, b = layer.unfold(x).astype(np.float64), dz.reshape(count, -1).astype(np.float64)
         return u.T @ u, b.T @ b, count, samples
     if layer.has_shared_rows and (form != "sites" or layer.is_on_tokens):

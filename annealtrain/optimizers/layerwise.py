@@ -47,6 +47,10 @@ class Layerwise(Optimizer):
     def check(self, network: Model) -> None:
         try:
             network.check_inverses()
+            if own := [type(layer).__name__ for layer in network.trainable if not layer.has_shared_rows]:
+                raise InputError(
+                    f"the units of {own[0]} see inputs of their own, and have no least-squares rows in common"
+                )
         except InputError as error:
             raise InputError(
                 f"{error}; optimizer=pinv and difference bring targets back by inverses: take optimizer=gauss_newton "

@@ -249,13 +249,19 @@ class IsingKronecker(torch.optim.Optimizer):
             self.param_groups.extend(self._network.rest_optimizer.param_groups)
 
     def _leave_out(self) -> None:
-        """Let the parameters of layers that are annealed no more go to the rest."""
-        taken = {id(parameter) for layer in self._network.trainable for parameter in layer.parameters}
-        own = self.param_groups[0]
+        """Let the parameters of layers that are annealed no more go to the rest.
+
+        Those of a rest that is made now stay in the first group: GradScaler finds their gradients there alone.
+        """
+        network, own = self._network, self.param_groups[0]
+        taken = {id(parameter) for layer in network.trainable for parameter in layer.parameters}
         gone = [parameter for parameter in own["params"] if id(parameter) not in taken]
-        own["params"] = [parameter for parameter in own["params"] if id(parameter) in taken]
-        if gone:
-            self._network.enlarge_rest(gone)
+        if network.makes_rest is None or len(self.param_groups) > 1:
+            own["params"] = [parameter for parameter in own["params"] if id(parameter) in taken]
+        groups = network.rest_optimizer.param_groups if network.rest_optimizer is not None else []
+        held = {id(parameter) for group in groups for parameter in group["params"]}
+        if new := [parameter for parameter in gone if id(parameter) not in held]:
+            network.enlarge_rest(new)
 
     def _move_rest(self) -> None:
         rest = self._network.rest_optimizer

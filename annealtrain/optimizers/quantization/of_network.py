@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from annealtrain.errors import InputError
 from annealtrain.nn.conv2d import Conv2d
 from annealtrain.nn.forward import Tape
 from annealtrain.nn.layer import forward_through
@@ -18,10 +19,17 @@ class NetworkSource:
     has_gradients = True
 
     def __init__(self, network: Network) -> None:
+        self.left = dict.fromkeys(network.frozen, "frozen in the run")
+        own = {name for name, layer in network.named.items() if not layer.has_shared_rows}
+        self.left |= dict.fromkeys(own - self.left.keys(), "its units see inputs of their own")
+        network.train_only(set(network.named) - self.left.keys())
+        if not network.trainable:
+            raise InputError(
+                f"the network has no layer that can be quantised ({'; '.join(map(': '.join, self.left.items()))})"
+            )
         self.network, self.exact = network, copy.deepcopy(network)
         self.names = [f"layer{network.layers.index(layer)}" for layer in network.trainable]
         self.folded: list[str] = []
-        self.left = dict.fromkeys(network.frozen, "frozen in the run")
         self.others = sum(layer.weights.size for layer in network.frozen.values())
 
     def block(self, samples: Any, part: slice) -> Array:
