@@ -5,7 +5,7 @@ import pytest
 
 from annealtrain.errors import InputError
 from annealtrain.nn.jacobian import Jacobian
-from annealtrain.nn.layer import TrainableLayer
+from annealtrain.nn.layer import Layer, TrainableLayer
 from annealtrain.nn.layers import Flatten, Linear
 from annealtrain.nn.network import Network
 from annealtrain.optimizers.kronecker_model import factor_sums
@@ -22,7 +22,8 @@ class Depthwise(TrainableLayer):
         self.size, self.alpha = size, alpha
 
     def connect(self, in_shape):
-        self.in_shape, self.out_shape = in_shape, (in_shape[0], in_shape[1] - self.size + 1)
+        self.sites = in_shape[1] - self.size + 1
+        self.in_shape, self.out_shape = in_shape, (in_shape[0], self.sites)
         self.fan = (self.size, 1)
         return self.out_shape
 
@@ -39,7 +40,7 @@ class Depthwise(TrainableLayer):
     def adjoint(self, y):
         x, kernel = np.zeros((len(y), *self.in_shape), y.dtype), self.kernel(y.dtype)
         for i in range(self.size):
-            x[:, :, i : i + self.out_shape[1]] += y * kernel[:, i, None]
+            x[:, :, i : i + self.sites] += y * kernel[:, i, None]
         return x
 
     def flatten_outputs(self, y):
@@ -107,6 +108,36 @@ class UnitsLast(Depthwise):
         self.out_shape = self.out_shape[::-1]
         return self.out_shape
 
+    def forward(self, x):
+        return super().forward(x).swapaxes(1, 2)
+
+    def adjoint(self, y):
+        return super().adjoint(y.swapaxes(1, 2))
+
+
+class WrongWayBack(Depthwise):
+    def adjoint(self, y):
+        return super().adjoint(y[:, ::-1])
+
+
+class WrongSlope(Layer):
+    is_linear = False
+
+    def connect(self, in_shape):
+        self.in_shape = self.out_shape = in_shape
+        return in_shape
+
+    def forward(self, x):
+        return np.tanh(x)
+
+    def backward_at(self, x):
+        return lambda dy: dy * (1 - x**2)
+
+
+class WrongShape(WrongSlope):
+    def forward(self, x):
+        return x[:, :, 1:]
+
 
 class WrongGradient(Depthwise):
     def sample_gradients(self, x, dz):
@@ -123,6 +154,12 @@ class WrongGradient(Depthwise):
         (
             UnitsLast(),
             "layer 0 of the model, UnitsLast: its outputs are 5x3 and its weights 3x3: the 3 units must come",
+        ),
+        (WrongWayBack(), "layer 0 of the model, WrongWayBack: `adjoint` is not the way back of its `forward`; anneal"),
+        (WrongSlope(), "layer 0 of the model, WrongSlope: `backward_at` is not the way back of its `forward`; anneal"),
+        (
+            WrongShape(),
+            "layer 0 of the model, WrongShape: `connect` tells (3, 6) for a sample, and `forward` gives (3, 5)",
         ),
         (WrongGradient(), "layer 0 of the model, WrongGradient: `sample_gradients` is not the gradient of what"),
     ],

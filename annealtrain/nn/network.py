@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from annealtrain.errors import InputError
 from annealtrain.nn.frozen import Frozen
 from annealtrain.nn.layer import forward_through
-from annealtrain.nn.layer_check import check_units
+from annealtrain.nn.layer_check import check_layer
 from annealtrain.nn.layers import Conv2d, Layer, Shape, TrainableLayer
 from annealtrain.nn.layout import CHUNK_SAMPLES, map_samples
 from annealtrain.nn.named_arrays import require_same
@@ -73,8 +73,8 @@ class Network:
                 units, weights = layer.weight_shape
                 memory.require(3 * 8 * units * weights, f"layer {number} of the model", "make it smaller")
                 layer.initialize(generator(seed, Stream.WEIGHTS, len(self.named)))
-                check_units(layer, f"layer {number} of the model")
                 self.named[f"{type(layer).__name__.lower()}{len(self.named)}"] = layer
+            check_layer(layer, f"layer {number} of the model")
         if not self.named:
             raise InputError("the model has no trainable layer: add a Linear or a Conv2d")
         if output_activation == "linear":
