@@ -233,6 +233,14 @@ def test_samples_that_are_not_finite_are_refused(module: nn.Module, x, wrong) ->
             annealtrain.quantize(module, samples, bits=2)
 
 
+def test_held_out_samples_of_another_shape_are_refused_before_layers_are_solved(module: nn.Module, x) -> None:
+    told = r"^held_out has samples \(1, 20, 20\), the loader \(.*\): give alike ones"
+    with pytest.raises(InputError, match=told):
+        annealtrain.quantize(module, [x], bits=2, held_out=[torch.zeros(5, 1, 20, 20)], progress=pytest.fail)
+    with pytest.raises(InputError, match=r"^held_out gives no samples"):
+        annealtrain.quantize(module, [x], bits=2, held_out=[])
+
+
 def test_held_out_samples_that_are_not_finite_are_told(module: nn.Module, x) -> None:
     with pytest.raises(InputError, match="the outputs of layer one are not finite: are there NaN among the samples"):
         annealtrain.quantize(module, [x], bits=2, solver="babai", held_out=[x * float("nan")], threads=1)

@@ -98,7 +98,11 @@ def quantize(
     x = _gathered(loader, samples)
     source = TorchSource(model, x)
     grids = _grids(source.names, bits, levels, group_size)
-    others = None if held_out is None else _gathered(held_out, samples)
+    others = None if held_out is None else _gathered(held_out, samples, "held_out")
+    if others is not None and others.shape[1:] != x.shape[1:]:
+        raise InputError(
+            f"held_out has samples {tuple(others.shape[1:])}, the loader {tuple(x.shape[1:])}: give alike ones"
+        )
     told = (lambda k, share: progress(source.names[k], share)) if progress else None
     with thread_pool.threads(threads or thread_pool.available_threads()):
         found = list(quantized(source, x, others, grids, method, progress=told))
@@ -106,8 +110,8 @@ def quantize(
     return QuantizedModel(source.module, codes, found, source.folded, source.left, sizes(source, found))
 
 
-def _gathered(loader: Iterable[Any], samples: int) -> "torch.Tensor":
-    """Return the first samples of a loader's batches as one tensor."""
+def _gathered(loader: Iterable[Any], samples: int, name: str = "the loader") -> "torch.Tensor":
+    """Return the first samples of a loader's batches as one tensor; `name` is told where it has none."""
     import torch
 
     found: list[torch.Tensor] = []
@@ -119,15 +123,15 @@ def _gathered(loader: Iterable[Any], samples: int) -> "torch.Tensor":
         try:
             part = torch.as_tensor(x)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"the loader gives {shown(x)}, not a tensor of samples") from error
+            raise InputError(f"{name} gives {shown(x)}, not a tensor of samples") from error
         if not part.ndim or (found and part.shape[1:] != found[0].shape[1:]):
-            raise InputError(f"the loader gives a batch {tuple(part.shape)}: samples are its first axis, all alike")
+            raise InputError(f"{name} gives a batch {tuple(part.shape)}: samples are its first axis, all alike")
         found.append(part[: samples - count])
         count += len(found[-1])
         if count == samples:
             break
     if not count:
-        raise InputError("the loader gives no samples")
+        raise InputError(f"{name} gives no samples")
     return torch.cat(found)
 
 

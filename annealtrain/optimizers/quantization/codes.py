@@ -33,7 +33,7 @@ def weight_arrays(source: Source, layers: Sequence[QuantizedLayer]) -> dict[str,
 def sizes(source: Source, layers: Sequence[QuantizedLayer]) -> tuple[int, int]:
     """Return the bytes of a network's numbers as float32, and with packed codes and float32 scales of its layers."""
     quantized = {layer.name: layer for layer in layers}
-    whole = packed = 4 * source.others
+    whole = packed = source.others
     for k, name in enumerate(source.names):
         own, bias = 4 * source.weights(k).size, source.bias(k)
         extra = 0 if bias is None else 4 * bias.size

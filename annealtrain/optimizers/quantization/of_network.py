@@ -30,7 +30,7 @@ class NetworkSource:
         self.network, self.exact = network, copy.deepcopy(network)
         self.names = [f"layer{network.layers.index(layer)}" for layer in network.trainable]
         self.folded: list[str] = []
-        self.others = sum(layer.weights.size for layer in network.frozen.values())
+        self.others = 4 * sum(layer.weights.size for layer in network.frozen.values())
 
     def block(self, samples: Any, part: slice) -> Array:
         found: Array = samples[part]

@@ -1,6 +1,7 @@
 """An ONNX model as a source of quantisation: Conv, Gemm, MatMul with weights in initialisers, run by onnxruntime."""
 
 import copy
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from annealtrain.runtime.array_types import Array
 MOST_DATA = 2_000_000_000  # bytes of a file of weights beside a model
 OPERATORS = ("Conv", "Gemm", "MatMul")
 FLOATS = (1, 10, 11, 16)  # float32, 16, 64 and bfloat16, as TensorProto numbers them
+CODES = {2: 8, 3: 8, 4: 16, 5: 16, 21: 4, 22: 4}  # bits of the integers that weights are kept in, as it numbers them
 
 
 class Place(NamedTuple):
@@ -66,8 +68,7 @@ class OnnxSource:
         self._places = self._layers()
         self.names = [place.weight for place in self._places]
         own = {name for place in self._places for name in (place.weight, place.bias)}
-        floats = [one for name, one in self._exact.items() if name not in own and one.data_type in FLOATS]
-        self.others = sum(prod(one.dims) for one in floats)
+        self.others = sum(_bytes(one) for name, one in self._exact.items() if name not in own)
         if not self.names:
             why = "; ".join(f"{name}: {why}" for name, why in self.left.items()) or f"it has no {', '.join(OPERATORS)}"
             raise InputError(f"the model has no layer that can be quantised ({why})")
@@ -79,12 +80,14 @@ class OnnxSource:
 
     def _layers(self) -> list[Place]:
         uses: dict[str, int] = {}
-        for node in self.exact.graph.node:
+        for node in _nodes(self.exact.graph):
             for name in node.input:
                 uses[name] = uses.get(name, 0) + 1
         found = []
         for node in self.exact.graph.node:
             if node.op_type not in OPERATORS:
+                if node.op_type != "DequantizeLinear" and (held := self._weights_of(node)):
+                    self.left[", ".join(held)] = f"of {node.op_type}"
                 continue
             why = self._unfit(node, uses)
             if why:
@@ -99,11 +102,34 @@ class OnnxSource:
             )
         return found
 
+    def _weights_of(self, node: Any) -> list[str]:
+        """Return the float initialisers that an operator of another kind uses, in branches and loops too.
+
+        Numbers and the vector of an Add, a bias, count for none.
+        """
+        inner = {one.name: one for graph in _graphs(node) for one in graph.initializer}
+        inside = [name for graph in _graphs(node) for each in _nodes(graph) for name in each.input]
+        found = []
+        for name in dict.fromkeys([*node.input, *inside]):
+            held = inner.get(name, self._exact.get(name))
+            if held is not None and held.data_type in FLOATS and len(held.dims) > (node.op_type == "Add"):
+                found.append(name)
+        return found
+
+    def _is_of_codes(self, name: str) -> bool:
+        """Whether a value is what DequantizeLinear gives of initialisers, shaped anew perhaps."""
+        made = next((node for node in self.exact.graph.node if name in node.output), None)
+        if made is None or not made.input:
+            return False
+        if made.op_type == "DequantizeLinear":
+            return made.input[0] in self._exact
+        return made.op_type in ("Reshape", "Transpose", "Slice", "Cast") and self._is_of_codes(made.input[0])
+
     def _unfit(self, node: Any, uses: dict[str, int]) -> str | None:
         """Return why a node stays float, None where it can be quantised."""
         settings, weight = _settings(node), node.input[1] if len(node.input) > 1 else ""
         if weight not in self._exact:
-            return "its weights are no initialiser"
+            return "quantised already" if self._is_of_codes(weight) else "its weights are no initialiser"
         if uses[weight] > 1:
             return "its weights are shared"
         dims = self._exact[weight].dims
@@ -200,6 +226,28 @@ def _with_data(model: Any, folder: Path) -> None:
             one.raw_data = content[start : start + int(info.length)] if info.length else content[start:]
             one.data_location = one.DEFAULT
             del one.external_data[:]
+
+
+def _graphs(node: Any) -> list[Any]:
+    """Return the graphs of an operator's branches, or of its loop."""
+    from onnx import AttributeProto
+
+    found = [one.g for one in node.attribute if one.type == AttributeProto.GRAPH]
+    return found + [graph for one in node.attribute for graph in one.graphs]
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """Yield the operators of a graph, those of branches and loops too."""
+    for node in graph.node:
+        yield node
+        for inner in _graphs(node):
+            yield from _nodes(inner)
+
+
+def _bytes(held: Any) -> int:
+    """Return the bytes of an initialiser, floats as float32; 0 for shapes and axes, which are no weights."""
+    count = prod(map(int, held.dims))
+    return 4 * count if held.data_type in FLOATS else -(-count * CODES.get(held.data_type, 0) // 8)
 
 
 def _settings(node: Any) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class TorchSource:
         self._of_exact = TorchModule(self.exact)
         self.names = [layer.name for layer in self._layers]
         own = {id(one) for layer in self._layers for one in (layer.module.weight, layer.module.bias)}
-        self.others = sum(one.numel() for one in self.module.parameters() if id(one) not in own)
+        self.others = 4 * sum(one.numel() for one in self.module.parameters() if id(one) not in own)
 
     def _try(self, x: Any) -> None:
         """Raise InputError where the module does not run on samples."""

@@ -10,7 +10,7 @@ class Source(Protocol):
 
     names: of the layers with weights, in the order in which data meets them. left: why others stay float, by name.
     folded: names of the norms that are part of the layers before them.
-    others: how many numbers the network has beside these layers' weights and biases.
+    others: bytes of what the network has beside these layers' weights and biases, its floats as float32.
     Samples x are what `block` takes of the calibration set; is_float asks for the network as it was, else layers that
     were given new weights have those.
     """
