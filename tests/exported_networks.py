@@ -75,3 +75,6 @@ class Twice(Layer):
     def connect(self, in_shape):
         self.in_shape = self.out_shape = in_shape
         return in_shape
+
+    def forward(self, x):
+        return 2 * x

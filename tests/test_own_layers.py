@@ -139,9 +139,25 @@ class WrongShape(WrongSlope):
         return x[:, :, 1:]
 
 
+class NoForward(Layer):
+    def connect(self, in_shape):
+        self.in_shape = self.out_shape = in_shape
+        return in_shape
+
+
 class WrongGradient(Depthwise):
     def sample_gradients(self, x, dz):
         return 2 * super().sample_gradients(x, dz)
+
+
+def test_a_layer_without_a_way_back_is_told_so_where_one_is_needed():
+    class OneWay(NoForward):
+        def forward(self, x):
+            return 2 * x
+
+    made = Network([Linear(3), OneWay()], (4,), 3)
+    with pytest.raises(InputError, match=r"^OneWay has no `adjoint`: docs/layers\.md tells what"):
+        Jacobian(made, 0, np.ones((2, 4)), np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +177,7 @@ class WrongGradient(Depthwise):
             WrongShape(),
             "layer 0 of the model, WrongShape: `connect` tells (3, 6) for a sample, and `forward` gives (3, 5)",
         ),
+        (NoForward(), "NoForward has no `forward`: docs/layers.md tells what a layer of one's own needs"),
         (WrongGradient(), "layer 0 of the model, WrongGradient: `sample_gradients` is not the gradient of what"),
     ],
 )

@@ -20,6 +20,11 @@ SLOPE = optional(number(0, 1, words="a number from 0 (ReLU) to 1 (linear)"))
 PINV_CUTOFF = 1e-6  # singular values below this fraction of the largest are taken as 0, as float32 code does
 
 
+def lacking(layer: "Layer", name: str) -> InputError:
+    """Return what is raised where a layer has no such method."""
+    return InputError(f"{type(layer).__name__} has no `{name}`: docs/layers.md tells what a layer of one's own needs")
+
+
 class Layer:
     """A map between samples of two shapes. A subclass gives `connect` and `forward`, and:
 
@@ -32,15 +37,15 @@ class Layer:
 
     def connect(self, in_shape: Shape) -> Shape:
         """Take the input shape, return the output shape; raise InputError where it does not fit."""
-        raise NotImplementedError
+        raise lacking(self, "connect")
 
     def forward(self, x: Array) -> Array:
         """Return y (Q, *out_shape) of x (Q, *in_shape), in x's dtype."""
-        raise NotImplementedError
+        raise lacking(self, "forward")
 
     def adjoint(self, y: Array) -> Array:
         """Return A'y (Q, *in_shape) for the layer's linear part A: <Ax, y> = <x, A'y>."""
-        raise NotImplementedError
+        raise lacking(self, "adjoint")
 
     def backward_at(self, x: Array) -> Callable[[Array], Array]:
         """Return the map from gradients dy (Q, *out_shape) to those at inputs x, dx (Q, *in_shape).
@@ -78,7 +83,7 @@ class TrainableLayer(Layer):
 
     def take_outputs(self, count: int) -> None:
         """Take the number of outputs of a layer that is open."""
-        raise NotImplementedError
+        raise lacking(self, "take_outputs")
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw Xavier-uniform weights, zero biases."""
@@ -102,23 +107,23 @@ class TrainableLayer(Layer):
     @property
     def weight_shape(self) -> tuple[int, int]:
         """(M, N) of `weights`, the bias included."""
-        raise NotImplementedError
+        raise lacking(self, "weight_shape")
 
     def unfold(self, x: Array) -> Array:
         """Return what one unit's weights see, (R, N), sample by sample and site by site."""
-        raise NotImplementedError
+        raise lacking(self, "unfold")
 
     def flatten_outputs(self, y: Array) -> Array:
         """Return y (Q, *out_shape) as (R, M), in the order of `unfold`."""
-        raise NotImplementedError
+        raise lacking(self, "flatten_outputs")
 
     def gradient(self, x: Array, dz: Array) -> Array:
         """Return d/dW sum(dz * forward(x)), (M, N): x (Q, *in_shape), dz (Q, *out_shape)."""
-        raise NotImplementedError
+        raise lacking(self, "gradient")
 
     def sample_gradients(self, x: Array, dz: Array) -> Array:
         """Return the same for each sample alone, (Q, M, N)."""
-        raise NotImplementedError
+        raise lacking(self, "sample_gradients")
 
     def kernel(self, dtype: Any) -> Array:
         """Return the weights without the bias, (M, N), in `dtype`."""

@@ -98,11 +98,7 @@ def quantize(
     x = _gathered(loader, samples)
     source = TorchSource(model, x)
     grids = _grids(source.names, bits, levels, group_size)
-    others = None if held_out is None else _gathered(held_out, samples, "held_out")
-    if others is not None and others.shape[1:] != x.shape[1:]:
-        raise InputError(
-            f"held_out has samples {tuple(others.shape[1:])}, the loader {tuple(x.shape[1:])}: give alike ones"
-        )
+    others = None if held_out is None else _gathered(held_out, samples, "held_out", x)
     told = (lambda k, share: progress(source.names[k], share)) if progress else None
     with thread_pool.threads(threads or thread_pool.available_threads()):
         found = list(quantized(source, x, others, grids, method, progress=told))
@@ -110,8 +106,10 @@ def quantize(
     return QuantizedModel(source.module, codes, found, source.folded, source.left, sizes(source, found))
 
 
-def _gathered(loader: Iterable[Any], samples: int, name: str = "the loader") -> "torch.Tensor":
-    """Return the first samples of a loader's batches as one tensor; `name` is told where it has none."""
+def _gathered(
+    loader: Iterable[Any], samples: int, name: str = "the loader", like: "torch.Tensor | None" = None
+) -> "torch.Tensor":
+    """Return the first samples of a loader's batches as one tensor; `name` is told where they are none, or unlike others."""
     import torch
 
     found: list[torch.Tensor] = []
@@ -132,6 +130,9 @@ def _gathered(loader: Iterable[Any], samples: int, name: str = "the loader") -> 
             break
     if not count:
         raise InputError(f"{name} gives no samples")
+    if like is not None and found[0].shape[1:] != like.shape[1:]:
+        own, wanted = tuple(found[0].shape[1:]), tuple(like.shape[1:])
+        raise InputError(f"{name} has samples {own}, the loader {wanted}: give alike ones")
     return torch.cat(found)
 
 
