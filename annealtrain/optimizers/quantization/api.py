@@ -109,7 +109,7 @@ def quantize(
 def _gathered(
     loader: Iterable[Any], samples: int, name: str = "the loader", like: "torch.Tensor | None" = None
 ) -> "torch.Tensor":
-    """Return the first samples of a loader's batches as one tensor; `name` is told where they are none, or unlike others."""
+    """Return the first samples of a loader's batches as one tensor; `name` is told where none fit."""
     import torch
 
     found: list[torch.Tensor] = []
