@@ -19,10 +19,11 @@ def check_layer(layer: Layer, where: str) -> None:
     """Raise InputError where a connected layer's way back, or what its weights see, does not fit its `forward`."""
     where = f"{where}, {type(layer).__name__}"
     x, v = np.random.default_rng(0).normal(size=(2, 1, *layer.in_shape))
-    _check_shape(layer, layer.forward(x), where)
+    y = layer.forward(x)
+    _check_shape(layer, y, where)
     _check_way_back(layer, x, v, where)
     if isinstance(layer, TrainableLayer):
-        _check_units(layer, x, where)
+        _check_units(layer, x, y, where)
 
 
 def _check_shape(layer: Layer, y: Array, where: str) -> None:
@@ -42,22 +43,21 @@ def _check_way_back(layer: Layer, x: Array, v: Array, where: str) -> None:
         raise InputError(f"{where}: `{name}` is not the way back of its `forward`; {TESTS}")
 
 
-def _check_units(layer: TrainableLayer, x: Array, where: str) -> None:
+def _check_units(layer: TrainableLayer, x: Array, y: Array, where: str) -> None:
     """Ask that units come first, and that weights times what they see, or times their gradients, give the outputs."""
     M, N = layer.weight_shape
     if layer.out_shape[0] != M:
         shape = "x".join(map(str, layer.out_shape))
         raise InputError(f"{where}: its outputs are {shape} and its weights {M}x{N}: the {M} units must come first")
-    z = layer.forward(x)
     if layer.has_shared_rows and _has(layer, "unfold"):
-        seen, given = layer.unfold(x), layer.flatten_outputs(z)
+        seen, given = layer.unfold(x), layer.flatten_outputs(y)
         if seen.shape != (len(given), N) or not _close(seen @ layer.weights.T, given):
             raise InputError(
                 f"{where}: `unfold` times its weights is not what `forward` gives: let it tell the {N} inputs that all "
                 f"units of a site see, or set has_shared_rows = False where each sees its own; {TESTS}"
             )
     if _has(layer, "sample_gradients") and not _close(
-        (layer.sample_gradients(x, z) * layer.weights).sum(), (z * z).sum()
+        (layer.sample_gradients(x, y) * layer.weights).sum(), (y * y).sum()
     ):
         raise InputError(f"{where}: `sample_gradients` is not the gradient of what `forward` gives; {TESTS}")
 
