@@ -22,6 +22,7 @@ from annealtrain.nn.layers import (
     SpectralPool2d,
     TrainableLayer,
 )
+from annealtrain.nn.layout import samples_first, samples_last
 from annealtrain.testing import LayerContract, TrainableLayerContract
 
 CROPS = ("centred", "author")
@@ -205,6 +206,17 @@ class TestPad(LayerContract):
 class TestPadOfAllSides(LayerContract):
     def make(self):
         return Pad(1)
+
+
+CONTRACTS = [each for name, each in list(globals().items()) if name.startswith("Test")]
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_images_in_any_order_in_memory_give_the_same_bits(contract: type) -> None:
+    for layer in contract().connected():
+        for apply, samples, _ in contract().maps(layer):
+            if samples.ndim == 4:
+                np.testing.assert_array_equal(apply(samples_first(samples_last(samples))), apply(samples))
 
 
 # Every linear layer

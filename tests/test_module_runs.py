@@ -288,6 +288,16 @@ def test_images_stay_as_they_are(cli: Callable) -> None:
     assert "Training on 1000 samples in batches of" in cli("estimate", *words, "--probe", "0").out
 
 
+def test_a_batch_of_one_sample_that_a_norm_cannot_take_is_told(cli: Callable) -> None:
+    small = ("dataset=digits", "image_size=[16,16]", "samples=20", "validation=10", "epochs=1", "threads=1")
+    words = ("model=vgg_airbench", "optimizer=backprop", *small)
+    outcome = cli("train", *words, "optimizer.batch_size=1", "hydra.run.dir=one")
+    assert outcome.code != 0
+    assert "a norm of the module has no statistics of a batch of one sample in training mode (" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert cli("train", *words, "optimizer.batch_size=10", "hydra.run.dir=ten").code == 0
+
+
 def test_half_precision_is_of_training_passes_alone() -> None:
     def made(precision: str) -> RunModule:
         torch.manual_seed(0)

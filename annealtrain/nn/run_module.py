@@ -60,11 +60,17 @@ class RunModule(TorchModule):
         return found.contiguous(memory_format=torch.channels_last) if is_changed else found
 
     def run(self, inputs: Any, first: int | None = None) -> Tensor:
-        if self.precision == "float32" or not self.module.training:
-            found = super().run(inputs, first)
-        else:
-            with torch.autocast(self.device.type, torch.bfloat16):
-                found = super().run(inputs, first).float()
+        try:
+            if self.precision == "float32" or not self.module.training:
+                found = super().run(inputs, first)
+            else:
+                with torch.autocast(self.device.type, torch.bfloat16):
+                    found = super().run(inputs, first).float()
+        except ValueError as error:
+            if not self.module.training or not self._norms or np.shape(inputs)[:1] != (1,):
+                raise
+            told = "a norm of the module has no statistics of a batch of one sample in training mode"
+            raise InputError(f"{told} ({error}): take larger batches, or another number of samples") from error
         if found.ndim != 2:  # labels are of samples, not of their tokens or sites
             raise InputError(f"the module's output is {tuple(found.shape)}: it must be (samples, classes)")
         return found

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from annealtrain.errors import InputError
 from annealtrain.nn.conv2d import Conv2d
 from annealtrain.nn.forward import Tape
 from annealtrain.nn.layer import forward_through
 from annealtrain.nn.network import Network
+from annealtrain.optimizers.quantization.source import nothing_left
 from annealtrain.runtime.array_types import Array
 
 
@@ -24,9 +24,7 @@ class NetworkSource:
         self.left |= dict.fromkeys(own - self.left.keys(), "its units see inputs of their own")
         network.train_only(set(network.named) - self.left.keys())
         if not network.trainable:
-            raise InputError(
-                f"the network has no layer that can be quantised ({'; '.join(map(': '.join, self.left.items()))})"
-            )
+            raise nothing_left("network", self.left)
         self.network, self.exact = network, copy.deepcopy(network)
         self.names = [f"layer{network.layers.index(layer)}" for layer in network.trainable]
         self.folded: list[str] = []

@@ -11,6 +11,7 @@ import numpy as np
 from annealtrain.errors import InputError
 from annealtrain.optimizers.quantization.network import QuantizedLayer
 from annealtrain.optimizers.quantization.qdq import Placed, converted, with_codes
+from annealtrain.optimizers.quantization.source import nothing_left
 from annealtrain.runtime import files
 from annealtrain.runtime.array_types import Array
 
@@ -70,8 +71,7 @@ class OnnxSource:
         own = {name for place in self._places for name in (place.weight, place.bias)}
         self.others = sum(_bytes(one) for name, one in self._exact.items() if name not in own)
         if not self.names:
-            why = "; ".join(f"{name}: {why}" for name, why in self.left.items()) or f"it has no {', '.join(OPERATORS)}"
-            raise InputError(f"the model has no layer that can be quantised ({why})")
+            raise nothing_left("model", self.left, f"it has no {', '.join(OPERATORS)}")
         self.model = copy.deepcopy(self.exact)
         self._sessions: dict[tuple[str, bool], Any] = {}
 
@@ -80,8 +80,8 @@ class OnnxSource:
 
     def _layers(self) -> list[Place]:
         uses: dict[str, int] = {}
-        for node in _nodes(self.exact.graph):
-            for name in node.input:
+        for node in self.exact.graph.node:
+            for name in [*node.input, *_inside(node)]:
                 uses[name] = uses.get(name, 0) + 1
         found = []
         for node in self.exact.graph.node:
@@ -107,10 +107,9 @@ class OnnxSource:
 
         Numbers and the vector of an Add, a bias, count for none.
         """
-        inner = {one.name: one for graph in _graphs(node) for one in graph.initializer}
-        inside = [name for graph in _graphs(node) for each in _nodes(graph) for name in each.input]
+        inner = {one.name: one for graph in _inner(node) for one in graph.initializer}
         found = []
-        for name in dict.fromkeys([*node.input, *inside]):
+        for name in dict.fromkeys([*node.input, *_inside(node)]):
             held = inner.get(name, self._exact.get(name))
             if held is not None and held.data_type in FLOATS and len(held.dims) > (node.op_type == "Add"):
                 found.append(name)
@@ -228,20 +227,20 @@ def _with_data(model: Any, folder: Path) -> None:
             del one.external_data[:]
 
 
-def _graphs(node: Any) -> list[Any]:
-    """Return the graphs of an operator's branches, or of its loop."""
+def _inner(node: Any) -> Iterator[Any]:
+    """Yield the graphs of an operator's branches, or of its loop, and those inside them."""
     from onnx import AttributeProto
 
-    found = [one.g for one in node.attribute if one.type == AttributeProto.GRAPH]
-    return found + [graph for one in node.attribute for graph in one.graphs]
+    for one in node.attribute:
+        for graph in [one.g] if one.type == AttributeProto.GRAPH else one.graphs:
+            yield graph
+            for each in graph.node:
+                yield from _inner(each)
 
 
-def _nodes(graph: Any) -> Iterator[Any]:
-    """Yield the operators of a graph, those of branches and loops too."""
-    for node in graph.node:
-        yield node
-        for inner in _graphs(node):
-            yield from _nodes(inner)
+def _inside(node: Any) -> list[str]:
+    """Return the names that operators of its branches or its loop take."""
+    return [name for graph in _inner(node) for each in graph.node for name in each.input]
 
 
 def _bytes(held: Any) -> int:

@@ -14,6 +14,7 @@ from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, dtype_of,
 from annealtrain.nn.torch_module import TorchModule
 from annealtrain.nn.torch_tape import eagerly
 from annealtrain.optimizers.quantization.batch_norm import fold_batch_norms
+from annealtrain.optimizers.quantization.source import nothing_left
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.validation import fault_in_one_line
 
@@ -86,8 +87,7 @@ class TorchSource:
                 self._look(name or type(part).__name__, named.get(name), met, leave)
         found = [named[name] for name in dict.fromkeys(met) if name not in self.left]
         if not found:
-            why = "; ".join(f"{name}: {why}" for name, why in self.left.items()) or "it has no Conv2d and no Linear"
-            raise InputError(f"the module has no layer that can be quantised ({why})")
+            raise nothing_left("module", self.left, "it has no Conv2d and no Linear")
         return found
 
     def _look(self, name: str, layer: TorchLayer | None, met: list[str], leave: Mapping[str, str]) -> None:

@@ -1,8 +1,16 @@
 """What is quantised: a network as layers of weights, and what those see. Its float form and its present one."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+from annealtrain.errors import InputError
 from annealtrain.runtime.array_types import Array
+
+
+def nothing_left(what: str, left: Mapping[str, str], otherwise: str = "") -> InputError:
+    """Return what is raised of a network, module or model without a layer that can be quantised."""
+    why = "; ".join(f"{name}: {why}" for name, why in left.items()) or otherwise
+    return InputError(f"the {what} has no layer that can be quantised ({why})")
 
 
 class Source(Protocol):
