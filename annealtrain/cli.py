@@ -71,15 +71,11 @@ def _told(command: str, arguments: list[str], heard: Heard) -> int:
     except InputError as error:
         streams.complain(command, str(error))
         return error.code
-    except MemoryError as error:
-        why = " ".join(str(error).split()) or "no more can be allocated"
-        streams.complain(command, f"out of memory ({why}): take a smaller model or fewer samples")
-        return 2
     except BrokenPipeError:  # the reader of our output has gone, as head does
         streams.let_go()
         return 1
-    except OSError as error:
-        if (said := streams.fault(error)) is None:
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (said := streams.fault(error) if isinstance(error, OSError) else streams.memory_fault(error)) is None:
             raise
         streams.complain(command, said)
         return 2

@@ -129,6 +129,7 @@ def test_a_run_is_made_of_its_defaults() -> None:
         "init": None,
         "trainable": None,
         "precision": "float32",
+        "device": "cpu",
         "bias": False,
         "conv_inverse": "fourier",
         "pool_crop": "centred",

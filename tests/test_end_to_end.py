@@ -564,7 +564,7 @@ def test_resume_warns_on_another_blas_kernel_and_keeps_both(cli: Callable, score
             (scored / "result.json").unlink()
         outcome = cli("resume", "run")
         assert outcome.code == 0, outcome
-        warning = f"begun on another BLAS kernel (openblas 0.3 Other; here {' '.join(here.values())}): sums are rounded"
+        warning = f"begun on other kernels (openblas 0.3 Other; here {' '.join(here.values())}): sums are rounded"
         assert (warning in outcome.err) is warns
         assert outcome.err.count("\n") == int(warns)
         meta = tables.read_json(scored / "meta.json")

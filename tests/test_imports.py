@@ -22,6 +22,8 @@ IS_TORCHS = {  # about its modules, imported where there is one
         "nn.torch_layers",
         "nn.torch_module",
         "nn.torch_buffers",
+        "nn.torch_device",
+        "nn.torch_matrices",
         "nn.torch_parts",
         "nn.torch_rest",
         "nn.torch_tape",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from annealtrain.commands import streams
 from annealtrain.errors import InputError
-from annealtrain.experiment import trust, versions
+from annealtrain.experiment import model_of_run, trust, versions
 from annealtrain.experiment.builder import build_saved
 from annealtrain.experiment.config import saved_config
 from annealtrain.runs import checkpoint, checksums, collection, foreign
@@ -42,7 +42,7 @@ def evaluate(folder: Path, trusted: Sequence[str] = (), data_dir: str | None = N
         if "checksums" not in result:
             streams.say(checksums.UNSEALED)
         experiment = build_saved(config, folder)
-    elsewhere = [] if is_exact else differences(run.meta)
+    elsewhere = [] if is_exact else differences(run.meta, model_of_run.gpu_of(config))
     same, trainer = True, None
     with thread_pool.threads(experiment.threads):
         for kind, name in (("last", checkpoint.LAST), ("best_validation", checkpoint.BEST)):

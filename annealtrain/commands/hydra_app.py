@@ -34,7 +34,7 @@ def run_hydra(arguments: list[str]) -> int:
     """
     sys.argv = ["annealtrain", *_spelled_out(arguments)]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us, not to Hydra's own printer
-    refused: list[InputError | OSError] = []
+    refused: list[Exception] = []
     is_composed = False
     started, origin = uuid.uuid4().hex, lifeline.this_process()  # both go with the jobs to where those run
     sweep.Watch.entered = None
@@ -51,7 +51,7 @@ def run_hydra(arguments: list[str]) -> int:
             return sweep.run_job(name, folder, started, lambda own: _train_in_sweep(composed, own))
         try:
             return _job(composed)
-        except (InputError, OSError) as error:
+        except (InputError, OSError, MemoryError, RuntimeError) as error:
             refused.append(error)  # raised below: Hydra would print a line of its own before ours
             return float("nan")
 

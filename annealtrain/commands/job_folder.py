@@ -17,7 +17,7 @@ from annealtrain.runs.contents import CONFIG
 from annealtrain.runs.lock import LOCK
 
 MOST_BYTES = 200  # of a name: file systems take 255, and files are named after it
-INDIFFERENT = ("data_dir", "sweep/launcher", "threads", "progress", "resume")  # leave the numbers alone
+INDIFFERENT = ("data_dir", "sweep/launcher", "threads", "device", "progress", "resume")  # leave the numbers alone
 UNNAMED = ("sweep", *INDIFFERENT)  # never part of a job's folder name, unless they vary
 OF_A_START = (CONFIG, LOCK, ".part")
 

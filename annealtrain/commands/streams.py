@@ -49,6 +49,16 @@ def _gone() -> str | None:
     return None
 
 
+def memory_fault(error: BaseException) -> str | None:
+    """Return what is said of memory that does not suffice, the GPU's as PyTorch tells of it; None for other errors."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return "out of memory on the GPU: take a smaller batch_size or model, or device=cpu"
+    if not isinstance(error, MemoryError):
+        return None
+    why = " ".join(str(error).split()) or "no more can be allocated"
+    return f"out of memory ({why}): take a smaller model or fewer samples"
+
+
 def say(*texts: object) -> None:
     """Print texts, made harmless line by line: folders of others, and what lies in them, may steer a terminal."""
     lines = "\n".join(map(str, texts)).split("\n")

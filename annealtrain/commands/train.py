@@ -12,7 +12,7 @@ from annealtrain.commands.footing import require_memory
 from annealtrain.commands.progress import Display, summary
 from annealtrain.commands.together import Group
 from annealtrain.errors import Diverged, InputError, MachineLost, exit_code
-from annealtrain.experiment import continuing, moved_data, trust, versions
+from annealtrain.experiment import continuing, model_of_run, moved_data, trust, versions
 from annealtrain.experiment.builder import Experiment
 from annealtrain.experiment.config import Config, check_values, config_hash, config_text, read_config, saved_config
 from annealtrain.optimizers.weight_grid import distinct_levels
@@ -67,7 +67,8 @@ def _led(
         if _is_to_do(folder, recorded):
             with lock.exclusive(folder, lambda: _tell_waiting(folder)):
                 if _is_to_do(folder, recorded):  # and was not by a process that was waited for
-                    meta = provenance(experiment.config["seed"], command, experiment.fingerprint)
+                    gpu = model_of_run.gpu_of(experiment.config)
+                    meta = provenance(experiment.config["seed"], command, experiment.fingerprint, gpu)
                     ended = continuing.epochs_before(folder, recorded)
                     result = _trained(experiment, folder, meta, tell, group, ended)
                     return _told(result, folder, lambda: tell(summary(result, folder, experiment.note)))

@@ -220,6 +220,8 @@ def network_of(config: Config, in_shape: Sequence[int], classes: int, task: str 
         raise InputError(
             f"precision={config['precision']} is for passes of a torch module: this model has precision=float32"
         )
+    if config["device"] != "cpu":
+        raise InputError(f"device={config['device']} is for torch modules: this model's layers run on device=cpu")
     layers = config["model"].get("layers") if isinstance(config["model"], dict) else None
     if not isinstance(layers, list):
         raise InputError(f"model.layers={layers!r} is not a list of layers, each with a _target_")
@@ -249,8 +251,9 @@ def _module_of(config: Config, in_shape: Sequence[int], classes: int) -> Any:
         module = instantiated(model_of_run.arguments(config["model"], make, in_shape, classes), "model")
     rest = instantiated(config["rest"], "rest") if config.get("rest") is not None else None
     torch_threads(threads_of(config))
-    settings = {name: config[name] for name in ("seed", "precision")} | {"anneals": config.get("solver") is not None}
-    return model_of_run.network(module, in_shape, classes, config["trainable"], rest, **settings)
+    settings = {name: config[name] for name in ("seed", "precision", "device")}
+    anneals = config.get("solver") is not None
+    return model_of_run.network(module, in_shape, classes, config["trainable"], rest, anneals=anneals, **settings)
 
 
 def ready(config: Config, folder: Path | None = None) -> tuple[Trainer, int]:

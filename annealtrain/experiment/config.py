@@ -52,7 +52,7 @@ TEXT = Rule("text", lambda value: isinstance(value, str))
 PLACE = Rule("a folder", lambda value: isinstance(value, str) and value != "")
 TEXTS = {"data_dir": optional(PLACE), "model.name": optional(TEXT)}  # which not every configuration has
 # What changes how a run is done, but not its numbers.
-INDIFFERENT = ("resume", "progress", "threads", "data_dir")
+INDIFFERENT = ("resume", "progress", "threads", "device", "data_dir")
 
 
 def threads_of(config: Config) -> int:
@@ -133,7 +133,7 @@ def saved_config(
             f"{folder / contents.CONFIG} holds other settings than the run was made with: restore it, or "
             f"{tables.START_ANEW}"
         )
-    return moved_data.moved(config, data_dir)
+    return model_of_run.on_this_machine(moved_data.moved(config, data_dir))
 
 
 def plain(config: DictConfig) -> Config:

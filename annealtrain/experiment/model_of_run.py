@@ -1,5 +1,7 @@
 """From a configuration to a torch module as a network: what its arguments follow from, which weights change."""
 
+import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from annealtrain.nn.run_module import RunModule
     from annealtrain.optimizers.rest import Rest
 
+log = logging.getLogger(__name__)
 RULES = {
     "init": optional(Rule("a run folder or a .pt file", lambda value: isinstance(value, str) and value != "")),
     "trainable": optional(
@@ -25,8 +28,12 @@ RULES = {
         )
     ),
     "precision": one_of("float32", "bfloat16"),
+    "device": Rule(
+        "cpu, cuda or a GPU's number, as cuda:1",
+        lambda value: isinstance(value, str) and bool(re.fullmatch(r"cpu|cuda(:\d{1,4})?", value)),
+    ),
 }
-BEFORE = {"init": None, "trainable": None, "precision": "float32"}
+BEFORE = {"init": None, "trainable": None, "precision": "float32", "device": "cpu"}
 # Of optimizers and solvers that now have a choice, and the own values that they read.
 NODES_BEFORE: dict[str, dict[str, Any]] = {
     "optimizer": {
@@ -43,6 +50,33 @@ NODES_BEFORE: dict[str, dict[str, Any]] = {
     "solver": {"num_blocks": 0},
 }
 LABELS = ("name",)  # of a model's node, no arguments of its class
+
+
+def on_this_machine(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's configuration, on the CPU where its GPU is not found here, which is said in the log."""
+    if config["device"] == "cpu":
+        return config
+    if _devices().is_there(config["device"]):
+        return config
+    log.warning("the run's device=%s is not on this machine: device=cpu is taken, equal to rounding", config["device"])
+    return {**config, "device": "cpu"}
+
+
+def gpu_of(config: dict[str, Any]) -> str | None:
+    """Return the name of the GPU that a run computes on, None where it is on the CPU."""
+    if not is_module(config) or config["device"] == "cpu":
+        return None
+    found: str | None = _devices().gpu_name(config["device"])
+    return found
+
+
+def _devices() -> Any:
+    from annealtrain.nn.torch_network import import_torch
+
+    import_torch("device=cuda")
+    from annealtrain.nn import torch_device
+
+    return torch_device
 
 
 def is_module(config: dict[str, Any]) -> bool:
@@ -101,14 +135,13 @@ def network(
     trainable: list[int | str] | None,
     rest: "Rest | None",
     *,
-    seed: int,
     anneals: bool,
-    precision: str = "float32",
+    **settings: Any,
 ) -> "RunModule":
     """Return a module as a network; layers that `trainable` leaves out are frozen.
 
     rest: makes what trains parameters that no Hamiltonian takes. anneals: whether there are any; without a rest those
-    parameters are frozen then. precision: of training passes, see RunModule.
+    parameters are frozen then. settings: seed, precision and device, see RunModule.
     """
     import torch
 
@@ -123,7 +156,7 @@ def network(
                 parameter.requires_grad_(False)
     shape = "x".join(map(str, in_shape))
     try:
-        made = RunModule(module, tuple(in_shape), rest=rest if anneals else None, seed=seed, precision=precision)
+        made = RunModule(module, tuple(in_shape), rest=rest if anneals else None, **settings)
     except InputError:
         raise
     except Exception as error:  # whatever a module raises of what it cannot take

@@ -36,6 +36,7 @@ BEFORE: dict[str, Any] = {
     "progress": "auto",
     "resume": False,
     "threads": None,
+    "device": "cpu",
 }
 
 

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 def state_file(network: RunModule) -> bytes:
     """Return what torch.save writes of the module's state dict."""
     buffer = io.BytesIO()
-    torch.save(dict(network.module.state_dict()), buffer)
+    torch.save({name: tensor.cpu() for name, tensor in network.module.state_dict().items()}, buffer)
     return buffer.getvalue()
 
 
 def onnx_file(network: RunModule, about: Mapping[str, Any] | None = None) -> bytes:
     """Return the module in evaluation mode as an ONNX file, float32 whatever its own type is; see `onnx_model`."""
-    if network.dtype != torch.float32:  # what runtimes take, and have all layers for
+    if network.dtype != torch.float32 or network.device.type != "cpu":  # what runtimes take, and have all layers for
         network = copy.deepcopy(network)
-        network.module.float()
+        network.module.float().cpu()
     content: bytes = onnx_model(Outputs(network.module, network.run), network.in_shape, about).SerializeToString()
     return content
 

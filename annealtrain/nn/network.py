@@ -9,6 +9,7 @@ from annealtrain.nn.layer import forward_through
 from annealtrain.nn.layer_check import check_layer
 from annealtrain.nn.layers import Conv2d, Layer, Shape, TrainableLayer
 from annealtrain.nn.layout import CHUNK_SAMPLES, map_samples
+from annealtrain.nn.matrices import NUMPY
 from annealtrain.nn.named_arrays import require_same
 from annealtrain.nn.tape import Tape
 from annealtrain.runtime import memory, thread_pool
@@ -34,6 +35,7 @@ class Network:
     """
 
     is_chain = True  # a pass may begin at any layer
+    matrices = NUMPY
     has_more = False  # than the weights of its layers that training changes
     has_rest = False  # no optimizer beside that of the layers
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.named_arrays import require_same
+from annealtrain.nn.torch_device import seed_device, torch_device
 from annealtrain.nn.torch_layers import as_array
-from annealtrain.nn.torch_module import TorchModule, seed_device
+from annealtrain.nn.torch_module import TorchModule
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime.array_types import Array
 
@@ -22,16 +23,25 @@ class RunModule(TorchModule):
 
     Where all convolutions have 8, 16, 24, ... channels, images and kernels have their channels last in memory, as those
     are quicker so on a CPU; those of few channels are slower.
-    precision: float32; bfloat16: layers of training passes, forward and backward, compute in it as PyTorch's autocast
-    chooses, while weights, gradients by weights and passes of evaluation are float32.
+    device: that it is moved to, see `torch_device`. precision: float32; bfloat16: layers of training passes, forward
+    and backward, compute in it as PyTorch's autocast chooses, while weights, gradients by weights and passes of
+    evaluation are float32.
     """
 
     remedy = "take that alone out of it"
 
     def __init__(
-        self, module: nn.Module, in_shape: Shape | None = None, *, precision: str = "float32", **settings: Any
+        self,
+        module: nn.Module,
+        in_shape: Shape | None = None,
+        *,
+        precision: str = "float32",
+        device: str = "cpu",
+        **settings: Any,
     ) -> None:
         self.precision = precision
+        if device != "cpu":
+            module.to(torch_device(device))
         kernels = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
         self._has_channels_last = bool(kernels) and all(part.out_channels % 8 == 0 for part in kernels)
         if self._has_channels_last:

@@ -55,6 +55,10 @@ class Tape:
                 d = layers[k].adjoint(found[-1])
         return found[::-1]
 
+    def pairs(self, outputs: Array) -> list[tuple[Any, Any]]:
+        """Return the inputs of each layer and the gradient of sum(outputs * self.outputs) with respect to its z."""
+        return list(zip(self.inputs, self.backward(outputs), strict=True))
+
     def gradients(self, outputs: Array) -> list[Array]:
         """Return the gradient of sum(outputs * self.outputs) by each layer's weights, (M, N)."""
         both = zip(self.network.trainable, self.inputs, self.backward(outputs), strict=True)

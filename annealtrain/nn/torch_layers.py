@@ -1,7 +1,8 @@
 """Layers of a PyTorch module as optimizers see them: weights (M, N), what they see, their gradients.
 
-Arrays are NumPy's, on the CPU; x and dz have the samples first. The pre-activations of a layer that is applied at
-several places are (Q, M, *places): a Linear on sequences (Q, T, N) has its tokens there, as a convolution its sites.
+Arrays are NumPy's, on the CPU. x and dz have the samples first; of tensors, wherever they lie, tensors follow. The
+pre-activations of a layer that is applied at several places are (Q, M, *places): a Linear on sequences (Q, T, N) has
+its tokens there, as a convolution its sites.
 """
 
 from collections.abc import Sequence
@@ -22,9 +23,13 @@ KINDS = "Conv2d, Linear"
 
 def as_array(tensor: Tensor) -> Array:
     """Return a tensor as NumPy's, on the CPU, in single precision where NumPy has not its own or it is half."""
-    tensor = tensor.detach().cpu()
-    found: Array = (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    found: Array = at_least_single(tensor.detach().cpu()).numpy()
     return found
+
+
+def at_least_single(tensor: Tensor) -> Tensor:
+    """Return a tensor in single precision where it is half."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def logits(found: Any) -> Any:
@@ -104,27 +109,31 @@ class TorchLayer:
         """Return pre-activations, as the module gives them, as (Q, M, *places)."""
         raise NotImplementedError
 
-    def unfold(self, x: Array) -> Array:
+    def unfold(self, x: Any) -> Any:
         """Return what one unit's weights see, (R, N), sample by sample and place by place."""
         raise NotImplementedError
 
-    def flatten_outputs(self, y: Array) -> Array:
+    def flatten_outputs(self, y: Any) -> Any:
         """Return y (Q, *out_shape) as (R, M), in the order of `unfold`."""
-        return np.moveaxis(y, 1, -1).reshape(-1, y.shape[1])
+        moved = y.movedim(1, -1) if isinstance(y, Tensor) else np.moveaxis(y, 1, -1)
+        return moved.reshape(-1, y.shape[1])
 
     def gradient(self, x: Array, dz: Array) -> Array:
         """Return d/dW sum(dz * z), (M, N)."""
         found: Array = self.sample_gradients(x, dz).sum(axis=0)
         return found
 
-    def sample_gradients(self, x: Array, dz: Array) -> Array:
+    def sample_gradients(self, x: Any, dz: Any) -> Any:
         """Return the same for each sample alone, (Q, M, N)."""
         rows = self.unfold(x).reshape(len(x), -1, self.weight_shape[1])
-        found: Array = np.matmul(dz.reshape(*dz.shape[:2], -1), rows)
-        return found
+        return dz.reshape(*dz.shape[:2], -1) @ rows
 
-    def _with_bias_column(self, rows: Array) -> Array:
-        return np.hstack([rows, np.full((len(rows), 1), -1, rows.dtype)]) if self.has_bias else rows
+    def _with_bias_column(self, rows: Any) -> Any:
+        if not self.has_bias:
+            return rows
+        if isinstance(rows, Tensor):
+            return torch.hstack([rows, rows.new_full((len(rows), 1), -1)])
+        return np.hstack([rows, np.full((len(rows), 1), -1, rows.dtype)])
 
 
 class TorchLinear(TorchLayer):
@@ -137,7 +146,7 @@ class TorchLinear(TorchLayer):
     def units_first(self, z: Tensor) -> Tensor:
         return z.movedim(-1, 1)
 
-    def unfold(self, x: Array) -> Array:
+    def unfold(self, x: Any) -> Any:
         return self._with_bias_column(x.reshape(-1, x.shape[-1]))
 
     def gradient(self, x: Array, dz: Array) -> Array:
@@ -158,21 +167,22 @@ class TorchConv2d(TorchLayer):
     def has_shared_rows(self) -> bool:
         return bool(self.module.groups == 1)
 
-    def unfold(self, x: Array) -> Array:
+    def unfold(self, x: Any) -> Any:
         patches = self._patches(x)
         return self._with_bias_column(patches.swapaxes(1, 2).reshape(-1, patches.shape[1]))
 
-    def sample_gradients(self, x: Array, dz: Array) -> Array:
+    def sample_gradients(self, x: Any, dz: Any) -> Any:
         count, groups = len(x), self.module.groups
         M, N = self.weight_shape
         patches = self._patches(x).reshape(count, groups, N - self.has_bias, -1)
         flat = dz.reshape(count, groups, M // groups, -1)
-        found: Array = np.matmul(flat, patches.swapaxes(2, 3)).reshape(count, M, -1)
+        found = (flat @ patches.swapaxes(2, 3)).reshape(count, M, -1)
         if not self.has_bias:
             return found
-        return np.concatenate([found, -flat.sum(axis=3).reshape(count, M, 1)], axis=2)
+        of_bias = -flat.sum(axis=3).reshape(count, M, 1)
+        return torch.cat([found, of_bias], dim=2) if isinstance(x, Tensor) else np.concatenate([found, of_bias], axis=2)
 
-    def _patches(self, x: Array) -> Array:
+    def _patches(self, x: Any) -> Any:
         """Return what is under the kernel at each site, (Q, C K L, sites)."""
         module, windows, margin = self.module, torch.as_tensor(x), self._margin()
         if any(margin):
@@ -182,8 +192,8 @@ class TorchConv2d(TorchLayer):
             whole = module.dilation[axis] * (module.kernel_size[axis] - 1) + 1
             windows = windows.unfold(2 + axis, whole, module.stride[axis])
         seen = windows[..., :: module.dilation[0], :: module.dilation[1]].permute(0, 1, 4, 5, 2, 3)
-        found: Array = seen.reshape(len(x), prod(seen.shape[1:4]), -1).numpy()
-        return found
+        found = seen.reshape(len(x), prod(seen.shape[1:4]), -1)
+        return found if isinstance(x, Tensor) else found.numpy()
 
     def _margin(self) -> list[int]:
         """Return the columns before and behind, the rows above and below, as `pad` takes them."""

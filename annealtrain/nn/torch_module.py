@@ -16,8 +16,11 @@ from torch import Tensor, nn
 from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.layout import PREDICTED, TAPED
+from annealtrain.nn.matrices import NUMPY, Matrices
 from annealtrain.nn.torch_buffers import buffers_aside
+from annealtrain.nn.torch_device import seed_device
 from annealtrain.nn.torch_layers import TorchLayer, as_array, choices, chosen, dtype_of, logits, require_values
+from annealtrain.nn.torch_matrices import TorchMatrices
 from annealtrain.nn.torch_parts import parts_from
 from annealtrain.nn.torch_rest import first_rates, rest_optimizer
 from annealtrain.nn.torch_tape import TorchTape, eagerly
@@ -74,6 +77,11 @@ class TorchModule:
     @property
     def device(self) -> torch.device:
         return next(self.module.parameters()).device
+
+    @property
+    def matrices(self) -> Matrices:
+        """Where the curvature of its layers is computed and kept: with NumPy, or on the GPU that the module is on."""
+        return NUMPY if self.device.type == "cpu" else TorchMatrices(self.device)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -287,10 +295,3 @@ class TorchModule:
             words = np.random.SeedSequence([self.seed, step, current_ranks().rank]).generate_state(1, np.uint64)
             seed_device(int(words[0]) >> 1, self.device)
             yield
-
-
-def seed_device(seed: int, device: torch.device) -> None:
-    """Seed what a pass on a device draws from; torch.manual_seed also writes down who called it, in milliseconds."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)

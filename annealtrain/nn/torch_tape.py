@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from annealtrain.errors import InputError
-from annealtrain.nn.torch_layers import TorchLayer, as_array
+from annealtrain.nn.torch_layers import TorchLayer, as_array, at_least_single
+from annealtrain.nn.torch_matrices import TorchMatrices
 from annealtrain.runtime.array_types import Array
 
 HIDDEN = "the module makes activations anew, by torch.utils.checkpoint, in a form that hides gradients"
@@ -47,7 +49,12 @@ class TorchTape:
             for hook in hooks:
                 hook.remove()
         self.outputs: Array = as_array(self._given)
-        self.inputs: list[Any] = [None] * begun + [self._input(k) for k in range(begun, len(layers))]
+        self._begun = begun
+
+    @cached_property
+    def inputs(self) -> list[Any]:
+        """What each layer saw, NumPy's."""
+        return [None if k < self._begun else as_array(self._input(k)) for k in range(len(self._seen))]
 
     def _keep(self, k: int, layer: TorchLayer) -> Callable[..., None]:
         def hook(module: Any, args: tuple[Tensor, ...], kwargs: dict[str, Any], z: Tensor) -> None:
@@ -60,16 +67,28 @@ class TorchTape:
 
         return hook
 
-    def _input(self, k: int) -> Array:
+    def _input(self, k: int) -> Tensor:
         if self._seen[k] is None:
-            return np.zeros((len(self.outputs), *self.network.trainable[k].in_shape), self.outputs.dtype)
-        return as_array(self._seen[k])
+            found: Tensor = self._given.new_zeros((len(self.outputs), *self.network.trainable[k].in_shape))
+        else:
+            found = self._seen[k]
+        return found
 
     def backward(self, outputs: Array, first: int = 0) -> list[Array]:
         """Return the gradient of sum(outputs * self.outputs) with respect to z_k for k = first, first + 1, ...
 
         outputs: (Q, C). Each gradient is (Q, *out_shape).
         """
+        return [np.ascontiguousarray(as_array(found)) for found in self._back(outputs, first)]
+
+    def pairs(self, outputs: Array) -> list[tuple[Any, Any]]:
+        """Return the inputs of each layer and the gradient by its z, where the module's matrices lie."""
+        if isinstance(self.network.matrices, TorchMatrices):
+            found = enumerate(self._back(outputs, 0))
+            return [(at_least_single(self._input(k)), at_least_single(dz)) for k, dz in found]
+        return list(zip(self.inputs, self.backward(outputs), strict=True))
+
+    def _back(self, outputs: Array, first: int) -> list[Tensor]:
         layers = self.network.trainable[first:]
         edges = [edge for edge in self._edges[first:] if edge is not None]
         grads = iter(self._grad(edges, outputs))
@@ -77,9 +96,9 @@ class TorchTape:
         for layer, edge in zip(layers, self._edges[first:], strict=True):
             grad = None if edge is None else next(grads)
             if grad is None:
-                found.append(np.zeros((len(self.outputs), *layer.out_shape), self.outputs.dtype))
+                found.append(self._given.new_zeros((len(self.outputs), *layer.out_shape)))
             else:
-                found.append(np.ascontiguousarray(as_array(layer.units_first(grad))))
+                found.append(layer.units_first(grad))
         return found
 
     def hides(self, k: int) -> bool:

@@ -161,7 +161,7 @@ class Backpropagation(Optimizer):
         self._optimizer.zero_grad()
         behind = self._put_nearest(grid) if grid is not None else []
         found = self._body(inputs, self._weights)
-        (mse_loss if self.loss == "mse" else cross_entropy)(found, outputs).backward()
+        (mse_loss if self.loss == "mse" else cross_entropy)(found, outputs.to(found.device)).backward()
         for w, value in zip(self._weights, behind, strict=False):
             w.data.copy_(value)
         self._optimizer.step()
@@ -196,4 +196,5 @@ class Backpropagation(Optimizer):
             if any(moment.shape != w.shape for name, moment in held.items() if name != "step"):
                 raise ValueError(f"moments of weights {k} have another shape than {tuple(w.shape)}")
             if held:  # none after epoch 0
-                self._optimizer.state[w] = {n: one if n == "step" else one.to(w.dtype) for n, one in held.items()}
+                to = {name: torch.float32 if name == "step" else w.dtype for name in held}
+                self._optimizer.state[w] = {name: one.to(w.device, to[name]) for name, one in held.items()}

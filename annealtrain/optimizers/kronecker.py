@@ -130,6 +130,7 @@ class Kronecker(FloatKronecker):
             weight_decay=self.weight_decay,
             power=self.power,
             ranks=self._ranks,
+            matrices=self.network.matrices,
         )
 
     def step_bytes(self, network: Model, samples: int, threads: int) -> int:
@@ -150,6 +151,7 @@ class Kronecker(FloatKronecker):
                 self._measure_curvature(batch, step)
             owners = self._ranks.shared_out([M * N * N for M, N in (layer.weight_shape for layer in layers)])
             own = [k for k, owner in enumerate(owners) if owner == self._ranks.rank]
+            self._model.prepare(own)
             problems = {k: self._layer_problem(k, step) for k in own}
         with timer.stage("anneal_s"):
             solver = self.solver.resolve_schedules(step.epoch, step.epochs)

@@ -1,18 +1,29 @@
 """What the shared Hamiltonians of layers are made of: averages of the gradient and of two factors of the curvature."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from annealtrain.hamiltonian.layer_problem import LayerProblem
 from annealtrain.hamiltonian.penalty import PenaltyModel
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn.losses import Loss
+from annealtrain.nn.matrices import NUMPY, Matrices
 from annealtrain.nn.model import Model, ModelLayer, ModelTape
 from annealtrain.optimizers.moving_average import MovingAverage
-from annealtrain.runtime import thread_pool
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.ranks import ALONE, Ranks
 
 FORMS = ("sites", "expand", "reduce")
+
+
+class Preconditioner(NamedTuple):
+    """What a layer's Hamiltonians are made with: J, and the matrix (Gamma + damping g I)^-p / r^p from h to H / eta."""
+
+    couplings: Couplings
+    back: Any
+    J: Any  # that of the couplings, where the matrices lie
 
 
 class KroneckerModel:
@@ -25,6 +36,7 @@ class KroneckerModel:
     in all directions of the layer at once, as in Shampoo (Gupta, Koren and Singer, arXiv:1802.09568) and, weight by
     weight, in Adam: the curvature's small directions, where h is mostly noise, are then not blown up by their inverse.
     form: of the factors of a layer with sites, see `kronecker_factors`. ranks: processes that measure together.
+    matrices: where R, Gamma and J lie; gradients, weights and Hamiltonians are NumPy's.
     """
 
     def __init__(
@@ -38,27 +50,30 @@ class KroneckerModel:
         weight_decay: float = 0.0,
         power: float = 1.0,
         ranks: Ranks = ALONE,
+        matrices: Matrices = NUMPY,
     ) -> None:
+        self.matrices = matrices
         self.damping, self.form, self.weight_decay, self.power, self.ranks = damping, form, weight_decay, power, ranks
         self.gradient = MovingAverage([np.zeros(shape) for shape in shapes], momentum)  # h
-        self.input_factor = MovingAverage([np.zeros((N, N)) for _, N in shapes], memory)  # R
-        self.output_factor = MovingAverage([np.zeros((M, M)) for M, _ in shapes], memory)  # Gamma
-        self._preconditioners: dict[int, tuple[Couplings, Array]] = {}
+        self.input_factor = MovingAverage([matrices.zeros(N, N) for _, N in shapes], memory)  # R
+        self.output_factor = MovingAverage([matrices.zeros(M, M) for M, _ in shapes], memory)  # Gamma
+        self._preconditioners: dict[int, Preconditioner] = {}
 
     def measure(self, network: Model, tape: ModelTape, probe: Array) -> None:
         """Take in the curvature that a pass shows: d(probe . outputs)/dW has the Gauss-Newton block as mean square."""
-        back = tape.backward(probe)
+        pairs, matrices = tape.pairs(probe), self.matrices
 
         def part(k: int) -> Sums:
-            return factor_sums(network.trainable[k], tape.inputs[k], back[k], self.form, len(probe))
+            return factor_sums(network.trainable[k], *pairs[k], self.form, len(probe), matrices)
 
-        found = thread_pool.parallel_map(part, range(len(back)))
+        found = matrices.each(part, range(len(pairs)))
         if self.ranks.size > 1:
             counts = [np.array([each[2], each[3]], np.float64) for each in found]
-            total = self.ranks.sums([each for R, gamma, *_ in found for each in (R, gamma)] + counts)
+            total = self.ranks.sums([matrices.array(each) for R, gamma, *_ in found for each in (R, gamma)] + counts)
             half = len(total) - len(counts)
             found = [
-                (total[2 * k], total[2 * k + 1], int(count[0]), int(count[1])) for k, count in enumerate(total[half:])
+                (*map(matrices.own, total[2 * k : 2 * k + 2]), int(count[0]), int(count[1]))
+                for k, count in enumerate(total[half:])
             ]
         factors = [as_means(*each) for each in found]
         self.input_factor.add([R for R, _ in factors])
@@ -72,24 +87,30 @@ class KroneckerModel:
         whole = objective.probe(np.repeat(outputs, self.ranks.size, axis=0), random)
         return whole[self.ranks.rank :: self.ranks.size]
 
-    def preconditioner(self, k: int) -> tuple[Couplings, Array]:
-        """Return a layer's J and the matrix (Gamma + damping g I)^-p / r^p from its h to H / eta; they are kept."""
+    def prepare(self, layers: Sequence[int]) -> None:
+        """Make the preconditioners of several layers side by side."""
+        self.matrices.each(self.preconditioner, layers)
+
+    def preconditioner(self, k: int) -> Preconditioner:
+        """Return that of a layer; it is kept until the curvature is measured anew."""
         if k not in self._preconditioners:
             self._preconditioners[k] = self._precondition(self.input_factor.sums[k], self.output_factor.sums[k])
         return self._preconditioners[k]
 
-    def _precondition(self, R: Array, gamma: Array) -> tuple[Couplings, Array]:
-        scale = 1 / self.input_factor.weight
+    def _precondition(self, R: Any, gamma: Any) -> Preconditioner:
+        matrices, scale = self.matrices, 1 / self.input_factor.weight
         r, g = (float(total.diagonal().mean()) * scale for total in (R, gamma))
         if r == 0 or g == 0:  # nothing of the layer reaches the outputs
-            return Couplings(np.zeros_like(R)), np.zeros_like(gamma)
-        J = R * (scale / r) + self.damping * np.eye(len(R))
-        damped = gamma * scale + self.damping * g * np.eye(len(gamma))
+            J, back = matrices.zeros(*R.shape), matrices.zeros(*gamma.shape)
+            return Preconditioner(Couplings(matrices.array(J)), back, J)
+        J = R * (scale / r) + self.damping * matrices.eye(len(R))
+        damped = gamma * scale + self.damping * g * matrices.eye(len(gamma))
         if self.power == 1:
-            back = np.linalg.inv(damped) / r
+            back = matrices.inverse(damped) / r
         else:
-            J, back = _power(J, self.power), _power(damped, -self.power) / r**self.power
-        return Couplings(J, np.ones(len(J), bool)), back
+            J, back = (power(matrices, *each) for each in ((J, self.power), (damped, -self.power)))
+            back = back / r**self.power
+        return Preconditioner(Couplings(matrices.array(J), np.ones(len(J), bool)), back, J)
 
     def problem(
         self,
@@ -108,14 +129,16 @@ class KroneckerModel:
         J as if Gamma were g I: its mean over units, divided by r g. free: which weights of a unit may change, (N,)
         bool; None: all.
         """
-        couplings, inverse = self.preconditioner(k)
-        h = self.gradient.mean(k)
+        couplings, back, J = self.preconditioner(k)
+        h, matrices = self.gradient.mean(k), self.matrices
         if penalty is not None:
             h = h + penalty.gradient
             couplings = self._bent(couplings, k, penalty)
-        fields = eta * (inverse @ h)
+            J = matrices.own(couplings.J)
+        H = eta * (back @ matrices.own(h))
         if self.weight_decay:
-            fields = fields + (2 * eta * self.weight_decay) * (weights @ couplings.J)
+            H = H + (2 * eta * self.weight_decay) * (matrices.own(weights) @ J)
+        fields = matrices.array(H)
         S0 = np.zeros_like(fields)
         if free is not None:
             couplings, fields = Couplings(couplings.J, couplings.live & free), np.where(free, fields, 0.0)
@@ -124,7 +147,7 @@ class KroneckerModel:
 
     def _bent(self, couplings: Couplings, k: int, penalty: PenaltyModel) -> Couplings:
         """Return J with a penalty's curvature."""
-        unit = float(np.diagonal(self.input_factor.mean(k)).mean() * np.diagonal(self.output_factor.mean(k)).mean())
+        unit = float(self.input_factor.mean(k).diagonal().mean() * self.output_factor.mean(k).diagonal().mean())
         if unit == 0:
             return couplings
         bent = np.broadcast_to(penalty.curvature, penalty.weights.shape).mean(axis=0)
@@ -132,29 +155,33 @@ class KroneckerModel:
 
     def curved(self, k: int, change: Array) -> float:
         """Return the second-order part of the loss's change that a layer's change (M, N) is to bring."""
-        return float(((self.output_factor.mean(k) @ change @ self.input_factor.mean(k)) * change).sum())
+        own = self.matrices.own(change)
+        return float(((self.output_factor.mean(k) @ own @ self.input_factor.mean(k)) * own).sum())
 
     @property
     def _averages(self) -> dict[str, MovingAverage]:
         return {"gradient": self.gradient, "input_factor": self.input_factor, "output_factor": self.output_factor}
 
     def state(self) -> dict[str, Array]:
-        return {key: array for name, average in self._averages.items() for key, array in average.state(name).items()}
+        held = {key: own for name, average in self._averages.items() for key, own in average.state(name).items()}
+        return {key: own if isinstance(own, np.ndarray) else self.matrices.array(own) for key, own in held.items()}
 
     def restore(self, state: dict[str, Array]) -> None:
         for name, average in self._averages.items():
             average.restore(name, state)
+        for average in (self.input_factor, self.output_factor):
+            average.sums = [self.matrices.own(total) for total in average.sums]
         self._preconditioners.clear()
 
 
-def _power(A: Array, power: float) -> Array:
+def power(matrices: Matrices, A: Any, exponent: float) -> Any:
     """Return a power of a symmetric matrix that is positive definite."""
-    values, vectors = np.linalg.eigh(A)
-    root = vectors * values ** (power / 2)
+    values, vectors = matrices.eigh(A)
+    root = vectors * values ** (exponent / 2)
     return root @ root.T  # to the last bit its own transpose
 
 
-Sums = tuple[Array, Array, int, int]
+Sums = tuple[Any, Any, int, int]
 
 
 def kronecker_factors(layer: ModelLayer, x: Array, dz: Array, form: str = "sites") -> tuple[Array, Array]:
@@ -173,29 +200,30 @@ def kronecker_factors(layer: ModelLayer, x: Array, dz: Array, form: str = "sites
     return as_means(*factor_sums(layer, x, dz, form))
 
 
-def factor_sums(layer: ModelLayer, x: Array, dz: Array, form: str = "sites", samples: int | None = None) -> Sums:
+def factor_sums(
+    layer: ModelLayer, x: Any, dz: Any, form: str = "sites", samples: int | None = None, matrices: Matrices = NUMPY
+) -> Sums:
     """Return R and Gamma as sums, float64, and of how many each is the sum; Gamma of 0: of trace 1 in the end.
 
     samples: whose mean the loss is; None: the q of x. They differ where a module lays tokens or frames of a sample
-    beside each other before a layer, or before its outputs.
+    beside each other before a layer, or before its outputs. matrices: where x and dz lie.
     """
     count = len(x)
     samples = samples or count
     if dz.ndim == 2 and layer.has_shared_rows:
-        u, b = layer.unfold(x).astype(np.float64), dz.reshape(count, -1).astype(np.float64)
+        u, b = matrices.double(layer.unfold(x)), matrices.double(dz.reshape(count, -1))
         return u.T @ u, b.T @ b, count, samples
     if layer.has_shared_rows and (form != "sites" or layer.is_on_tokens):
         M, N = layer.weight_shape
-        u, b = layer.unfold(x).astype(np.float64), layer.flatten_outputs(dz).astype(np.float64)
+        u, b = matrices.double(layer.unfold(x)), matrices.double(layer.flatten_outputs(dz))
         if form == "reduce":
             u, b = u.reshape(count, -1, N).mean(axis=1), b.reshape(count, -1, M).sum(axis=1)
         return u.T @ u, b.T @ b, len(u), samples
     S = layer.sample_gradients(x, dz)
     flat = S.reshape(-1, S.shape[2])
-    gamma = np.matmul(S, S.swapaxes(1, 2)).sum(axis=0, dtype=np.float64)
-    return (flat.T @ flat).astype(np.float64), gamma, samples, 0
+    return matrices.double(flat.T @ flat), matrices.sum_of_squares(S), samples, 0
 
 
-def as_means(R: Array, gamma: Array, rows: int, samples: int) -> tuple[Array, Array]:
+def as_means(R: Any, gamma: Any, rows: int, samples: int) -> tuple[Any, Any]:
     """Return the factors of their sums."""
-    return R / rows, gamma / (samples or np.trace(gamma) or 1.0)
+    return R / rows, gamma / (samples or gamma.trace() or 1.0)

@@ -1,6 +1,7 @@
 """Exponential averages of arrays over the steps of a run."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class MovingAverage:
 
     def state(self, name: str) -> dict[str, Array]:
         """Return what going on needs, under names that begin with `name`."""
-        return {f"{name}_count": np.array(self.count), **{f"{name}_{k}": s.copy() for k, s in enumerate(self.sums)}}
+        return {f"{name}_count": np.array(self.count), **{f"{name}_{k}": deepcopy(s) for k, s in enumerate(self.sums)}}
 
     def restore(self, name: str, state: dict[str, Array]) -> None:
         """Take back what `state` returned."""

@@ -21,8 +21,8 @@ PACKAGES = (
 ROUNDING = ("numpy", "scipy", "torch")  # those that compute a score
 
 
-def provenance(seed: int, command: str, digest: str) -> Row:
-    """Return what meta.json says of a run. digest: the fingerprint of its settings."""
+def provenance(seed: int, command: str, digest: str, gpu: str | None = None) -> Row:
+    """Return what meta.json says of a run. digest: the fingerprint of its settings. gpu: the name of one it runs on."""
     return {
         "command": command,
         "seed": seed,
@@ -33,7 +33,7 @@ def provenance(seed: int, command: str, digest: str) -> Row:
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "machine": platform.platform(),
-        "blas": blas_kernel(),
+        "blas": _kernel(gpu),
         "cores": thread_pool.available_threads(),
     }
 
@@ -51,9 +51,18 @@ def require_same_data(folder: Path, meta: Row, about: Row) -> None:
         )
 
 
-def differences(meta: Row) -> list[str]:
-    """Return what rounds otherwise here than where a run was made, each with both values; none on the same machine."""
-    here, made_on = kernel_text(blas_kernel()), kernels_of(meta)
+def _kernel(gpu: str | None) -> Row | None:
+    """Return what does a run's sums: the BLAS kernel, and a GPU."""
+    kernel = blas_kernel()
+    return kernel if gpu is None else {**(kernel or {}), "gpu": gpu}
+
+
+def differences(meta: Row, gpu: str | None = None) -> list[str]:
+    """Return what rounds otherwise here than where a run was made, each with both values; none on the same machine.
+
+    gpu: the name of one that is computed on.
+    """
+    here, made_on = kernel_text(_kernel(gpu)), kernels_of(meta)
     found = [] if made_on == [here] else [f"made on {', '.join(made_on)}, scored on {here}"]
     packages = meta.get("packages") or {}
     pairs = {name: (packages.get(name), _version(name)) for name in ROUNDING} | {

@@ -77,9 +77,7 @@ class RunRecorder:
         made_on, here = kernels_of(held), kernel_text(meta.get("blas"))
         if here not in made_on:
             resumed["resumed_blas"] = [*resumed_kernels(held), meta.get("blas")]
-            self.warning = (
-                f"begun on another BLAS kernel ({', '.join(made_on)}; here {here}): sums are rounded otherwise"
-            )
+            self.warning = f"begun on other kernels ({', '.join(made_on)}; here {here}): sums are rounded otherwise"
         if extended:  # in this order: a run that is killed in between can be given its epochs again
             (self.folder / RESULT).unlink(missing_ok=True)
             self.write_json(META, held | {NEXT_HASH: meta["config_hash"]})

@@ -10,7 +10,7 @@ from annealtrain.runs.tables import shown
 from annealtrain.runtime.array_types import Row
 
 # Settings that change how a run is done, not its numbers; and the one over which groups are averaged.
-INDIFFERENT = {"resume", "progress", "threads", "data_dir", "dataset.data_dir"}
+INDIFFERENT = {"resume", "progress", "threads", "device", "data_dir", "dataset.data_dir"}
 SEED = "seed"
 # The settings that a reader looks for first: a group is told by these where they suffice.
 FIRST = ("method", "model", "dataset", "optimizer", "solver", "grid", "bits", "levels", "alpha", "samples", "bias")

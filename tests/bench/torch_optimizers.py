@@ -118,7 +118,7 @@ class Rival(Optimizer):
         network = self.network
         with network.training(step.number):
             found = network.run(batch.inputs)
-            loss = functional.cross_entropy(found, torch.from_numpy(np.ascontiguousarray(batch.outputs)))
+            loss = functional.cross_entropy(found, torch.from_numpy(np.ascontiguousarray(batch.outputs)).to(found))
             network.module.zero_grad()
             loss.backward()
         for parameter, view in self._views:

@@ -24,6 +24,8 @@ import torch
 from annealtrain.errors import Diverged
 from annealtrain.experiment.builder import Experiment, build
 from annealtrain.experiment.compose import compose_config
+from annealtrain.experiment.config import INDIFFERENT
+from annealtrain.nn.torch_network import torch_threads
 from annealtrain.runtime import thread_pool
 from annealtrain.training.trainer import Trainer
 from bench.results import Results
@@ -41,7 +43,7 @@ class Part:
 
     def read(self, trainer: Trainer) -> list[dict[str, Any]]:
         """Let the trainer go on from what is held; return the rows of the epochs that are done."""
-        held = torch.load(self.path, weights_only=False) if self.path.exists() else {}
+        held = torch.load(self.path, map_location="cpu", weights_only=False) if self.path.exists() else {}
         if held.get("key") != self.key:
             return []
         trainer.network.take_others(held["weights"])
@@ -84,6 +86,7 @@ def trained(name: str, settings: Settings, run: dict[str, Any], more: list[str],
             optimizer = Rival(name, settings)
         experiment.optimizer.prepare(experiment.network, experiment.steps)
         sets = experiment.trainer().sets
+        torch_threads(experiment.threads)  # the runner's own backpropagation, in whose place the rival is, takes one
         if run["stage"] == "tune":
             del sets["test"]
         trainer = Trainer(
@@ -142,7 +145,8 @@ def do(
             tell(f"{name} is left out: pip install {NEEDS[name].replace('_', '-')}")
             continue
         began = time.perf_counter()
-        part = Part(results.path.with_suffix(".part"), {**key, "more": more})
+        settled = [word for word in more if word.partition("=")[0] not in INDIFFERENT]
+        part = Part(results.path.with_suffix(".part"), {**key, "more": settled})
         found = trained(name, settings, run, more, part)
         line = {**key, "epochs_done": found.pop("epochs"), **found, "seconds": time.perf_counter() - began}
         results.add(line, told=False)

@@ -109,7 +109,8 @@ class Annealed:
 
     def new_model(self, layers: Sequence[TorchLayer]) -> KroneckerModel:
         """Return averages of nothing yet, of some layers."""
-        return KroneckerModel([layer.weight_shape for layer in layers], ranks=self.ranks, **self.settings)
+        shapes, matrices = [layer.weight_shape for layer in layers], self.network.matrices
+        return KroneckerModel(shapes, ranks=self.ranks, matrices=matrices, **self.settings)
 
     def restored(self, layers: Sequence[TorchLayer], averages: Mapping[str, Tensor]) -> KroneckerModel | None:
         """Return the averages of some layers that a state holds, None where it is of no step; InputError for others."""

@@ -143,7 +143,7 @@ class TorchSource:
                 pass
             finally:
                 handle.remove()
-        rows = layer.unfold(as_array(seen[0]))
+        rows: Array = layer.unfold(as_array(seen[0]))
         return rows[:, : rows.shape[1] - layer.has_bias]
 
     def outputs(self, x: Tensor, *, is_float: bool = False) -> Array:
@@ -158,4 +158,5 @@ class TorchSource:
     def curvature(self, k: int, x: Tensor, signs: Array) -> Array:
         self._of_exact.trainable = [self._exact_layers[k]]
         dz = self._of_exact.tape(x).backward(signs.astype(np.float32))[0]
-        return self._exact_layers[k].flatten_outputs(dz)
+        found: Array = self._exact_layers[k].flatten_outputs(dz)
+        return found
