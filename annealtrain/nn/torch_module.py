@@ -80,8 +80,11 @@ class TorchModule:
 
     @property
     def matrices(self) -> Matrices:
-        """Where the curvature of its layers is computed and kept: with NumPy, or on the GPU that the module is on."""
-        return NUMPY if self.device.type == "cpu" else TorchMatrices(self.device)
+        """Where the curvature of its layers is computed and kept: with NumPy, or on the GPU that the module is on.
+
+        Devices of other kinds may have no float64.
+        """
+        return TorchMatrices(self.device) if self.device.type == "cuda" else NUMPY
 
     @property
     def dtype(self) -> torch.dtype:

@@ -83,9 +83,13 @@ class TorchTape:
 
     def pairs(self, outputs: Array) -> list[tuple[Any, Any]]:
         """Return the inputs of each layer and the gradient by its z, where the module's matrices lie."""
-        if isinstance(self.network.matrices, TorchMatrices):
-            found = enumerate(self._back(outputs, 0))
-            return [(at_least_single(self._input(k)), at_least_single(dz)) for k, dz in found]
+        matrices = self.network.matrices
+        if isinstance(matrices, TorchMatrices):  # parts of a module may be on other GPUs
+            seen, back = (
+                [at_least_single(one).to(matrices.device) for one in each]
+                for each in (map(self._input, range(len(self._seen))), self._back(outputs, 0))
+            )
+            return list(zip(seen, back, strict=True))
         return list(zip(self.inputs, self.backward(outputs), strict=True))
 
     def _back(self, outputs: Array, first: int) -> list[Tensor]:
