@@ -113,7 +113,8 @@ def _resume(arguments: list[str]) -> int:
     check_folder(given.folder)
     from annealtrain.commands.train import resume
 
-    resume(given.folder, shlex.join(["annealtrain", "resume", *arguments]), given.trust, given.data_dir, epochs)
+    here = {"trusted": given.trust, "data_dir": given.data_dir, "device": given.device}
+    resume(given.folder, shlex.join(["annealtrain", "resume", *arguments]), epochs=epochs, **here)
     return 0
 
 
@@ -125,7 +126,8 @@ def _eval(arguments: list[str]) -> int:
     check_folder(given.folder)
     from annealtrain.commands.evaluate import evaluate
 
-    return 0 if evaluate(given.folder, given.trust, given.data_dir, is_exact=given.exact) else 1
+    here = {"trusted": given.trust, "data_dir": given.data_dir, "device": given.device}
+    return 0 if evaluate(given.folder, is_exact=given.exact, **here) else 1
 
 
 def _estimate(arguments: list[str]) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+GPU_FULL = ("CUDA error: out of memory", "STATUS_ALLOC_FAILED", "CUDA out of memory")  # of PyTorch, cuBLAS, cuDNN
+
 
 class InputError(ValueError):
     """Something the user can put right: the command line prints its one line and exits with `code`."""
@@ -89,3 +91,14 @@ def own_place(error: BaseException) -> str | None:
 
 def _is_in(file: str, folders: Sequence[str]) -> bool:
     return "site-packages" in file or file.startswith(tuple(folders))
+
+
+def is_memory_full(error: BaseException) -> bool:
+    """Return whether an error says that memory is full, the CPU's or, as PyTorch and its libraries tell it, a GPU's."""
+    return isinstance(error, MemoryError) or is_gpu_memory_full(error)
+
+
+def is_gpu_memory_full(error: BaseException) -> bool:
+    """Return whether an error says that a GPU's memory is full."""
+    told = isinstance(error, RuntimeError) and any(text in str(error) for text in GPU_FULL)
+    return told or type(error).__name__ == "OutOfMemoryError"

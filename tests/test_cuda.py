@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
 from torch_networks import one_thread  # noqa: E402, F401
 
+from annealtrain.errors import InputError  # noqa: E402
 from annealtrain.experiment import model_of_run  # noqa: E402
 from annealtrain.experiment.config import config_hash  # noqa: E402
 from annealtrain.nn import torch_device  # noqa: E402
@@ -23,7 +24,8 @@ from annealtrain.nn.matrices import NUMPY  # noqa: E402
 from annealtrain.nn.run_module import RunModule  # noqa: E402
 from annealtrain.nn.torch_matrices import TorchMatrices  # noqa: E402
 from annealtrain.nn.torch_models import ResNet8, ViTTiny  # noqa: E402
-from annealtrain.optimizers.kronecker import Kronecker  # noqa: E402
+from annealtrain.nn.torch_module import TorchModule  # noqa: E402
+from annealtrain.optimizers.kronecker import Kronecker, kronecker_bytes  # noqa: E402
 from annealtrain.optimizers.kronecker_model import FORMS, KroneckerModel  # noqa: E402
 from annealtrain.solvers.annealing.simulated_annealing import SimulatedAnnealing  # noqa: E402
 from annealtrain.torch import IsingKronecker  # noqa: E402
@@ -266,6 +268,140 @@ def test_memory_that_is_full_is_told_in_one_line(cli, mine, monkeypatch, where):
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
     assert told in outcome.err
+
+
+def failing(error):
+    def fails(*given, **more):
+        raise error
+
+    return fails
+
+
+@pytest.mark.parametrize("place", ["to", "rehearse"])
+def test_a_gpu_that_is_full_at_the_start_is_told_as_such(cli, mine, monkeypatch, place):
+    error = RuntimeError("CUDA error: out of memory") if place == "to" else FULL["GPU"][0]
+    monkeypatch.setattr(torch_device, "torch_device", lambda name: torch.device("cpu"))
+    monkeypatch.setattr(RunModule, "rehearse" if place == "rehearse" else "meet", failing(error))
+    outcome = cli("train", *QUICK, OWN, "optimizer=kronecker", "hydra.run.dir=run")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "out of memory on the GPU: take a smaller batch_size or model, or device=cpu" in outcome.err
+
+
+class Dropped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+
+def own_loop(count, moved=lambda number: None, autocast=False):
+    """Take steps on an own loop; return the optimizer. moved: called before each."""
+    torch.manual_seed(0)
+    module, x, y = Dropped(), torch.randn(80, 3, 2, 2), torch.arange(80) % 3
+    opt = IsingKronecker(module, solver=SimulatedAnnealing(2, move="greedy", start="present"), threads=1, every=1)
+    for number in range(count):
+        moved(number)
+        opt.zero_grad()
+        F.cross_entropy(module(x), y).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            opt.step()
+    return opt
+
+
+def factors(opt):
+    return {name: value for name, value in opt.state_dict()["averages"].items() if "factor" in name}
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+def test_a_module_may_move_to_a_gpu_and_back_while_it_is_trained(monkeypatch, way):
+    """In the place of a GPU its form of matrices."""
+    there = TorchMatrices(torch.device("cpu"))
+    now = [way == "back"]
+    monkeypatch.setattr(TorchModule, "matrices", property(lambda self: there if now[0] else NUMPY))
+
+    def moved(number):
+        now[0] = (way == "there") == (number >= 2)
+
+    held = factors(own_loop(4, moved))
+    monkeypatch.undo()
+    for name, value in factors(own_loop(4)).items():
+        torch.testing.assert_close(held[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_curvature_on_a_gpu_is_in_full_precision_under_autocast(monkeypatch):
+    monkeypatch.setattr(TorchModule, "matrices", property(lambda self: TorchMatrices(torch.device("cpu"))))
+    held = factors(own_loop(1, autocast=True))
+    for name, value in factors(own_loop(1)).items():
+        torch.testing.assert_close(held[name], value, rtol=1e-2, atol=1e-3)  # the pass itself is in bfloat16
+    seen = []
+    TorchMatrices(torch.device("cpu")).each(lambda item: seen.append(torch.is_autocast_enabled("cpu")), [1])
+    with torch.autocast("cpu", torch.bfloat16):
+        TorchMatrices(torch.device("cpu")).each(lambda item: seen.append(torch.is_autocast_enabled("cpu")), [1])
+    assert seen == [False, False]
+
+
+def test_a_full_gpu_in_the_pass_that_is_looked_at_is_not_taken_for_the_loops_fault(monkeypatch):
+    error = FULL["GPU"][0]
+    opt = own_loop(1)
+    monkeypatch.setattr(TorchModule, "own_tape", failing(error))
+    with pytest.raises(torch.OutOfMemoryError):
+        opt.step()
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_dropout_is_seeded_on_the_gpu_that_it_is_drawn_on(monkeypatch, number):
+    current, seeded = [0], []
+
+    class Current:
+        def __init__(self, device):
+            self.device = device
+
+        def __enter__(self):
+            current.append(self.device.index)
+
+        def __exit__(self, *error):
+            current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", Current)
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: seeded.append((current[-1], seed)))
+    with torch.random.fork_rng(devices=[]):
+        torch_device.seed_device(5, torch.device("cuda", number))
+    assert seeded == [(number, 5)]
+
+
+def test_a_module_without_values_is_refused_before_it_is_moved():
+    with torch.device("meta"):
+        module = Dropped()
+    with pytest.raises(InputError, match="weights on the meta device, without values"):
+        RunModule(module, (3, 2, 2), device="cuda")
+
+
+def test_what_a_gpu_holds_is_not_asked_of_the_machines_memory(monkeypatch):
+    network = RunModule(ResNet8(), (3, 32, 32))
+    here = kronecker_bytes(network, 4096, 1)
+    monkeypatch.setattr(TorchModule, "matrices", property(lambda self: TorchMatrices(torch.device("cpu"))))
+    largest = max(8 * N * N for _, N in (layer.weight_shape for layer in network.trainable))
+    assert largest < kronecker_bytes(network, 4096, 1) < here / 5
+
+
+def test_a_run_is_scored_and_gone_on_with_on_another_device(cli, mine):
+    train(cli, "run", OWN, "epochs=1")
+    for command in ("eval", "resume"):
+        more = ("epochs=2",) if command == "resume" else ()
+        flags = ("run", *more, "--trust", "my_models")
+        outcome = cli(command, *flags, "--device", "gpu")
+        assert (outcome.code, "--device='gpu' is not cpu, cuda or a GPU's number" in outcome.err) == (2, True), outcome
+        if not HAS_GPU:
+            assert "device=cuda: PyTorch finds no GPU here" in cli(command, *flags, "--device", "cuda").err
+        assert cli(command, *flags, "--device", "cpu").code == 0
+    assert len(table(mine / "run" / "metrics.csv")) == 3
+
+
+@on_gpu
+def test_curvature_lies_on_the_modules_gpu():
+    assert RunModule(ResNet8(), (3, 16, 16), device="cuda").matrices.own(np.eye(2)).device.type == "cuda"
 
 
 def test_processes_that_train_together_have_a_gpu_each(monkeypatch):

@@ -409,8 +409,10 @@ def test_what_a_quantised_folder_is_not(
         assert said in refused(each, "q")
     with pytest.raises(InputError, match=said):
         annealtrain.load("q")
-    for flag in ("--exact", "--trust=mine", "--data-dir=."):
-        assert "only the files are checked: leave --trust, --data-dir and --exact out" in refused("eval", "q", flag)
+    for flag in ("--exact", "--trust=mine", "--data-dir=.", "--device=cpu"):
+        assert "only the files are checked: leave --trust, --data-dir, --device and --exact out" in refused(
+            "eval", "q", flag
+        )
     result = json.loads((tmp_path / "q" / "result.json").read_text())
     (tmp_path / "q" / "result.json").write_text(json.dumps(result | {"network": []}))
     assert "its network is no mapping" in refused("eval", "q")

@@ -17,24 +17,26 @@ from annealtrain.runtime.array_types import Row
 TIES, LOSS_ROUNDING = 2, 1e-3
 
 
-def evaluate(folder: Path, trusted: Sequence[str] = (), data_dir: str | None = None, *, is_exact: bool = False) -> bool:
+def evaluate(
+    folder: Path,
+    trusted: Sequence[str] = (),
+    data_dir: str | None = None,
+    *,
+    device: str | None = None,
+    is_exact: bool = False,
+) -> bool:
     """Score a finished run's weights again; print both results, return whether they are equal.
 
     To the last bit where the run was made, and everywhere if `is_exact`; but for rounding (`is_rounding`) where the
-    BLAS kernel, the versions of packages or the cores are others. trusted: modules of the user's own whose objects
-    may be built. data_dir: where its data are on this machine.
-    Of a network of `quantize`, which names no samples of its own, the files are checked alone.
+    BLAS kernel, the GPU, the versions of packages or the cores are others. trusted: modules of the user's own whose
+    objects may be built. data_dir: where its data are on this machine. device: in the place of the run's own. Of a
+    network of `quantize`, which names no samples of its own, the files are checked alone.
     """
     if foreign.is_quantized(folder):
-        from annealtrain.commands.quantize import checked
-
-        if trusted or data_dir or is_exact:
-            remedy = "leave --trust, --data-dir and --exact out"
-            raise InputError(f"of {folder}, a network of annealtrain quantize, only the files are checked: {remedy}")
-        streams.say(checked(folder))
+        _check_quantized(folder, has_flags=bool(trusted or data_dir or device or is_exact))
         return True
     with versions.told(folder):
-        config, run = saved_config(folder, trusted, data_dir=data_dir), collection.read_run(folder)
+        config, run = saved_config(folder, trusted, data_dir=data_dir, device=device), collection.read_run(folder)
         result = run.result
         if result is None:
             command = collection.resume_command(folder, trust.flags(config))
@@ -62,6 +64,15 @@ def evaluate(folder: Path, trusted: Sequence[str] = (), data_dir: str | None = N
             streams.say(f"{kind} (epoch {epoch}):  {_scores_text(scores)}")
             streams.say(f"  {verdict}" if is_same else f"  NOT as recorded:  {_scores_text(recorded)}")
     return same
+
+
+def _check_quantized(folder: Path, *, has_flags: bool) -> None:
+    from annealtrain.commands.quantize import checked
+
+    if has_flags:
+        remedy = "leave --trust, --data-dir, --device and --exact out"
+        raise InputError(f"of {folder}, a network of annealtrain quantize, only the files are checked: {remedy}")
+    streams.say(checked(folder))
 
 
 def is_rounding(scores: Row, recorded: Row, counts: Mapping[str, int]) -> bool:

@@ -73,7 +73,7 @@ def config_of(
     """Return the configuration of a run, or of settings, with a solver that asks for nothing."""
     if folder:
         with versions.told(folder):
-            return saved_config(folder, trusted, {"solver": UNUSED_SOLVER, "device": "cpu"}, data_dir)
+            return saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir, "cpu")
     config = compose_alone(overrides, config_dir)
     check_whole(config)
     return config | ({"solver": UNUSED_SOLVER} if config.get("solver") is not None else {})

@@ -68,6 +68,7 @@ def run_folder(command: str, description: str, *, builds: bool = False) -> Parse
     parser.add_argument("folder", type=Path, help="a run folder, as annealtrain train prints it at its end")
     if builds:
         parser.add_argument("--data-dir", **DATA_DIR)
+        parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:1 in the place of the run's own")
         parser.add_argument("--trust", **TRUST)
     return parser
 

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from annealtrain.errors import InputError
+from annealtrain.errors import InputError, is_gpu_memory_full, is_memory_full
 from annealtrain.runtime import files
 from annealtrain.runtime.foreign_text import printable
 
@@ -51,9 +51,10 @@ def _gone() -> str | None:
 
 def memory_fault(error: BaseException) -> str | None:
     """Return what is said of memory that does not suffice, the GPU's as PyTorch tells of it; None for other errors."""
-    if type(error).__name__ == "OutOfMemoryError":
-        return "out of memory on the GPU: take a smaller batch_size or model, or device=cpu"
-    if not isinstance(error, MemoryError):
+    if is_gpu_memory_full(error):
+        remedy = "take a smaller batch_size or model, or device=cpu (resume and eval: --device cpu)"
+        return f"out of memory on the GPU: {remedy}"
+    if not is_memory_full(error):
         return None
     why = " ".join(str(error).split()) or "no more can be allocated"
     return f"out of memory ({why}): take a smaller model or fewer samples"

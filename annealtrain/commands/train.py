@@ -210,15 +210,20 @@ class _Observers:
 
 
 def resume(
-    folder: Path, command: str, trusted: Sequence[str] = (), data_dir: str | None = None, epochs: int | None = None
+    folder: Path,
+    command: str,
+    trusted: Sequence[str] = (),
+    data_dir: str | None = None,
+    epochs: int | None = None,
+    device: str | None = None,
 ) -> float:
     """Go on with the run in `folder` from its saved configuration.
 
     trusted: modules whose objects may be built. data_dir: where its data are on this machine. epochs: of a finished
-    run, in all.
+    run, in all. device: in the place of the run's own.
     """
     with versions.told(folder), moved_data.looked_for(folder):
-        config = {**saved_config(folder, trusted, data_dir=data_dir), "resume": True}
+        config = {**saved_config(folder, trusted, data_dir=data_dir, device=device), "resume": True}
         more = {} if epochs is None else {"epochs": epochs}
         recorded = read_config(folder) | more
         if more:

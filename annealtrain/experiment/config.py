@@ -110,12 +110,13 @@ def saved_config(
     trusted: str | Sequence[str] = (),
     replaced: Mapping[str, Any] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    device: str | None = None,
 ) -> Config:
     """Return the configuration of the run in `folder` as it is to be built.
 
     trusted: modules of the user's own whose objects may be built, see `trust.check`. replaced: nodes in the place of
-    those that the folder has. data_dir: where its data are on this machine, see `moved_data`. A setting that the run's
-    version did not know yet is what it was before, see `versions`.
+    those that the folder has. data_dir: where its data are on this machine, see `moved_data`. device: in the place
+    of the run's own. A setting that the run's version did not know yet is what it was before, see `versions`.
     Raises InputError where there is no run, or its configuration names what is not to be built.
     """
     written = read_config(folder)
@@ -133,7 +134,7 @@ def saved_config(
             f"{folder / contents.CONFIG} holds other settings than the run was made with: restore it, or "
             f"{tables.START_ANEW}"
         )
-    return model_of_run.on_this_machine(moved_data.moved(config, data_dir))
+    return model_of_run.on_this_machine(moved_data.moved(config, data_dir), device)
 
 
 def plain(config: DictConfig) -> Config:

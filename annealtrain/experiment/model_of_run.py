@@ -8,7 +8,7 @@ from inspect import signature
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from annealtrain.errors import InputError, own_place
+from annealtrain.errors import InputError, is_memory_full, own_place
 from annealtrain.runtime.random_streams import Stream, stream
 from annealtrain.runtime.validation import Rule, is_whole, one_of, optional
 
@@ -52,8 +52,11 @@ NODES_BEFORE: dict[str, dict[str, Any]] = {
 LABELS = ("name",)  # of a model's node, no arguments of its class
 
 
-def on_this_machine(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's configuration, on the CPU where its GPU is not found here, which is said in the log."""
+def on_this_machine(config: dict[str, Any], device: str | None = None) -> dict[str, Any]:
+    """Return a run's configuration on another device, or on the CPU where its own GPU is not found: the log says so."""
+    if device is not None:
+        RULES["device"].check("--device", device)
+        return {**config, "device": device}
     if config["device"] == "cpu":
         return config
     if _devices().is_there(config["device"]):
@@ -157,9 +160,9 @@ def network(
     shape = "x".join(map(str, in_shape))
     try:
         made = RunModule(module, tuple(in_shape), rest=rest if anneals else None, **settings)
-    except InputError:
-        raise
     except Exception as error:  # whatever a module raises of what it cannot take
+        if isinstance(error, InputError) or is_memory_full(error):
+            raise
         raise _refusal(f"the model does not take samples of {shape}", error) from error
     if made.classes != classes:
         raise InputError(
@@ -174,6 +177,8 @@ def network(
     except InputError as error:
         raise InputError(f"in training mode {error}") from None
     except Exception as error:  # as above
+        if is_memory_full(error):
+            raise
         raise _refusal(f"the model cannot be trained on samples of {shape}", error) from error
     return made
 

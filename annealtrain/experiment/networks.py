@@ -44,7 +44,7 @@ class Given:
 def of_run(folder: Path, config: Config, trusted: Sequence[str], data_dir: str | None) -> Given:
     """Return the network of a run with its own samples: training ones to calibrate with, validation ones held out."""
     with versions.told(folder):
-        settings = saved_config(folder, trusted, {"solver": UNUSED_SOLVER, "device": "cpu"}, data_dir)
+        settings = saved_config(folder, trusted, {"solver": UNUSED_SOLVER}, data_dir, "cpu")
         checksums.verify_run(folder)
         experiment = build_saved(settings, folder)
         name = checkpoint.BEST if config["weights"] == "best" else checkpoint.LAST

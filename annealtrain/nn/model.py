@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from annealtrain.nn.layer import Shape
-from annealtrain.nn.matrices import Matrices
+from annealtrain.nn.matrices import NUMPY, Matrices
 from annealtrain.runtime.array_types import Array
 from annealtrain.runtime.ranks import ALONE, Ranks
 
@@ -40,7 +40,7 @@ class ModelTape(Protocol):
     @property
     def inputs(self) -> list[Any]: ...
     def backward(self, outputs: Array, first: int = 0) -> list[Array]: ...
-    def pairs(self, outputs: Array) -> list[tuple[Any, Any]]: ...
+    def pairs(self, outputs: Array, matrices: Matrices = NUMPY) -> list[tuple[Any, Any]]: ...
     def gradients(self, outputs: Array) -> list[Array]: ...
 
 

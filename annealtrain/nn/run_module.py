@@ -12,7 +12,7 @@ from annealtrain.errors import InputError
 from annealtrain.nn.layer import Shape
 from annealtrain.nn.named_arrays import require_same
 from annealtrain.nn.torch_device import seed_device, torch_device
-from annealtrain.nn.torch_layers import as_array
+from annealtrain.nn.torch_layers import as_array, require_values
 from annealtrain.nn.torch_module import TorchModule
 from annealtrain.nn.torch_tape import TorchTape
 from annealtrain.runtime.array_types import Array
@@ -41,6 +41,7 @@ class RunModule(TorchModule):
     ) -> None:
         self.precision = precision
         if device != "cpu":
+            require_values(module)
             module.to(torch_device(device))
         kernels = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
         self._has_channels_last = bool(kernels) and all(part.out_channels % 8 == 0 for part in kernels)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from annealtrain.nn.layer import Layer, TrainableLayer
+from annealtrain.nn.matrices import NUMPY, Matrices
 from annealtrain.runtime.array_types import Array
 
 Back = Callable[[Array], Array]  # from the gradients at a layer's outputs to those at its inputs
@@ -55,8 +56,11 @@ class Tape:
                 d = layers[k].adjoint(found[-1])
         return found[::-1]
 
-    def pairs(self, outputs: Array) -> list[tuple[Any, Any]]:
-        """Return the inputs of each layer and the gradient of sum(outputs * self.outputs) with respect to its z."""
+    def pairs(self, outputs: Array, matrices: Matrices = NUMPY) -> list[tuple[Any, Any]]:
+        """Return the inputs of each layer and the gradient of sum(outputs * self.outputs) with respect to its z.
+
+        matrices: where they are wanted, which for this network is with NumPy.
+        """
         return list(zip(self.inputs, self.backward(outputs), strict=True))
 
     def gradients(self, outputs: Array) -> list[Array]:

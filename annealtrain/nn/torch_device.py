@@ -13,7 +13,8 @@ def torch_device(name: str) -> torch.device:
     """Return the device of a name: cpu, cuda, or cuda:N, the Nth GPU from 0; InputError where there is none such.
 
     In processes that train together cuda is the GPU of each one's number on its machine, LOCAL_RANK. Float32 is then
-    float32 (no TF32), and convolutions add in one order: a run repeats to the bit on the same kind of GPU.
+    float32 (no TF32), and convolutions add in one order: a run repeats to the bit on the same kind of GPU, unless its
+    module has layers that PyTorch has no deterministic gradient of there, such as adaptive pools.
     """
     if name == "cpu":
         return torch.device("cpu")
@@ -51,4 +52,5 @@ def seed_device(seed: int, device: torch.device) -> None:
     """Seed what a pass on a device draws from; torch.manual_seed also writes down who called it, in milliseconds."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
+        with torch.cuda.device(device):  # else the first GPU's alone would be seeded
+            torch.cuda.manual_seed(seed)

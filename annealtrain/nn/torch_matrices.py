@@ -40,7 +40,8 @@ class TorchMatrices(Matrices):
         return torch.linalg.inv(A)
 
     def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        return [job(item) for item in items]  # PyTorch loads its solvers for GPUs once, and not on two threads at once
+        with torch.autocast(self.device.type, enabled=False):  # a loop's own may be on, and would halve the precision
+            return [job(item) for item in items]  # PyTorch loads its solvers for GPUs once, not on two threads at once
 
     def eigh(self, A: Any) -> Any:
         return torch.linalg.eigh(A)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from annealtrain.errors import InputError
+from annealtrain.nn.matrices import NUMPY, Matrices
 from annealtrain.nn.torch_layers import TorchLayer, as_array, at_least_single
 from annealtrain.nn.torch_matrices import TorchMatrices
 from annealtrain.runtime.array_types import Array
@@ -81,9 +82,8 @@ class TorchTape:
         """
         return [np.ascontiguousarray(as_array(found)) for found in self._back(outputs, first)]
 
-    def pairs(self, outputs: Array) -> list[tuple[Any, Any]]:
-        """Return the inputs of each layer and the gradient by its z, where the module's matrices lie."""
-        matrices = self.network.matrices
+    def pairs(self, outputs: Array, matrices: Matrices = NUMPY) -> list[tuple[Any, Any]]:
+        """Return the inputs of each layer and the gradient by its z, where these matrices lie."""
         if isinstance(matrices, TorchMatrices):  # parts of a module may be on other GPUs
             seen, back = (
                 [at_least_single(one).to(matrices.device) for one in each]

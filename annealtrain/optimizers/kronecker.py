@@ -16,6 +16,7 @@ from annealtrain.hamiltonian.penalty import STRENGTH, Penalty
 from annealtrain.hamiltonian.quadratic import Couplings
 from annealtrain.nn import footprint
 from annealtrain.nn.losses import LOSSES
+from annealtrain.nn.matrices import NUMPY
 from annealtrain.nn.model import Model
 from annealtrain.optimizers.diagnostics import condition_number, solve_row
 from annealtrain.optimizers.grid_kronecker import FloatKronecker, GridKronecker
@@ -40,8 +41,10 @@ __all__ = ["Kronecker", "kronecker_bytes", "kronecker_factors"]
 
 
 def kronecker_bytes(network: Model, samples: int, threads: int) -> int:
-    """Return an estimate of what a step on so many samples holds at once, beside their inputs."""
+    """Return an estimate of what a step on so many samples holds at once, beside their inputs, but not of a GPU's."""
     shapes = [layer.weight_shape for layer in network.trainable]
+    if network.matrices is not NUMPY:
+        return sum(8 * (3 * N * N + 8 * M * N) for M, N in shapes)
     # Averages, new ones, what is made of them (float64) and what the solver reads (float32); a checkpoint's copy.
     factors = sum(8 * (5 * N * N + 4 * M * M + 8 * M * N) for M, N in shapes)
     largest = max(8 * 3 * N * N for _, N in shapes)  # of the spectrum that is told of

@@ -61,7 +61,8 @@ class KroneckerModel:
 
     def measure(self, network: Model, tape: ModelTape, probe: Array) -> None:
         """Take in the curvature that a pass shows: d(probe . outputs)/dW has the Gauss-Newton block as mean square."""
-        pairs, matrices = tape.pairs(probe), self.matrices
+        matrices = self.matrices
+        pairs = tape.pairs(probe, matrices)
 
         def part(k: int) -> Sums:
             return factor_sums(network.trainable[k], *pairs[k], self.form, len(probe), matrices)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from annealtrain.commands.torch_optimizer.last_inputs import LastInputs
 from annealtrain.commands.torch_optimizer.next_problem import NextProblem
-from annealtrain.errors import Diverged, InputError
+from annealtrain.errors import Diverged, InputError, is_memory_full
 from annealtrain.nn.losses import LOSSES, SQUARED_ERROR, BinaryCrossEntropy, Loss
 from annealtrain.nn.torch_layers import TorchLayer
 from annealtrain.nn.torch_module import TorchModule
@@ -214,7 +214,7 @@ class Annealed:
         except InputError:
             raise
         except Exception as error:  # whatever a module raises of what it cannot take
-            if not self.inputs.is_cut:
+            if not self.inputs.is_cut or is_memory_full(error):
                 raise
             told = fault_in_one_line(error)
             raise InputError(
