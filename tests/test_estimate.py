@@ -10,7 +10,7 @@ import pytest
 from annealtrain.commands import estimate as estimating
 from annealtrain.commands.estimate import LayerEstimate, duration, layer_estimates, table
 from annealtrain.commands.footing import Footing
-from annealtrain.commands.probe import _of_a_step
+from annealtrain.commands.probe import Probe, _of_a_step
 from annealtrain.data.loader import Loader
 from annealtrain.errors import InputError
 from annealtrain.nn.layers import Conv2d, Flatten, Layer, Linear, SpectralPool2d
@@ -295,6 +295,10 @@ def test_estimate_tells_calls_and_seconds(cli):
     assert re.fullmatch(
         r"An epoch takes about \S+ s on 1 thread, \S+ s of it scores; the run .*: measured on one step.", lines[-2]
     )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(estimating, "probe", lambda *given: Probe(steps_s=10.0, scores_s=5.0, on="one step"))
+        told = "An epoch takes about 15 s on 1 thread, 5 s of it scores; the run 65 s: measured on one step."
+        assert cli(*words).out.splitlines()[-2] == told  # the scores of the first weights among it
     lines = cli(*words, "optimizer=kronecker", "batch_size=20").out.splitlines()
     assert f"is 12 steps, 24 calls of the solver and {12 * units} problems" in lines[-3]
     words = ["model=linear_small", "samples=30", "epochs=2", "grid=fixed", "levels=3"]  # the grid takes over in one

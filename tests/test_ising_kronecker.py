@@ -708,3 +708,48 @@ def test_an_empty_batch_is_refused_and_changes_nothing(steps):
             F.cross_entropy(one(x), y).backward()
             each.step()
     assert all(torch.equal(a, b) for a, b in zip(module.parameters(), other.parameters(), strict=True))
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.one, self.other = nn.Linear(8, 6), nn.Linear(6, 3), nn.Linear(6, 3)
+
+    def forward(self, x):
+        z = torch.tanh(self.body(x))
+        return self.one(z), self.other(z)
+
+
+def test_a_layer_that_the_loss_depends_on_and_the_outputs_do_not_is_named():
+    torch.manual_seed(0)
+    x, y = torch.randn(20, 8), torch.arange(20) % 3
+
+    def step(module, **settings):
+        opt = IsingKronecker(module, solver=GREEDY, half_range=0.05, threads=1, **settings)
+        before = {name: parameter.clone() for name, parameter in module.named_parameters()}
+        one, other = module(x)
+        (F.cross_entropy(one, y) + F.cross_entropy(other, 2 - y)).backward()
+        opt.step()
+        return {name for name, parameter in module.named_parameters() if not torch.equal(parameter, before[name])}
+
+    told = r"the loss depends on layer other, the outputs .* do not: give outputs=, .* leave the layer out of layers="
+    with pytest.raises(InputError, match=told):
+        step(TwoHeads(), outputs=lambda found: found[0])
+    assert len(step(TwoHeads(), outputs=lambda found: torch.stack(found, 1))) == 6
+    assert len(step(TwoHeads(), outputs=lambda found: found[0], layers=["body", "one"], rest=ADAMW)) == 6
+
+
+def test_the_state_of_another_rest_is_refused():
+    state, other = residual(), residual()
+    made = optimizer(state)
+    run(state, made, steps=2)
+    held = made.state_dict()
+    with pytest.raises(InputError, match="of an optimizer with another rest"):
+        optimizer(other, rest=partial(torch.optim.SGD, lr=0.1, momentum=0.9)).load_state_dict(held)
+    del held["rest_kind"]  # of an older version
+    optimizer(other).load_state_dict(held)
+
+
+def test_a_rest_that_needs_a_closure_is_refused():
+    with pytest.raises(InputError, match="rest makes a LBFGS, whose steps need a closure: take another optimizer"):
+        optimizer(residual(), rest=torch.optim.LBFGS)

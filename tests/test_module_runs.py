@@ -219,7 +219,7 @@ def test_rows_of_a_table_and_regression(cli: Callable, mine: Path) -> None:
     train(cli, "classes", *words, "dataset.name=breast_cancer")
     assert float(table(mine / "classes" / "metrics.csv")[-1]["test_accuracy"]) > 0.8
     line = cli("train", *QUICK, *words, "dataset.name=diabetes", "hydra.run.dir=refused").err
-    assert "optimizer.loss=cross_entropy is for classes: optimizer.loss=squared_error for real targets" in line
+    assert "by default, is for classes: add optimizer.loss=squared_error for real targets" in line
     train(cli, "targets", *words, "dataset.name=diabetes", "kronecker.loss=squared_error")
     rows = table(mine / "targets" / "metrics.csv")
     assert float(rows[-1]["test_r2"]) > float(rows[0]["test_r2"])

@@ -234,7 +234,7 @@ def test_a_file_or_a_folder_in_the_place_of_a_set(refused: Callable, tmp_path: P
                 "optimizer.loss=cross_entropy",
                 "~solver",
             ],
-            "optimizer.loss=cross_entropy is for classes",
+            "optimizer.loss=cross_entropy, as given or by default, is for classes: add optimizer.loss=mse",
         ),
         (["task=ranking"], "task='ranking' is not one of classification, regression, or null"),
         (["task=regression"], "task=regression: dataset digits is one of classification"),

@@ -1,5 +1,6 @@
 """Runs as one tidy table, and the groups of its summary: told by what varies, as mean and spread over seeds."""
 
+import json
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -54,3 +55,17 @@ def test_a_group_is_told_by_its_optimizer_before_the_settings_that_follow_it(tmp
         own = {"annealing": {"num_sweeps": num_sweeps}, "optimizer": {"_target_": f"annealtrain.optimizers.x.{name}"}}
         write_run(tmp_path / name, **own)
     assert summary.varying(collection.find(tmp_path)[0]) == ["optimizer"]
+
+
+def test_runs_on_other_samples_are_another_group(tmp_path: Path) -> None:
+    """Whatever their folder is called; those of older versions, which tell no fingerprint, are told by settings alone."""
+    for name, seed, samples in (("a", 0, "11112222"), ("b", 1, "11112222"), ("c", 0, "33334444")):
+        write_run(tmp_path / name, seed=seed, data_dir=f"/data/{name}")
+        meta = json.loads((tmp_path / name / "meta.json").read_text())
+        (tmp_path / name / "meta.json").write_text(json.dumps(meta | {"data": {"fingerprint": f"{samples}55556666"}}))
+    found = collection.find(tmp_path)[0]
+    assert summary.varying(found) == ["data"]
+    sizes = {values: len(members) for values, members in summary.groups(found).items()}
+    assert sizes == {("11112222",): 2, ("33334444",): 1}
+    write_run(tmp_path / "d", seed=2)
+    assert summary.varying(collection.find(tmp_path)[0]) == []

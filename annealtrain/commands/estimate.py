@@ -199,9 +199,10 @@ def _seconds_line(experiment: Experiment | None, footing: Footing, probe_s: floa
     with thread_pool.threads(threads):
         experiment.optimizer.prepare(experiment.network, experiment.steps)
     found = probe(experiment, probe_s)
+    run_s = epochs * found.epoch_s + found.scores_s  # those of the first weights too
     return (
         f"An epoch takes about {duration(found.epoch_s)} on {threads} thread{'s' * (threads > 1)}, "
-        f"{duration(found.scores_s)} of it scores; the run {duration(epochs * found.epoch_s)}: measured on {found.on}."
+        f"{duration(found.scores_s)} of it scores; the run {duration(run_s)}: measured on {found.on}."
     )
 
 

@@ -118,7 +118,7 @@ class AnnealClassifier(ClassifierMixin, _Annealed):
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y has one class, {self.classes_[0]!r}: a classifier needs at least 2")
+            raise ValueError(f"y has one class, {self.classes_[0]}: a classifier needs at least 2")
         self._train(X, labels, len(self.classes_))
         return self
 

@@ -72,7 +72,8 @@ def set_from(made: Any, config: dict[str, Any]) -> Dataset:
         )
     if dataset.is_regression and config["optimizer"].get("loss") == "cross_entropy":
         name = "mse" if config.get("solver") is None else "squared_error"
-        raise InputError(f"optimizer.loss=cross_entropy is for classes: optimizer.loss={name} for real targets")
+        told = "optimizer.loss=cross_entropy, as given or by default,"
+        raise InputError(f"{told} is for classes: add optimizer.loss={name} for real targets")
     return dataset
 
 

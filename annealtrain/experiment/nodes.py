@@ -64,7 +64,7 @@ def unknown_argument(key: str, node: Any) -> str | None:
         for name in node:
             if name not in (*taken, *OF_HYDRA) and not is_open:
                 close = meant(f"{key}.{name}", taken)
-                return f"no setting {f'{key}.{name}'!r}{close}: {node['_target_']} takes {', '.join(taken)}"
+                return f"no setting {f'{key}.{name}'!r}{close}: {node['_target_']} takes {', '.join(taken) or 'none'}"
     return next(filter(None, (unknown_argument(f"{key}.{name}", below) for name, below in node.items())), None)
 
 

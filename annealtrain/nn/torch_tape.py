@@ -109,6 +109,23 @@ class TorchTape:
         """Return whether the pass came by layer k in a way that no gradient comes back from."""
         return self.counts[k] > 0 and self._edges[k] is None
 
+    def leaves_out(self, k: int) -> bool:
+        """Return whether the pass came by layer k, and the outputs do not depend on it."""
+        edge = self._edges[k]
+        return edge is not None and id(edge.node) not in self._behind_outputs
+
+    @cached_property
+    def _behind_outputs(self) -> dict[int, Any]:
+        """All that the outputs were computed by, by its id."""
+        found: dict[int, Any] = {}
+        waiting = [self._given.grad_fn]
+        while waiting:
+            node = waiting.pop()
+            if node is not None and id(node) not in found:
+                found[id(node)] = node
+                waiting.extend(before for before, _ in node.next_functions)
+        return found
+
     def gradients(self, outputs: Array) -> list[Array]:
         """Return the gradient of sum(outputs * self.outputs) by each layer's weights, (M, N) float64.
 

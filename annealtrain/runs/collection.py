@@ -34,8 +34,9 @@ class Run:
 
     @cached_property
     def settings(self) -> Row:
-        """The configuration as one level of columns, see `flatten`."""
-        return flatten(self.config)
+        """The configuration as one level of columns, see `flatten`; `data`: which samples there were, a fingerprint."""
+        told = (self.meta.get("data") or {}).get("fingerprint")
+        return flatten(self.config) | ({"data": told[:8]} if isinstance(told, str) else {})
 
     @property
     def last(self) -> Row:

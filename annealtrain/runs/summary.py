@@ -12,6 +12,7 @@ from annealtrain.runtime.array_types import Row
 # Settings that change how a run is done, not its numbers; and the one over which groups are averaged.
 INDIFFERENT = {"resume", "progress", "threads", "device", "data_dir", "dataset.data_dir"}
 SEED = "seed"
+DATA = "data"  # a fingerprint of the samples, which runs of older versions lack
 # The settings that a reader looks for first: a group is told by these where they suffice.
 FIRST = ("method", "model", "dataset", "optimizer", "solver", "grid", "bits", "levels", "alpha", "samples", "bias")
 SCORES = tuple(f"{split}_{kind}" for kind in ("accuracy", "r2", "rmse") for split in SPLITS)
@@ -39,7 +40,7 @@ def varying(runs: Sequence[Run]) -> list[str]:
     chosen: list[str] = []
     groups = 1
     for key in keys:
-        if key in INDIFFERENT or key == SEED:
+        if key in INDIFFERENT or key == SEED or (key == DATA and any(DATA not in run.settings for run in runs)):
             continue
         refined = len({tuple(run.settings.get(name) for name in [*chosen, key]) for run in runs})
         if refined > groups:

@@ -170,6 +170,11 @@ class Annealed:
         for k, layer in enumerate(self.network.trainable):
             if tape.hides(k) and gradients[k].any():
                 raise InputError(f"{HIDDEN} from layer {layer.name}: call it with use_reentrant=False")
+            if gradients[k].any() and tape.leaves_out(k):
+                raise InputError(
+                    f"the loss depends on layer {layer.name}, the outputs that the module, or outputs=, gives do not: "
+                    "give outputs=, a function that takes out all that the loss is of, or leave the layer out of layers="
+                )
         if len(tape.outputs) % (self.inputs.count or 1):
             raise InputError(
                 f"the module gives {len(tape.outputs)} outputs for {self.inputs.count} samples: samples must come "

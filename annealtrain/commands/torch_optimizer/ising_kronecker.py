@@ -163,6 +163,7 @@ class IsingKronecker(torch.optim.Optimizer):
             "layers": [layer.name for layer in self._network.trainable],
             "averages": {name: torch.from_numpy(np.array(array)) for name, array in held.items()},
             "rest": None if rest is None else rest.state_dict(),
+            "rest_kind": type(rest).__name__,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -177,7 +178,9 @@ class IsingKronecker(torch.optim.Optimizer):
         annealed = self._annealed
         kept = [layer for layer in self._network.trainable if layer.name in state_dict["layers"]]
         is_late = self._network.makes_rest is not None and len(kept) < len(names)  # made for layers that left
-        if (self._network.rest_optimizer is not None or is_late) != (state_dict["rest"] is not None):
+        kind = type(self._network.rest_optimizer).__name__
+        is_other = not is_late and state_dict.get("rest_kind", kind) != kind
+        if is_other or (self._network.rest_optimizer is not None or is_late) != (state_dict["rest"] is not None):
             raise InputError("the state is of an optimizer with another rest: give the same rest=")
         model = annealed.restored(kept, state_dict["averages"])
         self._network.trainable = kept
