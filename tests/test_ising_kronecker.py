@@ -732,7 +732,7 @@ def test_a_layer_that_the_loss_depends_on_and_the_outputs_do_not_is_named():
         opt.step()
         return {name for name, parameter in module.named_parameters() if not torch.equal(parameter, before[name])}
 
-    told = r"the loss depends on layer other, the outputs .* do not: give outputs=, .* leave the layer out of layers="
+    told = r"the loss depends on layer other, the outputs .* do not: give outputs=, .* leave it out of layers="
     with pytest.raises(InputError, match=told):
         step(TwoHeads(), outputs=lambda found: found[0])
     assert len(step(TwoHeads(), outputs=lambda found: torch.stack(found, 1))) == 6

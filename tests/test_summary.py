@@ -58,7 +58,7 @@ def test_a_group_is_told_by_its_optimizer_before_the_settings_that_follow_it(tmp
 
 
 def test_runs_on_other_samples_are_another_group(tmp_path: Path) -> None:
-    """Whatever their folder is called; those of older versions, which tell no fingerprint, are told by settings alone."""
+    """Whatever their folder is called; those of older versions, which tell no fingerprint, go by settings alone."""
     for name, seed, samples in (("a", 0, "11112222"), ("b", 1, "11112222"), ("c", 0, "33334444")):
         write_run(tmp_path / name, seed=seed, data_dir=f"/data/{name}")
         meta = json.loads((tmp_path / name / "meta.json").read_text())

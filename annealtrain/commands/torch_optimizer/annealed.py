@@ -173,7 +173,7 @@ class Annealed:
             if gradients[k].any() and tape.leaves_out(k):
                 raise InputError(
                     f"the loss depends on layer {layer.name}, the outputs that the module, or outputs=, gives do not: "
-                    "give outputs=, a function that takes out all that the loss is of, or leave the layer out of layers="
+                    "give outputs=, a function that takes out all that the loss is of, or leave it out of layers="
                 )
         if len(tape.outputs) % (self.inputs.count or 1):
             raise InputError(
