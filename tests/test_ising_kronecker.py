@@ -753,3 +753,24 @@ def test_the_state_of_another_rest_is_refused():
 def test_a_rest_that_needs_a_closure_is_refused():
     with pytest.raises(InputError, match="rest makes a LBFGS, whose steps need a closure: take another optimizer"):
         optimizer(residual(), rest=torch.optim.LBFGS)
+
+
+class Descent(torch.optim.Optimizer):
+    """Of a user's own; its step takes nothing."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 0.1})
+
+    def step(self):
+        for parameter in self.param_groups[0]["params"]:
+            parameter.data.sub_(self.param_groups[0]["lr"] * parameter.grad)
+
+
+def test_a_rest_of_ones_own_whose_step_takes_nothing_moves_its_weights():
+    module = residual()
+    made = optimizer(module, rest=Descent)
+    norm = next(part for part in module.modules() if isinstance(part, nn.BatchNorm2d))
+    before = norm.weight.detach().clone()
+    run(module, made, steps=1)
+    torch.testing.assert_close(norm.weight, before - 0.1 * norm.weight.grad, rtol=1e-6, atol=0)
+    assert not torch.equal(norm.weight, before)

@@ -57,9 +57,7 @@ def on_this_machine(config: dict[str, Any], device: str | None = None) -> dict[s
     if device is not None:
         RULES["device"].check("--device", device)
         return {**config, "device": device}
-    if config["device"] == "cpu":
-        return config
-    if _devices().is_there(config["device"]):
+    if config["device"] == "cpu" or _devices().is_there(config["device"]):
         return config
     log.warning("the run's device=%s is not on this machine: device=cpu is taken, equal to rounding", config["device"])
     return {**config, "device": "cpu"}

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from annealtrain.nn.matrices import Item, Matrices, Result
+from annealtrain.nn.torch_layers import at_least_single
 from annealtrain.runtime.array_types import Array
 
 
@@ -23,6 +25,10 @@ class TorchMatrices(Matrices):
     def array(self, own: Any) -> Array:
         found: Array = own.cpu().numpy()
         return found
+
+    def beside(self, tensor: Tensor) -> Tensor:
+        """Return what a layer saw, or its gradient, on this device, at least in single precision."""
+        return at_least_single(tensor).to(self.device)
 
     def zeros(self, *shape: int) -> Any:
         return torch.zeros(shape, **self._kind)

@@ -1,6 +1,6 @@
 """The torch optimizer of the parameters that no Hamiltonian takes."""
 
-from inspect import Parameter, signature
+from inspect import signature
 from typing import Any
 
 import torch
@@ -19,7 +19,8 @@ def rest_optimizer(make: Any, parameters: list[nn.Parameter]) -> torch.optim.Opt
     made = make(parameters)
     if not isinstance(made, torch.optim.Optimizer):
         raise InputError(f"rest makes a {type(made).__name__} of parameters, and no torch.optim.Optimizer")
-    if signature(made.step).parameters["closure"].default is Parameter.empty:
+    asked = [one.name for one in signature(made.step).parameters.values() if one.default is one.empty]
+    if "closure" in asked:
         raise InputError(f"rest makes a {type(made).__name__}, whose steps need a closure: take another optimizer")
     return made
 

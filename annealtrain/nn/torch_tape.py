@@ -13,7 +13,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from annealtrain.errors import InputError
 from annealtrain.nn.matrices import NUMPY, Matrices
-from annealtrain.nn.torch_layers import TorchLayer, as_array, at_least_single
+from annealtrain.nn.torch_layers import TorchLayer, as_array
 from annealtrain.nn.torch_matrices import TorchMatrices
 from annealtrain.runtime.array_types import Array
 
@@ -85,11 +85,9 @@ class TorchTape:
     def pairs(self, outputs: Array, matrices: Matrices = NUMPY) -> list[tuple[Any, Any]]:
         """Return the inputs of each layer and the gradient by its z, where these matrices lie."""
         if isinstance(matrices, TorchMatrices):  # parts of a module may be on other GPUs
-            seen, back = (
-                [at_least_single(one).to(matrices.device) for one in each]
-                for each in (map(self._input, range(len(self._seen))), self._back(outputs, 0))
-            )
-            return list(zip(seen, back, strict=True))
+            seen = [self._input(k) for k in range(len(self._seen))]
+            pairs = zip(seen, self._back(outputs, 0), strict=True)
+            return [(matrices.beside(x), matrices.beside(dz)) for x, dz in pairs]
         return list(zip(self.inputs, self.backward(outputs), strict=True))
 
     def _back(self, outputs: Array, first: int) -> list[Tensor]:

@@ -47,7 +47,7 @@ def kronecker_bytes(network: Model, samples: int, threads: int) -> int:
         return sum(8 * (3 * N * N + 8 * M * N) for M, N in shapes)
     # Averages, new ones, what is made of them (float64) and what the solver reads (float32); a checkpoint's copy.
     factors = sum(8 * (5 * N * N + 4 * M * M + 8 * M * N) for M, N in shapes)
-    largest = max(8 * 3 * N * N for _, N in shapes)  # of the spectrum that is told of
+    largest = sum(sorted(8 * 3 * N * N for _, N in shapes)[-threads:])  # of the spectra that are made side by side
     probe = max(4 * PROBED * footprint.unfolded(layer) for layer in network.trainable)
     return factors + largest + probe * threads + footprint.pass_bytes(network, samples, threads)
 

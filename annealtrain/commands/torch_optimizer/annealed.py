@@ -79,9 +79,10 @@ class Annealed:
         layers, ranks = self.network.trainable, self.ranks
         owners = ranks.shared_out([M * N * N for M, N in (layer.weight_shape for layer in layers)])
         changes = [np.zeros(layer.weight_shape) for layer in layers]
-        for k, owner in enumerate(owners):
-            if owner == ranks.rank and self._free[k].any():
-                changes[k] = self._problem(model, k, half_range, eta).solve().best_weights
+        own = [k for k, owner in enumerate(owners) if owner == ranks.rank and self._free[k].any()]
+        model.prepare(own)
+        for k in own:
+            changes[k] = self._problem(model, k, half_range, eta).solve().best_weights
         for layer, change in zip(layers, ranks.from_owners(changes, owners), strict=True):
             layer.weights = layer.weights + change
 
